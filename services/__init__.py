@@ -1,0 +1,1 @@
+"""The four services and the command line; they know each other only through events."""
