@@ -1,0 +1,15 @@
+"""Every key of an installation is derived from one SECRET_KEY, each for one purpose."""
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+def derive(secret_key: str, purpose: str) -> bytes:
+    """A key of 32 bytes for `purpose` by HKDF-SHA256 (RFC 5869) from the hex `secret_key`.
+
+    Raises ValueError if the secret is not at least 32 bytes of hex.
+    """
+    secret = bytes.fromhex(secret_key)
+    if len(secret) < 32:
+        raise ValueError("SECRET_KEY must be at least 32 bytes of hex: make one with `openssl rand -hex 32`")
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=f"civicloom {purpose}".encode()).derive(secret)
