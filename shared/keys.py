@@ -12,4 +12,5 @@ def derive(secret_key: str, purpose: str) -> bytes:
     secret = bytes.fromhex(secret_key)
     if len(secret) < 32:
         raise ValueError("SECRET_KEY must be at least 32 bytes of hex: make one with `openssl rand -hex 32`")
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=f"civicloom {purpose}".encode()).derive(secret)
+    info = f"civicloom {purpose}".encode()
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(secret)

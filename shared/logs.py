@@ -47,7 +47,7 @@ def setup_logs(service: str, level: str = "info") -> None:
         stream=sys.stderr,
         level=logging.WARNING,
         force=True,
-        format='{"service":"' + service + '","level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}',
+        format=f'{{"service":"{service}","level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}}',
     )
 
 

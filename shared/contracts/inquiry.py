@@ -1,0 +1,201 @@
+"""What inquiry says: the case (工单), its clocks and its end. `subject` is the inquiry id."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.contracts.base import (
+    Code,
+    Digest,
+    Facts,
+    Identifier,
+    Moment,
+    Text,
+    UnitCode,
+    Words,
+    contract,
+)
+
+CaseKind = Literal["consult", "help", "complaint", "report", "suggestion"]
+"""诉求类型: 咨询, 求助, 投诉, 举报, 建议."""
+Visibility = Literal["public", "withheld", "secret"]
+"""public: text may be shown; withheld: the person's name is kept from the public; secret (保密)."""
+Channel = Literal["web", "api", "open311", "phone", "wechat", "import"]
+ReplyOutcome = Literal["solved", "partly", "explained", "not_possible", "not_ours"]
+
+Title = Annotated[Text, Field(min_length=1, max_length=200)]
+LongText = Annotated[Text, Field(min_length=1, max_length=20_000)]
+
+
+class InquiryWords(Words):
+    title: Title
+    text: LongText
+    place: Annotated[Text, Field(max_length=500)] | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+
+
+class ReplyWords(Words):
+    text: LongText
+
+
+class NoteWords(Words):
+    text: LongText
+
+
+class Deadline(Facts):
+    """When the reply is due (答复时限), recomputable by anybody from the policy version."""
+
+    due: Moment
+    day_zero: Moment
+    amount: int
+    day_count: str
+
+
+class Evaluation(Facts):
+    """评价: was the citizen contacted, is it solved, how satisfied (5 = very)."""
+
+    contacted: bool | None = None
+    solved: Literal["yes", "partly", "no"]
+    rating: Annotated[int, Field(ge=1, le=5)]
+
+
+@contract("civic.inquiry.received.v1", writer="inquiry", words=InquiryWords)
+class InquiryReceived(Facts):
+    """A concern is taken in (受理登记). With `deadline` it was accepted by rule in the same act."""
+
+    number: Text
+    kind: CaseKind
+    service_code: Code
+    area: Code | None = None
+    visibility: Visibility = "public"
+    channel: Channel
+    urgent: bool = False
+    secret_hash: Digest
+    has_contact: bool = False
+    deadline: Deadline | None = None
+    external_source: Code | None = None
+    external_id: Code | None = None
+    original_time: Moment | None = None
+    hint: UnitCode | None = None
+    notify: bool = True
+
+
+@contract("civic.inquiry.accepted.v1", writer="inquiry")
+class InquiryAccepted(Facts):
+    """A clerk accepts what the rules did not (受理)."""
+
+    deadline: Deadline
+
+
+@contract("civic.inquiry.deadline_warned.v1", writer="inquiry")
+class DeadlineWarned(Facts):
+    """A mark of the reply clock is reached (预警)."""
+
+    percent: int
+    due: Moment
+    cycle: int
+
+
+@contract("civic.inquiry.deadline_breached.v1", writer="inquiry")
+class DeadlineBreached(Facts):
+    """No reply in time (超期): judged a grace period after due."""
+
+    due: Moment
+    cycle: int
+
+
+@contract("civic.inquiry.breach_withdrawn.v1", writer="inquiry")
+class BreachWithdrawn(Facts):
+    """A reply that was in time arrived after the judgement."""
+
+    due: Moment
+    replied_at: Moment
+    cycle: int
+
+
+@contract("civic.inquiry.replied.v1", writer="inquiry", words=ReplyWords)
+class InquiryReplied(Facts):
+    """The lead's reply is the government's answer (答复). `causationid` is the proposal."""
+
+    unit: UnitCode
+    outcome: ReplyOutcome
+    cycle: int
+    on_time: bool
+    evaluate_until: Moment
+
+
+@contract("civic.inquiry.closed.v1", writer="inquiry", words=NoteWords)
+class InquiryClosed(Facts):
+    """办结. `unsolved`: the citizen says no, but no further round is left."""
+
+    outcome: Literal["evaluated", "unsolved", "no_evaluation"]
+    cycle: int
+    evaluation: Evaluation | None = None
+
+
+@contract("civic.inquiry.reopened.v1", writer="inquiry", words=NoteWords)
+class InquiryReopened(Facts):
+    """重办: not solved, or new facts; a new round with its own deadline."""
+
+    cycle: int
+    deadline: Deadline
+    evaluation: Evaluation | None = None
+
+
+@contract("civic.inquiry.erased.v1", writer="inquiry")
+class InquiryErased(Facts):
+    """Every service nulls its copy of the words and contacts; audit destroys the key."""
+
+    basis: Literal["citizen_request", "retention", "court_order"]
+
+
+@contract("civic.person.contact_read.v1", writer="inquiry")
+class ContactRead(Facts):
+    """An officer read a citizen's contact points, for a stated purpose."""
+
+    purpose: Literal["call_back", "clarify", "deliver", "oversight"]
+    reader: Code
+
+
+@contract("civic.inquiry.request_refused.v1", writer="inquiry")
+class InquiryRequestRefused(Facts):
+    """inquiry does not do what was asked of it. `causationid` is the request."""
+
+    state: Text
+    rule: Text
+    allowed: tuple[Text, ...] = ()
+    unit: UnitCode | None = None
+    action: Code | None = None
+
+
+@contract("civic.inquiry.deadletter_recorded.v1", writer="inquiry")
+class InquiryDeadLetter(Facts):
+    """An event could not be applied; its key waits for an operator."""
+
+    consumer: Code
+    topic: Code
+    partition: int
+    offset: int
+    event_id: Text | None = None
+    error: Code
+
+
+@contract("civic.inquiry.deadletter_discarded.v1", writer="inquiry")
+class InquiryDeadLetterDiscarded(Facts):
+    """An operator gave up a dead letter."""
+
+    dead_letter: int
+    operator: Code
+
+
+@contract("civic.contact.stated.v1", writer="inquiry", kind="contact", topic="contact")
+class ContactStated(Facts):
+    """Where the citizen wants to hear of this case. The only event with direct identifiers."""
+
+    name: Annotated[Text, Field(max_length=200)] | None = None
+    email: Annotated[Text, Field(max_length=254)] | None = None
+    phone: Annotated[Text, Field(max_length=40)] | None = None
+    language: Literal["zh", "en", "nl"] = "zh"
+    number: Text
+    inquiry: Identifier

@@ -1,0 +1,137 @@
+"""What publisher says: publications and their approval, subscriptions, pushes and notices."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.contracts.base import Code, Digest, Facts, Identifier, Moment, Text, Words, contract
+from shared.contracts.inquiry import LongText, Title
+
+Lane = Literal["email", "webhook"]
+
+
+class PublicationWords(Words):
+    title: Title
+    summary: Annotated[Text, Field(max_length=1_000)] = ""
+    body: LongText
+
+
+@contract("civic.publication.drafted.v1", writer="publisher", words=PublicationWords)
+class PublicationDrafted(Facts):
+    """A draft, or a new state of it. `subject` is the publication id."""
+
+    version: int
+    topics: tuple[Code, ...] = ()
+    document_number: Text | None = None
+    effective_from: Moment | None = None
+    editor: Code
+
+
+@contract("civic.publication.approved.v1", writer="publisher")
+class PublicationApproved(Facts):
+    """A second person approved this very version."""
+
+    version: int
+    approver: Code
+
+
+@contract("civic.publication.published.v1", writer="publisher")
+class PublicationPublished(Facts):
+    """It is in force of publication: on the pages, in the feeds, on its way to subscribers."""
+
+    version: int
+    topics: tuple[Code, ...] = ()
+    publisher: Code
+
+
+@contract("civic.publication.withdrawn.v1", writer="publisher")
+class PublicationWithdrawn(Facts):
+    """It is no longer shown as in force."""
+
+    version: int
+    reason: Text
+    by: Code
+
+
+@contract("civic.subscription.confirmed.v1", writer="publisher")
+class SubscriptionConfirmed(Facts):
+    """Consent by double opt-in (e-mail) or by the echoed challenge (webhook). `subject` is the subscription id."""
+
+    lane: Lane
+    topics: tuple[Code, ...] = ()
+
+
+@contract("civic.subscription.ended.v1", writer="publisher")
+class SubscriptionEnded(Facts):
+    """The person left, or the address is gone."""
+
+    lane: Lane
+    reason: Literal["asked", "gone", "failing"]
+
+
+@contract("civic.push.batch_started.v1", writer="publisher")
+class PushBatchStarted(Facts):
+    """A publication goes to its subscribers: one event for all, not one each."""
+
+    version: int
+    recipients: dict[Lane, int]
+
+
+@contract("civic.push.batch_closed.v1", writer="publisher")
+class PushBatchClosed(Facts):
+    """Every recipient has an outcome; `ledger_root` is the RFC 6962 root over the ledger rows in their order."""
+
+    version: int
+    sent: int
+    failed: int
+    ledger_root: Digest
+
+
+@contract("civic.push.notice_sent.v1", writer="publisher")
+class NoticeSent(Facts):
+    """The citizen was told of a step of the case. `subject` is the inquiry id."""
+
+    notice: Identifier
+    lane: Lane
+    step: Code
+    attempts: int
+
+
+@contract("civic.push.notice_failed.v1", writer="publisher")
+class NoticeFailed(Facts):
+    """The citizen could not be told by this lane."""
+
+    notice: Identifier
+    lane: Lane
+    step: Code
+    attempts: int
+    reason: Code
+
+
+@contract("civic.publisher.request_refused.v1", writer="publisher")
+class PublisherRequestRefused(Facts):
+    """publisher does not do what was asked of it. `causationid` is the request."""
+
+    state: Text
+    rule: Text
+    allowed: tuple[Text, ...] = ()
+
+
+@contract("civic.publisher.deadletter_recorded.v1", writer="publisher")
+class PublisherDeadLetter(Facts):
+    """An event could not be applied; its key waits for an operator."""
+
+    consumer: Code
+    topic: Code
+    partition: int
+    offset: int
+    event_id: Text | None = None
+    error: Code
+
+
+@contract("civic.publisher.deadletter_discarded.v1", writer="publisher")
+class PublisherDeadLetterDiscarded(Facts):
+    """An operator gave up a dead letter."""
+
+    dead_letter: int
+    operator: Code

@@ -1,0 +1,199 @@
+"""What routing says: dispatch (派单), assignments, deliveries, and what stands on the units' topics."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.contracts.base import Code, Digest, Facts, Identifier, Moment, Text, UnitCode, contract
+from shared.contracts.inquiry import (
+    CaseKind,
+    Evaluation,
+    InquiryWords,
+    LongText,
+    NoteWords,
+    ReplyOutcome,
+    ReplyWords,
+    Visibility,
+)
+
+Role = Literal["lead", "co"]
+"""主办, 协办."""
+TriageReason = Literal["no_rule", "unknown_service", "returned", "conflict"]
+
+
+@contract("civic.case.dispatched.v1", writer="routing")
+class CaseDispatched(Facts):
+    """派单: the lead and the co-handlers, by which rule, and by when the lead signs."""
+
+    lead: UnitCode
+    co: tuple[UnitCode, ...] = ()
+    rule: Code
+    attempt: int
+    sign_due: Moment | None = None
+    by: Literal["rule", "dispatcher"] = "rule"
+
+
+@contract("civic.case.triaged.v1", writer="routing")
+class CaseTriaged(Facts):
+    """Nothing matched: a dispatcher has to place it."""
+
+    reason: TriageReason
+    hint: UnitCode | None = None
+    attempt: int
+
+
+@contract("civic.assignment.signed.v1", writer="routing")
+class AssignmentSigned(Facts):
+    """签收: the unit has taken the case on."""
+
+    unit: UnitCode
+    role: Role
+    action: Code
+
+
+@contract("civic.assignment.returned.v1", writer="routing", words=NoteWords)
+class AssignmentReturned(Facts):
+    """退回: the unit says that it is not theirs. A returned lead puts the case into triage."""
+
+    unit: UnitCode
+    role: Role
+    reason: Literal["not_our_duty", "not_our_area", "unclear_owner", "overlapping_duty"]
+    action: Code
+
+
+@contract("civic.assignment.reply_proposed.v1", writer="routing", kind="request", words=ReplyWords)
+class ReplyProposed(Facts):
+    """The lead proposes the answer; inquiry decides with `replied` or `request_refused`."""
+
+    unit: UnitCode
+    outcome: ReplyOutcome
+    action: Code
+
+
+@contract("civic.delivery.succeeded.v1", writer="routing")
+class DeliverySucceeded(Facts):
+    """A record stands on a unit's topic: where, and the SHA-256 of its bytes."""
+
+    unit: UnitCode
+    record: Identifier
+    record_type: Code
+    topic: Code
+    partition: int
+    offset: int
+    hash: Digest
+
+
+@contract("civic.routing.request_refused.v1", writer="routing")
+class RoutingRequestRefused(Facts):
+    """A unit's action is against the rules. For an unknown case the unit is the subject."""
+
+    state: Text
+    rule: Text
+    allowed: tuple[Text, ...] = ()
+    unit: UnitCode | None = None
+    action: Code | None = None
+
+
+@contract("civic.routing.deadletter_recorded.v1", writer="routing")
+class RoutingDeadLetter(Facts):
+    """An event could not be applied; its key waits for an operator."""
+
+    consumer: Code
+    topic: Code
+    partition: int
+    offset: int
+    event_id: Text | None = None
+    error: Code
+
+
+@contract("civic.routing.deadletter_discarded.v1", writer="routing")
+class RoutingDeadLetterDiscarded(Facts):
+    """An operator gave up a dead letter."""
+
+    dead_letter: int
+    operator: Code
+
+
+# What a unit receives on `civic.department.<code>.v1`. The words stand inside, for the foreign reader's sake.
+
+
+@contract("civic.department.case_offered.v1", writer="routing", kind="record", topic="department")
+class CaseOffered(Facts):
+    """A case is yours to sign. `words` is absent once the inquiry is erased."""
+
+    number: Text
+    role: Role
+    lead: UnitCode
+    co: tuple[UnitCode, ...] = ()
+    kind: CaseKind
+    service_code: Code
+    area: Code | None = None
+    visibility: Visibility
+    urgent: bool = False
+    reply_due: Moment | None = None
+    sign_due: Moment | None = None
+    attempt: int
+    words: InquiryWords | None = None
+
+
+@contract("civic.department.case_withdrawn.v1", writer="routing", kind="record", topic="department")
+class CaseWithdrawn(Facts):
+    """The case is no longer yours: another unit holds it now."""
+
+    number: Text
+    reason: Literal["redispatched", "erased"]
+
+
+@contract("civic.department.case_closed.v1", writer="routing", kind="record", topic="department")
+class CaseClosed(Facts):
+    """The case you hold is closed, with the citizen's evaluation if there was one."""
+
+    number: Text
+    outcome: Text
+    evaluation: Evaluation | None = None
+
+
+@contract("civic.department.case_reopened.v1", writer="routing", kind="record", topic="department")
+class CaseReopened(Facts):
+    """重办: the citizen is not satisfied; the case is yours again, with a new deadline."""
+
+    number: Text
+    cycle: int
+    reply_due: Moment
+    evaluation: Evaluation | None = None
+    note: Annotated[Text, Field(max_length=20_000)] | None = None
+
+
+@contract("civic.department.action_result.v1", writer="routing", kind="record", topic="department")
+class ActionResult(Facts):
+    """What became of your action: done, or refused with the rule and what is allowed now."""
+
+    action: Code
+    accepted: bool
+    state: Text | None = None
+    rule: Text | None = None
+    allowed: tuple[Text, ...] = ()
+
+
+# What a unit answers on `civic.department.<code>.actions.v1`: known by (topic, id); the topic sets its source.
+
+
+@contract("civic.action.sign.v1", writer="unit", kind="action", topic="actions")
+class SignAction(Facts):
+    """签收."""
+
+
+@contract("civic.action.reply.v1", writer="unit", kind="action", topic="actions")
+class ReplyAction(Facts):
+    """答复, by the lead."""
+
+    outcome: ReplyOutcome
+    text: LongText
+
+
+@contract("civic.action.return.v1", writer="unit", kind="action", topic="actions")
+class ReturnAction(Facts):
+    """退回, with the reason code and words."""
+
+    reason: Literal["not_our_duty", "not_our_area", "unclear_owner", "overlapping_duty"]
+    text: LongText

@@ -1,0 +1,58 @@
+"""The tree of our errors, classified once, in the core.
+
+CivicloomError
+├── Permanent            the event can never be applied: dead letter at once
+│   ├── Undecodable      bytes that are no event of ours
+│   ├── UnknownVersion   a known type in a major version that this release does not know
+│   └── EventTooLarge    an event above the bound that the broker takes
+├── Conflict             a command lost against the present state (HTTP 409)
+└── Stale                our authority is gone (cursor moved, partition revoked, lock lost): stop, do nothing
+"""
+
+import asyncpg
+
+
+class CivicloomError(Exception):
+    """Something that we name."""
+
+
+class Permanent(CivicloomError):
+    """No retry can help."""
+
+
+class Undecodable(Permanent):
+    """The bytes are not an event of ours."""
+
+
+class UnknownVersion(Permanent):
+    """A newer major version of a type that we know: an upgrade, not a discard, is what helps."""
+
+
+class EventTooLarge(Permanent):
+    """An event above 900 kB; the broker would refuse it and break the producer's partition for ever."""
+
+
+class Conflict(CivicloomError):
+    """The aggregate exists already or is in another state than the command needs."""
+
+
+class Stale(CivicloomError):
+    """Somebody else owns what we were about to write."""
+
+
+_INFRASTRUCTURE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # admin shutdown, crash recovery, cancelled by an operator
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,  # I/O errors of the server
+    asyncpg.TransactionRollbackError,  # deadlock, serialisation: the same slice will pass
+    asyncpg.ReadOnlySQLTransactionError,  # we are connected to a standby after a fail-over
+    OSError,
+    TimeoutError,
+)
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Whether nothing else could progress either, so that waiting is right and parking is wrong."""
+    return isinstance(error, _INFRASTRUCTURE)

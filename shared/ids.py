@@ -1,0 +1,103 @@
+"""Identifiers: UUIDv7 for what is new, UUIDv8 for what follows from it, and what a citizen can read aloud."""
+
+import datetime as dt
+import hashlib
+import hmac
+import secrets
+import uuid
+from zoneinfo import ZoneInfo
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CHECK = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_AMBIGUOUS = str.maketrans("ILO", "110")
+
+
+def new_id(now: dt.datetime) -> str:
+    """A UUIDv7 (RFC 9562 5.7): 48 bits of milliseconds of `now`, then 74 random bits."""
+    milliseconds = int(now.timestamp() * 1000)
+    high, low = secrets.randbits(12), secrets.randbits(62)
+    value = (milliseconds << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low
+    return str(uuid.UUID(int=value))
+
+
+def derived_id(cause: str, event_type: str, target: str = "") -> str:
+    """The UUIDv8 (RFC 9562 5.8) of an event that a handler derives: the same on every replay.
+
+    The cause's 48 bits of time keep indexes ordered; the rest is SHA-256 over cause, type and target.
+    """
+    digest = int.from_bytes(hashlib.sha256(f"{cause}\n{event_type}\n{target}".encode()).digest()[:10], "big")
+    milliseconds = int(cause.replace("-", "")[:12], 16)
+    high, low = digest >> 64 & 0xFFF, digest & (1 << 62) - 1
+    value = (milliseconds << 80) | (0x8 << 76) | (high << 64) | (0b10 << 62) | low
+    return str(uuid.UUID(int=value))
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` is a UUID in the one spelling that we use: lower case with dashes."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def moment_of(identifier: str) -> dt.datetime:
+    """The moment in a UUIDv7 or a derived UUIDv8, to the millisecond, in UTC."""
+    return dt.datetime.fromtimestamp(int(identifier.replace("-", "")[:12], 16) / 1000, dt.UTC)
+
+
+def case_number(identifier: str, zone: ZoneInfo) -> str:
+    """The number that a citizen sees: local date, ten Crockford characters of the id's random bits, a check.
+
+    A pure function of the id, so that whoever makes the id can tell the number at once.
+    `20261124-7K3M9Q2XWB-F`.
+    """
+    value = uuid.UUID(identifier).int
+    day = moment_of(identifier).astimezone(zone).strftime("%Y%m%d")
+    body = _crockford(value & (1 << 50) - 1, 10)
+    return f"{day}-{body}-{_check_character(day + body)}"
+
+
+def read_case_number(text: str) -> str | None:
+    """The number in its one spelling, or None if it cannot be one (wrong length, character or check).
+
+    Forgives lower case, missing dashes, spaces, and I, L, O read for 1, 1, 0.
+    """
+    characters = "".join(text.upper().split()).replace("-", "").replace("–", "").translate(_AMBIGUOUS)
+    if len(characters) != 19:
+        return None
+    day, body, check = characters[:8], characters[8:18], characters[18]
+    if not day.isdecimal() or not day.isascii() or any(c not in CROCKFORD for c in body):
+        return None
+    expected = _check_character(day + body)
+    if expected.translate(_AMBIGUOUS) != check:
+        return None
+    return f"{day}-{body}-{expected}"
+
+
+def case_secret(key: bytes, identifier: str) -> str:
+    """The secret beside the number: 80 bits of HMAC(key, id), so that it need not be stored.
+
+    Sixteen Crockford characters in groups of four: `7K3M-9Q2X-WB5R-0ABC`.
+    """
+    digest = hmac.digest(key, identifier.encode(), "sha256")
+    text = _crockford(int.from_bytes(digest[:10], "big"), 16)
+    return "-".join(text[i : i + 4] for i in range(0, 16, 4))
+
+
+def secret_hash(secret: str) -> str:
+    """SHA-256 in hex of a secret in its plain spelling; what the event and the table hold."""
+    plain = "".join(secret.upper().split()).replace("-", "").translate(_AMBIGUOUS)
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _crockford(value: int, length: int) -> str:
+    return "".join(CROCKFORD[value >> 5 * i & 31] for i in reversed(range(length)))
+
+
+def _check_character(characters: str) -> str:
+    """ISO 7064 MOD 37,36: finds every single wrong character and nearly every swap of two neighbours."""
+    total = 36
+    for character in characters:
+        total = (total + _CHECK.index(character)) % 36 or 36
+        total = total * 2 % 37
+    return _CHECK[(37 - total) % 36]
