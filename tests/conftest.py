@@ -1,0 +1,59 @@
+"""The embedded pair for every test that asks for it, and a database and a topic namespace per module."""
+
+import asyncio
+import secrets
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from deploy.local.pair import Pair, temporary_folder
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[Pair]:
+    """A pair on fresh data, one for the whole run; `DATABASE_URL` and `KAFKA_BOOTSTRAP` name others instead."""
+    with temporary_folder() as folder, Pair(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def database(pair: Pair) -> Iterator[str]:
+    """The superuser's URL of an empty database that only this module uses.
+
+    Roles belong to the server, not to the database: modules share them.
+    """
+    name = f"test_{secrets.token_hex(6)}"
+    _wait_for(_execute(pair.database_url, f'CREATE DATABASE "{name}"'))
+    yield urlsplit(pair.database_url)._replace(path=f"/{name}").geturl()
+    _wait_for(_execute(pair.database_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="module")
+def namespace(pair: Pair) -> str:
+    """A topic namespace (the setting TOPIC_NAMESPACE) that only this module uses on the shared broker."""
+    return f"t{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def open_tmp_path() -> Iterator[Path]:
+    """Like `tmp_path`, but servers that stepped down from root may enter it."""
+    with temporary_folder() as folder:
+        yield folder
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _wait_for(work: Coroutine[object, object, None]) -> None:
+    """Runs it on a loop of its own, so that plain and asynchronous tests can use the same fixtures."""
+    with ThreadPoolExecutor(1) as apart:
+        apart.submit(asyncio.run, work).result()
