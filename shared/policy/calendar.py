@@ -1,0 +1,179 @@
+"""A calendar compiled for speed: every day of its years is worked out once, so that a deadline is a look-up.
+
+Inside, a day is its proleptic ordinal (`date.toordinal`) and a moment is whole microseconds since 1970 UTC:
+two processes that compute the same deadline get the same integer.
+"""
+
+import datetime as dt
+from bisect import bisect_right
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from shared.policy.errors import CalendarRange
+from shared.policy.tables import MINUTES_A_DAY, CalendarTable, Span
+
+UTC = dt.UTC
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = dt.timedelta(microseconds=1)
+ONE_SECOND = dt.timedelta(seconds=1)
+
+# Years after the last listed one are worked out from the week alone, so that a long deadline set in
+# December has a date at all; `status` says "undeclared" and the explanation says so too.
+UNDECLARED_YEARS = 10
+
+
+class DayNote(NamedTuple):
+    """Why a day is counted or not: `reason` is working, extra, weekend or holiday."""
+
+    reason: str
+    name: str = ""
+    name_en: str = ""
+
+
+def microseconds(moment: dt.datetime) -> int:
+    """Whole microseconds since 1970 UTC of an aware moment."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def moment_of(stamp: int) -> dt.datetime:
+    """The UTC moment of so many microseconds since 1970."""
+    return EPOCH + dt.timedelta(microseconds=stamp)
+
+
+class WorkCalendar:
+    """Working days, duty hours and ends of days of one pack in one time zone. Immutable once built.
+
+    first, last: ordinals of the first and last day that it covers.
+    rank[day - first]: number of working days before `day`; so `working[rank]` is the first one not before it.
+    closes[n]: UTC moment at which duty ends on the n-th working day.
+    day_ends[day - first]: UTC moment of the last second of the local day.
+    opens_at, closes_at, duty_before: the duty spans in microseconds, and the duty time before each.
+    """
+
+    def __init__(self, table: CalendarTable, timezone: str) -> None:
+        self.table = table
+        self.tz = ZoneInfo(timezone)
+        self.first = dt.date(table.years[0].year, 1, 1).toordinal()
+        self.last = dt.date(table.years[-1].year + UNDECLARED_YEARS, 12, 31).toordinal()
+        self.waits_for_duty = table.day_zero.rule == "next_working_moment"
+        self._status = {entry.year: entry.status for entry in table.years}
+        self._holidays = {
+            day.toordinal(): DayNote("holiday", holiday.name, holiday.name_en)
+            for entry in table.years
+            for holiday in entry.holidays
+            for day in holiday.days
+        }
+        self._extra = {day.toordinal() for entry in table.years for day in entry.extra_working_days}
+        self.rank: list[int] = []
+        self.working: list[int] = []
+        self.closes: list[dt.datetime] = []
+        self.day_ends: list[dt.datetime] = []
+        self.opens_at: list[int] = []
+        self.closes_at: list[int] = []
+        self.duty_before: list[int] = []
+        self.first_span: list[int] = []
+        self._compile()
+
+    def _compile(self) -> None:
+        duty = 0
+        for ordinal in range(self.first, self.last + 1):
+            self.rank.append(len(self.working))
+            self.day_ends.append(self._local(ordinal, MINUTES_A_DAY) - ONE_SECOND)
+            spans = self.spans(ordinal)
+            if not spans:
+                continue
+            self.working.append(ordinal)
+            self.first_span.append(len(self.opens_at))
+            for opens, closes in spans:
+                start, end = self._stamp(ordinal, opens), self._stamp(ordinal, closes)
+                self.opens_at.append(start)
+                self.closes_at.append(end)
+                self.duty_before.append(duty)
+                duty += end - start
+            # Duty until midnight ends with the day's last second, so that the due moment lies on the day.
+            self.closes.append(min(self._local(ordinal, spans[-1][1]), self.day_ends[-1]))
+        self.first_span.append(len(self.opens_at))
+        self.duty_before.append(duty)
+
+    def _local(self, ordinal: int, minute: int) -> dt.datetime:
+        day = dt.date.fromordinal(ordinal + minute // MINUTES_A_DAY)
+        time = dt.time(minute % MINUTES_A_DAY // 60, minute % 60)
+        return dt.datetime.combine(day, time, self.tz).astimezone(UTC)
+
+    def _stamp(self, ordinal: int, minute: int) -> int:
+        return microseconds(self._local(ordinal, minute))
+
+    def note(self, ordinal: int) -> DayNote:
+        """Why the day is a working day or not; an extra working day (调休) goes before its weekend."""
+        if ordinal in self._extra:
+            return DayNote("extra")
+        holiday = self._holidays.get(ordinal)
+        if holiday is not None:
+            return holiday
+        weekday = dt.date.fromordinal(ordinal).weekday()
+        return DayNote("working" if self.table.duty.week[weekday] else "weekend")
+
+    def spans(self, ordinal: int) -> tuple[Span, ...]:
+        """The duty hours of a day in minutes after local midnight; none if it is no working day."""
+        reason = self.note(ordinal).reason
+        if reason == "extra":
+            return self.table.duty.extra
+        return self.table.duty.week[dt.date.fromordinal(ordinal).weekday()] if reason == "working" else ()
+
+    def status(self, year: int) -> str:
+        """declared, provisional or undeclared."""
+        return self._status.get(year, "undeclared")
+
+    def is_working(self, day: dt.date) -> bool:
+        """Whether the day has duty hours. Raises CalendarRange."""
+        position = self.rank[self.index(day.toordinal())]
+        return position < len(self.working) and self.working[position] == day.toordinal()
+
+    def index(self, ordinal: int) -> int:
+        """Position of a day in `rank` and `day_ends`. Raises CalendarRange."""
+        if not self.first <= ordinal <= self.last:
+            raise self.out_of_range(str(dt.date.fromordinal(ordinal)))
+        return ordinal - self.first
+
+    def receipt_day(self, start: dt.datetime) -> int:
+        """Ordinal of the local day of a moment. Raises CalendarRange, and ValueError for a naive moment."""
+        if start.tzinfo is None:
+            raise ValueError(f"{start} has no time zone: deadlines need aware moments")
+        ordinal = start.astimezone(self.tz).toordinal()
+        self.index(ordinal)
+        return ordinal
+
+    def day_zero(self, start: dt.datetime) -> int:
+        """Ordinal of the day that working days are counted after, by the pack's rule (`DayZero`)."""
+        day = self.receipt_day(start)
+        if not self.waits_for_duty:
+            return day
+        position = self.rank[day - self.first]
+        if position < len(self.working) and self.working[position] == day and start < self.closes[position]:
+            return day
+        return self.nth_working_day_after(day, 1)
+
+    def working_days_through(self, ordinal: int) -> int:
+        """How many working days the calendar has up to and with this day."""
+        following = self.index(ordinal) + 1
+        return self.rank[following] if following < len(self.rank) else len(self.working)
+
+    def nth_working_day_after(self, ordinal: int, n: int) -> int:
+        """Ordinal of the n-th working day after a day. Raises CalendarRange."""
+        return self.working[self.position(self.working_days_through(ordinal) + n - 1)]
+
+    def position(self, n: int) -> int:
+        """`n` if the calendar has so many working days. Raises CalendarRange."""
+        if n >= len(self.working):
+            raise self.out_of_range(f"working day {n}")
+        return n
+
+    def duty_through(self, stamp: int) -> int:
+        """Duty time in microseconds from the calendar's first day up to a moment."""
+        n = bisect_right(self.opens_at, stamp) - 1
+        return 0 if n < 0 else self.duty_before[n] + min(stamp, self.closes_at[n]) - self.opens_at[n]
+
+    def out_of_range(self, moment: str) -> CalendarRange:
+        """The error for something that lies outside the compiled years."""
+        first, last = dt.date.fromordinal(self.first), dt.date.fromordinal(self.last)
+        return CalendarRange(moment, str(first), str(last))

@@ -1,0 +1,180 @@
+"""Why a deadline is what it is: the steps from receipt to the due moment, as facts and as sentences.
+
+The facts alone are enough to count the days again without the calendar, so that a citizen, a court or the
+audit service can check them; a test does so for every deadline that it makes.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+from shared.policy.calendar import ONE_SECOND, DayNote, WorkCalendar, moment_of
+from shared.policy.deadlines import Deadline, add_months
+from shared.policy.tables import DayCount
+
+Language = Literal["zh", "en"]
+
+
+class Step(NamedTuple):
+    """One step: a code, the facts (JSON values; days are ISO dates, moments ISO with offset), two texts.
+
+    received {at, zone}; day_zero {day, reason}; counted {first, last, days}; skipped {first, last, days,
+    reason, name, name_en}; duty {day, minutes}; elapsed {hours}; months {count, last}; rolled {last, to};
+    due {at, utc, calendar}.
+    """
+
+    code: str
+    facts: dict[str, str | int | float]
+    zh: str
+    en: str
+
+    def text(self, language: Language) -> str:
+        """The sentence for a reader."""
+        return self.zh if language == "zh" else self.en
+
+
+def explain(calendar: WorkCalendar, deadline: Deadline) -> list[Step]:
+    """The steps of a deadline that `add_budget` computed with this calendar, in order."""
+    received = deadline.start.astimezone(calendar.tz)
+    steps = [_step("received", at=received.isoformat(), zone=str(calendar.tz))]
+    steps += _BODIES[deadline.day_count](calendar, deadline)
+    local = deadline.due.astimezone(calendar.tz)
+    status = calendar.status(local.year)
+    steps.append(_step("due", at=local.isoformat(), utc=deadline.due.isoformat(), calendar=status))
+    return steps
+
+
+def _elapsed(_calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+    yield _step("elapsed", hours=deadline.amount)
+
+
+def _duty(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+    start, due = deadline.start, deadline.due
+    last = due.astimezone(calendar.tz).toordinal()
+    for ordinal in range(calendar.receipt_day(start), last + 1):
+        note = calendar.note(ordinal)
+        day_end = calendar.day_ends[calendar.index(ordinal)] + ONE_SECOND
+        until = min(due, day_end)
+        duty = _duty_between(calendar, start, until)
+        if duty or note.reason in ("working", "extra"):
+            yield _step("duty", day=_iso(ordinal), minutes=duty / 60_000_000)
+        else:
+            yield _skipped(ordinal, ordinal, note)
+        start = max(start, day_end)
+
+
+def _duty_between(calendar: WorkCalendar, start: dt.datetime, until: dt.datetime) -> int:
+    first, last = ((moment - moment_of(0)) // dt.timedelta(microseconds=1) for moment in (start, until))
+    return max(0, calendar.duty_through(last) - calendar.duty_through(first))
+
+
+def _working_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+    zero = deadline.day_zero.toordinal()
+    received = calendar.receipt_day(deadline.start)
+    if zero != received:
+        note = calendar.note(received)
+        reason = "after_hours" if note.reason in ("working", "extra") else "not_working"
+    else:
+        reason = "receipt"
+    yield _step("day_zero", day=_iso(zero), reason=reason)
+    last = deadline.due.astimezone(calendar.tz).toordinal()
+
+    def key(ordinal: int) -> DayNote:
+        note = calendar.note(ordinal)
+        return DayNote("working") if note.reason == "working" else note
+
+    for note, run in groupby(range(zero + 1, last + 1), key):
+        days = list(run)
+        yield (
+            _counted(days[0], days[-1], note.reason)
+            if note.reason in ("working", "extra")
+            else _skipped(days[0], days[-1], note)
+        )
+
+
+def _calendar_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+    zero = calendar.receipt_day(deadline.start)
+    yield _step("day_zero", day=_iso(zero), reason="receipt")
+    yield _counted(zero + 1, zero + int(deadline.amount), "calendar")
+
+
+def _calendar_roll(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+    yield from _calendar_days(calendar, deadline)
+    nominal = calendar.receipt_day(deadline.start) + int(deadline.amount)
+    last = deadline.due.astimezone(calendar.tz).toordinal()
+    for ordinal in range(nominal, last):
+        yield _step("rolled", last=_iso(ordinal), to=_iso(ordinal + 1), **_name(calendar.note(ordinal)))
+
+
+def _months(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+    zero = calendar.receipt_day(deadline.start)
+    yield _step("day_zero", day=_iso(zero), reason="receipt")
+    last = add_months(deadline.day_zero, int(deadline.amount))
+    yield _step("months", count=deadline.amount, last=last.isoformat())
+
+
+_BODIES: dict[DayCount, Callable[[WorkCalendar, Deadline], Iterator[Step]]] = {
+    DayCount.HOURS_24X7: _elapsed,
+    DayCount.HOURS_DUTY: _duty,
+    DayCount.WORKING_DAYS: _working_days,
+    DayCount.CALENDAR_DAYS: _calendar_days,
+    DayCount.CALENDAR_ROLL: _calendar_roll,
+    DayCount.MONTHS: _months,
+}
+
+_TEXTS: dict[str, tuple[str, str]] = {
+    "received": ("收到时间 {at}（{zone}）", "received at {at} ({zone})"),
+    "day_zero": ("{day} 为起算日，不计入（{why_zh}）", "{day} is day zero and not counted ({why_en})"),
+    "counted": ("{first} 至 {last} 计 {days} 天（{why_zh}）", "{first} to {last}: {days} counted ({why_en})"),
+    "skipped": ("{first} 至 {last} 不计（{why_zh}）", "{first} to {last}: not counted ({why_en})"),
+    "duty": ("{day} 计办公时间 {minutes:g} 分钟", "{day}: {minutes:g} minutes of duty time"),
+    "elapsed": ("连续计 {hours:g} 小时", "{hours:g} hours, day and night"),
+    "months": ("计 {count} 个月，至 {last}", "{count} months, to {last}"),
+    "rolled": ("{last} 非工作日（{why_zh}），顺延至 {to}", "{last} is no working day ({why_en}), on to {to}"),
+    "due": ("截止时间 {at}{why_zh}", "due at {at}{why_en}"),
+}
+
+_WHYS: dict[str, tuple[str, str]] = {
+    "receipt": ("收到当日", "the day of receipt"),
+    "after_hours": ("收到时已过办公时间", "received after duty hours"),
+    "not_working": ("收到日非工作日", "received on a day off"),
+    "working": ("工作日", "working days"),
+    "extra": ("调休上班日", "make-up working days"),
+    "calendar": ("自然日", "calendar days"),
+    "weekend": ("周末", "weekend"),
+    "declared": ("", ""),
+    "provisional": (
+        "（该年放假安排尚未公布，暂按法定节日计算）",
+        " (provisional: holidays by law, that year's notice is to come)",
+    ),
+    "undeclared": (
+        "（该年日历尚未录入，仅按周末计算）",
+        " (that year's holidays are not in the calendar yet)",
+    ),
+}
+
+
+def _step(code: str, **facts: str | int | float) -> Step:
+    why = str(facts.get("reason", facts.get("calendar", "")))
+    why_zh, why_en = _WHYS.get(why, (str(facts.get("name", "")), str(facts.get("name_en", ""))))
+    zh, en = _TEXTS[code]
+    words = {**facts, "why_zh": why_zh, "why_en": why_en}
+    return Step(code, facts, zh.format(**words), en.format(**words))
+
+
+def _counted(first: int, last: int, reason: str) -> Step:
+    return _step("counted", first=_iso(first), last=_iso(last), days=last - first + 1, reason=reason)
+
+
+def _skipped(first: int, last: int, note: DayNote) -> Step:
+    return _step("skipped", first=_iso(first), last=_iso(last), days=last - first + 1, **_name(note))
+
+
+def _name(note: DayNote) -> dict[str, str]:
+    named = {"name": note.name, "name_en": note.name_en} if note.name else {}
+    return {"reason": note.reason, **named}
+
+
+def _iso(ordinal: int) -> str:
+    return dt.date.fromordinal(ordinal).isoformat()

@@ -1,0 +1,161 @@
+"""Loading a pack from its folder. Every fault is collected, so that an author mends all of them in one go."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from shared.policy.errors import PolicyError, Problem
+from shared.policy.model import Pack
+from shared.policy.references import (
+    Located,
+    ambiguous_rules,
+    dangling_rules,
+    repeated,
+    unknown_kinds,
+    unknown_sources,
+    unknown_sources_in,
+)
+from shared.policy.sources import Document, Place, read_csv, read_yaml
+from shared.policy.tables import (
+    Area,
+    CalendarTable,
+    CatalogueRow,
+    Clock,
+    Department,
+    Kind,
+    Limits,
+    Row,
+    Service,
+)
+
+R = TypeVar("R", bound=Row)
+
+# Columns that hold several values, separated by semicolons.
+LISTS = frozenset({"keywords", "co"})
+
+
+def load_pack(folder: Path) -> Pack:
+    """The pack in a folder: pack.yaml, kinds.yaml, clocks.yaml, calendar.yaml, services.csv, departments.csv,
+    catalogue.csv and, if the place has areas, areas.csv.
+
+    Raises PolicyError with all faults found, each with file, line and what to do.
+    """
+    problems: list[Problem] = []
+    head, kinds_file, clocks_file, calendar_file = documents = [
+        read_yaml(folder / name, problems)
+        for name in ("pack.yaml", "kinds.yaml", "clocks.yaml", "calendar.yaml")
+    ]
+    kinds = _keyed(kinds_file, Kind, problems)
+    limits = _one(_part(clocks_file, "limits"), Limits, problems, ("limits",))
+    clocks = _keyed(_part(clocks_file, "clocks"), Clock, problems, ("clocks",))
+    calendar = _one(calendar_file, CalendarTable, problems)
+    services = _rows(folder / "services.csv", Service, problems)
+    departments = _rows(folder / "departments.csv", Department, problems)
+    catalogue = _rows(folder / "catalogue.csv", CatalogueRow, problems)
+    areas = _rows(folder / "areas.csv", Area, problems) if (folder / "areas.csv").exists() else []
+
+    problems += repeated("services.csv", services, lambda row: row.service_code)
+    problems += repeated("departments.csv", departments, lambda row: row.code)
+    problems += repeated("areas.csv", areas, lambda row: row.code)
+    problems += repeated("catalogue.csv", catalogue, lambda row: row.rule_id)
+    problems += unknown_kinds(services, kinds)
+    problems += dangling_rules(catalogue, services, departments, areas)
+    problems += ambiguous_rules(catalogue)
+    explained = set(_part(head, "sources").data)
+    for document in documents:
+        problems += unknown_sources_in(document, explained)
+    problems += unknown_sources("services.csv", services, explained)
+    problems += unknown_sources("departments.csv", departments, explained)
+    problems += unknown_sources("areas.csv", areas, explained)
+    problems += unknown_sources("catalogue.csv", catalogue, explained)
+    if problems:
+        raise PolicyError(_prefixed(folder, problems))
+    contents = {
+        **head.data,
+        "kinds": kinds,
+        "clocks": clocks,
+        "limits": limits,
+        "calendar_table": calendar,
+        "services": [row for _, row in services],
+        "departments": [row for _, row in departments],
+        "areas": [row for _, row in areas],
+        "catalogue": [row for _, row in catalogue],
+    }
+    try:
+        pack = Pack.of(contents)
+    except ValidationError as error:
+        raise PolicyError(_prefixed(folder, _said(error, head))) from error
+    if pack.name != folder.resolve().name:
+        message = (
+            f"the pack is called {pack.name!r}, its folder {folder.resolve().name!r}: give both one name"
+        )
+        raise PolicyError(_prefixed(folder, [Problem(head.file, head.line(("name",)), message)]))
+    return pack
+
+
+def _prefixed(folder: Path, problems: Iterable[Problem]) -> list[Problem]:
+    return [problem._replace(file=f"{folder}/{problem.file}") for problem in problems]
+
+
+def _part(document: Document, key: str) -> Document:
+    return document._replace(data=document.data.get(key, {}))
+
+
+def _one(document: Document, model: type[R], problems: list[Problem], within: Place = ()) -> R | None:
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        problems += _said(error, document, within)
+        return None
+
+
+def _keyed(document: Document, model: type[R], problems: list[Problem], within: Place = ()) -> list[R]:
+    """The rows of a YAML mapping from code to the rest of the row."""
+    found = []
+    for code, body in document.data.items() if isinstance(document.data, dict) else ():
+        row = body | {"code": code} if isinstance(body, dict) else body
+        valid = _one(document._replace(data=row), model, problems, (*within, code))
+        if valid is not None:
+            found.append(valid)
+    if not found and not problems:
+        problems.append(
+            Problem(document.file, document.line(within), "nothing is listed here: a pack needs some")
+        )
+    return found
+
+
+def _rows(path: Path, model: type[R], problems: list[Problem]) -> Located[R]:
+    found = []
+    for line, cells in read_csv(path, set(model.model_fields), problems):
+        row: dict[str, Any] = {
+            name: [part.strip() for part in cell.split(";")] if name in LISTS else cell
+            for name, cell in cells.items()
+        }
+        try:
+            found.append((line, model.model_validate(row)))
+        except ValidationError as error:
+            problems += [Problem(path.name, line, _sentence(detail)) for detail in error.errors()]
+    return found
+
+
+def _said(error: ValidationError, document: Document, within: Place = ()) -> list[Problem]:
+    return [
+        Problem(document.file, document.line((*within, *detail["loc"])), _sentence(detail))
+        for detail in error.errors()
+    ]
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    where = ".".join(map(str, detail["loc"])) or "the row"
+    match detail["type"]:
+        case "missing":
+            return f"{where} is missing: add it"
+        case "extra_forbidden":
+            return f"{where} is unknown: correct its spelling or remove it"
+        case "value_error":
+            return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+        case _:
+            return f"{where} is {detail['input']!r}: {detail['msg']}"

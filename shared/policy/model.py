@@ -1,0 +1,151 @@
+"""A policy pack: one immutable version of all that a place has decided about its cases.
+
+Pure code takes a Pack, never "the current one". A version is named by its contents, so a service can store
+`to_json()` in a table and get back with `from_json()` exactly what it stored, or an error.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError, field_validator
+
+from shared.policy.calendar import WorkCalendar
+from shared.policy.errors import PolicyError, Problem, UnknownCode
+from shared.policy.tables import (
+    Area,
+    CalendarTable,
+    CatalogueRow,
+    Clock,
+    Code,
+    Department,
+    Kind,
+    Limits,
+    Row,
+    Service,
+    Title,
+)
+
+VERSION_DIGITS = 12
+
+T = TypeVar("T")
+
+
+class Pack(Row):
+    """The contents of `policies/<name>/`. Compiled views (`calendar`, look-ups) are made once per object."""
+
+    version: str = ""
+    name: Code
+    title: Title
+    jurisdiction: Code
+    timezone: str
+    language: str = Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")
+    sources: dict[str, str] = Field(default_factory=dict)
+    kinds: tuple[Kind, ...] = Field(min_length=1)
+    clocks: tuple[Clock, ...] = Field(min_length=1)
+    limits: Limits
+    calendar_table: CalendarTable
+    services: tuple[Service, ...] = Field(min_length=1)
+    departments: tuple[Department, ...] = Field(min_length=1)
+    areas: tuple[Area, ...] = ()
+    catalogue: tuple[CatalogueRow, ...] = ()
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f'{name!r} is no IANA time zone: write it like "Asia/Shanghai"') from error
+        return name
+
+    @classmethod
+    def of(cls, contents: dict[str, Any]) -> Self:
+        """A pack of these contents, with the version that they have. Raises pydantic.ValidationError."""
+        draft = cls.model_validate(contents | {"version": ""})
+        return cls.model_validate(dict(draft) | {"version": f"{draft.name}@{draft._digest()}"})
+
+    def to_json(self) -> bytes:
+        """The pack as canonical JSON in UTF-8: sorted keys, no spaces, defaults left out."""
+        return _canonical(self.model_dump(mode="json", exclude_defaults=True))
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Self:
+        """The pack that `to_json` wrote. Raises PolicyError if it is none or its contents were changed."""
+        try:
+            pack = cls.model_validate_json(text)
+        except ValidationError as error:
+            raise PolicyError([Problem("stored pack", None, str(error))]) from error
+        if pack.version != f"{pack.name}@{pack._digest()}":
+            problem = Problem(
+                pack.version, None, "the contents are not those that the version names: load it anew"
+            )
+            raise PolicyError([problem])
+        return pack
+
+    def _digest(self) -> str:
+        # Defaults are left out, so that a field which a later release adds leaves old versions their names.
+        contents = self.model_dump(mode="json", exclude_defaults=True, exclude={"version"})
+        return hashlib.sha256(_canonical(contents)).hexdigest()[:VERSION_DIGITS]
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
+        # A pickle carries the contents and not the compiled views, which are larger and made in milliseconds.
+        return type(self).from_json, (self.to_json(),)
+
+    @cached_property
+    def calendar(self) -> WorkCalendar:
+        """The compiled calendar; the first use takes some tens of milliseconds."""
+        return WorkCalendar(self.calendar_table, self.timezone)
+
+    @cached_property
+    def services_by_code(self) -> dict[str, Service]:
+        return {service.service_code: service for service in self.services}
+
+    @cached_property
+    def departments_by_code(self) -> dict[str, Department]:
+        return {department.code: department for department in self.departments}
+
+    @cached_property
+    def kinds_by_code(self) -> dict[str, Kind]:
+        return {kind.code: kind for kind in self.kinds}
+
+    @cached_property
+    def clocks_by_code(self) -> dict[str, Clock]:
+        return {clock.code: clock for clock in self.clocks}
+
+    @cached_property
+    def areas_by_code(self) -> dict[str, Area]:
+        return {area.code: area for area in self.areas}
+
+    def service(self, code: str) -> Service:
+        """The service of that code. Raises UnknownCode, like the other look-ups here."""
+        return self._find("service", self.services_by_code, code)
+
+    def department(self, code: str) -> Department:
+        """The department of that code."""
+        return self._find("department", self.departments_by_code, code)
+
+    def kind(self, code: str) -> Kind:
+        """The kind of case of that code."""
+        return self._find("kind", self.kinds_by_code, code)
+
+    def clock(self, code: str) -> Clock:
+        """The clock of that code."""
+        return self._find("clock", self.clocks_by_code, code)
+
+    def area(self, code: str) -> Area:
+        """The area of that code."""
+        return self._find("area", self.areas_by_code, code)
+
+    def _find(self, what: str, table: dict[str, T], code: str) -> T:
+        try:
+            return table[code]
+        except KeyError:
+            raise UnknownCode(what, code, self.version) from None
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,314 @@
+"""The tables of a pack as rows: what its YAML and CSV files say, checked and frozen.
+
+Every row that holds a number names its `source`. Optional fields have defaults that leave a pack's
+version unchanged when a later release adds one (see `model.canonical`).
+"""
+
+import datetime as dt
+import re
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+MINUTES_A_DAY = 24 * 60
+
+Code = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=64)]
+Source = Annotated[str, Field(min_length=3)]
+Percent = Annotated[int, Field(gt=0, le=100)]
+
+
+class DayCount(StrEnum):
+    """How a budget runs (domain.md 6b). Whole days never count the day of receipt."""
+
+    HOURS_24X7 = "hours_24x7"
+    HOURS_DUTY = "hours_duty"
+    WORKING_DAYS = "working_days"
+    CALENDAR_DAYS = "calendar_days"
+    CALENDAR_ROLL = "calendar_roll"
+    MONTHS = "months"
+
+    @property
+    def hourly(self) -> bool:
+        """Whether the amount is hours, which may be broken, and not whole days or months."""
+        return self in (DayCount.HOURS_24X7, DayCount.HOURS_DUTY)
+
+
+class Row(BaseModel):
+    """A frozen row; an unknown field is an error, as it is nearly always a misspelt one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Title(Row):
+    """A name for readers of Chinese and of English, and in the place's own language if that is neither."""
+
+    zh: str
+    en: str
+    local: str | None = None
+
+
+class Budget(Row):
+    """So much time: hours (may be broken) or whole days or months, by `day_count`."""
+
+    amount: int | float = Field(gt=0)
+    day_count: DayCount
+    source: Source
+
+    @model_validator(mode="after")
+    def _whole_days_are_whole(self) -> Self:
+        if not self.day_count.hourly and not isinstance(self.amount, int):
+            raise ValueError(
+                f"{self.amount} {self.day_count}: days and months are whole numbers; use hours instead"
+            )
+        return self
+
+
+class Rework(Row):
+    """How a case that was not solved is done again (重办)."""
+
+    share: float = Field(gt=0, le=1, description="part of the first budget that the lead gets anew")
+    maximum: int = Field(ge=0, description="reworks after which the case is a hard case")
+    source: Source
+
+
+class Warn(Row):
+    """At which used parts of the reply budget somebody is told, in percent."""
+
+    percents: tuple[Percent, ...]
+    source: Source
+
+
+class Kind(Row):
+    """A kind of case: 咨询 consult, 求助 help, 投诉 complaint, 举报 report, 建议 suggestion."""
+
+    code: Code
+    title: Title
+    acceptance: Literal["rule", "clerk"]
+    reply: Budget
+    urgent_reply: Budget
+    warn: Warn
+    evaluation: Budget
+    reopen: Budget
+    rework: Rework
+
+
+class Clock(Row):
+    """A clock of the procedure, such as sign (签收); `urgent` replaces `normal` for urgent cases."""
+
+    code: Code
+    title: Title
+    normal: Budget
+    urgent: Budget | None = None
+
+
+class Limits(Row):
+    """How often a department may return a case (退回)."""
+
+    returns_per_unit: int = Field(ge=0)
+    returns_per_case: int = Field(ge=0)
+    source: Source
+
+
+class Service(Row):
+    """A line of services.csv: what a citizen can ask for (GeoReport v2 service)."""
+
+    service_code: Code
+    name: str = Field(min_length=1)
+    name_en: str | None = None
+    group: str = Field(min_length=1)
+    kind: Code
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    due_amount: int | float | None = Field(default=None, gt=0)
+    due_day_count: DayCount | None = None
+    active: bool = True
+    source: Source
+
+    @model_validator(mode="after")
+    def _an_own_deadline_is_complete(self) -> Self:
+        if (self.due_amount is None) != (self.due_day_count is None):
+            raise ValueError("due_amount and due_day_count go together: fill both or neither")
+        if self.due is not None:
+            Budget.model_validate(self.due)
+        return self
+
+    @property
+    def due(self) -> Budget | None:
+        """The service's own reply budget, where it differs from that of its kind."""
+        if self.due_amount is None or self.due_day_count is None:
+            return None
+        return Budget(amount=self.due_amount, day_count=self.due_day_count, source=self.source)
+
+
+class Department(Row):
+    """A line of departments.csv: a unit (承办单位) that can hold a case."""
+
+    code: Code
+    name: str = Field(min_length=1)
+    name_en: str | None = None
+    kind: str = Field(min_length=1)
+    kafka: bool
+    source: Source
+
+
+class Area(Row):
+    """A line of areas.csv: a part of the city by which the catalogue may choose the lead."""
+
+    code: Code
+    name: str = Field(min_length=1)
+    name_en: str | None = None
+    source: Source
+
+
+class CatalogueRow(Row):
+    """A line of catalogue.csv, the dispatch catalogue (派单目录): who leads and who helps."""
+
+    rule_id: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=64)]
+    service_code: Code
+    area: Annotated[str, Field(pattern=r"^(\*|[a-z0-9-]+)$")] = "*"
+    lead: Code
+    co: tuple[Code, ...] = ()
+    valid_from: dt.date = Field(default=dt.date.min, description="first day in force")
+    valid_to: dt.date = Field(default=dt.date.max, description="last day in force")
+    source: Source
+
+    @model_validator(mode="after")
+    def _roles_are_distinct(self) -> Self:
+        if self.lead in self.co or len(set(self.co)) != len(self.co):
+            raise ValueError("a unit stands twice in lead and co: name each once")
+        if self.valid_to < self.valid_from:
+            raise ValueError("valid_to is before valid_from: swap them")
+        return self
+
+
+_SPAN = re.compile(r"^(\d\d):(\d\d)-(\d\d):(\d\d)$")
+
+
+def _minutes(text: object) -> object:
+    """`"08:30-17:30"` as minutes after local midnight; `24:00` is the end of the day."""
+    if not isinstance(text, str):
+        return text
+    found = _SPAN.match(text)
+    if found is None:
+        raise ValueError(f'{text!r} is no span of duty hours: write it like "08:30-17:30"')
+    h1, m1, h2, m2 = map(int, found.groups())
+    opens, closes = h1 * 60 + m1, h2 * 60 + m2
+    if not opens < closes <= MINUTES_A_DAY or m1 > 59 or m2 > 59:
+        raise ValueError(f"{text!r} does not run forward inside one day")
+    return opens, closes
+
+
+def clock_face(minute: int) -> str:
+    """Minutes after local midnight as `HH:MM`."""
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+Span = Annotated[
+    tuple[int, int],
+    BeforeValidator(_minutes),
+    PlainSerializer(lambda span: f"{clock_face(span[0])}-{clock_face(span[1])}", return_type=str),
+]
+
+
+class Duty(Row):
+    """Weekly duty hours as spans of local time; a weekday without hours is no working day.
+
+    `extra` holds the hours of make-up working days (调休), which have none of their own.
+    """
+
+    mon: tuple[Span, ...] = ()
+    tue: tuple[Span, ...] = ()
+    wed: tuple[Span, ...] = ()
+    thu: tuple[Span, ...] = ()
+    fri: tuple[Span, ...] = ()
+    sat: tuple[Span, ...] = ()
+    sun: tuple[Span, ...] = ()
+    extra: tuple[Span, ...] = ()
+    source: Source
+
+    @property
+    def week(self) -> tuple[tuple[Span, ...], ...]:
+        """The seven days, Monday first."""
+        return (self.mon, self.tue, self.wed, self.thu, self.fri, self.sat, self.sun)
+
+    @model_validator(mode="after")
+    def _hours_make_sense(self) -> Self:
+        if not any(self.week):
+            raise ValueError("no weekday has duty hours: a deadline in working days would never end")
+        for spans in (*self.week, self.extra):
+            if any(a[1] > b[0] for a, b in pairwise(spans)):
+                raise ValueError("spans of duty hours overlap or are out of order: sort them")
+        return self
+
+
+class Holiday(Row):
+    """Days off, `first` to `last` inclusive; one day if `last` is left out."""
+
+    name: str
+    name_en: str
+    first: dt.date
+    last: dt.date | None = None
+
+    @property
+    def days(self) -> tuple[dt.date, ...]:
+        """Every day of it, in order; none if it runs backwards."""
+        last = self.last or self.first
+        return tuple(self.first + dt.timedelta(n) for n in range((last - self.first).days + 1))
+
+
+class Year(Row):
+    """The holidays of a year. `provisional`: known by law, but the year's own notice is still to come."""
+
+    year: int = Field(ge=2000, le=2100)
+    status: Literal["declared", "provisional"]
+    holidays: tuple[Holiday, ...]
+    extra_working_days: tuple[dt.date, ...] = ()
+    source: Source
+
+    @model_validator(mode="after")
+    def _days_stand_once_and_in_their_year(self) -> Self:
+        days = [*self.extra_working_days, *(day for holiday in self.holidays for day in holiday.days)]
+        for day in days:
+            if day.year != self.year:
+                raise ValueError(f"{day} is listed under {self.year}: move it to its year")
+        twice = sorted({str(day) for day in days if days.count(day) > 1})
+        if twice:
+            raise ValueError(
+                f"{', '.join(twice)} stands twice: a day is one holiday or one extra working day"
+            )
+        for holiday in self.holidays:
+            if not holiday.days:
+                raise ValueError(f"{holiday.name} ends before it begins: swap first and last")
+        return self
+
+
+class DayZero(Row):
+    """What the day is that is not counted, for working days.
+
+    `receipt_day`: the day of receipt, working or not (UK FOI s.10 in domain.md 4: a request that comes in
+    on a day off has the next working day as day one). `next_working_moment`: the day of receipt if inside
+    duty hours, else the day of the next duty moment (domain.md 6b).
+    """
+
+    rule: Literal["receipt_day", "next_working_moment"]
+    source: Source
+
+
+class CalendarTable(Row):
+    """calendar.yaml: duty hours, the rule of day zero, and holidays year by year without a gap."""
+
+    duty: Duty
+    day_zero: DayZero
+    years: tuple[Year, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _years_follow_each_other(self) -> Self:
+        listed = [entry.year for entry in self.years]
+        if listed != list(range(listed[0], listed[0] + len(listed))):
+            raise ValueError(f"years {listed}: list each once, in order, without a gap")
+        for entry in self.years:
+            if entry.extra_working_days and not self.duty.extra:
+                raise ValueError("there are extra working days but no hours for them: add duty.extra")
+        return self
