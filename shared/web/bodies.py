@@ -1,0 +1,156 @@
+"""Bodies of requests: JSON and forms, read into models, with errors that say what is wrong and where."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from .csrf import CSRF_FIELD, check_csrf
+from .pointers import pointer
+from .problems import Problem, invalid
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class EmptyForm(BaseModel):
+    """A form that is nothing but its button."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field of a form: pages say it by the text `form.<field>.<code>` or
+    `form.error.<code>`.
+    """
+
+    field: str
+    code: str
+    params: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Generic[M]):
+    """A form that was sent: `value` when it is good, else `errors`, and what was `typed` to show it again."""
+
+    value: M | None
+    errors: tuple[FieldError, ...]
+    typed: Mapping[str, str]
+
+
+async def read_model(request: Request, model: type[M]) -> M:
+    """The JSON body as `model`.
+
+    Raises Problem: 415 for another content type, 400 for what is not JSON (half a surrogate is not), 413
+    above the limit, 422 with JSON pointers for wrong types, lengths and values, and for NUL, which no
+    database stores.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise Problem(
+            415,
+            "not-json-content",
+            "This resource takes JSON",
+            "Send the body with `Content-Type: application/json`.",
+            headers={"Accept": "application/json"},
+        )
+    body = await request.body()
+    try:
+        value = model.model_validate_json(body)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False, include_context=False)
+        if errors[0]["type"] == "json_invalid":
+            raise Problem(400, "not-json", "The body is not JSON", errors[0]["msg"]) from None
+        raise invalid(errors) from None
+    if b"\\u0000" in body:  # rare enough that parsing a second time costs nothing that matters
+        _refuse_nul(json.loads(body))
+    return value
+
+
+def _refuse_nul(document: Any) -> None:
+    places = list(_nul_places(document, ()))
+    if places:
+        raise Problem(
+            422,
+            "invalid",
+            "The request is understood but not valid",
+            errors=[
+                {"pointer": pointer(place), "detail": "the character NUL is not text"}
+                for place in places[:50]
+            ],
+        )
+
+
+def _nul_places(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+    if isinstance(value, str):
+        if "\0" in value:
+            yield place
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            if "\0" in key:
+                yield place
+            yield from _nul_places(member, (*place, key))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _nul_places(member, (*place, index))
+
+
+async def read_form(request: Request, model: type[M]) -> Form[M]:
+    """A form (urlencoded or multipart) as `model`, after its CSRF token has been checked.
+
+    A field sent empty counts as not sent; a field sent several times becomes a list where the model has a
+    list. Raises Problem: 415, 400 for a body that is no form, 403 for a missing or foreign token, 413.
+    """
+    fields = await _form_fields(request)
+    check_csrf(request, fields.pop(CSRF_FIELD, [""])[0])
+    typed = {name: values[0] for name, values in fields.items()}
+    lists = {info.alias or name for name, info in model.model_fields.items() if _is_list(info.annotation)}
+    data: dict[str, str | list[str]] = {}
+    for name, values in fields.items():
+        kept = [value for value in values if value.strip()]
+        if kept:
+            data[name] = kept if name in lists else kept[0]
+    errors = [
+        FieldError(name, "nul") for name, values in fields.items() if any("\0" in value for value in values)
+    ]
+    if errors:
+        return Form(None, tuple(errors), {name: text.replace("\0", "") for name, text in typed.items()})
+    try:
+        return Form(model.model_validate(data), (), typed)
+    except ValidationError as error:
+        return Form(None, tuple(_field_error(detail) for detail in error.errors(include_url=False)), typed)
+
+
+async def _form_fields(request: Request) -> dict[str, list[str]]:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        raise Problem(415, "not-a-form", "This page takes a form")
+    try:
+        form = await request.form(max_files=0, max_fields=200)
+    except Problem:
+        raise
+    except (HTTPException, UnicodeError, LookupError):
+        raise Problem(400, "bad-form", "The form could not be read") from None
+    fields: dict[str, list[str]] = {}
+    for name, value in form.multi_items():
+        if not isinstance(value, UploadFile):
+            # A browser sends line ends as CRLF whatever was typed (HTML, form submission); one kind is
+            # stored.
+            fields.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return fields
+
+
+def _is_list(annotation: Any) -> bool:
+    origin = getattr(annotation, "__origin__", annotation)
+    return origin in (list, tuple, set, frozenset)
+
+
+def _field_error(detail: ErrorDetails) -> FieldError:
+    name = str(detail["loc"][0]) if detail["loc"] else ""
+    params = {key: value for key, value in detail.get("ctx", {}).items() if isinstance(value, int | float)}
+    return FieldError(name, detail["type"], params)

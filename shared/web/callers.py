@@ -1,0 +1,128 @@
+"""Who calls: a person, a machine or nobody known; and the dependencies by which a route says whom it
+serves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from .api_keys import Machine
+from .problems import Problem, wants_page
+from .session import Person
+from .state import web_state
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Somebody who has shown neither a session nor a key: a citizen, as a rule."""
+
+    actor: str = "anonymous"
+
+
+Caller = Person | Machine | Anonymous
+
+
+class SignInNeeded(Exception):
+    """A person without a session opened a page that needs one."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+
+def current_person(request: Request) -> Person | None:
+    """The person signed in, if any."""
+    return web_state(request).sessions.person(request)
+
+
+def caller(request: Request) -> Caller:
+    """Who calls. Raises Problem 401 for a key that is not known: a wrong key must not pass as no key."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        machine = web_state(request).api_keys.machine(key.strip())
+        if machine is None:
+            raise Problem(
+                401,
+                "unknown-key",
+                "The API key is not known",
+                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+            )
+        return machine
+    return current_person(request) or Anonymous()
+
+
+def require(*roles: str) -> Callable[[Request], Person]:
+    """A dependency: a signed-in person with one of `roles` (any person if none is named).
+
+    A browser without session is sent to /login and comes back; an API answers 401. Another role is 403.
+    """
+
+    def dependency(request: Request) -> Person:
+        person = current_person(request)
+        if person is None:
+            raise _unknown(request)
+        return _with_role(person, roles)
+
+    return dependency
+
+
+def require_scope(scope: str) -> Callable[[Request], Machine]:
+    """A dependency: a machine whose key carries `scope`; 401 without key, 403 without scope."""
+
+    def dependency(request: Request) -> Machine:
+        who = caller(request)
+        if not isinstance(who, Machine):
+            raise _unknown(request)
+        return _with_scope(who, scope)
+
+    return dependency
+
+
+def require_caller(*roles: str, scope: str) -> Callable[[Request], Person | Machine]:
+    """A dependency: a person with one of `roles`, or a machine whose key carries `scope`."""
+
+    def dependency(request: Request) -> Person | Machine:
+        match caller(request):
+            case Machine() as machine:
+                return _with_scope(machine, scope)
+            case Person() as person:
+                return _with_role(person, roles)
+            case Anonymous():
+                raise _unknown(request)
+
+    return dependency
+
+
+def _with_role(person: Person, roles: tuple[str, ...]) -> Person:
+    if roles and person.roles.isdisjoint(roles):
+        raise Problem(
+            403,
+            "wrong-role",
+            "Your role does not allow this",
+            f"Needed is one of: {', '.join(roles)}.",
+            roles=list(roles),
+        )
+    return person
+
+
+def _with_scope(machine: Machine, scope: str) -> Machine:
+    if scope not in machine.scopes:
+        raise Problem(
+            403, "missing-scope", "The API key does not allow this", f"Needed scope: {scope}.", scope=scope
+        )
+    return machine
+
+
+def _unknown(request: Request) -> Exception:
+    if wants_page(request) and request.method in ("GET", "HEAD"):
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return SignInNeeded("/login?" + urlencode({"next": here}))
+    return Problem(
+        401,
+        "sign-in-needed",
+        "You are not signed in",
+        "Sign in at /login, or send an API key as `Authorization: Bearer`.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )

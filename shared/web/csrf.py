@@ -1,0 +1,70 @@
+"""Forms are accepted only from pages that we made: a token that is an HMAC of a cookie and of who is signed
+in.
+
+A site of somebody else can make a browser send our cookies but can neither read the cookie nor compute the
+token.
+"""
+
+import hashlib
+import hmac
+import secrets
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .callers import current_person
+from .problems import Problem
+from .state import web_state
+
+CSRF_FIELD = "csrf"
+_COOKIE_SECONDS = 24 * 60 * 60
+_FRESH = "csrf_cookie"
+
+
+def csrf_token(request: Request) -> str:
+    """The token for a form on this page. The response must pass `keep_csrf_cookie` (`Pages.render` does
+    it).
+    """
+    cookie = request.cookies.get(_cookie_name(request)) or getattr(request.state, _FRESH, None)
+    if not cookie:
+        cookie = secrets.token_urlsafe(24)
+        setattr(request.state, _FRESH, cookie)
+    return _token(request, cookie)
+
+
+def keep_csrf_cookie(request: Request, response: Response) -> None:
+    """Sets the cookie that a token made during this request belongs to."""
+    cookie = getattr(request.state, _FRESH, None)
+    if cookie:
+        response.set_cookie(
+            _cookie_name(request),
+            cookie,
+            max_age=_COOKIE_SECONDS,
+            path="/",
+            secure=web_state(request).settings.https,
+            httponly=True,
+            samesite="lax",
+        )
+
+
+def check_csrf(request: Request, token: str) -> None:
+    """Raises Problem 403 unless the token was made for this browser and this person."""
+    cookie = request.cookies.get(_cookie_name(request), "")
+    expected = _token(request, cookie)
+    if not cookie or not hmac.compare_digest(expected.encode(), token.encode("utf-8", "replace")):
+        raise Problem(
+            403,
+            "form-expired",
+            "This form can no longer be sent",
+            "It was opened too long ago, or you have signed in or out since. Open the page again.",
+        )
+
+
+def _cookie_name(request: Request) -> str:
+    return "__Host-form" if web_state(request).settings.https else "form"
+
+
+def _token(request: Request, cookie: str) -> str:
+    person = current_person(request)
+    whose = f"{person.subject} {person.signed_in.isoformat()}" if person else ""
+    return hmac.new(web_state(request).csrf_key, f"{cookie}\0{whose}".encode(), hashlib.sha256).hexdigest()

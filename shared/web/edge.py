@@ -1,0 +1,122 @@
+"""The outermost layer of every service: limits, security headers, measurement, and the last net under an
+error.
+
+Plain ASGI, because Starlette's `BaseHTTPMiddleware` buffers streams and costs a task per request.
+"""
+
+import secrets
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.logs import get_logger
+
+from .answers import answer
+from .metrics import HTTP_SECONDS
+from .problems import Problem, unexpected
+
+MAX_BODY_BYTES = 256 * 1024
+
+_CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(self), camera=(), microphone=()",
+    "Cache-Control": "no-store",  # a page may show a case: what others may keep says so itself
+}
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_log = get_logger(__name__)
+
+
+class Edge:
+    """ASGI middleware; `https` adds Strict-Transport-Security."""
+
+    def __init__(self, app: ASGIApp, *, service: str, https: bool) -> None:
+        self._app = app
+        self._service = service
+        self._headers = dict(_SECURITY_HEADERS)
+        if https:
+            self._headers["Strict-Transport-Security"] = "max-age=31536000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+                self._measure(scope, message["status"], time.monotonic() - began)
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            refusal = _refusal(request)
+            if refusal is not None:
+                await answer(request, refusal)(scope, receive, send_with_headers)
+            else:
+                await self._app(scope, _limited(receive), send_with_headers)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            reference = secrets.token_hex(6)
+            _log.exception(
+                "a request failed", reference=reference, route=_route(scope), error=type(error).__name__
+            )
+            if started:
+                raise
+            await answer(request, unexpected(reference))(scope, receive, send_with_headers)
+
+    def _measure(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        HTTP_SECONDS.labels(self._service, method, _route(scope), str(status)).observe(seconds)
+
+
+def _route(scope: Scope) -> str:
+    """The route's pattern: a path would make a series, or a log field, of every case number."""
+    return getattr(scope.get("route"), "path", "unmatched")
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413, "too-large", "The body is too large", f"At most {MAX_BODY_BYTES // 1024} kB are taken."
+    )
+
+
+def _refusal(request: Request) -> Problem | None:
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        return _too_large()
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        return Problem(400, "nul", "The character NUL is not text")
+    return None
+
+
+def _limited(receive: Receive) -> Receive:
+    """Counts what really comes: a chunked body names no length, and a named length may be a lie."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise _too_large()
+        return message
+
+    return counted

@@ -1,0 +1,11 @@
+"""What the web edge measures."""
+
+from prometheus_client import Histogram
+
+# Seconds until the first byte of the answer: a stream that stays open for hours counts by how soon it began.
+HTTP_SECONDS = Histogram(
+    "civicloom_http_request_seconds",
+    "Seconds from a request to the first byte of its answer, by the route's pattern",
+    ["service", "method", "route", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)

@@ -1,0 +1,58 @@
+"""Slows down whoever guesses: a token bucket per key, in the memory of this process.
+
+Several copies of a service each count for themselves, so the limit of an installation is at most the number
+of copies times this one: enough against guessing 80 random bits.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from .problems import Problem
+
+_MOST_KEYS = 100_000
+
+
+class RateLimit:
+    """At most `burst` takes at once per key, and one more every `seconds`."""
+
+    def __init__(self, burst: int, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._burst = burst
+        self._seconds = seconds
+        self._now = now
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str) -> None:
+        """Takes one token. Raises Problem 429 with Retry-After (seconds) when there is none.
+
+        Take before the secret is looked at and `give_back` when it was right: many guesses at once then
+        meet the limit as well.
+        """
+        now = self._now()
+        tokens = self._tokens(key, now)
+        if tokens < 1:
+            wait = max(1, math.ceil((1 - tokens) * self._seconds))
+            raise Problem(
+                429,
+                "too-many-attempts",
+                "Too many attempts",
+                f"Try again in {wait} seconds.",
+                headers={"Retry-After": str(wait)},
+            )
+        self._keep(key, tokens - 1, now)
+
+    def give_back(self, key: str) -> None:
+        """Returns the token of an attempt that was no guess."""
+        now = self._now()
+        self._keep(key, min(self._burst, self._tokens(key, now) + 1), now)
+
+    def _tokens(self, key: str, now: float) -> float:
+        tokens, then = self._buckets.get(key, (float(self._burst), now))
+        return min(self._burst, tokens + (now - then) / self._seconds)
+
+    def _keep(self, key: str, tokens: float, now: float) -> None:
+        self._buckets[key] = (tokens, now)
+        self._buckets.move_to_end(key)
+        while len(self._buckets) > _MOST_KEYS:
+            self._buckets.popitem(last=False)  # the one that has been quiet longest

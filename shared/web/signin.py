@@ -1,0 +1,173 @@
+"""Signing people in by OpenID Connect: authorization code with PKCE. One service mounts this for all.
+
+Signing out ends our session alone, not the provider's: the content security policy lets no form lead to
+another host.
+"""
+
+import re
+import warnings
+from typing import Any
+
+import authlib.deprecate
+import httpx
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from shared.clock import machine_now
+from shared.logs import get_logger
+
+from .bodies import EmptyForm, read_form
+from .problems import Problem
+from .redirects import safe_next
+from .sealed import Sealer
+from .session import Person
+from .settings import WebSettings
+from .state import web_state
+
+with warnings.catch_warnings():
+    # Authlib asks for httpx2 at import; with the httpx that the other parts use it works.
+    warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
+    from authlib.common.errors import AuthlibBaseError
+    from authlib.integrations.starlette_client import OAuth
+    from joserfc.errors import JoseError
+
+_FLOW_COOKIE = "signing-in"
+_FLOW_SECONDS = 10 * 60
+_PROVIDER_SECONDS = 10.0
+_ROLE = re.compile(r"[a-z][a-z-]{0,31}")
+_UNIT = re.compile(r"[a-z0-9-]{1,64}")
+_log = get_logger(__name__)
+
+
+def signin_router(settings: WebSettings) -> APIRouter:
+    """`GET /login?next=`, `GET /login/callback`, `POST /logout`. Without OIDC_ISSUER /login answers 503."""
+    router = APIRouter(include_in_schema=False)
+    flow = _Flow(settings)
+    router.add_api_route("/login", flow.begin, methods=["GET"])
+    router.add_api_route("/login/callback", flow.finish, methods=["GET"])
+    router.add_api_route("/logout", sign_out, methods=["POST"])
+    return router
+
+
+async def sign_out(request: Request) -> Response:
+    """Ends the session in this browser."""
+    await read_form(request, EmptyForm)
+    response = RedirectResponse("/", 303)
+    web_state(request).sessions.sign_out(response)
+    return response
+
+
+class _Flow:
+    """The way to the provider and back. What must be remembered meanwhile travels in its own sealed
+    cookie.
+    """
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._issuer = settings.oidc_issuer.rstrip("/") if settings.oidc_issuer else None
+        self._callback = f"{settings.public_url}/login/callback"
+        self._secure = settings.https
+        self._sealer = Sealer(settings.key("sign-in"), "sign-in")
+        secret = settings.oidc_client_secret
+        self._provider: Any = OAuth().register(
+            "provider",
+            client_id=settings.oidc_client_id,
+            client_secret=secret.get_secret_value() if secret else None,
+            server_metadata_url=f"{self._issuer}/.well-known/openid-configuration",
+            client_kwargs={
+                "scope": "openid profile",
+                "code_challenge_method": "S256",
+                "timeout": _PROVIDER_SECONDS,
+            },
+        )
+
+    async def begin(self, request: Request) -> Response:
+        """Sends the browser to the provider."""
+        await self._known_provider()
+        remembered: dict[str, Any] = {}
+        request.scope["session"] = remembered
+        response: Response = await self._provider.authorize_redirect(request, self._callback)
+        sealed = self._sealer.seal(
+            {"next": safe_next(request.query_params.get("next")), "flow": remembered}, _FLOW_SECONDS
+        )
+        response.set_cookie(
+            _FLOW_COOKIE,
+            sealed,
+            max_age=_FLOW_SECONDS,
+            path="/login",
+            secure=self._secure,
+            httponly=True,
+            samesite="lax",
+        )
+        return response
+
+    async def finish(self, request: Request) -> Response:
+        """Takes the provider's answer, sets the session, and goes where the person wanted to go."""
+        remembered = self._sealer.open(request.cookies.get(_FLOW_COOKIE, ""))
+        if remembered is None:
+            raise _failed("The sign-in took too long, or was begun in another browser.")
+        await self._known_provider()
+        request.scope["session"] = remembered["flow"]
+        try:
+            token = await self._provider.authorize_access_token(request)
+            claims = dict(token.get("userinfo") or {})
+            if not claims.get("sub"):
+                raise _failed("The provider did not say who you are.")
+            # Roles stand in the ID token or only in userinfo, as the provider likes.
+            more = await self._provider.userinfo(token=token)
+        except (AuthlibBaseError, JoseError, httpx.HTTPError) as error:
+            _log.warning("a sign-in failed", error=type(error).__name__)
+            raise _failed("The provider refused, or its answer was not valid.") from None
+        if more.get("sub") != claims["sub"]:  # OpenID Connect Core 5.3.2
+            raise _failed("The provider's answers name two people.")
+        response = RedirectResponse(safe_next(remembered["next"]), 303)
+        web_state(request).sessions.sign_in(response, _person(claims | dict(more)))
+        response.delete_cookie(
+            _FLOW_COOKIE, path="/login", secure=self._secure, httponly=True, samesite="lax"
+        )
+        return response
+
+    async def _known_provider(self) -> None:
+        """Loads the provider's metadata once. Raises Problem 503 when it cannot be had or names another
+        issuer.
+        """
+        if self._issuer is None:
+            raise Problem(
+                503, "no-sign-in", "Signing in is not set up here", "The operator has to set OIDC_ISSUER."
+            )
+        try:
+            metadata = await self._provider.load_server_metadata()
+        except (httpx.HTTPError, ValueError):
+            _log.warning("the sign-in provider does not answer", issuer=self._issuer)
+            raise Problem(
+                503,
+                "sign-in-down",
+                "Signing in does not work at the moment",
+                "The provider does not answer. Try again in some minutes.",
+                headers={"Retry-After": "60"},
+            ) from None
+        if str(metadata.get("issuer", "")).rstrip("/") != self._issuer:
+            raise Problem(
+                503, "wrong-issuer", "Signing in is set up wrongly", "The provider names another issuer."
+            )
+
+
+def _failed(detail: str) -> Problem:
+    return Problem(400, "sign-in-failed", "You could not be signed in", f"{detail} Begin again at /login.")
+
+
+def _person(claims: dict[str, Any]) -> Person:
+    subject = str(claims["sub"])
+    roles = claims.get("roles")
+    unit = claims.get("unit")
+    return Person(
+        subject=subject[:200],
+        name=str(claims.get("name") or claims.get("preferred_username") or subject)[:80],
+        roles=frozenset(
+            role
+            for role in (roles if isinstance(roles, list) else [])
+            if isinstance(role, str) and _ROLE.fullmatch(role)
+        ),
+        unit=unit if isinstance(unit, str) and _UNIT.fullmatch(unit) else None,
+        signed_in=machine_now().replace(microsecond=0),
+    )

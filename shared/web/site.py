@@ -1,0 +1,41 @@
+"""The one address as its readers see it: what stands in the navigation, for whom."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`text` is a message key; with `roles` only people who have one of them see it."""
+
+    href: str
+    text: str
+    roles: frozenset[str] = frozenset()
+
+
+PUBLIC = (
+    Link("/", "nav.home"),
+    Link("/ask", "nav.ask"),
+    Link("/track", "nav.track"),
+)
+STAFF = (
+    Link("/clerk", "nav.clerk", frozenset({"clerk"})),
+    Link("/desk", "nav.desk", frozenset({"officer"})),
+    Link("/dispatch", "nav.dispatch", frozenset({"dispatcher"})),
+    Link("/publish", "nav.publish", frozenset({"editor", "approver"})),
+    Link("/oversight", "nav.oversight", frozenset({"oversight"})),
+)
+FOOTER = (
+    Link("/policies", "nav.policies"),
+    Link("/log", "nav.log"),
+)
+
+
+def staff_links(roles: Set[str]) -> list[Link]:
+    """The desks of a person; the operator sees all."""
+    return [link for link in STAFF if "operator" in roles or link.roles & roles]
+
+
+def is_current(link: Link, path: str) -> bool:
+    """Whether the page at `path` belongs to the link."""
+    return path == link.href or (link.href != "/" and path.startswith(link.href + "/"))

@@ -1,0 +1,28 @@
+"""What the web edge of a process keeps: made once by `create_app`, found again from any request."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from .api_keys import ApiKeys
+from .session import Sessions
+from .settings import WebSettings
+
+if TYPE_CHECKING:
+    from .pages import Pages
+
+
+@dataclass(frozen=True, slots=True)
+class WebState:
+    settings: WebSettings
+    sessions: Sessions
+    csrf_key: bytes
+    api_keys: ApiKeys
+    pages: "Pages"
+
+
+def web_state(request: Request) -> WebState:
+    """The state of the application that serves this request."""
+    state: WebState = request.app.state.web
+    return state

@@ -1,0 +1,57 @@
+"""Moments and spans in words, in the reader's language, with the exact time and zone beside them."""
+
+import datetime as dt
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)  # not strftime: its words follow the process's locale
+
+Texts = Callable[..., str]
+
+
+def exact(moment: dt.datetime, zone: ZoneInfo, language: str) -> str:
+    """`2026年11月24日 09:30（UTC+8）` or `24 November 2026, 09:30 (UTC+8)`. Raises ValueError for a naive
+    moment.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a moment without zone cannot be shown")
+    local = moment.astimezone(zone)
+    offset = offset_name(local)
+    if language == "zh":
+        return f"{local.year}年{local.month}月{local.day}日 {local:%H:%M}（{offset}）"
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M} ({offset})"
+
+
+def short(moment: dt.datetime, zone: ZoneInfo) -> str:
+    """`11-24 09:30`, for dense lists."""
+    return f"{moment.astimezone(zone):%m-%d %H:%M}"
+
+
+def offset_name(local: dt.datetime) -> str:
+    """The offset as `UTC+8` or `UTC-3:30`: abbreviations such as CST name several zones."""
+    minutes = int((local.utcoffset() or dt.timedelta()).total_seconds() // 60)
+    if minutes == 0:
+        return "UTC"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'+' if minutes > 0 else '-'}{hours}" + (f":{rest:02d}" if rest else "")
+
+
+def span(length: dt.timedelta, text: Texts) -> str:
+    """`3 hours`, `2 days`: the largest unit that loses less than half of itself. The sign is not told."""
+    minutes = abs(length.total_seconds()) / 60
+    if minutes < 1:
+        return text("time.moment")
+    if minutes < 60:
+        return text("time.minutes", count=int(minutes))
+    if minutes < 48 * 60:
+        return text("time.hours", count=int(minutes // 60))
+    return text("time.days", count=int(minutes // (24 * 60)))
+
+
+def relative(moment: dt.datetime, now: dt.datetime, text: Texts) -> str:
+    """`in 3 hours` or `2 days ago` of calendar time; working time is counted by the policy, not here."""
+    length = moment - now
+    return text("time.ahead" if length > dt.timedelta() else "time.past", span=span(length, text))
