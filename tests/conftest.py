@@ -15,7 +15,7 @@ from deploy.local.pair import Pair, temporary_folder
 
 @pytest.fixture(scope="session")
 def pair() -> Iterator[Pair]:
-    """A pair on fresh data, one for the whole run; `DATABASE_URL` and `KAFKA_BOOTSTRAP` name others instead."""
+    """A pair on fresh data for the whole run; `DATABASE_URL` and `KAFKA_BOOTSTRAP` name others instead."""
     with temporary_folder() as folder, Pair(folder) as running:
         yield running
 

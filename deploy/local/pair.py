@@ -72,13 +72,13 @@ class Pair:
         return {"DATABASE_URL": self.database_url, "KAFKA_BOOTSTRAP": self.bootstrap}
 
     def start(self) -> Self:
-        """Starts what is ours, both at a time, from the main thread; a second later or so they answer.
+        """Starts what is ours and does not run, both at a time, from the main thread; returns when they answer.
 
         Raises FolderInUseError when another run has the folder, StartFailedError when a server does not
         come up (the other one is then stopped again), JarsRefusedError and JarsUnavailableError from the
         first fetch.
         """
-        if self.postgres or self.kafka:
+        if (self.postgres or self.kafka) and not self._lock:
             self._take_folder()
         try:
             if self.kafka:
