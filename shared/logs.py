@@ -53,4 +53,4 @@ def setup_logs(service: str, level: str = "info") -> None:
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger whose lines carry the module's name."""
-    return structlog.get_logger(logger=name)  # type: ignore[no-any-return]
+    return structlog.get_logger(module=name)  # type: ignore[no-any-return]
