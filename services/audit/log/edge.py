@@ -1,0 +1,89 @@
+"""The right edge of a tiled tree: all that a writer needs in memory to go on from any size.
+
+An edge is a value: `extend` answers a new one with the tiles that became full, so a batch that
+is rolled back leaves nothing to undo.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.audit.log.tiles import TILE_BYTES, TILE_WIDTH, TileName, split_hashes
+from services.audit.log.tree import EMPTY_ROOT, HASH_SIZE, node_hash, pair_up
+
+FullTile = tuple[TileName, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The unfinished tile of each level, `levels[0]` that of the leaf hashes; 0 to 255 hashes each."""
+
+    size: int = 0
+    levels: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        for level, data in enumerate(self.levels):
+            if len(data) != (self.size >> 8 * level) % TILE_WIDTH * HASH_SIZE:
+                raise ValueError(
+                    f"level {level} of an edge of size {self.size} cannot have {len(data)} bytes"
+                )
+        if self.size >> 8 * len(self.levels):
+            raise ValueError(f"an edge of size {self.size} has more levels than {len(self.levels)}")
+
+    def extend(self, leaves: Sequence[bytes]) -> tuple["Edge", list[FullTile]]:
+        """The edge after `leaves` (leaf hashes), and every tile that they made full, lower levels first."""
+        size = self.size + len(leaves)
+        full: list[FullTile] = []
+        edge: list[bytes] = []
+        arriving = b"".join(leaves)
+        level = 0
+        while arriving or level < len(self.levels):
+            data = (self.levels[level] if level < len(self.levels) else b"") + arriving
+            first = self.size >> 8 * (level + 1)
+            cut = len(data) - len(data) % TILE_BYTES
+            tiles = [data[i : i + TILE_BYTES] for i in range(0, cut, TILE_BYTES)]
+            full.extend((TileName(level, first + i), tile) for i, tile in enumerate(tiles))
+            edge.append(data[cut:])
+            arriving = b"".join(tile_root(tile) for tile in tiles)
+            level += 1
+        return Edge(size, tuple(edge)), full
+
+    def root(self) -> bytes:
+        """The root of the whole tree."""
+        peaks = [peak for data in reversed(self.levels) for peak in _peaks(split_hashes(data))]
+        if not peaks:
+            return EMPTY_ROOT
+        result = peaks.pop()
+        while peaks:
+            result = node_hash(peaks.pop(), result)
+        return result
+
+    def partial(self) -> list[FullTile]:
+        """The partial tiles that a checkpoint of this size has to be served with."""
+        return [
+            (TileName(level, self.size >> 8 * (level + 1), len(data) // HASH_SIZE), data)
+            for level, data in enumerate(self.levels)
+            if data
+        ]
+
+
+def tile_root(tile: bytes) -> bytes:
+    """The root of a full tile: what the level above holds for it."""
+    hashes = split_hashes(tile)
+    while len(hashes) > 1:
+        hashes = pair_up(hashes)
+    return hashes[0]
+
+
+def _peaks(hashes: list[bytes]) -> list[bytes]:
+    """The roots of the perfect subtrees that cover an unfinished tile, the largest first."""
+    peaks: list[bytes] = []
+    start = 0
+    for height in reversed(range(8)):
+        width = 1 << height
+        if len(hashes) & width:
+            subtree = hashes[start : start + width]
+            while len(subtree) > 1:
+                subtree = pair_up(subtree)
+            peaks.append(subtree[0])
+            start += width
+    return peaks

@@ -1,0 +1,25 @@
+"""What can be wrong with a log.
+
+LogError
+├── Malformed      bytes that are not a note, checkpoint, tile, bundle, entry or proof
+├── NotProven      well-formed, but the hashes or the signature do not agree
+└── LogBroken      the writer found its own log in a state from which it must not sign
+"""
+
+from shared.errors import CivicloomError
+
+
+class LogError(CivicloomError):
+    """Something is wrong with the log or with what is said about it."""
+
+
+class Malformed(LogError):
+    """The bytes do not have the form that their specification gives them."""
+
+
+class NotProven(LogError):
+    """The form is right, but a signature, an inclusion or a consistency does not hold."""
+
+
+class LogBroken(LogError):
+    """Signing now would sign a fork or a corrupted tree; an operator has to look."""

@@ -1,0 +1,85 @@
+"""The published log: a folder of immutable files and one checkpoint, readable at any moment.
+
+A file appears under its name complete and durable or not at all, and the checkpoint is replaced
+only when all that it needs is there. So a crash at any point leaves a log that verifies.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from services.audit.log.source import CHECKPOINT
+from services.audit.log.tiles import TILE_WIDTH, TileName, levels
+
+
+class LogFiles:
+    """Write access to the folder of one log."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def checkpoint(self) -> bytes | None:
+        """The note that was published last, None before the first."""
+        try:
+            return (self._folder / CHECKPOINT).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def add(self, files: Iterable[tuple[TileName, bytes]]) -> int:
+        """Write those tiles and bundles that are not there yet; answers how many were. Durable on return."""
+        folders: set[Path] = set()
+        written = 0
+        for name, data in files:
+            path = self._folder / name.path
+            if path.exists():
+                continue  # immutable, and complete since it has its name: an earlier run got this far
+            _write(path, data)
+            folders.add(path.parent)
+            written += 1
+        for folder in folders:
+            _sync_up(folder, self._folder)
+        return written
+
+    def publish(self, note: bytes) -> None:
+        """Replace the checkpoint. All files of its size must have been added."""
+        _write(self._folder / CHECKPOINT, note)
+        _sync(self._folder)
+
+    def tidy(self, old_size: int, size: int) -> None:
+        """Remove the partial files of `old_size` that a tree of `size` has full.
+
+        Readers of an older checkpoint cut what they need from the full file (tlog-tiles).
+        """
+        for level in range(levels(old_size)):
+            number = old_size >> 8 * (level + 1)
+            if (old_size >> 8 * level) % TILE_WIDTH and number < size >> 8 * (level + 1):
+                shutil.rmtree(self._folder / f"{TileName(level, number).path}.p", ignore_errors=True)
+                if level == 0:
+                    shutil.rmtree(self._folder / f"{TileName('entries', number).path}.p", ignore_errors=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _sync_up(folder: Path, top: Path) -> None:
+    """Make the names durable, including those of folders that have just been made."""
+    _sync(folder)
+    while folder != top:
+        folder = folder.parent
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,126 @@
+"""Where a verifier reads a log from: a folder or a site. Both answer files by their path in the log."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from services.audit.log.errors import LogError, Malformed
+from services.audit.log.tiles import MAX_ENTRY_BYTES, TILE_BYTES, TILE_WIDTH, TileName, bundle, split_bundle
+from services.audit.log.tree import HASH_SIZE
+
+CHECKPOINT = "checkpoint"
+MAX_CHECKPOINT_BYTES = 1 << 20
+MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
+PARALLEL_FETCHES = 4
+
+
+class Unreadable(LogError):
+    """The file at `path` is not there or cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class LogSource(Protocol):
+    """Read access to the files of one log."""
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The file at `path`. Raises Unreadable; also if it has more than `limit` bytes."""
+        ...
+
+    def stream(self, names: Iterable[TileName]) -> Iterator[tuple[TileName, bytes]]:
+        """The tiles and bundles in the order of their names, in bounded memory. Raises Unreadable."""
+        ...
+
+
+def open_source(location: Path | str) -> LogSource:
+    """A folder, or whatever begins with http:// or https://."""
+    if isinstance(location, str) and location.startswith(("http://", "https://")):
+        return Site(location)
+    return Folder(Path(location))
+
+
+def read_tile(source: LogSource, name: TileName) -> bytes:
+    """A tile or bundle; a partial one that has been tidied away is cut from the full one (tlog-tiles)."""
+    limit = MAX_BUNDLE_BYTES if name.level == "entries" else TILE_BYTES
+    try:
+        return source.read(name.path, limit)
+    except Unreadable:
+        if name.width == TILE_WIDTH:
+            raise
+        try:
+            full = source.read(name.full.path, limit)
+        except Unreadable:
+            raise Unreadable(name.path, f"neither this file nor {name.full.path} can be read") from None
+    if name.level != "entries":
+        return full[: name.width * HASH_SIZE]
+    try:
+        return bundle(split_bundle(full, TILE_WIDTH)[: name.width])
+    except Malformed as error:
+        raise Unreadable(name.full.path, str(error)) from None
+
+
+class Folder:
+    """A log as a folder of files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, path: str, limit: int) -> bytes:
+        try:
+            data = (self._folder / path).read_bytes()
+        except OSError as error:
+            raise Unreadable(path, error.strerror or type(error).__name__) from None
+        _check_length(path, len(data), limit)
+        return data
+
+    def stream(self, names: Iterable[TileName]) -> Iterator[tuple[TileName, bytes]]:
+        for name in names:
+            yield name, read_tile(self, name)
+
+
+class Site:
+    """A log behind http(s); fetches a few files ahead of the reader."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url.rstrip("/") + "/", timeout=30, follow_redirects=True)
+
+    def read(self, path: str, limit: int) -> bytes:
+        data = bytearray()
+        try:
+            with self._client.stream("GET", path) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise Unreadable(path, f"HTTP {response.status_code}")
+                for piece in response.iter_bytes():
+                    data += piece
+                    _check_length(path, len(data), limit)
+        except httpx.HTTPError as error:
+            raise Unreadable(path, str(error) or type(error).__name__) from None
+        return bytes(data)
+
+    def stream(self, names: Iterable[TileName]) -> Iterator[tuple[TileName, bytes]]:
+        waiting: deque[tuple[TileName, Future[bytes]]] = deque()
+        with ThreadPoolExecutor(PARALLEL_FETCHES) as pool:
+            try:
+                for name in names:
+                    waiting.append((name, pool.submit(read_tile, self, name)))
+                    if len(waiting) > 2 * PARALLEL_FETCHES:
+                        first, fetched = waiting.popleft()
+                        yield first, fetched.result()
+                while waiting:
+                    first, fetched = waiting.popleft()
+                    yield first, fetched.result()
+            finally:
+                for _, fetched in waiting:
+                    fetched.cancel()
+
+
+def _check_length(path: str, length: int, limit: int) -> None:
+    if length > limit:
+        raise Unreadable(path, f"more than {limit} bytes")

@@ -1,0 +1,166 @@
+"""Checks a whole log with nothing but its files and its public key, and says where it is wrong.
+
+Everything is recomputed from the entries: their hashes must be the tiles of level 0, those'
+roots the tiles above, and the root what the checkpoint signs. Memory stays flat: one entry
+bundle, one tile, the right edge.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.audit.log.checkpoint import Checkpoint, open_checkpoint
+from services.audit.log.edge import Edge, tile_root
+from services.audit.log.errors import Malformed, NotProven
+from services.audit.log.note import Verifier
+from services.audit.log.source import (
+    CHECKPOINT,
+    MAX_CHECKPOINT_BYTES,
+    LogSource,
+    Unreadable,
+    open_source,
+    read_tile,
+)
+from services.audit.log.tiles import TILE_WIDTH, TileName, edge_names, split_bundle, split_hashes, tile_names
+from services.audit.log.tree import HASH_SIZE, leaf_hashes
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many entries are checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Where the log is wrong (a file of it, with the entry, hash or line) and in what way."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `verify` found: the signed checkpoint if there is one, and the first failure if there is one."""
+
+    checkpoint: Checkpoint | None
+    entries: int
+    seconds: float
+    failure: Failure | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every entry, every tile and the checkpoint agree."""
+        return self.failure is None
+
+
+class _Wrong(Exception):
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.failure = Failure(place, reason)
+
+
+def verify(location: Path | str, vkey: str, progress: Progress | None = None) -> Report:
+    """Check the log in a folder or at a URL against its verifier key.
+
+    Raises Malformed for a key that is none; what is wrong with the log is in the report.
+    """
+    check = _Check(open_source(location), Verifier.parse(vkey), progress)
+    started = time.monotonic()
+    failure = None
+    try:
+        check.run()
+    except _Wrong as wrong:
+        failure = wrong.failure
+    except Unreadable as error:
+        failure = Failure(error.path, error.reason)
+    return Report(check.checkpoint, check.entries, time.monotonic() - started, failure)
+
+
+class _Check:
+    def __init__(self, source: LogSource, verifier: Verifier, progress: Progress | None) -> None:
+        self._source = source
+        self._verifier = verifier
+        self._progress = progress
+        self.checkpoint: Checkpoint | None = None
+        self.entries = 0
+
+    def run(self) -> None:
+        note = self._source.read(CHECKPOINT, MAX_CHECKPOINT_BYTES)
+        try:
+            checkpoint = self.checkpoint = open_checkpoint(note, self._verifier)
+        except (Malformed, NotProven) as error:
+            raise _Wrong(CHECKPOINT, str(error)) from None
+        edge = self._check_tiles(checkpoint)
+        if edge.root() != checkpoint.root:
+            raise _Wrong(CHECKPOINT, "line 3 signs another root than all entries and tiles have")
+
+    def _check_tiles(self, checkpoint: Checkpoint) -> Edge:
+        edge = Edge()
+        computed: dict[TileName, bytes] = {}
+        for name, data in self._source.stream(_files(checkpoint.size)):
+            if name.level == "entries":
+                edge, full = edge.extend(leaf_hashes(self._entries(name, data)))
+                computed = dict(full)
+                if edge.size == checkpoint.size:
+                    computed.update(edge.partial())
+                self.entries = edge.size
+                if self._progress:
+                    self._progress(edge.size, checkpoint.size)
+            elif data != computed[name]:
+                raise self._blame(checkpoint, edge, name, data, computed[name])
+        return edge
+
+    def _entries(self, name: TileName, data: bytes) -> list[bytes]:
+        try:
+            return split_bundle(data, name.width)
+        except Malformed as error:
+            raise _Wrong(name.path, str(error)) from None
+
+    def _blame(
+        self, checkpoint: Checkpoint, edge: Edge, name: TileName, published: bytes, computed: bytes
+    ) -> _Wrong:
+        """Which of two files that disagree is wrong: the tree above them fits only one."""
+        if len(published) != len(computed):
+            return _Wrong(name.path, f"has {len(published)} bytes, not {len(computed)}")
+        pairs = zip(split_hashes(published), split_hashes(computed), strict=True)
+        position = next(i for i, (ours, theirs) in enumerate(pairs) if ours != theirs)
+        if self._fits(checkpoint, edge, name, published):
+            return self._blame_below(name, position)
+        above = "is right" if self._fits(checkpoint, edge, name, computed) else "fits neither"
+        return _Wrong(name.path, f"hash {position} is not that of what is below it; the tree above {above}")
+
+    def _blame_below(self, name: TileName, position: int) -> _Wrong:
+        number = name.number * TILE_WIDTH + position
+        if name.level == 0:
+            return _Wrong(
+                TileName("entries", name.number, name.width).path,
+                f"entry {number} (number {position} of the bundle) has not the hash that stands in the tree",
+            )
+        below = TileName(int(name.level) - 1, number)
+        return _Wrong(below.path, f"was changed with all below it; {name.path} is right")
+
+    def _fits(self, checkpoint: Checkpoint, edge: Edge, name: TileName, data: bytes) -> bool:
+        """Whether `data` in place of this tile leads to what is above it: the parent's hash, or the root."""
+        level = int(name.level)
+        if name.width < TILE_WIDTH:
+            levels = (*edge.levels[:level], data, *edge.levels[level + 1 :])
+            return Edge(edge.size, levels).root() == checkpoint.root
+        number, position = divmod(name.number, TILE_WIDTH)
+        width = min(TILE_WIDTH, (checkpoint.size >> 8 * (level + 1)) - number * TILE_WIDTH)
+        try:
+            parent = read_tile(self._source, TileName(level + 1, number, width))
+        except Unreadable:
+            return False
+        return parent[position * HASH_SIZE : (position + 1) * HASH_SIZE] == tile_root(data)
+
+
+def _files(size: int) -> Iterator[TileName]:
+    """All files of a log of this size: each bundle, then the tiles that end with it."""
+    for name in tile_names(size, "entries"):
+        yield name
+        if name.width == TILE_WIDTH:
+            level, number = 0, name.number
+            yield TileName(level, number)
+            while number % TILE_WIDTH == TILE_WIDTH - 1:
+                level, number = level + 1, number // TILE_WIDTH
+                yield TileName(level, number)
+    yield from edge_names(size)

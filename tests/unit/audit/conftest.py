@@ -1,0 +1,40 @@
+"""A small published log, made without a database."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from services.audit.log.checkpoint import Checkpoint
+from services.audit.log.edge import Edge
+from services.audit.log.files import LogFiles
+from services.audit.log.note import Signer
+from services.audit.log.tiles import TileName, bundle, tile_names
+from services.audit.log.tree import leaf_hashes
+
+SIGNER = Signer("audit.example.gov/log", bytes(range(32)))
+
+WriteLog = Callable[[Path, Sequence[bytes]], str]
+
+
+@pytest.fixture(scope="session")
+def signer() -> Signer:
+    return SIGNER
+
+
+@pytest.fixture(scope="session")
+def write_log() -> WriteLog:
+    """Publishes entries as a log in a folder; answers its vkey."""
+    return _write_log
+
+
+def _write_log(folder: Path, entries: Sequence[bytes]) -> str:
+    edge, full = Edge().extend(leaf_hashes(entries))
+    bundles: list[tuple[TileName, bytes]] = []
+    for name in tile_names(len(entries), "entries"):
+        first = name.number * 256
+        bundles.append((name, bundle(entries[first : first + name.width])))
+    files = LogFiles(folder)
+    files.add([*bundles, *full, *edge.partial()])
+    files.publish(Checkpoint(SIGNER.name, edge.size, edge.root()).sign(SIGNER).encode())
+    return SIGNER.verifier.vkey

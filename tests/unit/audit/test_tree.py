@@ -1,0 +1,180 @@
+"""Known answers of transparency-dev/merkle and of draft-ietf-plants-merkle-tree-certs."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from services.audit.log.edge import Edge
+from services.audit.log.errors import NotProven
+from services.audit.log.prove import Prover
+from services.audit.log.tiles import TileName
+from services.audit.log.tree import (
+    EMPTY_ROOT,
+    leaf_hash,
+    leaf_hashes,
+    node_hash,
+    root_of,
+    verify_consistency,
+    verify_inclusion,
+)
+
+ENTRIES = [
+    bytes.fromhex(text)
+    for text in (
+        "",
+        "00",
+        "10",
+        "2021",
+        "3031",
+        "40414243",
+        "5051525354555657",
+        "606162636465666768696a6b6c6d6e6f",
+    )
+]
+ROOTS = [
+    bytes.fromhex(text)
+    for text in (
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+        "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+        "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+        "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+        "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+        "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+    )
+]
+
+
+def tiles_of(leaves: Sequence[bytes]) -> dict[TileName, bytes]:
+    edge, full = Edge().extend(leaves)
+    return dict([*full, *edge.partial()])
+
+
+def prover_of(leaves: Sequence[bytes]) -> Prover:
+    return Prover(len(leaves), tiles_of(leaves).__getitem__)
+
+
+@pytest.mark.parametrize("size", range(9))
+def test_roots_are_those_of_the_reference_tree(size: int) -> None:
+    leaves = leaf_hashes(ENTRIES[:size])
+    assert root_of(leaves) == ROOTS[size]
+    assert Edge().extend(leaves)[0].root() == ROOTS[size]
+
+
+def test_leaf_and_node_hashes_are_told_apart_by_their_first_byte() -> None:
+    assert leaf_hash(b"L123456").hex() == "395aa064aa4c29f7010acfe3f25db9485bbd4b91897b6ad7ad547639252b4d56"
+    node = node_hash(b"N123", b"N456")
+    assert node.hex() == "aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb"
+    assert hashlib.sha256(b"").digest() == EMPTY_ROOT
+
+
+def test_the_inclusion_of_index_5_in_size_8_is_the_known_path() -> None:
+    leaves = leaf_hashes(ENTRIES)
+    path = [
+        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+        ROOTS[4].hex(),
+    ]
+    assert [value.hex() for value in prover_of(leaves).inclusion(5)] == path
+    verify_inclusion(leaves[5], 5, 8, [bytes.fromhex(text) for text in path], ROOTS[8])
+
+
+def test_the_consistency_of_6_with_7_is_the_known_path() -> None:
+    path = [
+        "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+        "b08693ec2e721597130641e8211e7eedccb4c26413963eee6c1e2ed16ffb1a5f",
+        ROOTS[4].hex(),
+    ]
+    assert [value.hex() for value in prover_of(leaf_hashes(ENTRIES[:7])).consistency(6)] == path
+    verify_consistency(6, 7, ROOTS[6], ROOTS[7], [bytes.fromhex(text) for text in path])
+
+
+MTC_LEAVES = leaf_hashes([bytes([i]) for i in range(130)])
+
+
+def subtrees(limit: int) -> Iterator[tuple[int, int]]:
+    for end in range(1, limit + 1):
+        for start in range(end):
+            if start % (1 << (end - start - 1).bit_length()) == 0:
+                yield start, end
+
+
+def line(prefix: str, proof: Sequence[bytes]) -> bytes:
+    return " ".join([prefix, *(value.hex() for value in proof)]).encode() + b"\n"
+
+
+def test_subtree_hashes_add_up_to_the_published_vector() -> None:
+    prover, total = prover_of(MTC_LEAVES), hashlib.sha256()
+    for start, end in subtrees(130):
+        total.update(f"[{start}, {end}) {prover.subtree_hash(start, end).hex()}\n".encode())
+    assert total.hexdigest() == "94a95384a8c69acea9b50d035a58285b3a777cb7a724005faa5e1f1e1190007f"
+
+
+def test_subtree_inclusion_proofs_add_up_to_the_published_vector() -> None:
+    prover, total = prover_of(MTC_LEAVES), hashlib.sha256()
+    for start, end in subtrees(130):
+        for index in range(start, end):
+            total.update(line(f"{index} [{start}, {end})", prover.subtree_inclusion(index, start, end)))
+    assert total.hexdigest() == "ac2a8f989e44d99e399db448050ff5f19757df53cfb716aa81015d3955d8163f"
+
+
+def test_subtree_consistency_proofs_add_up_to_the_published_vector() -> None:
+    total = hashlib.sha256()
+    for size in range(1, 131):
+        prover = prover_of(MTC_LEAVES[:size])
+        for start, end in subtrees(size):
+            total.update(line(f"[{start}, {end}) {size}", prover.subtree_consistency(start, end)))
+    assert total.hexdigest() == "c586ebbb73a5621baf2140095d87dde934e3b6503a562a1a5215b8209edd083d"
+
+
+@pytest.mark.parametrize("damage", ["leaf", "index", "size", "root", "short", "long", "swapped", "narrow"])
+def test_a_damaged_inclusion_proof_is_refused(damage: str) -> None:
+    leaves = leaf_hashes(ENTRIES)
+    leaf, index, size, proof, root = leaves[5], 5, 8, prover_of(leaves).inclusion(5), ROOTS[8]
+    match damage:
+        case "leaf":
+            leaf = leaves[4]
+        case "index":
+            index = 4
+        case "size":
+            size = 9
+        case "root":
+            root = ROOTS[7]
+        case "short":
+            proof = proof[:-1]
+        case "long":
+            proof = [*proof, ROOTS[1]]
+        case "swapped":
+            proof = [proof[1], proof[0], proof[2]]
+        case "narrow":
+            proof = [proof[0][:31], *proof[1:]]
+    with pytest.raises(NotProven):
+        verify_inclusion(leaf, index, size, proof, root)
+
+
+@pytest.mark.parametrize("damage", ["old", "new", "roots", "short", "long", "empty", "zero", "backwards"])
+def test_a_damaged_consistency_proof_is_refused(damage: str) -> None:
+    old, new, proof = 6, 7, prover_of(leaf_hashes(ENTRIES[:7])).consistency(6)
+    old_root, new_root = ROOTS[6], ROOTS[7]
+    match damage:
+        case "old":
+            old_root = ROOTS[5]
+        case "new":
+            new_root = ROOTS[8]
+        case "roots":
+            old, old_root, proof = 7, ROOTS[8], []
+        case "short":
+            proof = proof[:-1]
+        case "long":
+            proof = [*proof, ROOTS[1]]
+        case "empty":
+            proof = []
+        case "zero":
+            old, old_root = 0, EMPTY_ROOT
+        case "backwards":
+            old, new, old_root, new_root = 7, 6, ROOTS[7], ROOTS[6]
+    with pytest.raises(NotProven):
+        verify_consistency(old, new, old_root, new_root, proof)
