@@ -36,6 +36,10 @@ class Catalogue:
     def keys(self, language: str) -> frozenset[str]:
         return frozenset(self._texts[language])
 
+    def template(self, language: str, key: str) -> str:
+        """The text as it stands in the file. Raises KeyError."""
+        return self._texts[language][key]
+
     def has(self, key: str) -> bool:
         """Whether the key, or its counted form, is in every language."""
         return all(key in texts or f"{key}.other" in texts for texts in self._texts.values())

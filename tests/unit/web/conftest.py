@@ -1,0 +1,250 @@
+"""A small service as a real one would be made, with a page for every component."""
+
+import datetime as dt
+import hashlib
+import secrets
+import textwrap
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Literal
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from shared.clock import machine_now
+from shared.web.api_keys import Machine
+from shared.web.app import create_app
+from shared.web.bodies import FieldError, read_form, read_model
+from shared.web.callers import Caller, caller, require, require_caller, require_scope
+from shared.web.openapi import takes
+from shared.web.pages import Pages
+from shared.web.problems import Problem
+from shared.web.session import Person
+from shared.web.settings import WebSettings
+from shared.web.state import web_state
+
+KEY = "0" * 63 + "1"
+SCRIPT = "<script>alert(1)</script>"
+
+PAGE = """
+{% extends "citizen.html" %}
+{% block title %}{{ text }}{% endblock %}
+{% block main %}
+{{ ui.error_summary(errors) }}
+<h1>{{ text }}</h1>
+<form method="post" action="/form">{{ ui.guard(text) }}
+{{ ui.field("title", text, text, hint=text, errors=errors, autocomplete=text, width="short") }}
+{{ ui.textarea("text", text, text, hint=text, errors=errors) }}
+{{ ui.select("kind", text, [(text, text)], text, hint=text, errors=errors) }}
+{{ ui.radios("how", text, [(text, text, text)], text, hint=text, errors=errors) }}
+{{ ui.checkbox("agree", text, value=text, errors=errors) }}
+{{ ui.button(text, name=text, value=text) }}
+</form>
+{{ ui.summary_list([(text, text, text, text)]) }}
+{{ ui.tag(text, "warn") }} {{ ui.when(moment, text) }} {{ ui.when_short(moment, text) }}
+{% set step = {"title": text, "state": "current", "at": moment, "by": text, "text": text, "words": text} %}
+{{ ui.timeline([step, {"title": text, "state": "next"}]) }}
+{% call ui.notice(text, "warn") %}<p>{{ text }}</p>{% endcall %}
+{{ ui.confirmation(text, text, text) }}
+{{ ui.empty(text, text, text, text) }}
+{{ ui.pagination("/a?x=" ~ text, "/b?x=" ~ text) }}
+{{ ui.link_button(text, "/c?x=" ~ text) }}
+{% call(part) ui.live("/api/sample/v1/stream?x=" ~ text) %}
+{% if part == "row" %}<li>{{ text }}</li>{% endif %}
+{% endcall %}
+{% endblock %}
+"""
+
+FORM = """
+{% extends "citizen.html" %}
+{% block main %}
+{{ ui.error_summary(form.errors) }}
+<form method="post" action="/form">{{ ui.guard() }}
+{{ ui.field("title", "T", form.typed.title | default(""), errors=form.errors) }}
+{{ ui.textarea("text", "X", form.typed.text | default(""), errors=form.errors) }}
+</form>
+{% endblock %}
+"""
+
+DESK = """
+{% extends "desk.html" %}
+{% block list %}<ol class="rows"><li data-row><a href="/x">{{ text }}</a></li></ol>{% endblock %}
+{% block case %}<h1>{{ text }}</h1>{% endblock %}
+"""
+
+
+class Place(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    lat: float
+
+
+class Note(BaseModel):
+    """What the sample API takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(max_length=20)]
+    text: str = ""
+    kind: Literal["ask", "praise"] = "ask"
+    places: list[Place] = []
+
+
+class NoteForm(BaseModel):
+    title: Annotated[str, Field(max_length=20)]
+    text: str
+    kinds: list[str] = []
+
+
+def _router(pages: Pages) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/api/sample/v1/notes", openapi_extra=takes(Note))
+    async def post_note(request: Request) -> Note:
+        return await read_model(request, Note)
+
+    @router.get("/api/sample/v1/notes")
+    async def list_notes(limit: Annotated[int, Field(ge=1, le=200)] = 50) -> int:
+        return limit
+
+    @router.post("/api/sample/v1/raw", include_in_schema=False)
+    async def raw(request: Request) -> int:
+        return len(await request.body())
+
+    @router.get("/boom")
+    @router.get("/api/sample/v1/boom")
+    async def boom() -> None:
+        raise RuntimeError("the password is swordfish")
+
+    @router.get("/gone")
+    async def gone() -> None:
+        raise Problem(404, "no-such-case", "No such case", "Nothing is known under this number.")
+
+    @router.get("/page")
+    async def page(request: Request) -> Response:
+        errors = [FieldError(name, "missing") for name in ("title", "text", "kind", "how", "agree")]
+        moment = dt.datetime(2026, 11, 24, 1, 30, tzinfo=dt.UTC)
+        return pages.render(request, "page.html", text=SCRIPT, errors=errors, moment=moment)
+
+    @router.get("/desk")
+    async def desk(request: Request) -> Response:
+        return pages.render(request, "list.html", text=SCRIPT)
+
+    @router.get("/form")
+    async def form(request: Request) -> Response:
+        return pages.render(request, "form.html", form={"errors": (), "typed": {}})
+
+    @router.post("/form")
+    async def send_form(request: Request) -> Response:
+        form = await read_form(request, NoteForm)
+        if form.value is None:
+            return pages.render(request, "form.html", status=422, form=form)
+        return Response(form.value.model_dump_json(), media_type="application/json")
+
+    @router.get("/as/{role}")
+    async def sign_in_as(request: Request, role: str) -> Response:
+        response = RedirectResponse("/page", 303)
+        person = Person("u-1", "李经办", frozenset({role}), "water", machine_now().replace(microsecond=0))
+        web_state(request).sessions.sign_in(response, person)
+        return response
+
+    @router.get("/staff")
+    async def staff(person: Annotated[Person, Depends(require("officer", "clerk"))]) -> str:
+        return person.name
+
+    @router.get("/api/sample/v1/staff")
+    async def api_staff(person: Annotated[Person, Depends(require("officer"))]) -> str:
+        return person.name
+
+    @router.get("/api/sample/v1/machine")
+    async def machine(who: Annotated[Machine, Depends(require_scope("notes.write"))]) -> str:
+        return who.name
+
+    @router.get("/api/sample/v1/either")
+    async def either(
+        who: Annotated[Person | Machine, Depends(require_caller("officer", scope="notes.write"))],
+    ) -> str:
+        return who.actor
+
+    @router.get("/api/sample/v1/whoami")
+    async def whoami(who: Annotated[Caller, Depends(caller)]) -> str:
+        return who.actor
+
+    return router
+
+
+@pytest.fixture(scope="session")
+def api_key() -> str:
+    return secrets.token_hex(32)
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory, api_key: str) -> WebSettings:
+    keys = tmp_path_factory.mktemp("keys") / "keys.yaml"
+    digest = hashlib.sha256(api_key.encode()).hexdigest()
+    other = hashlib.sha256(b"other").hexdigest()
+    keys.write_text(
+        textwrap.dedent(f"""
+        - {{name: water-backend, sha256: {digest}, scopes: [notes.write], unit: water}}
+        - {{name: reader, sha256: {other}, scopes: [notes.read]}}
+        """)
+    )
+    return WebSettings(secret_key=SecretStr(KEY), api_keys_file=keys)
+
+
+@pytest.fixture(scope="session")
+def sample_pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
+    package = tmp_path_factory.mktemp("packages") / "sample_service"
+    messages = package / "pages" / "messages"
+    messages.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    for name, template in (("page", PAGE), ("form", FORM), ("list", DESK)):
+        (package / "pages" / f"{name}.html").write_text(template)
+    (messages / "en.yaml").write_text(
+        "problem.no-such-case.title: We know no such case\nform.title.missing: Give it a title\n"
+    )
+    (messages / "zh.yaml").write_text(
+        "problem.no-such-case.title: 没有这件诉求\nform.title.missing: 请填写标题\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(package.parent))
+        return Pages("sample_service")
+
+
+MakeApp = Callable[..., FastAPI]
+
+
+@pytest.fixture
+def make_app(sample_pages: Pages) -> MakeApp:
+    async def all_ready() -> dict[str, str]:
+        return {}
+
+    def make(settings: WebSettings, ready: Callable[..., object] = all_ready) -> FastAPI:
+        return create_app(
+            "sample",
+            title="Sample",
+            routers=[_router(sample_pages)],
+            settings=settings,
+            ready=ready,  # type: ignore[arg-type]
+            pages=sample_pages,
+        )
+
+    return make
+
+
+@pytest.fixture
+async def client(make_app: MakeApp, settings: WebSettings) -> AsyncIterator[httpx.AsyncClient]:
+    async with _client(make_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture
+def client_of() -> Callable[[FastAPI], httpx.AsyncClient]:
+    return _client
+
+
+def _client(app: FastAPI) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080")

@@ -1,0 +1,148 @@
+"""Cursors, rate limits, streams and spans."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncGenerator
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.web.i18n import Catalogue
+from shared.web.pagination import page_of, read_cursor, write_cursor
+from shared.web.problems import Problem
+from shared.web.ratelimit import RateLimit
+from shared.web.sse import ServerEvent, event_stream
+from shared.web.times import exact, offset_name, relative, span
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=100),
+    st.integers(0, 2**53),
+)
+def test_a_cursor_is_read_as_it_was_written(text: str, number: int) -> None:
+    assert read_cursor(write_cursor(text, number), str, int) == (text, number)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        *("x", "!!!", "é", "AAAA", "A" * 2000, "bnVsbA", "e30"),
+        *(write_cursor("a"), write_cursor(1, 1), write_cursor("a", 1, 1), write_cursor("a\0", 1)),
+    ],
+)
+def test_a_bad_cursor_is_400(cursor: str) -> None:
+    with pytest.raises(Problem) as raised:
+        read_cursor(cursor, str, int)
+    assert raised.value.status_code == 400
+
+
+def test_pages_join_without_gap_or_repetition() -> None:
+    rows = list(range(25))
+    seen: list[int] = []
+    cursor: str | None = None
+    while True:
+        after = read_cursor(cursor, int)
+        rest = [row for row in rows if after is None or row > after[0]][:11]
+        page = page_of(rest, 10, lambda row: (row,))
+        seen += page.items
+        cursor = page.next
+        if cursor is None:
+            break
+    assert seen == rows
+    assert page_of([], 10, lambda row: (row,)).next is None
+
+
+def test_guessing_is_slowed_down_per_key_and_a_right_secret_costs_nothing() -> None:
+    now = 0.0
+    limit = RateLimit(burst=3, seconds=10, now=lambda: now)
+    for _ in range(3):
+        limit.take("a")
+    with pytest.raises(Problem) as raised:
+        limit.take("a")
+    assert raised.value.status_code == 429
+    assert raised.value.headers == {"Retry-After": "10"}
+    for _ in range(10):
+        limit.take("b")
+        limit.give_back("b")
+    now = 10.0
+    limit.take("a")
+    with pytest.raises(Problem):
+        limit.take("a")
+
+
+async def collect(events: AsyncGenerator[ServerEvent, None], heartbeat: float = 60) -> bytes:
+    response = event_stream(events, heartbeat)
+    assert response.media_type == "text/event-stream"
+    return b"".join([bytes(part) async for part in response.body_iterator])  # type: ignore[arg-type]
+
+
+async def test_events_are_framed_by_lines() -> None:
+    async def events() -> AsyncGenerator[ServerEvent, None]:
+        yield ServerEvent('{"a": "一"}', id="7", event="entry")
+        yield ServerEvent("two\r\nlines")
+
+    body = await collect(events())
+    assert 'id: 7\nevent: entry\ndata: {"a": "一"}\n\ndata: two\ndata: lines\n\n'.encode() in body
+
+
+async def test_silence_is_filled_without_losing_the_event_that_comes() -> None:
+    come = asyncio.Event()
+
+    async def events() -> AsyncGenerator[ServerEvent, None]:
+        await come.wait()
+        yield ServerEvent("late")
+
+    seen = b""
+    async for part in event_stream(events(), heartbeat=0.01).body_iterator:
+        seen += bytes(part)  # type: ignore[arg-type]
+        if seen.count(b": still here") == 2:
+            come.set()
+    assert b"data: late" in seen
+
+
+async def test_the_source_is_closed_when_the_reader_goes() -> None:
+    closed = asyncio.Event()
+
+    async def events() -> AsyncGenerator[ServerEvent, None]:
+        try:
+            while True:
+                yield ServerEvent("x")
+                await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    lines = event_stream(events(), heartbeat=0.01).body_iterator
+    async for part in lines:
+        if b"still here" in bytes(part):  # type: ignore[arg-type]
+            break
+    await lines.aclose()  # type: ignore[attr-defined]
+    assert closed.is_set()
+
+
+def test_spans_and_moments_in_words() -> None:
+    catalogue = Catalogue.load()
+
+    def en(key: str, **params: object) -> str:
+        return catalogue.text("en", key, **params)
+
+    def zh(key: str, **params: object) -> str:
+        return catalogue.text("zh", key, **params)
+
+    now = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    assert span(dt.timedelta(seconds=20), en) == "less than a minute"
+    assert span(dt.timedelta(hours=47), en) == "47 hours"
+    assert relative(now + dt.timedelta(days=3), now, en) == "in 3 days"
+    assert relative(now - dt.timedelta(minutes=1), now, en) == "1 minute ago"
+    assert relative(now + dt.timedelta(hours=3), now, zh) == "3 小时后"
+
+
+@pytest.mark.parametrize(
+    ("zone", "name"), [("UTC", "UTC"), ("Asia/Shanghai", "UTC+8"), ("America/St_Johns", "UTC-3:30")]
+)
+def test_offsets_are_named_without_abbreviations(zone: str, name: str) -> None:
+    moment = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    assert offset_name(moment.astimezone(ZoneInfo(zone))) == name
+    with pytest.raises(ValueError, match="zone"):
+        exact(moment.replace(tzinfo=None), ZoneInfo(zone), "en")

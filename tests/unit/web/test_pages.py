@@ -1,0 +1,160 @@
+"""Pages escape everything, carry nothing foreign, and speak both languages."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import jinja2
+import pytest
+from fastapi import FastAPI
+from jinja2 import nodes
+
+import shared.web
+from shared.web.i18n import LANGUAGES, Catalogue
+from shared.web.settings import WebSettings
+
+SCRIPT = "<script>alert(1)</script>"
+WEB = Path(shared.web.__file__).parent
+REPO = WEB.parents[1]
+TEMPLATES = sorted([*WEB.glob("templates/*.html"), *REPO.glob("services/*/pages/**/*.html")])
+MESSAGE_FOLDERS = [WEB / "messages", *sorted(REPO.glob("services/*/pages/messages"))]
+
+
+class Tags(HTMLParser):
+    """Collects (tag, attributes) of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.mark.parametrize("address", ["/page", "/desk"])
+async def test_every_component_escapes_what_it_shows(client: httpx.AsyncClient, address: str) -> None:
+    response = await client.get(address)
+    assert response.status_code == 200
+    assert "<script>" not in response.text
+    assert "&lt;script&gt;" in response.text
+    assert not [tag for tag in Tags(response.text).of("script") if "src" not in tag]
+
+
+@pytest.mark.parametrize("address", ["/page", "/desk", "/form", "/gone"])
+async def test_a_page_refers_to_nothing_outside_and_runs_nothing_inline(
+    client: httpx.AsyncClient, address: str
+) -> None:
+    response = await client.get(address, headers={"Accept": "text/html"})
+    for tag, attributes in Tags(response.text).tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            assert name != "style", tag
+            if name in ("src", "href", "action"):
+                assert value is not None
+                assert value.startswith(("/", "#")) or SCRIPT in value, (tag, value)
+                assert not value.startswith("//")
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+async def test_what_a_page_loads_is_there_and_kept_for_a_year(client: httpx.AsyncClient) -> None:
+    tags = Tags((await client.get("/desk")).text)
+    addresses = [tag["href"] for tag in tags.of("link")] + [tag["src"] for tag in tags.of("script")]
+    assert len(addresses) >= 3
+    for address in addresses:
+        response = await client.get(str(address))
+        assert response.status_code == 200
+        assert "immutable" in response.headers["cache-control"]
+    assert "no-store" in (await client.get("/desk")).headers["cache-control"]
+
+
+async def test_a_file_of_another_version_is_answered_but_not_kept(client: httpx.AsyncClient) -> None:
+    response = await client.get("/static/civicloom.0123456789ab.css")
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-cache"
+    assert (await client.get("/static/..%2Fapp.py")).status_code == 404
+    assert (await client.get("/static/nothing.css")).status_code == 404
+
+
+async def test_labels_errors_and_summary_belong_to_their_fields(client: httpx.AsyncClient) -> None:
+    tags = Tags((await client.get("/page")).text)
+    ids = {attributes["id"] for _, attributes in tags.tags if "id" in attributes}
+    targets = {attributes["for"] for attributes in tags.of("label")}
+    summary = {str(tag["href"])[1:] for tag in tags.of("a") if str(tag["href"]).startswith("#")}
+    described = {
+        place
+        for _, attributes in tags.tags
+        for place in str(attributes.get("aria-describedby") or "").split()
+    }
+    assert targets
+    assert len(summary) >= 6
+    assert described
+    assert targets | summary | described <= ids
+
+
+async def test_an_error_is_told_by_the_particular_text_first(client: httpx.AsyncClient) -> None:
+    response = await client.get("/page", headers={"Accept-Language": "en"})
+    assert response.text.count("Give it a title") == 2
+    assert response.text.count("Fill this in") == 8
+
+
+async def test_language_is_chosen_by_link_then_cookie_then_browser_then_pack(
+    client: httpx.AsyncClient, make_app: Callable[..., FastAPI], settings: WebSettings
+) -> None:
+    async def language(address: str, **headers: str) -> str:
+        return (await client.get(address, headers=headers)).headers["content-language"]
+
+    assert await language("/form") == "zh"
+    assert await language("/form", **{"Accept-Language": "fr, en;q=0.8, zh;q=0.1"}) == "en"
+    assert await language("/form", **{"Accept-Language": "fr, *;q=0.5"}) == "zh"
+    assert await language("/form?lang=en") == "en"
+    assert await language("/form", **{"Accept-Language": "zh"}) == "en"
+    assert await language("/form?lang=xx", **{"Accept-Language": "zh"}) == "en"
+
+
+async def test_moments_are_shown_in_the_zone_of_the_jurisdiction(client: httpx.AsyncClient) -> None:
+    chinese = (await client.get("/page")).text
+    assert "2026年11月24日 09:30（UTC+8）" in chinese
+    assert 'datetime="2026-11-24T01:30:00+00:00"' in chinese
+    assert "24 November 2026, 09:30 (UTC+8)" in (await client.get("/page?lang=en")).text
+
+
+@pytest.mark.parametrize("folder", MESSAGE_FOLDERS, ids=lambda folder: str(folder.relative_to(REPO)))
+def test_both_languages_have_the_same_texts_with_the_same_blanks(folder: Path) -> None:
+    alone = Catalogue.load([folder])
+    zh, en = (alone.keys(language) for language in LANGUAGES)
+    assert zh == en
+    for key in zh:
+        blanks = [set(re.findall(r"{(\w+)}", alone.template(language, key))) for language in LANGUAGES]
+        assert blanks[0] == blanks[1], key
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(REPO)))
+def test_every_text_that_a_template_names_exists(template: Path) -> None:
+    folder = template.parent / "messages"
+    catalogue = Catalogue.load([folder] if folder.is_dir() else [])
+    tree = jinja2.Environment(autoescape=True).parse(template.read_text("utf-8"))
+    called = [
+        call.args[0].value
+        for call in tree.find_all(nodes.Call)
+        if isinstance(call.node, nodes.Name)
+        and call.node.name == "t"
+        and call.args
+        and isinstance(call.args[0], nodes.Const)
+    ]
+    assert [key for key in called if not catalogue.has(key)] == []
+
+
+def test_a_text_that_is_missing_shows_as_its_key() -> None:
+    catalogue = Catalogue.load()
+    assert catalogue.text("en", "no.such.key") == "no.such.key"
+    assert catalogue.text("en", "time.hours", count=1) == "1 hour"
+    assert catalogue.text("en", "time.hours", count=2) == "2 hours"
