@@ -116,7 +116,7 @@ class _Flow:
             # Roles stand in the ID token or only in userinfo, as the provider likes.
             more = await self._provider.userinfo(token=token)
         except (AuthlibBaseError, JoseError, httpx.HTTPError) as error:
-            _log.warning("a sign-in failed", error=type(error).__name__)
+            _log.warning("a sign-in failed", error=type(error).__name__, reason=str(error)[:200])
             raise _failed("The provider refused, or its answer was not valid.") from None
         if more.get("sub") != claims["sub"]:  # OpenID Connect Core 5.3.2
             raise _failed("The provider's answers name two people.")
