@@ -72,7 +72,7 @@ class Pair:
         return {"DATABASE_URL": self.database_url, "KAFKA_BOOTSTRAP": self.bootstrap}
 
     def start(self) -> Self:
-        """Starts what is ours and does not run, both at a time, from the main thread; returns when they answer.
+        """Starts what is ours and does not run, both at a time, from the main thread; waits till they answer.
 
         Raises FolderInUseError when another run has the folder, StartFailedError when a server does not
         come up (the other one is then stopped again), JarsRefusedError and JarsUnavailableError from the

