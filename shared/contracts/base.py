@@ -1,6 +1,7 @@
 """What every event has: the CloudEvents envelope, value and words, and the registry of types."""
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
@@ -129,6 +130,11 @@ def contract(
         return facts
 
     return register
+
+
+def words_hash(words: bytes) -> str:
+    """`wordshash`: SHA-256(0x03 || words) in hex; 0x00 and 0x01 are RFC 6962's, 0x02 is the commitment's."""
+    return hashlib.sha256(b"\3" + words).hexdigest()
 
 
 POSITIONS_PER_EPOCH = 10**10

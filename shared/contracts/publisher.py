@@ -55,7 +55,7 @@ class PublicationWithdrawn(Facts):
 
 @contract("civic.subscription.confirmed.v1", writer="publisher")
 class SubscriptionConfirmed(Facts):
-    """Consent by double opt-in (e-mail) or by the echoed challenge (webhook). `subject` is the subscription id."""
+    """Consent by double opt-in (e-mail) or by the echoed challenge (webhook). `subject`: subscription id."""
 
     lane: Lane
     topics: tuple[Code, ...] = ()
@@ -79,7 +79,7 @@ class PushBatchStarted(Facts):
 
 @contract("civic.push.batch_closed.v1", writer="publisher")
 class PushBatchClosed(Facts):
-    """Every recipient has an outcome; `ledger_root` is the RFC 6962 root over the ledger rows in their order."""
+    """Every recipient has an outcome; `ledger_root`: RFC 6962 root over the ledger rows in their order."""
 
     version: int
     sent: int

@@ -175,7 +175,7 @@ class ActionResult(Facts):
     allowed: tuple[Text, ...] = ()
 
 
-# What a unit answers on `civic.department.<code>.actions.v1`: known by (topic, id); the topic sets its source.
+# What a unit answers on `civic.department.<code>.actions.v1`: known by (topic, id); the topic is the source.
 
 
 @contract("civic.action.sign.v1", writer="unit", kind="action", topic="actions")

@@ -1,0 +1,43 @@
+"""Where an event stands: the topics' logical names and the addresses that they have on a broker."""
+
+import re
+
+ADDRESSES = {
+    "inquiry": "{namespace}.inquiry.v1",
+    "routing": "{namespace}.routing.v1",
+    "publisher": "{namespace}.publisher.v1",
+    "audit": "{namespace}.audit.v1",
+    "contact": "{namespace}.contact.v1",
+    "department": "{namespace}.department.{code}.v1",
+    "actions": "{namespace}.department.{code}.actions.v1",
+}
+"""Logical name -> address. Those with `{code}` exist once for every unit that wants Kafka."""
+
+TEMPLATES = frozenset(name for name, address in ADDRESSES.items() if "{code}" in address)
+
+_NAMESPACE = re.compile(r"[a-z0-9-]+")
+_CODE = re.compile(r"[a-z0-9-]{1,64}")
+_UNIT_TOPIC = re.compile(r"[a-z0-9-]+\.department\.([a-z0-9-]+)(?:\.actions)?\.v1")
+
+
+def topic_name(namespace: str, logical: str, code: str | None = None) -> str:
+    """The topic of a logical name; `code` is the unit's, for `department` and `actions` alone.
+
+    Raises ValueError for an unknown logical name, a code too many or too few, and for what Kafka, or the
+    pattern by which routing finds the units' topics, would not take.
+    """
+    if logical not in ADDRESSES:
+        raise ValueError(f"unknown topic {logical!r}: one of {', '.join(ADDRESSES)}")
+    if not _NAMESPACE.fullmatch(namespace):
+        raise ValueError(f"namespace {namespace!r} must match [a-z0-9-]+")
+    if (code is not None) != (logical in TEMPLATES):
+        raise ValueError(f"topic {logical!r} {'needs' if logical in TEMPLATES else 'has no'} unit code")
+    if code is not None and not _CODE.fullmatch(code):
+        raise ValueError(f"unit code {code!r} must match [a-z0-9-]{{1,64}}")
+    return ADDRESSES[logical].format(namespace=namespace, code=code)
+
+
+def code_of(topic: str) -> str | None:
+    """The unit's code in the name of its topic or of its actions' topic; None for every other topic."""
+    found = _UNIT_TOPIC.fullmatch(topic)
+    return found.group(1) if found else None

@@ -1,0 +1,45 @@
+"""The folder `contracts/`: what the models say today, and the examples that were promised once."""
+
+import json
+from collections.abc import Mapping
+
+from shared.contracts.asyncapi import asyncapi
+from shared.contracts.golden import golden
+from shared.contracts.registry import REGISTRY
+from shared.contracts.schemas import Schema, event_schema, words_schema
+
+SCHEMAS = "schemas/"
+GOLDEN = "golden/"
+
+Files = Mapping[str, bytes]
+"""Path inside the folder -> contents."""
+
+
+def generated(published: Files) -> dict[str, bytes]:
+    """Everything that the folder should hold. A type's example in `published` stays, byte for byte."""
+    files = {path: content for path, content in published.items() if path.startswith(GOLDEN)}
+    for contract in REGISTRY.values():
+        files[f"{SCHEMAS}{contract.type}.json"] = _json(event_schema(contract))
+        words = words_schema(contract)
+        if words:
+            files[f"{SCHEMAS}{contract.type}.words.json"] = _json(words)
+        if f"{GOLDEN}{contract.type}.json" not in published:
+            example = golden(contract)
+            files[f"{GOLDEN}{contract.type}.json"] = example.value
+            if example.words:
+                files[f"{GOLDEN}{contract.type}.words.json"] = example.words
+    files["asyncapi.yaml"] = asyncapi().encode()
+    return dict(sorted(files.items()))
+
+
+def schemas_in(files: Files) -> dict[str, Schema]:
+    """The schemas among the files, by type: what `incompatible_changes` compares."""
+    return {
+        path.removeprefix(SCHEMAS).removesuffix(".json"): json.loads(content)
+        for path, content in files.items()
+        if path.startswith(SCHEMAS)
+    }
+
+
+def _json(schema: Schema) -> bytes:
+    return (json.dumps(schema, indent=2, ensure_ascii=False) + "\n").encode()
