@@ -1,0 +1,184 @@
+"""The Caddyfile joins four services: who gets which path, what is ready, and what a dead service looks
+like.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deploy.local import caddy
+from deploy.local.ports import free_port
+
+SERVICES = ("publisher", "inquiry", "routing", "audit")
+
+
+class _Stub(BaseHTTPRequestHandler):
+    """A service that says its name, and streams at /log/stream until it is let go."""
+
+    def do_GET(self) -> None:
+        server = self.server
+        assert isinstance(server, _Service)
+        if self.path == "/readyz":
+            self._answer(503 if server.missing else 200, server.missing or "ready")
+        elif self.path == "/log/stream":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            self.wfile.write(b"data: first\n\n")
+            self.wfile.flush()
+            server.go_on.wait(20)
+        else:
+            self._answer(200, server.service)
+
+    def _answer(self, status: int, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silent."""
+
+
+class _Service(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, service: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Stub)
+        self.service = service
+        self.missing = ""
+        self.go_on = threading.Event()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def end(self) -> None:
+        self.go_on.set()
+        self.shutdown()
+        self.server_close()
+
+
+@dataclass(frozen=True)
+class City:
+    address: str
+    services: dict[str, _Service]
+
+    def get(self, path: str, accept: str = "*/*") -> httpx.Response:
+        return httpx.get(self.address + path, headers={"Accept": accept})
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Iterator[City]:
+    with contextlib.ExitStack() as stack:
+        services = {name: _Service(name) for name in SERVICES}
+        for service in services.values():
+            stack.callback(service.end)
+        port = free_port()
+        ports = caddy.Services(**{name: service.server_port for name, service in services.items()})
+        arguments, environment = caddy.command(port, ports, tmp_path)
+        if other := os.environ.get("CADDY"):  # the version of Compose, where it is installed
+            arguments[0] = other
+        log = stack.enter_context((tmp_path / "caddy.log").open("wb"))
+        proxy = stack.enter_context(
+            subprocess.Popen(arguments, env=os.environ | environment, stdout=log, stderr=log)
+        )
+        stack.callback(proxy.wait, 10)
+        stack.callback(proxy.terminate)
+        city = City(f"http://127.0.0.1:{port}", services)
+        _wait_until_it_listens(city, proxy, tmp_path / "caddy.log")
+        yield city
+
+
+def _wait_until_it_listens(city: City, proxy: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end and proxy.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            assert city.get("/healthz").text == "alive"
+            return
+    pytest.fail(f"the proxy does not listen:\n{log.read_text()}")
+
+
+OWNERS = {
+    "publisher": [
+        "/",
+        "/policies",
+        "/policies/x",
+        "/feeds/a.atom",
+        "/hub",
+        "/wechat/callback",
+        "/static/x.css",
+    ],
+    "inquiry": [
+        "/ask",
+        "/track",
+        "/clerk/queue",
+        "/login",
+        "/login/callback",
+        "/logout",
+        "/open311/v2/x.xml",
+    ],
+    "routing": ["/desk", "/desk/water", "/dispatch", "/api/routing/v1/x"],
+    "audit": ["/oversight", "/log/checkpoint", "/api/audit/v1/x"],
+}
+OWNERS["publisher"] += [
+    "/wechat/callback",
+    "/publish",
+    "/subscribe",
+    "/api/publisher/openapi.json",
+    "/nowhere",
+    "/asking",
+]
+OWNERS["inquiry"] += ["/open311/v2/x.xml", "/api/inquiry/v1/inquiries"]
+
+
+def test_every_path_reaches_its_service(city: City) -> None:
+    for service, paths in OWNERS.items():
+        for path in paths:
+            assert city.get(path).text == service, path
+    assert city.get("/metrics").status_code == 404
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_address_is_ready_when_all_four_are(city: City, service: str) -> None:
+    assert city.get("/readyz").status_code == 200
+    city.services[service].missing = f"{service}: no broker"
+    answer = city.get("/readyz")
+    assert (answer.status_code, answer.text) == (503, f"{service}: no broker")
+
+
+def test_a_dead_service_has_a_friendly_page_and_the_others_go_on(city: City) -> None:
+    city.services["routing"].end()
+    page = city.get("/desk", "text/html,*/*")
+    assert page.status_code in (502, 503)
+    assert "暂时无法使用" in page.text
+    assert "does not work at the moment" in page.text
+    style = re.search("<style>(.*?)</style>", page.text, re.DOTALL)
+    assert style
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in page.headers["content-security-policy"]
+
+    document = city.get("/api/routing/v1/x", "text/html")
+    assert document.headers["content-type"] == "application/problem+json"
+    assert json.loads(document.text)["status"] == document.status_code
+    assert city.get("/readyz").status_code in (502, 503)
+    assert city.get("/ask").text == "inquiry"
+
+
+def test_a_stream_arrives_at_once(city: City) -> None:
+    with httpx.stream(
+        "GET", city.address + "/log/stream", headers={"Accept-Encoding": "gzip"}, timeout=10
+    ) as stream:
+        assert next(stream.iter_text()) == "data: first\n\n"
+        assert not city.services["audit"].go_on.is_set()
