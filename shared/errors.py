@@ -27,6 +27,12 @@ class Undecodable(Permanent):
 class UnknownVersion(Permanent):
     """A newer major version of a type that we know: an upgrade, not a discard, is what helps."""
 
+    def __init__(self, event_type: str) -> None:
+        super().__init__(
+            f"{event_type} is of a major version that this release does not know: upgrade, then replay"
+        )
+        self.family = event_type.rpartition(".")[0]
+
 
 class EventTooLarge(Permanent):
     """An event above 900 kB; the broker would refuse it and break the producer's partition for ever."""

@@ -34,11 +34,11 @@ def remarks(pack: Pack) -> list[str]:
 def _services_without_rule(pack: Pack) -> Iterator[str]:
     anywhere = {row.service_code for row in pack.catalogue if row.area == ANYWHERE}
     somewhere = {row.service_code for row in pack.catalogue}
-    for service in pack.services:
-        if service.service_code not in somewhere:
-            yield f"services.csv: {service.service_code} has no rule: its cases go to triage"
-        elif service.service_code not in anywhere:
-            yield f"services.csv: {service.service_code} has rules for single areas only: the rest goes to triage"
+    for code in pack.services_by_code:
+        if code not in somewhere:
+            yield f"services.csv: {code} has no rule: its cases go to triage"
+        elif code not in anywhere:
+            yield f"services.csv: {code} has rules for single areas only: other cases go to triage"
 
 
 def _idle_departments(pack: Pack) -> Iterator[str]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from math import ceil
 from typing import NamedTuple
 
-from shared.policy.calendar import WorkCalendar, microseconds, moment_of
+from shared.policy.calendar import UTC, WorkCalendar, microseconds, moment_of
 from shared.policy.model import Pack
 from shared.policy.tables import Budget, DayCount
 
@@ -51,7 +51,8 @@ def add_budget(
     if not isinstance(amount, int) and not day_count.hourly:
         raise ValueError(f"{amount} {day_count}: days and months are whole numbers")
     day_zero, due = _RULES[day_count](calendar, start, amount)
-    return Deadline(start, amount, day_count, dt.date.fromordinal(day_zero), due)
+    begin = start if start.tzinfo is UTC else start.astimezone(UTC)
+    return Deadline(begin, amount, day_count, dt.date.fromordinal(day_zero), due)
 
 
 def at_percent(calendar: WorkCalendar, deadline: Deadline, percent: int) -> dt.datetime:
@@ -114,7 +115,7 @@ def _add(pack: Pack, start: dt.datetime, budget: Budget) -> Deadline:
 
 
 def _hours_24x7(calendar: WorkCalendar, start: dt.datetime, amount: int | float) -> tuple[int, dt.datetime]:
-    return calendar.receipt_day(start), start.astimezone(dt.UTC) + dt.timedelta(hours=amount)
+    return calendar.receipt_day(start), start.astimezone(UTC) + dt.timedelta(hours=amount)
 
 
 def _hours_duty(calendar: WorkCalendar, start: dt.datetime, amount: int | float) -> tuple[int, dt.datetime]:

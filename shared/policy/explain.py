@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from shared.policy.calendar import ONE_SECOND, DayNote, WorkCalendar, moment_of
+from shared.policy.calendar import ONE_SECOND, DayNote, WorkCalendar, microseconds
 from shared.policy.deadlines import Deadline, add_months
 from shared.policy.tables import DayCount
 
 Language = Literal["zh", "en"]
+Facts = dict[str, str | int | float]
+
+WORKING = ("working", "extra")
+LOOKS_AT_HOLIDAYS = (DayCount.HOURS_DUTY, DayCount.WORKING_DAYS, DayCount.CALENDAR_ROLL)
+MICROSECONDS_A_MINUTE = 60_000_000
 
 
 class Step(NamedTuple):
@@ -21,11 +26,11 @@ class Step(NamedTuple):
 
     received {at, zone}; day_zero {day, reason}; counted {first, last, days}; skipped {first, last, days,
     reason, name, name_en}; duty {day, minutes}; elapsed {hours}; months {count, last}; rolled {last, to};
-    due {at, utc, calendar}.
+    due {at, utc, calendar: declared, provisional or undeclared, where holidays count}.
     """
 
     code: str
-    facts: dict[str, str | int | float]
+    facts: Facts
     zh: str
     en: str
 
@@ -40,8 +45,10 @@ def explain(calendar: WorkCalendar, deadline: Deadline) -> list[Step]:
     steps = [_step("received", at=received.isoformat(), zone=str(calendar.tz))]
     steps += _BODIES[deadline.day_count](calendar, deadline)
     local = deadline.due.astimezone(calendar.tz)
-    status = calendar.status(local.year)
-    steps.append(_step("due", at=local.isoformat(), utc=deadline.due.isoformat(), calendar=status))
+    facts: Facts = {"at": local.isoformat(), "utc": deadline.due.isoformat()}
+    if deadline.day_count in LOOKS_AT_HOLIDAYS:
+        facts["calendar"] = calendar.status(local.year)
+    steps.append(_step("due", **facts))
     return steps
 
 
@@ -50,23 +57,23 @@ def _elapsed(_calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
 
 
 def _duty(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
-    start, due = deadline.start, deadline.due
-    last = due.astimezone(calendar.tz).toordinal()
-    for ordinal in range(calendar.receipt_day(start), last + 1):
-        note = calendar.note(ordinal)
-        day_end = calendar.day_ends[calendar.index(ordinal)] + ONE_SECOND
-        until = min(due, day_end)
-        duty = _duty_between(calendar, start, until)
-        if duty or note.reason in ("working", "extra"):
-            yield _step("duty", day=_iso(ordinal), minutes=duty / 60_000_000)
-        else:
-            yield _skipped(ordinal, ordinal, note)
-        start = max(start, day_end)
+    first = calendar.receipt_day(deadline.start)
+    last = deadline.due.astimezone(calendar.tz).toordinal()
+    for note, run in groupby(range(first, last + 1), calendar.note):
+        days = list(run)
+        if note.reason not in WORKING:
+            yield _skipped(days[0], days[-1], note)
+            continue
+        for day in days:
+            index = calendar.index(day)
+            begin = calendar.day_ends[index - 1] + ONE_SECOND if index else deadline.start
+            end = calendar.day_ends[index] + ONE_SECOND
+            used = _duty_between(calendar, max(deadline.start, begin), min(deadline.due, end))
+            yield _step("duty", day=_iso(day), minutes=used / MICROSECONDS_A_MINUTE)
 
 
 def _duty_between(calendar: WorkCalendar, start: dt.datetime, until: dt.datetime) -> int:
-    first, last = ((moment - moment_of(0)) // dt.timedelta(microseconds=1) for moment in (start, until))
-    return max(0, calendar.duty_through(last) - calendar.duty_through(first))
+    return calendar.duty_through(microseconds(until)) - calendar.duty_through(microseconds(start))
 
 
 def _working_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
@@ -74,23 +81,17 @@ def _working_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
     received = calendar.receipt_day(deadline.start)
     if zero != received:
         note = calendar.note(received)
-        reason = "after_hours" if note.reason in ("working", "extra") else "not_working"
+        reason = "after_hours" if note.reason in WORKING else "not_working"
     else:
         reason = "receipt"
     yield _step("day_zero", day=_iso(zero), reason=reason)
     last = deadline.due.astimezone(calendar.tz).toordinal()
-
-    def key(ordinal: int) -> DayNote:
-        note = calendar.note(ordinal)
-        return DayNote("working") if note.reason == "working" else note
-
-    for note, run in groupby(range(zero + 1, last + 1), key):
+    for note, run in groupby(range(zero + 1, last + 1), calendar.note):
         days = list(run)
-        yield (
-            _counted(days[0], days[-1], note.reason)
-            if note.reason in ("working", "extra")
-            else _skipped(days[0], days[-1], note)
-        )
+        if note.reason in WORKING:
+            yield _counted(days[0], days[-1], note.reason)
+        else:
+            yield _skipped(days[0], days[-1], note)
 
 
 def _calendar_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
@@ -126,11 +127,11 @@ _BODIES: dict[DayCount, Callable[[WorkCalendar, Deadline], Iterator[Step]]] = {
 _TEXTS: dict[str, tuple[str, str]] = {
     "received": ("收到时间 {at}（{zone}）", "received at {at} ({zone})"),
     "day_zero": ("{day} 为起算日，不计入（{why_zh}）", "{day} is day zero and not counted ({why_en})"),
-    "counted": ("{first} 至 {last} 计 {days} 天（{why_zh}）", "{first} to {last}: {days} counted ({why_en})"),
-    "skipped": ("{first} 至 {last} 不计（{why_zh}）", "{first} to {last}: not counted ({why_en})"),
+    "counted": ("{span_zh} 计 {days} 天（{why_zh}）", "{span_en}: {days} counted ({why_en})"),
+    "skipped": ("{span_zh} 不计（{why_zh}）", "{span_en}: not counted ({why_en})"),
     "duty": ("{day} 计办公时间 {minutes:g} 分钟", "{day}: {minutes:g} minutes of duty time"),
     "elapsed": ("连续计 {hours:g} 小时", "{hours:g} hours, day and night"),
-    "months": ("计 {count} 个月，至 {last}", "{count} months, to {last}"),
+    "months": ("计 {count} 个月，至 {last}", "{count} month(s), to {last}"),
     "rolled": ("{last} 非工作日（{why_zh}），顺延至 {to}", "{last} is no working day ({why_en}), on to {to}"),
     "due": ("截止时间 {at}{why_zh}", "due at {at}{why_en}"),
 }
@@ -156,11 +157,23 @@ _WHYS: dict[str, tuple[str, str]] = {
 
 
 def _step(code: str, **facts: str | int | float) -> Step:
+    zh, en = _TEXTS[code]
+    words = facts | _words(facts)
+    return Step(code, facts, zh.format(**words), en.format(**words))
+
+
+def _words(facts: Facts) -> Facts:
+    """What the sentences say for a reason or a name, and for a run of days that may be a single day."""
     why = str(facts.get("reason", facts.get("calendar", "")))
     why_zh, why_en = _WHYS.get(why, (str(facts.get("name", "")), str(facts.get("name_en", ""))))
-    zh, en = _TEXTS[code]
-    words = {**facts, "why_zh": why_zh, "why_en": why_en}
-    return Step(code, facts, zh.format(**words), en.format(**words))
+    first, last = facts.get("first"), facts.get("last")
+    single = first == last
+    return {
+        "why_zh": why_zh,
+        "why_en": why_en,
+        "span_zh": f"{first}" if single else f"{first} 至 {last}",
+        "span_en": f"{first}" if single else f"{first} to {last}",
+    }
 
 
 def _counted(first: int, last: int, reason: str) -> Step:

@@ -101,7 +101,8 @@ def _prefixed(folder: Path, problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _part(document: Document, key: str) -> Document:
-    return document._replace(data=document.data.get(key, {}))
+    part = document.data.get(key)
+    return document._replace(data=part if isinstance(part, dict) else {})
 
 
 def _one(document: Document, model: type[R], problems: list[Problem], within: Place = ()) -> R | None:

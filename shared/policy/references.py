@@ -1,4 +1,4 @@
-"""Whether the files of a pack agree with each other: codes that exist, stand once, and one rule a place and day."""
+"""Whether the files of a pack agree: codes exist and stand once, and a place and day has one rule."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
 from typing import Any, TypeVar

@@ -58,11 +58,13 @@ class Budget(Row):
 
     @model_validator(mode="after")
     def _whole_days_are_whole(self) -> Self:
-        if not self.day_count.hourly and not isinstance(self.amount, int):
-            raise ValueError(
-                f"{self.amount} {self.day_count}: days and months are whole numbers; use hours instead"
-            )
+        _check_whole(self.amount, self.day_count)
         return self
+
+
+def _check_whole(amount: int | float, day_count: DayCount) -> None:
+    if not day_count.hourly and not isinstance(amount, int):
+        raise ValueError(f"{amount} {day_count}: days and months are whole numbers; use hours instead")
 
 
 class Rework(Row):
@@ -130,8 +132,8 @@ class Service(Row):
     def _an_own_deadline_is_complete(self) -> Self:
         if (self.due_amount is None) != (self.due_day_count is None):
             raise ValueError("due_amount and due_day_count go together: fill both or neither")
-        if self.due is not None:
-            Budget.model_validate(self.due)
+        if self.due_amount is not None and self.due_day_count is not None:
+            _check_whole(self.due_amount, self.due_day_count)
         return self
 
     @property

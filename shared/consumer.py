@@ -1,0 +1,290 @@
+"""Reads a service's topics: FastStream for subscription and lifecycle, our own decode, transaction and place.
+
+Kafka's committed offset is for display; the cursor row is the authority and is sought to on assignment. A
+barrier keeps a revoked partition's slice from running beside its new owner's; the cursor makes it harmless
+where the barrier cannot reach (`reference/field-notes` 1: 98 stale batches discarded, none doubled).
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+
+from shared.database import Database
+from shared.errors import Stale, is_infrastructure
+from shared.handlers import Handlers
+from shared.kafka import raw_record
+from shared.logs import get_logger
+from shared.metrics import LAG, SLICE_WAITS, UNREAD_AGE
+from shared.records import RawRecord
+from shared.slices import Behind, Slices
+from shared.transaction import QUERIES
+
+log = get_logger(__name__)
+
+_MAX_RECORDS = 500
+_FETCH_WAIT_MS = 50
+_COMMIT_SECONDS = 5
+_METADATA_SECONDS = 5
+
+
+class Barrier(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Generations of ownership: what was fetched under an old one is discarded."""
+
+    def __init__(self, consumer: "Consumer") -> None:
+        self._consumer = consumer
+        self.generation = 0
+        self.lock = asyncio.Lock()
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002
+        # First, so that a slice that waits on the database gives up; then until it has ended.
+        self.generation += 1
+        async with self.lock:
+            return
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        await self._consumer.seek_to_cursors(assigned)
+
+
+class Consumer:
+    """One consumer: several topics or a pattern, one group, one set of handlers, cursors under `name`."""
+
+    def __init__(
+        self,
+        database: Database,
+        handlers: Handlers,
+        *,
+        name: str,
+        topics: Sequence[str] = (),
+        pattern: str | None = None,
+    ) -> None:
+        self._database = database
+        self._slices = Slices(database, name, handlers)
+        self._name = name
+        self._topics = tuple(topics)
+        self._pattern = pattern
+        self._barrier = Barrier(self)
+        self._broker: KafkaBroker | None = None
+        self._subscriber: Any = None
+        self._sought: dict[Any, int] = {}
+        self._caught_up: dict[Any, float] = {}
+        self.last_poll = time.monotonic()
+
+    async def run(self) -> None:
+        """Until cancelled. Starting is retried: a missing topic or broker is a state, not a fault."""
+        wait = 1.0
+        try:
+            while True:
+                try:
+                    await self._start()
+                    wait = 1.0
+                    await self._watch()
+                except (
+                    KafkaError,
+                    OSError,
+                    TimeoutError,
+                    asyncpg.PostgresError,
+                    asyncpg.InterfaceError,
+                ) as error:
+                    log.warning("consumer starts again", consumer=self._name, error=repr(error))
+                    await self._stop()
+                    await asyncio.sleep(wait)
+                    wait = min(wait * 2, 10)
+        finally:
+            await self._stop()
+
+    async def _start(self) -> None:
+        settings = self._database.settings
+        broker = KafkaBroker(
+            settings.kafka_bootstrap,
+            logger=None,
+            apply_types=False,
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=_METADATA_SECONDS * 1000,
+            graceful_timeout=10,
+            client_id=f"civicloom-{settings.service}",
+        )
+        barrier = self._barrier
+
+        async def parse(batch: Any) -> KafkaMessage:
+            return KafkaMessage(body=barrier.generation, raw_message=batch, consumer=FAKE_CONSUMER)
+
+        async def unpack(message: Any) -> tuple[int, Any]:
+            return message.body, message.raw_message
+
+        group = settings.consumer_group or f"{settings.topic_namespace}.{self._name}"
+        options: dict[str, Any] = {
+            "group_id": group,
+            "batch": True,
+            "max_records": _MAX_RECORDS,
+            "batch_timeout_ms": _FETCH_WAIT_MS,
+            "fetch_max_wait_ms": _FETCH_WAIT_MS,
+            "ack_policy": AckPolicy.MANUAL,
+            "parser": parse,
+            "decoder": unpack,
+            "listener": barrier,
+            "auto_offset_reset": "earliest",
+            "session_timeout_ms": 30_000,
+            "rebalance_timeout_ms": 30_000,
+        }
+        if self._pattern:
+            subscriber = broker.subscriber(pattern=self._pattern, **options)
+        else:
+            subscriber = broker.subscriber(*self._topics, **options)
+        subscriber(self._handle)
+        self._broker, self._subscriber = broker, subscriber
+        await broker.start()
+        log.info("consumer started", consumer=self._name, topics=self._topics or self._pattern, group=group)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self._measure()
+
+    async def _stop(self) -> None:
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            try:
+                await asyncio.wait_for(broker.stop(), 15)
+            except (KafkaError, TimeoutError) as error:
+                log.warning("consumer stopped hard", consumer=self._name, error=repr(error))
+        self._subscriber = None
+
+    async def _handle(self, batch: Any) -> None:
+        # Whatever escapes from here is swallowed by FastStream and the loop moves on past it: so nothing
+        # escapes, and places are only ever set by the cursor.
+        generation, raw = batch
+        by_partition: dict[Any, list[RawRecord]] = {}
+        for record in raw:
+            by_partition.setdefault((record.topic, record.partition), []).append(raw_record(record))
+        self.last_poll = time.monotonic()
+        async with self._barrier.lock:
+            await asyncio.gather(*(self._slice(generation, records) for records in by_partition.values()))
+
+    async def _slice(self, generation: int, records: list[RawRecord]) -> None:
+        place = SimpleNamespace(topic=records[0].topic, partition=records[0].partition)
+        wait = 0.1
+        while generation == self._barrier.generation:
+            try:
+                gap_is_known = self._sought.get((place.topic, place.partition)) is not None
+                next_offset = await self._slices.process(records, accept_gap=gap_is_known)
+            except Behind as behind:
+                self._seek(place, behind.next_offset)
+                return
+            except Stale:
+                return
+            except Exception as error:
+                if not is_infrastructure(error):
+                    # Not an event's fault, or bisecting would have found it: ours. Loud, and never lost.
+                    log.error("slice fails", consumer=self._name, topic=place.topic, exc_info=error)
+                SLICE_WAITS.labels(self._name).inc()
+                log.warning("slice waits", consumer=self._name, topic=place.topic, error=repr(error))
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 5)
+            else:
+                self._sought.pop((place.topic, place.partition), None)
+                self._caught_up[(place.topic, place.partition)] = records[-1].timestamp_ms / 1000
+                await self._display(place, next_offset)
+                return
+
+    async def seek_to_cursors(self, assigned: Any) -> None:
+        """The cursor, not Kafka's committed offset, says where to go on."""
+        wait = 0.2
+        while True:
+            try:
+                rows = await self._database.pool.fetch(QUERIES["read_cursors"], self._name)
+                break
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+                log.warning("cursors wait", consumer=self._name, error=repr(error))
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 5)
+        offsets = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        client = self._client()
+        for place in assigned:
+            offset = offsets.get((place.topic, place.partition))
+            if client is None:
+                return
+            if offset is None:
+                await client.seek_to_beginning(place)
+            else:
+                client.seek(place, offset)
+
+    def _seek(self, place: Any, offset: int) -> None:
+        client = self._client()
+        if client is None:
+            return
+        for assigned in client.assignment():
+            if (assigned.topic, assigned.partition) == (place.topic, place.partition):
+                # If the same gap shows again, the records are gone from the topic and the slice accepts it.
+                self._sought[(place.topic, place.partition)] = offset
+                log.warning("consumer seeks", consumer=self._name, topic=place.topic, offset=offset)
+                client.seek(assigned, offset)
+
+    async def _display(self, place: Any, next_offset: int) -> None:
+        client = self._client()
+        if client is None:
+            return
+        for assigned in client.assignment():
+            if (assigned.topic, assigned.partition) == (place.topic, place.partition):
+                try:
+                    await asyncio.wait_for(client.commit({assigned: next_offset}), _COMMIT_SECONDS)
+                except (KafkaError, IllegalStateError, TimeoutError) as error:
+                    log.info("offset not shown", consumer=self._name, error=repr(error))
+
+    def _client(self) -> Any:
+        return self._subscriber.consumer if self._subscriber is not None else None
+
+    def _measure(self) -> None:
+        client = self._client()
+        if client is None:
+            return
+        for place in client.assignment():
+            high = client.highwater(place)
+            state = client._subscription.subscription.assignment.state_value(place)
+            if high is not None and state is not None and state.has_valid_position:
+                LAG.labels(self._name, place.topic, place.partition).set(max(0, high - state.position))
+        UNREAD_AGE.labels(self._name).set(self.unread_age())
+
+    def unread_age(self) -> float:
+        """Seconds: at least as old as the oldest unread event. Infinite while nothing is known.
+
+        A timer that judges waits while this is above its grace period.
+        """
+        client = self._client()
+        if client is None or not client.assignment():
+            return float("inf")
+        oldest = 0.0
+        now = time.time()  # noqa: TID251  (machine time: ages, not deadlines)
+        for place in client.assignment():
+            high = client.highwater(place)
+            state = client._subscription.subscription.assignment.state_value(place)
+            if high is None or state is None or not state.has_valid_position:
+                return float("inf")
+            if state.position < high or self._barrier.lock.locked():
+                oldest = max(oldest, now - self._caught_up.get((place.topic, place.partition), 0.0))
+        return oldest
+
+    def lag(self) -> int | None:
+        """Records fetched or waiting but not yet applied; None while nothing is known."""
+        client = self._client()
+        if client is None or not client.assignment():
+            return None
+        total = 0
+        for place in client.assignment():
+            high = client.highwater(place)
+            state = client._subscription.subscription.assignment.state_value(place)
+            if high is None or state is None or not state.has_valid_position:
+                return None
+            total += max(0, high - state.position)
+        return total

@@ -1,0 +1,153 @@
+-- name: lock_aggregates
+-- One statement in id order: locks what exists and makes what does not, so no two holders can wait for each other.
+INSERT INTO aggregate (id) SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS a (id, n) ORDER BY n
+ON CONFLICT (id) DO UPDATE SET sequences = aggregate.sequences WHERE false;
+
+-- name: read_sequences
+SELECT id, sequences FROM aggregate WHERE id = ANY ($1::text[]);
+
+-- name: insert_aggregates
+-- Fails if one exists: an id that exists already from elsewhere is refused.
+INSERT INTO aggregate (id, sequences)
+SELECT id, sequences FROM unnest($1::text[], $2::jsonb[]) WITH ORDINALITY AS a (id, sequences, n) ORDER BY n;
+
+-- name: update_sequences
+UPDATE aggregate SET sequences = u.sequences
+FROM unnest($1::text[], $2::jsonb[]) AS u (id, sequences) WHERE aggregate.id = u.id;
+
+-- name: insert_outbox
+INSERT INTO outbox (topic, key, value, words, delivery)
+SELECT topic, key, value, words, delivery
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::jsonb[])
+    WITH ORDINALITY AS o (topic, key, value, words, delivery, n) ORDER BY n;
+
+-- name: arm_timers
+INSERT INTO timer (aggregate, kind, due, fires_at, judges, data)
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::boolean[], $6::jsonb[])
+ON CONFLICT (aggregate, kind) DO UPDATE
+SET due = excluded.due, fires_at = excluded.fires_at, judges = excluded.judges, data = excluded.data, attempts = 0;
+
+-- name: disarm_timers
+DELETE FROM timer USING unnest($1::text[], $2::text[]) AS d (aggregate, kind)
+WHERE timer.aggregate = d.aggregate AND timer.kind = d.kind;
+
+-- name: due_timers
+-- Read without a lock: the aggregates come first, and the rows are claimed after them.
+SELECT aggregate, kind FROM timer WHERE fires_at <= $1 AND (NOT judges OR $2) ORDER BY fires_at LIMIT $3;
+
+-- name: claim_timers
+SELECT t.aggregate, t.kind, t.due, t.data, t.attempts
+FROM timer t JOIN unnest($1::text[], $2::text[]) AS c (aggregate, kind) USING (aggregate, kind)
+WHERE t.fires_at <= $3 FOR UPDATE OF t SKIP LOCKED;
+
+-- name: postpone_timer
+UPDATE timer SET fires_at = $3, attempts = attempts + 1 WHERE aggregate = $1 AND kind = $2;
+
+-- name: next_timer
+SELECT min(fires_at) FROM timer;
+
+-- name: start_cursor
+INSERT INTO cursor (consumer, topic, partition, next_offset) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- name: lock_cursor
+SELECT next_offset FROM cursor WHERE consumer = $1 AND topic = $2 AND partition = $3 FOR UPDATE;
+
+-- name: advance_cursor
+UPDATE cursor SET next_offset = $4 WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: read_cursors
+SELECT topic, partition, next_offset FROM cursor WHERE consumer = $1;
+
+-- name: seen_events
+SELECT source, id FROM seen_event JOIN unnest($1::text[], $2::text[]) AS s (source, id) USING (source, id);
+
+-- name: insert_seen_events
+INSERT INTO seen_event (source, id, seen_at) SELECT source, id, $3 FROM unnest($1::text[], $2::text[]) AS s (source, id);
+
+-- name: prune_seen_events
+DELETE FROM seen_event WHERE seen_at < $1;
+
+-- name: lock_parked_keys
+SELECT key, dead FROM parked_key WHERE consumer = $1 AND topic = $2 ORDER BY key FOR UPDATE;
+
+-- name: park_key
+INSERT INTO parked_key (consumer, topic, key, error, attempts, next_attempt, dead) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: park_event
+INSERT INTO parked_event (consumer, topic, key, partition, "offset", appended_ms, record_key, value, words)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: insert_dead_letter
+INSERT INTO dead_letter (consumer, topic, partition, "offset", appended_ms, key, event_type, record_key, value, words,
+                         error, detail, attempts, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id;
+
+-- name: due_parked_keys
+SELECT consumer, topic, key FROM parked_key WHERE NOT dead AND next_attempt <= $1 ORDER BY next_attempt LIMIT 50;
+
+-- name: claim_parked_key
+SELECT attempts FROM parked_key
+WHERE consumer = $1 AND topic = $2 AND key = $3 AND NOT dead FOR UPDATE SKIP LOCKED;
+
+-- name: parked_events
+SELECT partition, "offset", appended_ms, record_key, value, words FROM parked_event
+WHERE consumer = $1 AND topic = $2 AND key = $3 ORDER BY partition, "offset" LIMIT 100;
+
+-- name: delete_parked_events
+DELETE FROM parked_event WHERE consumer = $1 AND topic = $2 AND key = $3 AND partition = $4 AND "offset" <= $5;
+
+-- name: free_key_if_empty
+DELETE FROM parked_key k WHERE consumer = $1 AND topic = $2 AND key = $3
+    AND NOT EXISTS (SELECT FROM parked_event e WHERE e.consumer = $1 AND e.topic = $2 AND e.key = $3);
+
+-- name: try_key_again_at
+UPDATE parked_key SET attempts = $4, next_attempt = $5, error = $6, dead = $7
+WHERE consumer = $1 AND topic = $2 AND key = $3;
+
+-- name: count_parked
+SELECT (SELECT count(*) FROM parked_key WHERE consumer = $1) AS keys,
+       (SELECT count(*) FROM dead_letter WHERE consumer = $1 AND resolution IS NULL) AS dead;
+
+-- name: take_wave
+-- Ids grow in commit order per key; a shard has one owner; so a key's rows are sent in order.
+SELECT id, shard, topic, key, value, words, delivery FROM outbox
+WHERE shard = ANY ($1::smallint[]) ORDER BY id LIMIT $2;
+
+-- name: delete_sent
+DELETE FROM outbox o USING unnest($1::smallint[], $2::bigint[]) AS d (shard, id)
+WHERE o.shard = d.shard AND o.id = d.id;
+
+-- name: set_aside
+WITH moved AS (
+    DELETE FROM outbox WHERE shard = ANY ($1::smallint[]) AND topic = ANY ($2::text[])
+    RETURNING id, shard, topic, key, value, words, delivery
+)
+INSERT INTO outbox_aside (id, shard, topic, key, value, words, delivery) SELECT * FROM moved;
+
+-- name: aside_topics
+SELECT topic, count(*) AS n FROM outbox_aside WHERE shard = ANY ($1::smallint[]) GROUP BY topic;
+
+-- name: take_aside
+SELECT id, shard, topic, key, value, words, delivery FROM outbox_aside
+WHERE shard = ANY ($1::smallint[]) AND topic = $2 ORDER BY id LIMIT $3;
+
+-- name: delete_aside
+DELETE FROM outbox_aside o USING unnest($1::smallint[], $2::bigint[]) AS d (shard, id)
+WHERE o.shard = d.shard AND o.id = d.id AND o.topic = $3;
+
+-- name: read_epoch
+SELECT epoch FROM epoch;
+
+-- name: claim_idempotency_key
+-- A second request with the key waits here for the first one's transaction.
+INSERT INTO idempotency_key (scope, key, body_hash, expires_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (scope, key) DO NOTHING RETURNING true;
+
+-- name: read_idempotency_key
+SELECT body_hash, status, response FROM idempotency_key WHERE scope = $1 AND key = $2;
+
+-- name: answer_idempotency_key
+UPDATE idempotency_key SET status = $3, response = $4 WHERE scope = $1 AND key = $2;
+
+-- name: prune_idempotency_keys
+DELETE FROM idempotency_key WHERE expires_at < $1;

@@ -1,0 +1,102 @@
+"""The pool of one service and the two ways into a transaction: a unit of work, and a plain read."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from shared.clock import Clock, open_clock
+from shared.settings import CoreSettings
+from shared.transaction import QUERIES, Connection, Tx
+
+
+class Database:
+    """One service's schema. `committed` is set after each commit that wrote events, to wake the relay."""
+
+    def __init__(self, pool: asyncpg.Pool, settings: CoreSettings, clock: Clock, epoch: int) -> None:
+        self.pool = pool
+        self.settings = settings
+        self.clock = clock
+        self.epoch = epoch
+        self.committed = asyncio.Event()
+
+    @classmethod
+    async def open(cls, settings: CoreSettings) -> "Database":
+        """Connects. Raises the driver's error if the database is away: starting is retried by the caller."""
+        pool = await asyncpg.create_pool(
+            settings.service_database_url,
+            min_size=1,
+            max_size=settings.pool_size,
+            command_timeout=60,
+            timeout=10,
+            server_settings={
+                "search_path": settings.service,
+                "application_name": f"civicloom {settings.service}",
+            },
+        )
+        try:
+            epoch = await pool.fetchval(QUERIES["read_epoch"])
+        except BaseException:
+            await pool.close()
+            raise
+        return cls(pool, settings, open_clock(settings.clock_file), epoch)
+
+    async def close(self) -> None:
+        """Waits up to five seconds for what is running, then cuts."""
+        try:
+            await asyncio.wait_for(self.pool.close(), 5)
+        except TimeoutError:
+            self.pool.terminate()
+
+    async def connect(self) -> asyncpg.Connection:
+        """A connection of its own, outside the pool: for sessions that hold advisory locks."""
+        return await asyncpg.connect(
+            self.settings.service_database_url,
+            timeout=10,
+            command_timeout=60,
+            server_settings={
+                "search_path": self.settings.service,
+                "application_name": f"civicloom {self.settings.service} owner",
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(
+        self,
+        aggregates: Iterable[str] = (),
+        *,
+        new: Iterable[str] = (),
+        connection: Connection | None = None,
+    ) -> AsyncIterator[Tx]:
+        """A unit of work: locks `aggregates`, makes `new` ones, and writes events and timers at its end.
+
+        Commits unless the body raises. Raises Conflict if a `new` id exists.
+        """
+        if connection is None:
+            async with self.pool.acquire() as pooled, self._work(pooled, aggregates, new) as tx:
+                yield tx
+        else:
+            async with self._work(connection, aggregates, new) as tx:
+                yield tx
+        if tx.wrote_events:
+            self.committed.set()
+
+    @asynccontextmanager
+    async def _work(
+        self, connection: Connection, aggregates: Iterable[str], new: Iterable[str]
+    ) -> AsyncIterator[Tx]:
+        async with connection.transaction():
+            tx = Tx(
+                connection,
+                service=self.settings.service,
+                namespace=self.settings.topic_namespace,
+                now=self.clock.now(),
+                epoch=self.epoch,
+                grace=dt.timedelta(seconds=self.settings.grace_seconds),
+            )
+            await tx.lock(aggregates)
+            tx.create(new)
+            yield tx
+            await tx.flush()

@@ -1,0 +1,71 @@
+"""What a service does with the events that it reads: a table from type to handler."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from shared.contracts.base import Contract, Facts
+from shared.received import Received
+from shared.transaction import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why one event could not be applied; it is parked with its key, or, if permanent, a dead letter."""
+
+    error: str
+    detail: str
+    permanent: bool = False
+
+
+Results = Sequence[Fault | None] | None
+"""One result per event in order; None for an event, or for all, means applied."""
+Run = Callable[[Tx, list[Received[Any]]], Awaitable[Results]]
+Touches = Callable[[Received[Any]], Iterable[str]]
+D = TypeVar("D", bound=Facts)
+
+
+def subject_only(event: Received[Any]) -> Iterable[str]:
+    """The usual case: an event changes its own subject."""
+    return (event.subject,)
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """`touches` names every aggregate that the event changes; the slice locks them before anything."""
+
+    contract: Contract
+    touches: Touches
+    run: Run
+
+
+class Handlers:
+    """The handlers of one service."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, Handler] = {}
+
+    def on(
+        self, facts: type[D], touches: Touches = subject_only
+    ) -> Callable[[Callable[[Tx, list[Received[D]]], Awaitable[Results]]], Run]:
+        """Registers a set-based handler: a list of events of at most one per aggregate, a result for each."""
+
+        def register(run: Callable[[Tx, list[Received[D]]], Awaitable[Results]]) -> Run:
+            event_type = facts.contract.type
+            if event_type in self._by_type:
+                raise ValueError(f"{event_type} has a handler already")
+            self._by_type[event_type] = Handler(facts.contract, touches, run)
+            return run
+
+        return register
+
+    def get(self, event_type: str) -> Handler | None:
+        return self._by_type.get(event_type)
+
+    def __getitem__(self, event_type: str) -> Handler:
+        return self._by_type[event_type]
+
+    @property
+    def families(self) -> frozenset[str]:
+        """The handled types without their major versions."""
+        return frozenset(handler.contract.family for handler in self._by_type.values())

@@ -1,0 +1,67 @@
+"""`Idempotency-Key`: the same key with the same body answers the same, with another body is a conflict.
+
+Scope is caller and route. Two at a time wait on the row. Kept 48 hours. No secret is stored in the clear:
+what is kept is the answer without it, and whoever answers derives it again.
+"""
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.clock import machine_now
+from shared.errors import Conflict
+from shared.transaction import QUERIES, Tx
+
+KEPT = dt.timedelta(hours=48)
+
+
+class KeyReused(Conflict):
+    """The key was used before with another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered: the HTTP status and the JSON body without secrets."""
+
+    status: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A keyed request. `scope` is caller and route; `body` the bytes that the client sent."""
+
+    scope: str
+    key: str
+    body: bytes
+
+    async def earlier_answer(self, tx: Tx) -> Answer | None:
+        """Claims the key, or gives what was answered before. First thing in the transaction.
+
+        Raises KeyReused if the key came with another body.
+        """
+        digest = hashlib.sha256(self.body).digest()
+        connection = tx.connection
+        if await connection.fetchval(
+            QUERIES["claim_idempotency_key"], self.scope, self.key, digest, machine_now() + KEPT
+        ):
+            return None
+        row = await connection.fetchrow(QUERIES["read_idempotency_key"], self.scope, self.key)
+        if row is None or row["status"] is None:
+            raise Conflict("a request with this Idempotency-Key is not finished")
+        if row["body_hash"] != digest:
+            raise KeyReused("this Idempotency-Key was used with another body: send a new key")
+        return Answer(row["status"], orjson.loads(row["response"]))
+
+    async def remember(self, tx: Tx, answer: Answer) -> None:
+        """Keeps the answer in the same transaction as what it tells of."""
+        await tx.connection.execute(
+            QUERIES["answer_idempotency_key"],
+            self.scope,
+            self.key,
+            answer.status,
+            orjson.dumps(answer.body).decode(),
+        )

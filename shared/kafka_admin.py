@@ -1,0 +1,140 @@
+"""A typed adapter over the Kafka client's admin: topics as they stand, made and configured."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from shared.errors import CivicloomError
+from shared.topics import TopicSpec
+
+_VISIBLE_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+_SET_ON_THE_TOPIC = 1  # ConfigSource DYNAMIC_TOPIC_CONFIG; others come from the broker or its defaults
+
+
+class BrokerRefused(CivicloomError):
+    """No broker answers, or it does not do what an administrator asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as it stands. `config` is what is set on the topic itself, without the broker's defaults."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+class KafkaAdmin:
+    """An administrator's connection; an async context manager.
+
+    Every method raises BrokerRefused, with the topic and the broker's reason.
+    """
+
+    def __init__(self, bootstrap: str, *, timeout: float = 15.0) -> None:
+        """`bootstrap` is host:port, several with commas; `timeout` in seconds, for each request."""
+        self._bootstrap = bootstrap
+        self._timeout_ms = int(timeout * 1000)
+        self._client: Any = None
+
+    async def __aenter__(self) -> Self:
+        # Made here: the client binds itself to the running loop.
+        self._client = AIOKafkaAdminClient(
+            bootstrap_servers=self._bootstrap.split(","), request_timeout_ms=self._timeout_ms
+        )
+        try:
+            await self._client.start()
+        except KafkaError as error:
+            await self._client.close()
+            raise BrokerRefused(f"no Kafka broker answers at {self._bootstrap}") from error
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.close()
+
+    async def describe(self, names: Iterable[str]) -> dict[str, TopicState]:
+        """Those of the named topics that exist."""
+        # All are listed and then filtered: to name a missing one could make it, where auto-creation is on.
+        found = await self._listed(set(names))
+        if not found:
+            return {}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+        answers = await self._asked(self._client.describe_configs(resources), "describe topics")
+        config: dict[str, dict[str, str]] = {}
+        for answer in answers:
+            for code, message, _, name, entries in answer.resources:
+                _check(code, name, message)
+                config[name] = {
+                    entry[0]: entry[1] or "" for entry in entries if entry[3] == _SET_ON_THE_TOPIC
+                }
+        return {
+            name: TopicState(name, len(partitions), len(partitions[0]["replicas"]), config[name])
+            for name, partitions in found.items()
+        }
+
+    async def create(self, specs: Sequence[TopicSpec]) -> set[str]:
+        """Makes the topics, waits until they have leaders, and returns the names of those that it made.
+
+        One that somebody else made meanwhile is left as it is.
+        """
+        wanted = [
+            NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config))
+            for spec in specs
+        ]
+        answer = await self._asked(self._client.create_topics(wanted), "create topics")
+        made = set()
+        for name, code, message in answer.topic_errors:  # the client never raises for one topic
+            if code != TopicAlreadyExistsError.errno:
+                _check(code, name, message)
+                made.add(name)
+        await self._until_led({spec.name for spec in specs})
+        return made
+
+    async def configure(self, name: str, config: Mapping[str, str]) -> None:
+        """Sets the whole configuration of a topic: what is not in `config` goes back to the broker's default."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, name, configs=dict(config))
+        for answer in await self._asked(self._client.alter_configs([resource]), f"configure {name}"):
+            for code, message, _, topic in answer.resources:
+                _check(code, topic, message)
+
+    async def _listed(self, names: set[str]) -> dict[str, list[dict[str, Any]]]:
+        topics = await self._asked(self._client.describe_topics(), "list topics")
+        return {topic["topic"]: topic["partitions"] for topic in topics if topic["topic"] in names}
+
+    async def _until_led(self, names: set[str]) -> None:
+        """A broker learns of a new topic a moment after the controller; a producer would wait in vain."""
+        try:
+            async with asyncio.timeout(_VISIBLE_SECONDS):
+                while not await self._all_led(names):
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError as error:
+            raise BrokerRefused(f"new topics have no leader after {_VISIBLE_SECONDS:.0f} s") from error
+
+    async def _all_led(self, names: set[str]) -> bool:
+        found = await self._listed(names)
+        return found.keys() == names and all(
+            partition["error_code"] == 0 for partitions in found.values() for partition in partitions
+        )
+
+    async def _asked(self, request: Any, purpose: str) -> Any:
+        try:
+            return await request
+        except (KafkaError, TimeoutError) as error:
+            raise BrokerRefused(f"the broker at {self._bootstrap} did not {purpose}: {error!r}") from error
+
+
+def _check(code: int, topic: str, message: str | None) -> None:
+    if code:
+        raise BrokerRefused(f"{topic}: {message or for_code(code).__name__}")

@@ -1,0 +1,34 @@
+"""All metric names of the core, each with what it tells an operator."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# How much came in and what became of it; `duplicate` grows after every restart and is harmless.
+EVENTS = Counter("civicloom_events_total", "Events taken from Kafka by outcome", ["consumer", "outcome"])
+SLICE_SECONDS = Histogram(
+    "civicloom_slice_seconds",
+    "Duration of one slice, from cursor lock to commit",
+    ["consumer"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+# Rises without end if the database refuses: look at the log line `slice waits`.
+SLICE_WAITS = Counter(
+    "civicloom_slice_waits_total", "Slices put off by an infrastructure fault", ["consumer"]
+)
+LAG = Gauge("civicloom_consumer_lag", "Records not yet consumed", ["consumer", "topic", "partition"])
+UNREAD_AGE = Gauge("civicloom_unread_age_seconds", "Age of the oldest unread record", ["consumer"])
+PARKED_KEYS = Gauge("civicloom_parked_keys", "Keys that wait behind a failed event", ["consumer"])
+DEAD_LETTERS = Gauge("civicloom_dead_letters", "Dead letters that wait for an operator", ["consumer"])
+RELAYED = Counter(
+    "civicloom_relayed_total", "Events acknowledged by Kafka and deleted from the outbox", ["topic"]
+)
+WAVE_SECONDS = Histogram(
+    "civicloom_wave_seconds",
+    "Duration of one relay wave, from read to delete",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+RELAY_FAULTS = Counter("civicloom_relay_faults_total", "Waves that failed in part; the producer was renewed")
+# More than 0: a topic is missing or refuses; `civicloom outbox` names it.
+SET_ASIDE = Gauge("civicloom_outbox_set_aside", "Events of topics that refuse", ["topic"])
+TIMERS = Counter("civicloom_timers_total", "Timers fired", ["kind"])
+TIMER_FAULTS = Counter("civicloom_timer_faults_total", "Timers that failed and will be tried again", ["kind"])
+EMITTED = Counter("civicloom_emitted_total", "Events committed to the outbox", ["type"])

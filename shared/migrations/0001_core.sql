@@ -1,0 +1,136 @@
+-- migrate:up
+
+-- The row that is locked before anything of an aggregate changes. `sequences` maps a source to the last
+-- position (epoch * 10^10 + sequence): of our own sources what we emitted, of others what we have applied.
+CREATE TABLE aggregate (
+    id        text COLLATE "C" PRIMARY KEY,
+    sequences jsonb NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 70);
+
+-- Events on their way to Kafka. Ids grow in commit order per key, because the aggregate is locked first.
+CREATE TABLE outbox (
+    id       bigint GENERATED ALWAYS AS IDENTITY,
+    shard    smallint GENERATED ALWAYS AS ((hashtextextended(key, 0) & 15)::smallint) STORED,
+    topic    text NOT NULL,
+    key      text NOT NULL,
+    value    bytea NOT NULL,
+    words    bytea,
+    -- For a record on a unit's topic: what `delivery.succeeded` says of it.
+    delivery jsonb,
+    PRIMARY KEY (shard, id)
+) WITH (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0
+);
+
+-- Rows of topics that refuse, so that the rest goes on. They come back in id order.
+CREATE TABLE outbox_aside (
+    id       bigint NOT NULL,
+    shard    smallint NOT NULL,
+    topic    text NOT NULL,
+    key      text NOT NULL,
+    value    bytea NOT NULL,
+    words    bytea,
+    delivery jsonb,
+    PRIMARY KEY (shard, topic, id)
+);
+
+-- The authority on what was consumed: the next offset, advanced in the transaction that did the work.
+CREATE TABLE cursor (
+    consumer    text NOT NULL,
+    topic       text NOT NULL,
+    partition   integer NOT NULL,
+    next_offset bigint NOT NULL,
+    PRIMARY KEY (consumer, topic, partition)
+) WITH (fillfactor = 50);
+
+-- Actions of units carry no sequence: they are known by source (their topic) and id.
+CREATE TABLE seen_event (
+    source  text NOT NULL,
+    id      text NOT NULL,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (source, id)
+);
+CREATE INDEX seen_event_age ON seen_event (seen_at);
+
+-- A key whose event failed for its own reason. Later events of the key wait behind it, others go on.
+CREATE TABLE parked_key (
+    consumer     text NOT NULL,
+    topic        text NOT NULL,
+    key          text NOT NULL,
+    error        text NOT NULL,
+    attempts     integer NOT NULL DEFAULT 0,
+    next_attempt timestamptz NOT NULL, -- machine time
+    dead         boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (consumer, topic, key)
+);
+CREATE INDEX parked_key_due ON parked_key (next_attempt) WHERE NOT dead;
+
+CREATE TABLE parked_event (
+    consumer    text NOT NULL,
+    topic       text NOT NULL,
+    key         text NOT NULL,
+    partition   integer NOT NULL,
+    "offset"    bigint NOT NULL,
+    appended_ms bigint NOT NULL,
+    record_key  bytea,
+    value       bytea,
+    words       bytea,
+    PRIMARY KEY (consumer, topic, key, partition, "offset")
+);
+
+CREATE TABLE dead_letter (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    consumer    text NOT NULL,
+    topic       text NOT NULL,
+    partition   integer NOT NULL,
+    "offset"    bigint NOT NULL,
+    appended_ms bigint NOT NULL,
+    key         text,              -- null: the bytes told no key that could be trusted
+    event_type  text,
+    record_key  bytea,
+    value       bytea,
+    words       bytea,
+    error       text NOT NULL,
+    detail      text NOT NULL,
+    attempts    integer NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    resolution  text,              -- null: open; 'replayed' or 'discarded'
+    resolved_by text,
+    reason      text
+);
+CREATE INDEX dead_letter_open ON dead_letter (id) WHERE resolution IS NULL;
+
+-- Business time. One timer of a kind per aggregate; arming again replaces it.
+CREATE TABLE timer (
+    aggregate  text COLLATE "C" NOT NULL,
+    kind       text NOT NULL,
+    due        timestamptz NOT NULL,
+    fires_at   timestamptz NOT NULL, -- due, plus the grace of a judgement, plus backoff after a fault
+    judges     boolean NOT NULL,
+    data       jsonb NOT NULL,
+    attempts   integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (aggregate, kind)
+);
+CREATE INDEX timer_fires ON timer (fires_at);
+
+CREATE TABLE idempotency_key (
+    scope      text NOT NULL,      -- caller and route
+    key        text NOT NULL,
+    body_hash  bytea NOT NULL,
+    status     integer,
+    response   jsonb,              -- what was answered, without secrets
+    expires_at timestamptz NOT NULL, -- machine time
+    PRIMARY KEY (scope, key)
+);
+CREATE INDEX idempotency_key_age ON idempotency_key (expires_at);
+
+-- Raised by a restore; read at start.
+CREATE TABLE epoch (
+    one   boolean PRIMARY KEY DEFAULT true CHECK (one),
+    epoch integer NOT NULL
+);
+INSERT INTO epoch (epoch) VALUES (1);
+
+-- migrate:down
+DROP TABLE epoch, idempotency_key, timer, dead_letter, parked_event, parked_key, seen_event, cursor,
+    outbox_aside, outbox, aggregate;

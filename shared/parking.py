@@ -1,0 +1,237 @@
+"""A key whose event failed for its own reason waits, with what follows it until somebody helps.
+
+Order per key survives: nothing of a parked key is applied before what was parked first. There are no retry
+topics and no dead-letter topics. Locks are taken in the order cursor, parked key, aggregates, timers.
+"""
+
+import asyncio
+import datetime as dt
+from typing import Any
+
+import orjson
+
+from shared.clock import machine_now
+from shared.contracts.base import Facts
+from shared.contracts.registry import by_writer
+from shared.database import Database
+from shared.errors import Permanent, Undecodable, is_infrastructure
+from shared.handlers import Fault, Handlers
+from shared.logs import get_logger
+from shared.metrics import DEAD_LETTERS, PARKED_KEYS
+from shared.received import Received, contract_of, decode, peek_type
+from shared.records import RawRecord
+from shared.rounds import apply, is_duplicate
+from shared.transaction import QUERIES, Tx
+
+log = get_logger(__name__)
+
+LAST_TRY = 8
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 300.0
+
+
+def next_attempt(attempts: int) -> dt.datetime:
+    """Machine time of the next try: 1, 2, 4 ... seconds, at most five minutes."""
+    return machine_now() + dt.timedelta(seconds=min(_FIRST_WAIT * 2 ** (attempts - 1), _LONGEST_WAIT))
+
+
+def key_of(record: RawRecord) -> str | None:
+    """The subject that a record's bytes tell, read without trusting anything else in them."""
+    try:
+        found = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    subject = found.get("subject") if isinstance(found, dict) else None
+    return subject if isinstance(subject, str) and 0 < len(subject) <= 200 and "\x00" not in subject else None
+
+
+async def park(tx: Tx, consumer: str, record: RawRecord, key: str, fault: Fault) -> None:
+    """Parks the key with its first event; a permanent fault is a dead letter at once."""
+    await tx.connection.execute(
+        QUERIES["park_key"], consumer, record.topic, key, fault.error, 1, next_attempt(1), fault.permanent
+    )
+    await park_behind(tx, consumer, record, key)
+    if fault.permanent:
+        await record_dead_letter(tx, consumer, record, key, fault, attempts=1)
+
+
+async def park_behind(tx: Tx, consumer: str, record: RawRecord, key: str) -> None:
+    """A later event of a parked key joins it as bytes."""
+    await tx.connection.execute(
+        QUERIES["park_event"],
+        consumer,
+        record.topic,
+        key,
+        record.partition,
+        record.offset,
+        record.timestamp_ms,
+        record.key,
+        record.value,
+        record.header("words"),
+    )
+
+
+async def record_dead_letter(
+    tx: Tx, consumer: str, record: RawRecord, key: str | None, fault: Fault, *, attempts: int
+) -> None:
+    """Keeps the bytes for an operator and says so in an event; the subject must be locked in `tx`."""
+    event_type, event_id = _told(record)
+    await tx.connection.fetchval(
+        QUERIES["insert_dead_letter"],
+        consumer,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp_ms,
+        key,
+        event_type,
+        record.key,
+        record.value,
+        record.header("words"),
+        fault.error,
+        fault.detail,
+        attempts,
+        tx.now,
+    )
+    facts: type[Any] = by_writer(tx.service, "deadletter_recorded")
+    data: Facts = facts(
+        consumer=consumer,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        event_id=event_id,
+        error=fault.error,
+    )
+    tx.emit(data, subject=key or unreadable_subject(record), actor=f"service:{tx.service}")
+
+
+def unreadable_subject(record: RawRecord) -> str:
+    """The subject under which bytes without a key of trust are reported."""
+    return f"unreadable:{record.topic}:{record.partition}"
+
+
+class Parking:
+    """The loop that tries parked keys again, each in its own transaction."""
+
+    def __init__(self, database: Database, consumer: str, handlers: Handlers) -> None:
+        self._database = database
+        self._consumer = consumer
+        self._handlers = handlers
+
+    async def run(self) -> None:
+        """Until cancelled. Infrastructure faults are waited out."""
+        while True:
+            try:
+                await self.once()
+                await self.measure()
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+                log.warning("parked keys wait", error=repr(error))
+            await asyncio.sleep(1)
+
+    async def measure(self) -> tuple[int, int]:
+        """Parked keys and open dead letters, also as metrics."""
+        row = await self._database.pool.fetchrow(QUERIES["count_parked"], self._consumer)
+        assert row is not None  # noqa: S101  (two counts are always one row)
+        PARKED_KEYS.labels(self._consumer).set(row["keys"])
+        DEAD_LETTERS.labels(self._consumer).set(row["dead"])
+        return row["keys"], row["dead"]
+
+    async def once(self) -> int:
+        """Tries every key that is due; the number that came free."""
+        due = await self._database.pool.fetch(QUERIES["due_parked_keys"], machine_now())
+        return sum(
+            [await self._try(row["topic"], row["key"]) for row in due if row["consumer"] == self._consumer]
+        )
+
+    async def _try(self, topic: str, key: str) -> bool:
+        async with self._database.transaction() as tx:
+            attempts = await tx.connection.fetchval(QUERIES["claim_parked_key"], self._consumer, topic, key)
+            if attempts is None:
+                return False
+            rows = await tx.connection.fetch(QUERIES["parked_events"], self._consumer, topic, key)
+            records = [
+                RawRecord(
+                    topic,
+                    row["partition"],
+                    row["offset"],
+                    row["appended_ms"],
+                    row["record_key"],
+                    row["value"],
+                    (("words", row["words"]),) if row["words"] is not None else (),
+                )
+                for row in rows
+            ]
+            await tx.lock(self._touched(records, key))
+            for record in records:
+                fault = await self._apply_one(tx, record)
+                if fault is not None:
+                    return await self._failed(tx, record, key, fault, attempts + 1)
+                await tx.connection.execute(
+                    QUERIES["delete_parked_events"],
+                    self._consumer,
+                    topic,
+                    key,
+                    record.partition,
+                    record.offset,
+                )
+            freed = await tx.connection.execute(QUERIES["free_key_if_empty"], self._consumer, topic, key)
+            return bool(freed == "DELETE 1")
+
+    async def _failed(self, tx: Tx, record: RawRecord, key: str, fault: Fault, attempts: int) -> bool:
+        dead = fault.permanent or attempts >= LAST_TRY
+        await tx.connection.execute(
+            QUERIES["try_key_again_at"],
+            self._consumer,
+            record.topic,
+            key,
+            attempts,
+            next_attempt(attempts),
+            fault.error,
+            dead,
+        )
+        if dead:
+            await record_dead_letter(tx, self._consumer, record, key, fault, attempts=attempts)
+        return False
+
+    def _touched(self, records: list[RawRecord], key: str) -> set[str]:
+        touched = {key}
+        for record in records:
+            try:
+                event, handler = self._read(record)
+            except Permanent:
+                continue
+            if handler is not None and event is not None:
+                touched.update(handler.touches(event))
+                touched.add(event.subject)
+        return touched
+
+    def _read(self, record: RawRecord) -> tuple[Received[Any] | None, Any]:
+        contract = contract_of(record.value)
+        handler = self._handlers.get(contract.type) if contract else None
+        if contract is None or handler is None:
+            return None, None
+        return decode(record, contract, self._database.clock), handler
+
+    async def _apply_one(self, tx: Tx, record: RawRecord) -> Fault | None:
+        try:
+            event, handler = self._read(record)
+        except Permanent as error:
+            # A newer version waits for an upgrade; bytes that are no event never become one.
+            return Fault(type(error).__name__, str(error), permanent=isinstance(error, Undecodable))
+        if event is None or is_duplicate(tx, event):
+            return None
+        return (await apply(tx, handler, [event], careful=True))[0]
+
+
+def _told(record: RawRecord) -> tuple[str | None, str | None]:
+    try:
+        event_type = peek_type(record.value or b"")
+        found = orjson.loads(record.value or b"")
+    except (Undecodable, orjson.JSONDecodeError):
+        return None, None
+    event_id = found.get("id")
+    return event_type.replace("\x00", "")[:200], event_id[:200] if isinstance(
+        event_id, str
+    ) and "\x00" not in event_id else None

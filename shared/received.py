@@ -1,0 +1,120 @@
+"""From bytes to an event: peek at the type, skip what nobody wants, parse once what somebody does."""
+
+import datetime as dt
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import orjson
+from pydantic import ValidationError
+
+from shared.clock import Clock
+from shared.contracts.base import FAMILIES, REGISTRY, TYPE_PATTERN, Contract, Event, Facts, Words, position
+from shared.errors import Undecodable, UnknownVersion
+from shared.records import RawRecord
+
+D_co = TypeVar("D_co", bound=Facts, covariant=True)
+
+# Our own encoder writes the type first, so that the common case needs no parse.
+_OUR_TYPE = re.compile(rb'\A\{"specversion":"1\.0","type":"([a-z0-9_.]{1,100})"')
+_TYPE = re.compile(TYPE_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[D_co]):
+    """An event with its words and the record that brought it. `effective` is when the act reached us."""
+
+    event: Event[D_co]
+    words: Words | None
+    record: RawRecord
+    effective: dt.datetime
+
+    @property
+    def data(self) -> D_co:
+        return self.event.data
+
+    @property
+    def subject(self) -> str:
+        return self.event.subject
+
+    @property
+    def id(self) -> str:
+        return self.event.id
+
+    @property
+    def position(self) -> int | None:
+        """Epoch and sequence as one number; None for the actions of units, which carry none."""
+        return None if self.event.sequence is None else position(self.event.epoch, self.event.sequence)
+
+
+def peek_type(value: bytes) -> str:
+    """The event's type, without parsing when one of ours wrote it. Raises Undecodable."""
+    match = _OUR_TYPE.match(value)
+    if match:
+        return match[1].decode()
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise Undecodable(f"the value is not JSON: {error}") from error
+    event_type = found.get("type") if isinstance(found, dict) else None
+    if not isinstance(event_type, str):
+        raise Undecodable("the value is no CloudEvent: it has no `type`")
+    return event_type
+
+
+def contract_of(value: bytes | None) -> Contract | None:
+    """The contract of the event in `value`; None for a type that we do not know, which is skipped.
+
+    Raises Undecodable, or UnknownVersion for another major version of a type that we do know.
+    """
+    if value is None:
+        raise Undecodable("the record has no value")
+    event_type = peek_type(value)
+    found = REGISTRY.get(event_type)
+    if found is None and _TYPE.match(event_type) and event_type.rpartition(".")[0] in FAMILIES:
+        raise UnknownVersion(event_type)
+    return found
+
+
+def decode(record: RawRecord, contract: Contract, clock: Clock) -> Received[Facts]:
+    """Parses value and words, and checks that the words are those that the value vouches for.
+
+    Raises Undecodable with what is wrong and where.
+    """
+    try:
+        event = contract.parse(record.value or b"")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Undecodable(f"{contract.type}: {where}: {first['msg']}") from error
+    return Received(
+        event, decode_words(record, event, contract), record, clock.effective(record.timestamp_ms)
+    )
+
+
+def decode_words(record: RawRecord, event: Event[Facts], contract: Contract) -> Words | None:
+    """The words of a record, or None where there are none (any more)."""
+    raw = record.header("words")
+    if raw is None:
+        return None
+    if event.wordshash is None or words_hash(raw) != event.wordshash:
+        raise Undecodable(f"{contract.type}: the words are not those of `wordshash`")
+    try:
+        return contract.words.model_validate_json(raw)
+    except ValidationError as error:
+        raise Undecodable(f"{contract.type}: words: {_first(error)}") from error
+
+
+def words_hash(words: bytes) -> str:
+    """SHA-256(0x03 || words) in hex: what the value says of its words."""
+    return hashlib.sha256(b"\x03" + words).hexdigest()
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
+
+
+def _belongs(topic: str, contract: Contract) -> bool:
+    return topic.endswith(f".{contract.topic}.v1")

@@ -1,0 +1,92 @@
+"""Applies a slice's events in rounds: at most one event per aggregate in each, so inside it order is free."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import Permanent, is_infrastructure
+from shared.handlers import Fault, Handler
+from shared.logs import get_logger
+from shared.received import Received
+from shared.records import RawRecord
+from shared.transaction import Tx
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A record to be applied under its key, with the aggregates that it touches.
+
+    Either an event with its handler, or the fault for which it could not even be read.
+    """
+
+    record: RawRecord
+    key: str
+    touches: tuple[str, ...]
+    event: Received[Any] | None = None
+    handler: Handler | None = None
+    fault: Fault | None = None
+
+
+def in_rounds(items: Sequence[Item]) -> list[list[Item]]:
+    """Splits in order: an item comes in the round after the last one that touches any of its aggregates."""
+    last: dict[str, int] = {}
+    rounds: list[list[Item]] = []
+    for item in items:
+        number = max((last.get(aggregate, -1) for aggregate in item.touches), default=-1) + 1
+        for aggregate in item.touches:
+            last[aggregate] = number
+        if number == len(rounds):
+            rounds.append([])
+        rounds[number].append(item)
+    return rounds
+
+
+def is_duplicate(tx: Tx, event: Received[Any]) -> bool:
+    """Whether the event was applied before: its position is not above the last one of its source."""
+    position = event.position
+    return position is not None and position <= tx.position(event.subject, event.event.source)
+
+
+async def apply(
+    tx: Tx, handler: Handler, events: list[Received[Any]], *, careful: bool
+) -> list[Fault | None]:
+    """Runs the handler over the list and remembers what was applied.
+
+    Not `careful`, an error ends the whole slice, which is then done again with care: each list in a
+    savepoint, halved until the culprit stands alone. Infrastructure faults are always raised.
+    """
+    if not careful:
+        return _finish(tx, events, await handler.run(tx, events))
+    mark = tx.mark()
+    try:
+        async with tx.connection.transaction():
+            return _finish(tx, events, await handler.run(tx, events))
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        tx.rewind(mark)
+        if len(events) == 1:
+            log.warning(
+                "event failed", type=events[0].event.type, id=events[0].id, error=repr(error), exc_info=error
+            )
+            return [Fault(type(error).__name__, str(error)[:2000], permanent=isinstance(error, Permanent))]
+        half = len(events) // 2
+        first = await apply(tx, handler, events[:half], careful=True)
+        return first + await apply(tx, handler, events[half:], careful=True)
+
+
+def _finish(
+    tx: Tx, events: list[Received[Any]], results: Sequence[Fault | None] | None
+) -> list[Fault | None]:
+    found: list[Fault | None] = list(results) if results is not None else [None] * len(events)
+    if len(found) != len(events):
+        raise RuntimeError(f"a handler answered {len(found)} results for {len(events)} events")
+    for event, fault in zip(events, found, strict=True):
+        if fault is None:
+            if (position := event.position) is not None:
+                tx.saw(event.subject, event.event.source, position)
+            else:
+                tx.saw_action(event.event.source, event.id)
+    return found

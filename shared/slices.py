@@ -1,0 +1,184 @@
+"""One partition's slice of a batch is one transaction, whose authority is the cursor row."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from shared.database import Database
+from shared.errors import Permanent, Stale, UnknownVersion, is_infrastructure
+from shared.handlers import Fault, Handlers
+from shared.logs import get_logger
+from shared.metrics import EVENTS, SLICE_SECONDS
+from shared.parking import key_of, park, park_behind, record_dead_letter, unreadable_subject
+from shared.received import Received, contract_of, decode
+from shared.records import RawRecord
+from shared.rounds import Item, apply, in_rounds, is_duplicate
+from shared.transaction import QUERIES, Tx
+
+log = get_logger(__name__)
+
+
+class Behind(Stale):
+    """The cursor stands before the first record: what lies between was not taken."""
+
+    def __init__(self, next_offset: int) -> None:
+        super().__init__(f"the cursor stands at {next_offset}, before what was fetched")
+        self.next_offset = next_offset
+
+
+class Slices:
+    """Applies slices for one consumer."""
+
+    def __init__(self, database: Database, consumer: str, handlers: Handlers) -> None:
+        self._database = database
+        self._consumer = consumer
+        self._handlers = handlers
+
+    async def process(self, records: Sequence[RawRecord], *, accept_gap: bool = False) -> int:
+        """Applies the records of one partition, in offset order, and returns the next offset.
+
+        Tries the quick way first; if an event fails for its own reason the transaction is rolled back
+        and the slice is done with savepoints, which isolate the culprit. Raises Behind if records
+        before the first one were not taken (unless `accept_gap`: they are gone from the topic), and
+        whatever the infrastructure raises.
+        """
+        started = time.perf_counter()
+        try:
+            next_offset = await self._transact(records, careful=False, accept_gap=accept_gap)
+        except Exception as error:
+            if isinstance(error, Stale) or is_infrastructure(error):
+                raise
+            next_offset = await self._transact(records, careful=True, accept_gap=accept_gap)
+        SLICE_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
+        return next_offset
+
+    async def _transact(self, records: Sequence[RawRecord], *, careful: bool, accept_gap: bool) -> int:
+        async with self._database.transaction() as tx:
+            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap)
+            next_offset = records[-1].offset + 1
+            if not fresh:
+                return next_offset
+            counts = await self._apply(tx, fresh, careful=careful)
+            await tx.connection.execute(
+                QUERIES["advance_cursor"], self._consumer, records[0].topic, records[0].partition, next_offset
+            )
+        for outcome, count in counts.items():
+            if count:
+                EVENTS.labels(self._consumer, outcome).inc(count)
+        return next_offset
+
+    async def _after_cursor(
+        self, tx: Tx, records: Sequence[RawRecord], *, accept_gap: bool
+    ) -> Sequence[RawRecord]:
+        first = records[0]
+        place = (self._consumer, first.topic, first.partition)
+        next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
+        if next_offset is None:
+            # Every topic is read from its beginning; a later first offset is what retention has left.
+            await tx.connection.execute(QUERIES["start_cursor"], *place, first.offset)
+            next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
+        if next_offset < first.offset and not accept_gap:
+            raise Behind(next_offset)
+        return [record for record in records if record.offset >= next_offset]
+
+    async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        items, unreadable = self._sort(records, counts)
+        topic = records[0].topic
+        parked = {
+            row["key"]
+            for row in await tx.connection.fetch(QUERIES["lock_parked_keys"], self._consumer, topic)
+        }
+        touched = {aggregate for item in items for aggregate in item.touches}
+        touched.update(unreadable_subject(record) for record, _ in unreadable)
+        await tx.lock(touched)
+        for record, fault in unreadable:
+            await record_dead_letter(tx, self._consumer, record, None, fault, attempts=1)
+            counts["dead"] += 1
+        known = await _known_actions(tx, items)
+        for one in in_rounds(items):
+            await self._round(tx, one, parked, known, counts, careful=careful)
+        return counts
+
+    async def _round(
+        self,
+        tx: Tx,
+        items: list[Item],
+        parked: set[str],
+        known: set[tuple[str, str]],
+        counts: Counter[str],
+        *,
+        careful: bool,
+    ) -> None:
+        by_handler: dict[str, list[tuple[Item, Received[Any]]]] = {}
+        for item in items:
+            if item.key in parked:
+                await park_behind(tx, self._consumer, item.record, item.key)
+                counts["parked"] += 1
+            elif item.event is None or item.handler is None:
+                await self._park(tx, item, item.fault, parked, counts)
+            elif is_duplicate(tx, item.event) or (item.event.event.source, item.event.id) in known:
+                counts["duplicate"] += 1
+            else:
+                if item.event.position is None:
+                    known.add((item.event.event.source, item.event.id))
+                by_handler.setdefault(item.event.event.type, []).append((item, item.event))
+        for event_type, group in by_handler.items():
+            handler = self._handlers[event_type]
+            faults = await apply(tx, handler, [event for _, event in group], careful=careful)
+            for (item, _), fault in zip(group, faults, strict=True):
+                if fault is None:
+                    counts["applied"] += 1
+                else:
+                    await self._park(tx, item, fault, parked, counts)
+
+    async def _park(
+        self, tx: Tx, item: Item, fault: Fault | None, parked: set[str], counts: Counter[str]
+    ) -> None:
+        assert fault is not None  # noqa: S101  (an item without an event has the fault that says why)
+        await park(tx, self._consumer, item.record, item.key, fault)
+        parked.add(item.key)
+        counts["dead" if fault.permanent else "parked"] += 1
+
+    def _sort(
+        self, records: Sequence[RawRecord], counts: Counter[str]
+    ) -> tuple[list[Item], list[tuple[RawRecord, Fault]]]:
+        items: list[Item] = []
+        unreadable: list[tuple[RawRecord, Fault]] = []
+        for record in records:
+            try:
+                contract = contract_of(record.value)
+                handler = self._handlers.get(contract.type) if contract else None
+                if contract is None or handler is None:
+                    counts["skipped"] += 1
+                    continue
+                event = decode(record, contract, self._database.clock)
+            except UnknownVersion as error:
+                if error.family not in self._handlers.families:
+                    counts["skipped"] += 1
+                    continue
+                # Not permanent: it waits for an upgrade, and only after the last try for an operator.
+                fault = Fault(type(error).__name__, str(error))
+            except Permanent as error:
+                fault = Fault(type(error).__name__, str(error), permanent=True)
+            else:
+                touches = tuple(dict.fromkeys((event.subject, *handler.touches(event))))
+                items.append(Item(record, event.subject, touches, event, handler))
+                continue
+            key = key_of(record)
+            if key is None:
+                unreadable.append((record, fault))
+            else:
+                items.append(Item(record, key, (key,), fault=fault))
+        return items, unreadable
+
+
+async def _known_actions(tx: Tx, items: Sequence[Item]) -> set[tuple[str, str]]:
+    actions = [item.event for item in items if item.event is not None and item.event.position is None]
+    if not actions:
+        return set()
+    rows = await tx.connection.fetch(
+        QUERIES["seen_events"], [event.event.source for event in actions], [event.id for event in actions]
+    )
+    return {(row["source"], row["id"]) for row in rows}

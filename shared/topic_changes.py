@@ -1,0 +1,105 @@
+"""What differs between declared and existing topics, and the part of it that may be mended by itself."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.kafka_admin import KafkaAdmin, TopicState
+from shared.topics import Topics, TopicSpec, load_topics
+
+Action = Literal["create", "configure", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A difference of one topic. `refuse`: an operator has to decide; `details` say what and how."""
+
+    topic: str
+    action: Action
+    details: tuple[str, ...]
+
+
+def plan(wanted: Sequence[TopicSpec], existing: Mapping[str, TopicState]) -> list[Change]:
+    """The differences in the order of `wanted`; one topic can have two, one to mend and one to refuse.
+
+    Settings on a topic that the declaration does not name are its operator's and no difference.
+    """
+    changes = []
+    for spec in wanted:
+        state = existing.get(spec.name)
+        if state is None:
+            size = f"{spec.partitions} partitions, replication {spec.replication}"
+            changes.append(Change(spec.name, "create", (size,)))
+            continue
+        settings = tuple(
+            f"{name}: {state.config.get(name, 'not set')} -> {value}"
+            for name, value in spec.config.items()
+            if state.config.get(name) != value
+        )
+        if settings:
+            changes.append(Change(spec.name, "configure", settings))
+        if obstacles := tuple(_obstacles(spec, state)):
+            changes.append(Change(spec.name, "refuse", obstacles))
+    return changes
+
+
+def _obstacles(spec: TopicSpec, state: TopicState) -> list[str]:
+    found = []
+    sizes = f"{state.partitions} partitions, declared {spec.partitions}"
+    if state.partitions < spec.partitions:
+        # More partitions send a key elsewhere while its older events are unread: order would be lost.
+        found.append(f"{sizes}: only `civicloom topics grow` may add partitions")
+    elif state.partitions > spec.partitions:
+        found.append(f"{sizes}: Kafka cannot take partitions away, correct the declaration")
+    if state.replication != spec.replication:
+        found.append(
+            f"replication {state.replication}, declared {spec.replication}: "
+            "move the partitions with kafka-reassign-partitions"
+        )
+    return found
+
+
+async def diff(
+    bootstrap: str,
+    namespace: str,
+    codes: Iterable[str],
+    *,
+    declaration: Topics | None = None,
+    replication: int | None = None,
+) -> list[Change]:
+    """How the broker's topics differ from the declaration; empty if they do not. Nothing is changed.
+
+    `codes` are the units that want Kafka, `declaration` is deploy/topics.yaml if not given. Raises
+    BrokerRefused, TopicsInvalid, and ValueError for a bad namespace, code or replication.
+    """
+    wanted = (declaration or load_topics()).specs(namespace, codes, replication=replication)
+    async with KafkaAdmin(bootstrap) as admin:
+        return plan(wanted, await admin.describe(spec.name for spec in wanted))
+
+
+async def apply(
+    bootstrap: str,
+    namespace: str,
+    codes: Iterable[str],
+    *,
+    declaration: Topics | None = None,
+    replication: int | None = None,
+) -> list[Change]:
+    """Makes missing topics, corrects settings, and returns what it did, and what it refuses to do.
+
+    Parameters and errors as `diff`. Running it again, or twice at a time, is harmless.
+    """
+    wanted = (declaration or load_topics()).specs(namespace, codes, replication=replication)
+    specs = {spec.name: spec for spec in wanted}
+    async with KafkaAdmin(bootstrap) as admin:
+        existing = await admin.describe(specs)
+        changes = plan(wanted, existing)
+        missing = [specs[change.topic] for change in changes if change.action == "create"]
+        if missing:
+            await admin.create(missing)
+        for change in changes:
+            if change.action == "configure":
+                # Kafka replaces a topic's whole configuration: an operator's own settings go along.
+                kept = existing[change.topic].config
+                await admin.configure(change.topic, {**kept, **specs[change.topic].config})
+    return changes

@@ -1,0 +1,146 @@
+"""The declaration of topics (`deploy/topics.yaml`): which there are, how wide, and how long they keep what."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from shared.contracts.addresses import ADDRESSES, TEMPLATES, code_of, topic_name
+from shared.errors import CivicloomError
+
+__all__ = ["DECLARATION", "TopicSpec", "Topics", "TopicsInvalid", "code_of", "load_topics", "topic_name"]
+
+DECLARATION = Path(__file__).resolve().parents[1] / "deploy" / "topics.yaml"
+
+# The core is wrong without these: effective time is append time, and sequences have no gaps.
+_FIXED = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
+# Whose broker default would lose or refuse events silently.
+_STATED = ("retention.ms", "max.message.bytes", "min.insync.replicas")
+
+
+class TopicsInvalid(CivicloomError):
+    """The declaration cannot be used; the message has one line per fault, each with the file."""
+
+    def __init__(self, path: Path, problems: Iterable[str]) -> None:
+        self.path, self.problems = path, tuple(problems)
+        super().__init__("\n".join(f"{path}: {problem}" for problem in self.problems))
+
+
+def _as_kafka_writes(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
+
+
+Config = dict[str, Annotated[str, BeforeValidator(_as_kafka_writes)]]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    partitions: Count | None = None
+    replication: Count | None = None
+    config: Config = {}
+
+
+class _Defaults(_Declared):
+    partitions: Count
+    replication: Count
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic as it should be on the broker; `config` has Kafka's own names and spellings."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+class Topics(BaseModel):
+    """The declaration, with every topic of the contract in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    defaults: _Defaults
+    topics: dict[str, _Declared]
+    templates: dict[str, _Declared]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        for place, found, expected in (
+            ("topics", self.topics.keys(), ADDRESSES.keys() - TEMPLATES),
+            ("templates", self.templates.keys(), TEMPLATES),
+        ):
+            if missing := sorted(expected - found):
+                raise ValueError(f"{place}: {', '.join(missing)} missing")
+            if unknown := sorted(found - expected):
+                raise ValueError(f"{place}: {', '.join(unknown)} not in the contract")
+        for logical in ADDRESSES:
+            self._check(logical, self._spec(logical, logical, None))
+        return self
+
+    def specs(
+        self, namespace: str, codes: Iterable[str], *, replication: int | None = None
+    ) -> list[TopicSpec]:
+        """All topics of an installation whose units `codes` want Kafka, service topics first.
+
+        `replication` overrides the file's for all, with min.insync.replicas one less (at least 1), so that
+        one broker may be away. Raises ValueError for a bad namespace, code or replication.
+        """
+        if replication is not None and replication < 1:
+            raise ValueError(f"replication must be 1 or more, not {replication}")
+        fixed = [(logical, topic_name(namespace, logical)) for logical in self.topics]
+        units = [
+            (logical, topic_name(namespace, logical, code))
+            for code in sorted(set(codes))
+            for logical in self.templates
+        ]
+        return [self._spec(logical, name, replication) for logical, name in fixed + units]
+
+    def _spec(self, logical: str, name: str, replication: int | None) -> TopicSpec:
+        own = self.templates[logical] if logical in TEMPLATES else self.topics[logical]
+        config = {**self.defaults.config, **own.config}
+        if replication is not None:
+            config["min.insync.replicas"] = str(max(1, replication - 1))
+        return TopicSpec(
+            name,
+            own.partitions or self.defaults.partitions,
+            replication or own.replication or self.defaults.replication,
+            config,
+        )
+
+    def _check(self, logical: str, spec: TopicSpec) -> None:
+        for name, value in _FIXED.items():
+            if spec.config.get(name) != value:
+                raise ValueError(f"{logical}: {name} must be {value}, the core relies on it")
+        for name in _STATED:
+            value = spec.config.get(name, "")
+            if not value.isdecimal() or int(value) == 0:
+                raise ValueError(f"{logical}: {name} must be stated, a whole number above 0")
+        if int(spec.config["min.insync.replicas"]) > spec.replication:
+            raise ValueError(f"{logical}: min.insync.replicas above replication, no write would be taken")
+
+
+def load_topics(path: Path = DECLARATION) -> Topics:
+    """The declaration in a file. Raises TopicsInvalid if it cannot be read, is no YAML or does not fit."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Topics.model_validate(content)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TopicsInvalid(path, [f"cannot be read: {error}"]) from error
+    except yaml.YAMLError as error:
+        raise TopicsInvalid(path, [f"is no YAML: {' '.join(str(error).split())}"]) from error
+    except ValidationError as error:
+        raise TopicsInvalid(path, [_sentence(fault) for fault in error.errors()]) from error
+
+
+def _sentence(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

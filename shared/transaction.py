@@ -1,0 +1,280 @@
+"""A unit of work: locked aggregates, events for the outbox, timers; all written at its end, set by set."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import orjson
+
+from shared import sql
+from shared.contracts.base import POSITIONS_PER_EPOCH, Facts, Words
+from shared.encoding import Draft, encode_value, encode_words
+from shared.errors import Conflict
+from shared.ids import derived_id, is_id, new_id
+from shared.metrics import EMITTED
+from shared.received import Received
+from shared.topics import topic_name
+
+QUERIES = sql.load("shared", "core_queries.sql")
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Sequences = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What became of an `emit`: the id and the sequence that the caller may answer with."""
+
+    id: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Business time: `kind` fires for `aggregate` at `due`; one that judges, a grace period later."""
+
+    aggregate: str
+    kind: str
+    due: dt.datetime
+    data: dict[str, Any] = field(default_factory=dict)
+    judges: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    topic: str
+    key: str
+    value: bytes
+    words: bytes | None
+    delivery: str | None
+    type: str
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What is not yet written; copied before a savepoint, so that it can be rolled back with it."""
+
+    sequences: dict[str, Sequences] = field(default_factory=dict)
+    changed: dict[str, None] = field(default_factory=dict)
+    outbox: list[OutboxRow] = field(default_factory=list)
+    timers: dict[tuple[str, str], Timer | None] = field(default_factory=dict)
+    seen: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    def copy(self) -> "_Pending":
+        return _Pending(
+            {id_: dict(own) for id_, own in self.sequences.items()},
+            dict(self.changed),
+            list(self.outbox),
+            dict(self.timers),
+            dict(self.seen),
+        )
+
+
+class Tx:
+    """What a handler, a command or a timer works with. `now` is business time and stands still in it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        service: str,
+        namespace: str,
+        now: dt.datetime,
+        epoch: int,
+        grace: dt.timedelta,
+    ) -> None:
+        self.connection = connection
+        self.service = service
+        self.namespace = namespace
+        self.now = now
+        self.epoch = epoch
+        self._grace = grace
+        self._pending = _Pending()
+        self._new: dict[str, None] = {}
+
+    async def lock(self, aggregates: Iterable[str]) -> None:
+        """Locks all of them in id order, making rows on first mention. Once, before anything else."""
+        ids = sorted(set(aggregates))
+        if not ids:
+            return
+        await self.connection.execute(QUERIES["lock_aggregates"], ids)
+        for row in await self.connection.fetch(QUERIES["read_sequences"], ids):
+            self._pending.sequences[row["id"]] = orjson.loads(row["sequences"])
+
+    def create(self, aggregates: Iterable[str]) -> None:
+        """Ids made on the spot: nothing to lock; the insert at the end raises Conflict if one exists."""
+        for aggregate in aggregates:
+            self._new[aggregate] = None
+            self._pending.sequences[aggregate] = {}
+
+    def position(self, aggregate: str, source: str) -> int:
+        """The last position of `source` for the aggregate; 0 if there was none."""
+        return self._pending.sequences[aggregate].get(source, 0)
+
+    def saw(self, aggregate: str, source: str, position: int) -> None:
+        """Remembers that a foreign event was applied."""
+        self._pending.sequences[aggregate][source] = position
+        self._pending.changed[aggregate] = None
+
+    def saw_action(self, source: str, identifier: str) -> None:
+        """Remembers an event that carries no sequence."""
+        self._pending.seen[(source, identifier)] = None
+
+    def emit(
+        self,
+        data: Facts,
+        *,
+        subject: str,
+        words: Words | None = None,
+        cause: Received[Facts] | None = None,
+        actor: str | None = None,
+        effective: dt.datetime | None = None,
+        policy: str | None = None,
+        jurisdiction: str | None = None,
+        unit: str | None = None,
+        target: str = "",
+        source: str | None = None,
+    ) -> Emitted:
+        """Appends an event of this service to the outbox; `subject` must be locked or created in this Tx.
+
+        With a `cause` the id is derived from it (`target` tells several of one type apart) and
+        effective time, correlation, policy version and jurisdiction are taken over. A record for a
+        unit's topic names the `unit`. Raises EventTooLarge, and KeyError for a subject not locked.
+        """
+        contract = data.contract
+        delivery: str | None = None
+        if contract.kind == "record":
+            if unit is None:
+                raise ValueError(f"{contract.type} is for a unit's topic: name the unit")
+            source = f"/services/{self.service}/departments/{unit}"
+            topic = topic_name(self.namespace, "department", unit)
+            target = target or unit
+        else:
+            if contract.writer != self.service:
+                raise ValueError(f"{contract.type} is written by {contract.writer}, not by {self.service}")
+            source = source or f"/services/{self.service}"
+            topic = topic_name(self.namespace, contract.topic)
+        sequence = self._next(subject, source)
+        event_id = derived_id(cause.id, contract.type, f"{target}\n{subject}") if cause else new_id(self.now)
+        if contract.kind == "record":
+            delivery = orjson.dumps(
+                {"unit": unit, "subject": subject, "id": event_id, "type": contract.type}
+            ).decode()
+        encoded = encode_words(words) if words is not None else None
+        value = encode_value(
+            Draft(
+                id=event_id,
+                source=source,
+                subject=subject,
+                time=self.now,
+                sequence=sequence,
+                epoch=self.epoch,
+                key=subject,
+                correlation=_correlation(subject, event_id, cause),
+                causation=cause.id if cause else None,
+                effective=effective or (cause.effective if cause else self.now),
+                actor=actor or (cause.event.actor if cause else None),
+                policy=policy or (cause.event.policyversion if cause else None),
+                jurisdiction=jurisdiction or (cause.event.jurisdiction if cause else None),
+                data=data,
+            ),
+            encoded,
+        )
+        self._pending.outbox.append(OutboxRow(topic, subject, value, encoded, delivery, contract.type))
+        return Emitted(event_id, sequence)
+
+    def arm(self, timer: Timer) -> None:
+        """Sets a timer; one of the same kind for the same aggregate is replaced."""
+        self._pending.timers[(timer.aggregate, timer.kind)] = timer
+
+    def disarm(self, aggregate: str, *kinds: str) -> None:
+        """Takes timers away, armed or not."""
+        for kind in kinds:
+            self._pending.timers[(aggregate, kind)] = None
+
+    def mark(self) -> object:
+        """The state to `rewind` to when the savepoint is rolled back."""
+        return self._pending.copy()
+
+    def rewind(self, mark: object) -> None:
+        """Forgets everything since the mark. A mark serves once."""
+        assert isinstance(mark, _Pending)  # noqa: S101  (only our own marks exist)
+        self._pending = mark
+
+    @property
+    def wrote_events(self) -> bool:
+        return bool(self._pending.outbox)
+
+    async def flush(self) -> None:
+        """Writes everything, one statement a table. The owner of the transaction calls it once."""
+        pending = self._pending
+        changed = sorted(id_ for id_ in pending.changed if id_ not in self._new)
+        if self._new:
+            ids = sorted(self._new)
+            try:
+                await self.connection.execute(
+                    QUERIES["insert_aggregates"], ids, [_json(pending.sequences[id_]) for id_ in ids]
+                )
+            except asyncpg.UniqueViolationError as error:
+                raise Conflict("an aggregate of this id exists already") from error
+        if changed:
+            await self.connection.execute(
+                QUERIES["update_sequences"], changed, [_json(pending.sequences[id_]) for id_ in changed]
+            )
+        if pending.outbox:
+            rows = pending.outbox
+            await self.connection.execute(
+                QUERIES["insert_outbox"],
+                [r.topic for r in rows],
+                [r.key for r in rows],
+                [r.value for r in rows],
+                [r.words for r in rows],
+                [r.delivery for r in rows],
+            )
+            for row in rows:
+                EMITTED.labels(row.type).inc()
+        await self._flush_timers(pending.timers)
+        if pending.seen:
+            await self.connection.execute(
+                QUERIES["insert_seen_events"],
+                [source for source, _ in pending.seen],
+                [identifier for _, identifier in pending.seen],
+                self.now,
+            )
+
+    async def _flush_timers(self, timers: dict[tuple[str, str], Timer | None]) -> None:
+        gone = sorted(key for key, timer in timers.items() if timer is None)
+        armed = sorted((t for t in timers.values() if t is not None), key=lambda t: (t.aggregate, t.kind))
+        if gone:
+            await self.connection.execute(
+                QUERIES["disarm_timers"], [a for a, _ in gone], [k for _, k in gone]
+            )
+        if armed:
+            await self.connection.execute(
+                QUERIES["arm_timers"],
+                [t.aggregate for t in armed],
+                [t.kind for t in armed],
+                [t.due for t in armed],
+                [t.due + self._grace if t.judges else t.due for t in armed],
+                [t.judges for t in armed],
+                [_json(t.data) for t in armed],
+            )
+
+    def _next(self, subject: str, source: str) -> int:
+        own = self._pending.sequences[subject]
+        sequence = own.get(source, 0) % POSITIONS_PER_EPOCH + 1
+        own[source] = self.epoch * POSITIONS_PER_EPOCH + sequence
+        self._pending.changed[subject] = None
+        return sequence
+
+
+def _correlation(subject: str, event_id: str, cause: Received[Facts] | None) -> str:
+    # Everything about a case is one trace: its id.
+    if cause is not None and cause.event.correlationid:
+        return cause.event.correlationid
+    return subject if is_id(subject) else event_id
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
