@@ -93,7 +93,7 @@ class Producer:
     async def missing(self, topics: set[str]) -> set[str]:
         """Those topics that the broker does not have, without the client's ten seconds of waiting."""
         producer = await self._started()
-        unknown = topics - producer.client.cluster.topics()
+        unknown: set[str] = topics - producer.client.cluster.topics()
         if not unknown:
             return set()
         for topic in unknown:

@@ -1,7 +1,7 @@
 """A typed adapter over the Kafka client's admin: topics as they stand, made and configured."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -99,28 +99,25 @@ class KafkaAdmin:
             if code != TopicAlreadyExistsError.errno:
                 _check(code, name, message)
                 made.add(name)
-        await self._until_led({spec.name for spec in specs})
+        names = {spec.name for spec in specs}
+        await _until(lambda: self._all_led(names), "new topics have no leader")
         return made
 
     async def configure(self, name: str, config: Mapping[str, str]) -> None:
-        """Sets the whole configuration of a topic: what is not in `config` goes back to the broker's default."""
+        """Sets a topic's whole configuration: what is not in `config` goes back to the broker's default."""
         resource = ConfigResource(ConfigResourceType.TOPIC, name, configs=dict(config))
         for answer in await self._asked(self._client.alter_configs([resource]), f"configure {name}"):
             for code, message, _, topic in answer.resources:
                 _check(code, topic, message)
 
+        async def taken() -> bool:
+            return (await self.describe([name]))[name].config == config
+
+        await _until(taken, f"{name} does not show its new settings")
+
     async def _listed(self, names: set[str]) -> dict[str, list[dict[str, Any]]]:
         topics = await self._asked(self._client.describe_topics(), "list topics")
         return {topic["topic"]: topic["partitions"] for topic in topics if topic["topic"] in names}
-
-    async def _until_led(self, names: set[str]) -> None:
-        """A broker learns of a new topic a moment after the controller; a producer would wait in vain."""
-        try:
-            async with asyncio.timeout(_VISIBLE_SECONDS):
-                while not await self._all_led(names):
-                    await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError as error:
-            raise BrokerRefused(f"new topics have no leader after {_VISIBLE_SECONDS:.0f} s") from error
 
     async def _all_led(self, names: set[str]) -> bool:
         found = await self._listed(names)
@@ -133,6 +130,16 @@ class KafkaAdmin:
             return await request
         except (KafkaError, TimeoutError) as error:
             raise BrokerRefused(f"the broker at {self._bootstrap} did not {purpose}: {error!r}") from error
+
+
+async def _until(visible: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+    """A broker learns of a change a moment after the controller took it; whoever goes on at once misses it."""
+    try:
+        async with asyncio.timeout(_VISIBLE_SECONDS):
+            while not await visible():
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError as error:
+        raise BrokerRefused(f"{otherwise} after {_VISIBLE_SECONDS:.0f} s") from error
 
 
 def _check(code: int, topic: str, message: str | None) -> None:

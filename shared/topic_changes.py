@@ -1,11 +1,11 @@
 """What differs between declared and existing topics, and the part of it that may be mended by itself."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from shared.kafka_admin import KafkaAdmin, TopicState
-from shared.topics import Topics, TopicSpec, load_topics
+from shared.topics import TopicSpec
 
 Action = Literal["create", "configure", "refuse"]
 
@@ -59,43 +59,26 @@ def _obstacles(spec: TopicSpec, state: TopicState) -> list[str]:
     return found
 
 
-async def diff(
-    bootstrap: str,
-    namespace: str,
-    codes: Iterable[str],
-    *,
-    declaration: Topics | None = None,
-    replication: int | None = None,
-) -> list[Change]:
-    """How the broker's topics differ from the declaration; empty if they do not. Nothing is changed.
+async def diff(bootstrap: str, wanted: Sequence[TopicSpec]) -> list[Change]:
+    """How the broker's topics differ from `Topics.specs(...)`; empty if they do not. Nothing is changed.
 
-    `codes` are the units that want Kafka, `declaration` is deploy/topics.yaml if not given. Raises
-    BrokerRefused, TopicsInvalid, and ValueError for a bad namespace, code or replication.
+    Raises BrokerRefused.
     """
-    wanted = (declaration or load_topics()).specs(namespace, codes, replication=replication)
     async with KafkaAdmin(bootstrap) as admin:
         return plan(wanted, await admin.describe(spec.name for spec in wanted))
 
 
-async def apply(
-    bootstrap: str,
-    namespace: str,
-    codes: Iterable[str],
-    *,
-    declaration: Topics | None = None,
-    replication: int | None = None,
-) -> list[Change]:
+async def apply(bootstrap: str, wanted: Sequence[TopicSpec]) -> list[Change]:
     """Makes missing topics, corrects settings, and returns what it did, and what it refuses to do.
 
-    Parameters and errors as `diff`. Running it again, or twice at a time, is harmless.
+    `wanted` comes from `Topics.specs(...)`. Running it again, or twice at a time, is harmless. Raises
+    BrokerRefused.
     """
-    wanted = (declaration or load_topics()).specs(namespace, codes, replication=replication)
     specs = {spec.name: spec for spec in wanted}
     async with KafkaAdmin(bootstrap) as admin:
         existing = await admin.describe(specs)
         changes = plan(wanted, existing)
-        missing = [specs[change.topic] for change in changes if change.action == "create"]
-        if missing:
+        if missing := [specs[change.topic] for change in changes if change.action == "create"]:
             await admin.create(missing)
         for change in changes:
             if change.action == "configure":

@@ -1,4 +1,4 @@
-"""The declaration of topics (`deploy/topics.yaml`): which there are, how wide, and how long they keep what."""
+"""The declaration of topics, `deploy/topics.yaml`: which there are, how wide, and how long they keep what."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

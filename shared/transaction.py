@@ -9,13 +9,13 @@ import asyncpg
 import orjson
 
 from shared import sql
+from shared.contracts.addresses import topic_name
 from shared.contracts.base import POSITIONS_PER_EPOCH, Facts, Words
 from shared.encoding import Draft, encode_value, encode_words
 from shared.errors import Conflict
 from shared.ids import derived_id, is_id, new_id
 from shared.metrics import EMITTED
 from shared.received import Received
-from shared.topics import topic_name
 
 QUERIES = sql.load("shared", "core_queries.sql")
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy

@@ -1,0 +1,26 @@
+"""`civicloom migrate`: roles, schemas and tables of the services."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+
+def register(cli: typer.Typer) -> None:
+    cli.command("migrate")(migrate)
+
+
+def migrate(
+    database_url: Annotated[
+        str, typer.Option(envvar="DATABASE_URL", help="As a role that may create roles and schemas.")
+    ],
+) -> int:
+    """Make each service's role and schema and apply its pending migrations. Safe to run again, or twice at once."""
+    from shared.migrate import migrate as apply
+    from shared.migrate import prepare_roles
+    from shared.settings import SERVICES
+
+    asyncio.run(prepare_roles(database_url))
+    for service in SERVICES:
+        typer.echo(f"{service}: {apply(database_url, service) or 'up to date'}")
+    return 0

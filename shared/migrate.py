@@ -1,0 +1,83 @@
+"""Schemas, roles and migrations: dbmate with plain SQL files, the core's first, then the service's own."""
+
+import subprocess
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from shared.errors import CivicloomError
+from shared.settings import REPOSITORY, SERVICES, ServiceName, with_user
+
+CORE = REPOSITORY / "shared" / "migrations"
+
+
+@dataclass
+class MigrationFailed(CivicloomError):
+    """A migration file was refused; it is rolled back."""
+
+    service: str
+    output: str
+
+    def __str__(self) -> str:
+        return f"migrations of {self.service} failed: {self.output}"
+
+
+async def prepare_roles(admin_url: str) -> None:
+    """Makes the role and schema of each service, if missing. A role owns its schema and reads no other."""
+    parts = urlsplit(admin_url)
+    connection = await asyncpg.connect(admin_url)
+    try:
+        # Two at a time would collide in the catalogue; the second waits and finds all there.
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('civicloom roles'))")
+            for service in SERVICES:
+                if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", service):
+                    await connection.execute(f"CREATE ROLE {service} LOGIN")
+                if parts.password:
+                    quoted = await connection.fetchval("SELECT quote_literal($1::text)", parts.password)
+                    await connection.execute(f"ALTER ROLE {service} PASSWORD {quoted}")
+                await connection.execute(f"GRANT {service} TO CURRENT_USER")
+                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {service} AUTHORIZATION {service}")
+            await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    finally:
+        await connection.close()
+
+
+def migrate(admin_url: str, service: ServiceName) -> str:
+    """Applies what is pending for one service, as its role; what dbmate printed. Raises MigrationFailed."""
+    done = subprocess.run(  # noqa: S603  (our own binary and folders)
+        [
+            _dbmate(),
+            "--url",
+            _dbmate_url(with_user(admin_url, service), service),
+            "-d",
+            str(CORE),
+            "-d",
+            str(REPOSITORY / "services" / service / "migrations"),
+            "--migrations-table",
+            f"{service}.schema_migrations",
+            "--no-dump-schema",
+            "--migration-lock",
+            "up",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise MigrationFailed(service, (done.stderr or done.stdout).strip())
+    return done.stdout.strip()
+
+
+def _dbmate() -> str:
+    return str(Path(sysconfig.get_path("scripts")) / "dbmate")
+
+
+def _dbmate_url(url: str, schema: str) -> str:
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query)) | {"search_path": schema}
+    query.setdefault("sslmode", "disable")
+    return urlunsplit(parts._replace(query=urlencode(query)))
