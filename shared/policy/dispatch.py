@@ -3,7 +3,6 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from shared.policy.errors import PolicyError, Problem
@@ -76,9 +75,11 @@ def overlaps(rows: Iterable[CatalogueRow]) -> Iterator[tuple[CatalogueRow, Catal
         groups[row.service_code, row.area].append(row)
     for group in groups.values():
         group.sort(key=lambda row: row.valid_from)
-        for earlier, later in pairwise(group):
-            if later.valid_from <= earlier.valid_to:
-                yield earlier, later
+        longest = group[0]
+        for row in group[1:]:
+            if row.valid_from <= longest.valid_to:
+                yield longest, row
+            longest = max(longest, row, key=lambda row: row.valid_to)
 
 
 def overlap_message(earlier: CatalogueRow, later: CatalogueRow) -> str:

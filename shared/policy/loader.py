@@ -1,6 +1,5 @@
 """Loading a pack from its folder. Every fault is collected, so that an author mends all of them in one go."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from shared.policy.tables import (
     CatalogueRow,
     Clock,
     Department,
+    Head,
     Kind,
     Limits,
     Row,
@@ -44,10 +44,11 @@ def load_pack(folder: Path) -> Pack:
     Raises PolicyError with all faults found, each with file, line and what to do.
     """
     problems: list[Problem] = []
-    head, kinds_file, clocks_file, calendar_file = documents = [
+    head_file, kinds_file, clocks_file, calendar_file = documents = [
         read_yaml(folder / name, problems)
         for name in ("pack.yaml", "kinds.yaml", "clocks.yaml", "calendar.yaml")
     ]
+    head = _one(head_file, Head, problems)
     kinds = _keyed(kinds_file, Kind, problems)
     limits = _one(_part(clocks_file, "limits"), Limits, problems, ("limits",))
     clocks = _keyed(_part(clocks_file, "clocks"), Clock, problems, ("clocks",))
@@ -64,40 +65,33 @@ def load_pack(folder: Path) -> Pack:
     problems += unknown_kinds(services, kinds)
     problems += dangling_rules(catalogue, services, departments, areas)
     problems += ambiguous_rules(catalogue)
-    explained = set(_part(head, "sources").data)
+    explained = set(_part(head_file, "sources").data)
     for document in documents:
         problems += unknown_sources_in(document, explained)
     problems += unknown_sources("services.csv", services, explained)
     problems += unknown_sources("departments.csv", departments, explained)
     problems += unknown_sources("areas.csv", areas, explained)
     problems += unknown_sources("catalogue.csv", catalogue, explained)
-    if problems:
-        raise PolicyError(_prefixed(folder, problems))
-    contents = {
-        **head.data,
-        "kinds": kinds,
-        "clocks": clocks,
-        "limits": limits,
-        "calendar_table": calendar,
-        "services": [row for _, row in services],
-        "departments": [row for _, row in departments],
-        "areas": [row for _, row in areas],
-        "catalogue": [row for _, row in catalogue],
-    }
-    try:
-        pack = Pack.of(contents)
-    except ValidationError as error:
-        raise PolicyError(_prefixed(folder, _said(error, head))) from error
-    if pack.name != folder.resolve().name:
+    if head is not None and head.name != folder.resolve().name:
         message = (
-            f"the pack is called {pack.name!r}, its folder {folder.resolve().name!r}: give both one name"
+            f"the pack is called {head.name!r}, its folder {folder.resolve().name!r}: give both one name"
         )
-        raise PolicyError(_prefixed(folder, [Problem(head.file, head.line(("name",)), message)]))
-    return pack
-
-
-def _prefixed(folder: Path, problems: Iterable[Problem]) -> list[Problem]:
-    return [problem._replace(file=f"{folder}/{problem.file}") for problem in problems]
+        problems.append(Problem(head_file.file, head_file.line(("name",)), message))
+    if problems:
+        raise PolicyError(problem._replace(file=f"{folder}/{problem.file}") for problem in problems)
+    return Pack.of(
+        {
+            **dict(head or ()),
+            "kinds": kinds,
+            "clocks": clocks,
+            "limits": limits,
+            "calendar_table": calendar,
+            "services": [row for _, row in services],
+            "departments": [row for _, row in departments],
+            "areas": [row for _, row in areas],
+            "catalogue": [row for _, row in catalogue],
+        }
+    )
 
 
 def _part(document: Document, key: str) -> Document:

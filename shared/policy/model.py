@@ -9,9 +9,8 @@ import json
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Self, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 from shared.policy.calendar import WorkCalendar
 from shared.policy.errors import PolicyError, Problem, UnknownCode
@@ -20,13 +19,11 @@ from shared.policy.tables import (
     CalendarTable,
     CatalogueRow,
     Clock,
-    Code,
     Department,
+    Head,
     Kind,
     Limits,
-    Row,
     Service,
-    Title,
 )
 
 VERSION_DIGITS = 12
@@ -34,16 +31,10 @@ VERSION_DIGITS = 12
 T = TypeVar("T")
 
 
-class Pack(Row):
+class Pack(Head):
     """The contents of `policies/<name>/`. Compiled views (`calendar`, look-ups) are made once per object."""
 
     version: str = ""
-    name: Code
-    title: Title
-    jurisdiction: Code
-    timezone: str
-    language: str = Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")
-    sources: dict[str, str] = Field(default_factory=dict)
     kinds: tuple[Kind, ...] = Field(min_length=1)
     clocks: tuple[Clock, ...] = Field(min_length=1)
     limits: Limits
@@ -52,15 +43,6 @@ class Pack(Row):
     departments: tuple[Department, ...] = Field(min_length=1)
     areas: tuple[Area, ...] = ()
     catalogue: tuple[CatalogueRow, ...] = ()
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f'{name!r} is no IANA time zone: write it like "Asia/Shanghai"') from error
-        return name
 
     @classmethod
     def of(cls, contents: dict[str, Any]) -> Self:

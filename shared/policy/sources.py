@@ -46,12 +46,17 @@ def read_yaml(path: Path, problems: list[Problem]) -> Document:
         problems.append(Problem(path.name, line, f"this is no YAML: {error.problem}"))
         return document
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        problems.append(Problem(path.name, None, f"this is no YAML in UTF-8: {error}"))
+        problems.append(Problem(path.name, None, f"this is no YAML in UTF-8: {one_line(error)}"))
         return document
     if not isinstance(node, yaml.MappingNode):
         problems.append(Problem(path.name, 1, "expected `key: value` lines"))
         return document
     return document._replace(data=_plain(node, (), document, problems))
+
+
+def one_line(error: Exception) -> str:
+    """The words of an error without its line breaks."""
+    return " ".join(str(error).split())
 
 
 def _plain(node: yaml.Node, place: Place, document: Document, problems: list[Problem]) -> Any:
@@ -65,6 +70,7 @@ def _plain(node: yaml.Node, place: Place, document: Document, problems: list[Pro
                 line = key.start_mark.line + 1
                 problems.append(Problem(document.file, line, f"{key.value!r} stands twice: keep one"))
             found[key.value] = _plain(value, (*place, key.value), document, problems)
+            document.lines[*place, key.value] = key.start_mark.line + 1
         return found
     return node.value
 
@@ -92,4 +98,4 @@ def read_csv(path: Path, columns: set[str], problems: list[Problem]) -> Iterator
     except FileNotFoundError:
         problems.append(Problem(path.name, None, "the file is missing: a pack needs it"))
     except (UnicodeDecodeError, csv.Error) as error:
-        problems.append(Problem(path.name, None, f"this is no CSV in UTF-8: {error}"))
+        problems.append(Problem(path.name, None, f"this is no CSV in UTF-8: {one_line(error)}"))

@@ -9,8 +9,17 @@ import re
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 MINUTES_A_DAY = 24 * 60
 
@@ -47,6 +56,26 @@ class Title(Row):
     zh: str
     en: str
     local: str | None = None
+
+
+class Head(Row):
+    """pack.yaml: which place the pack is for, and what each source named in a row is."""
+
+    name: Code
+    title: Title
+    jurisdiction: Code
+    timezone: str
+    language: str = Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")
+    sources: dict[str, str] = Field(min_length=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f'{name!r} is no IANA time zone: write it like "Asia/Shanghai"') from error
+        return name
 
 
 class Budget(Row):

@@ -22,6 +22,7 @@ from tests.unit.policy.calendars import calendar
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 LONDON = ZoneInfo("Europe/London")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NEW_YORK = ZoneInfo("America/New_York")
 
 
@@ -131,9 +132,7 @@ def test_hours_run_through_a_change_of_the_clocks_as_hours() -> None:
 
 
 def test_duty_around_the_clock_has_an_hour_less_when_the_clocks_go_forward() -> None:
-    always = calendar(
-        "America/New_York", duty={d: ["00:00-24:00"] for d in "mon tue wed thu fri sat sun".split()}
-    )
+    always = calendar("America/New_York", duty={d: ["00:00-24:00"] for d in DAYS})
     before = dt.datetime(2024, 3, 9, 12, tzinfo=NEW_YORK)
     assert local(add_budget(always, before, 24, DayCount.HOURS_DUTY), NEW_YORK) == "2024-03-10 13:00:00"
     assert local(add_budget(always, before, 1, DayCount.WORKING_DAYS), NEW_YORK) == "2024-03-10 23:59:59"

@@ -1,0 +1,62 @@
+import copy
+import json
+import pickle
+
+import pytest
+from pydantic import ValidationError
+
+from shared.policy.errors import PolicyError
+from shared.policy.model import Pack
+
+
+def test_a_pack_comes_back_from_json_exactly(cn_city: Pack, us_city: Pack, nl_city: Pack) -> None:
+    for pack in (cn_city, us_city, nl_city):
+        again = Pack.from_json(pack.to_json())
+        assert again == pack
+        assert again.to_json() == pack.to_json()
+
+
+def test_a_version_names_the_contents(cn_city: Pack) -> None:
+    name, digits = cn_city.version.split("@")
+    assert name == "cn-city"
+    assert len(digits) == 12
+    changed = cn_city.model_dump(mode="json")
+    changed["services"][0]["name"] += "。"
+    assert Pack.of(changed).version != cn_city.version
+    assert Pack.of(cn_city.model_dump(mode="json")).version == cn_city.version
+
+
+def test_a_stored_pack_that_was_changed_is_refused(cn_city: Pack) -> None:
+    stored = json.loads(cn_city.to_json())
+    stored["kinds"][0]["reply"]["amount"] = 30
+    with pytest.raises(PolicyError, match="not those that the version names"):
+        Pack.from_json(json.dumps(stored))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "\x00", '{"name": "x"}'])
+def test_what_is_no_pack_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError, match="stored pack"):
+        Pack.from_json(text)
+
+
+def test_a_pack_can_be_pickled_and_copied_and_then_computes_the_same(cn_city: Pack) -> None:
+    assert cn_city.calendar.working  # compiled before, and not carried along
+    for again in (pickle.loads(pickle.dumps(cn_city)), copy.copy(cn_city)):  # noqa: S301 (our own bytes)
+        assert again == cn_city
+        assert again.calendar.working == cn_city.calendar.working
+    assert len(pickle.dumps(cn_city)) < 2 * len(cn_city.to_json())
+
+
+def test_a_pack_cannot_be_changed(cn_city: Pack) -> None:
+    with pytest.raises(ValidationError):
+        cn_city.name = "other"  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        cn_city.services[0].name = "other"  # type: ignore[misc]
+
+
+def test_codes_lead_to_rows(cn_city: Pack) -> None:
+    assert cn_city.service("12345-center").kind == "help"
+    assert cn_city.department("hotline-center").name == "12345 热线服务中心"
+    assert cn_city.kind("complaint").title.zh == "投诉"
+    assert cn_city.area("yunxi").name == "云溪区"
+    assert cn_city.clock("sign").normal.amount == 1
