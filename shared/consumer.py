@@ -185,7 +185,7 @@ class Consumer:
             except Exception as error:
                 if not is_infrastructure(error):
                     # Not an event's fault, or bisecting would have found it: ours. Loud, and never lost.
-                    log.error("slice fails", consumer=self._name, topic=place.topic, exc_info=error)
+                    log.exception("slice fails", consumer=self._name, topic=place.topic)
                 SLICE_WAITS.labels(self._name).inc()
                 log.warning("slice waits", consumer=self._name, topic=place.topic, error=repr(error))
                 await asyncio.sleep(wait)

@@ -100,7 +100,7 @@ class Service:
             settings.service,
             title=self.parts.title,
             routers=self.parts.routers,
-            settings=WebSettings(),  # type: ignore[call-arg]
+            settings=WebSettings(),
             ready=self.unready,
             pages=self.parts.pages,
         )
