@@ -1,0 +1,1 @@
+"""Helpers for tests, benchmarks and drills; nothing in a service imports this."""

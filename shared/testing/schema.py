@@ -1,0 +1,51 @@
+"""Schemas for tests: a service's tables in a fresh database, without the command line."""
+
+import asyncpg
+
+from shared.database import Database
+from shared.migrate import migrate, prepare_roles
+from shared.records import RawRecord
+from shared.settings import CoreSettings, ServiceName
+
+SECRET = "00" * 32  # the key of every test installation
+
+
+async def open_service_database(
+    admin_url: str,
+    service: ServiceName,
+    *,
+    namespace: str = "civic",
+    bootstrap: str = "127.0.0.1:9092",
+    **more: object,
+) -> Database:
+    """Applies the service's migrations in the database of `admin_url` and opens it as the service would."""
+    await prepare_roles(admin_url)
+    migrate(admin_url, service)
+    settings = CoreSettings(
+        service=service,
+        database_url=admin_url,
+        kafka_bootstrap=bootstrap,
+        topic_namespace=namespace,
+        secret_key=SECRET,
+        **more,  # type: ignore[arg-type]
+    )
+    return await Database.open(settings)
+
+
+async def outbox_records(connection: asyncpg.Connection | asyncpg.Pool, topic: str) -> list[RawRecord]:
+    """What the relay would send on `topic`, as a consumer would get it: one partition, in order."""
+    rows = await connection.fetch(
+        "SELECT id, key, value, words FROM outbox WHERE topic = $1 ORDER BY id", topic
+    )
+    return [
+        RawRecord(
+            topic,
+            0,
+            row["id"],
+            0,
+            row["key"].encode(),
+            row["value"],
+            (("words", row["words"]),) if row["words"] is not None else (),
+        )
+        for row in rows
+    ]
