@@ -1,3 +1,1 @@
-"""What every service's pages and APIs share: the application, problem documents, people and machines,
-pages, streams.
-"""
+"""The web edge that every service shares: application, problems, people and machines, pages, streams."""

@@ -36,8 +36,7 @@ _ENTRIES = TypeAdapter(list[_Entry])
 
 
 class ApiKeys:
-    """The keys of API_KEYS_FILE: a YAML list of `{name, sha256, scopes: [...], unit?}`, read once at the
-    start.
+    """The keys of API_KEYS_FILE: a YAML list of `{name, sha256, scopes: [...], unit?}`, read at the start.
 
     A key is at least 32 random bytes (`openssl rand -hex 32`), so a plain SHA-256 of it is safe to keep.
     """
@@ -47,9 +46,7 @@ class ApiKeys:
 
     @classmethod
     def load(cls, path: Path | None) -> "ApiKeys":
-        """No file, no keys. Raises pydantic.ValidationError, or ValueError for a name or key that stands
-        twice.
-        """
+        """No file, no keys. Raises pydantic.ValidationError, or ValueError for what stands twice."""
         if path is None:
             return cls({})
         entries = _ENTRIES.validate_python(yaml.safe_load(path.read_text("utf-8")) or [])

@@ -25,8 +25,9 @@ class EmptyForm(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field of a form: pages say it by the text `form.<field>.<code>` or
-    `form.error.<code>`.
+    """What is wrong with one field of a form.
+
+    Pages say it by the text `form.<field>.<code>`, else `form.error.<code>`, else `form.error.invalid`.
     """
 
     field: str

@@ -1,6 +1,4 @@
-"""Who calls: a person, a machine or nobody known; and the dependencies by which a route says whom it
-serves.
-"""
+"""Who calls: a person, a machine or nobody known; and how a route says whom it serves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
-"""Forms are accepted only from pages that we made: a token that is an HMAC of a cookie and of who is signed
-in.
+"""Forms are taken only from pages that we made: they carry an HMAC of a cookie and of who is signed in.
 
-A site of somebody else can make a browser send our cookies but can neither read the cookie nor compute the
-token.
+A foreign site can make a browser send our cookies, but can neither read the cookie nor compute the token.
 """
 
 import hashlib
@@ -22,9 +20,7 @@ _FRESH = "csrf_cookie"
 
 
 def csrf_token(request: Request) -> str:
-    """The token for a form on this page. The response must pass `keep_csrf_cookie` (`Pages.render` does
-    it).
-    """
+    """The token for a form on this page. `Pages.render` lets the response pass `keep_csrf_cookie`."""
     cookie = request.cookies.get(_cookie_name(request)) or getattr(request.state, _FRESH, None)
     if not cookie:
         cookie = secrets.token_urlsafe(24)

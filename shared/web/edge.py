@@ -1,5 +1,4 @@
-"""The outermost layer of every service: limits, security headers, measurement, and the last net under an
-error.
+"""The outermost layer of every service: limits, security headers, measurement, the last net under an error.
 
 Plain ASGI, because Starlette's `BaseHTTPMiddleware` buffers streams and costs a task per request.
 """
@@ -7,7 +6,6 @@ Plain ASGI, because Starlette's `BaseHTTPMiddleware` buffers streams and costs a
 import secrets
 import time
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,9 +40,8 @@ class Edge:
     def __init__(self, app: ASGIApp, *, service: str, https: bool) -> None:
         self._app = app
         self._service = service
-        self._headers = dict(_SECURITY_HEADERS)
-        if https:
-            self._headers["Strict-Transport-Security"] = "max-age=31536000"
+        headers = _SECURITY_HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,9 +54,9 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                given = {name for name, _ in message["headers"]}
+                ours = [header for header in self._headers if header[0] not in given]
+                message["headers"] = [*message["headers"], *ours]
                 self._measure(scope, message["status"], time.monotonic() - began)
             await send(message)
 

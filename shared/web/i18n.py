@@ -70,9 +70,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def language_of(request: Request, default: str) -> str:
-    """The reader's language: `?lang=`, then the cookie, then Accept-Language (RFC 9110 12.5.4), then
-    `default`.
-    """
+    """The reader's language: `?lang=`, the cookie, Accept-Language (RFC 9110 12.5.4), `default`."""
     for wish in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
         if wish in LANGUAGES:
             return wish

@@ -1,6 +1,4 @@
-"""What FastAPI cannot see for itself: bodies that are read by `read_model`, and errors as problem
-documents.
-"""
+"""What FastAPI cannot see for itself: bodies read by `read_model`, and errors as problem documents."""
 
 from typing import Any
 
@@ -38,9 +36,7 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra=takes(Model)` documents the body of a route that reads it by `read_model(request,
-    Model)`.
-    """
+    """`openapi_extra=takes(Model)` documents a route that reads its body by `read_model(request, Model)`."""
     schema = model.model_json_schema(ref_template=_REF)
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 

@@ -42,8 +42,7 @@ _view: ContextVar[_View] = ContextVar("view")
 
 
 class Pages:
-    """The pages of one service: templates in `<package>/pages`, texts in
-    `<package>/pages/messages/{zh,en}.yaml`.
+    """The pages of one service: templates in `<package>/pages`, texts in `pages/messages/{zh,en}.yaml`.
 
     In every template: `t(key, **params)`, the components `ui.*`, `static(name)`, `exact(moment)`,
     `short(moment)`, `relative(moment, now)`, `csrf()`, `first_text(keys)`; and of this request `person`,

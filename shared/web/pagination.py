@@ -34,9 +34,7 @@ def write_cursor(*parts: Part) -> str:
 
 
 def read_cursor(cursor: str | None, *kinds: type[Any]) -> tuple[Any, ...] | None:
-    """The parts of a cursor, each of the `kinds` (str or int); None for no cursor. Raises Problem 400 for a
-    bad one.
-    """
+    """The parts of a cursor, each of its kind (str or int); None for no cursor. Raises Problem 400."""
     if not cursor:
         return None
     parts = _decode(cursor)

@@ -65,8 +65,9 @@ class ProblemResponse(JSONResponse):
 
 
 def invalid(errors: Sequence[ErrorDetails], *, skip: int = 0) -> Problem:
-    """422 for pydantic's errors: where and what, without what was sent. `skip` leading parts of each place
-    are ours.
+    """422 for pydantic's errors: where and what, never what was sent.
+
+    `skip` leading parts of each place are FastAPI's own ("query", "path") and left out.
     """
     return Problem(
         422,

@@ -24,9 +24,7 @@ class Sealer:
         self._purpose = purpose.encode()
 
     def seal(self, value: dict[str, Any], seconds: int) -> str:
-        """URL-safe text that `open` accepts for the next `seconds`. Raises ValueError if no cookie could
-        hold it.
-        """
+        """URL-safe text that `open` accepts for `seconds`. Raises ValueError if no cookie could hold it."""
         plain = orjson.dumps({"end": int(machine_now().timestamp()) + seconds, "value": value})
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, self._purpose)).decode()

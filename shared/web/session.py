@@ -1,6 +1,4 @@
-"""Who is signed in: one encrypted, short-lived cookie that every service can read. There is no session
-table.
-"""
+"""Who is signed in: one encrypted, short-lived cookie that every service reads. There is no session table."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -46,9 +44,7 @@ class Sessions:
         self.cookie = "__Host-session" if settings.https else "session"
 
     def person(self, request: Request) -> Person | None:
-        """The person of the request's cookie; None for no cookie, one that is over, or one that is not
-        ours.
-        """
+        """The person of the request's cookie; None for no cookie, or one that is over or not ours."""
         content = self._sealer.open(request.cookies.get(self.cookie, ""))
         if content is None:
             return None

@@ -18,7 +18,7 @@ class WebSettings(BaseSettings):
     knows them.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     public_url: str = "http://127.0.0.1:8080"
     secret_key: SecretStr

@@ -59,9 +59,7 @@ async def sign_out(request: Request) -> Response:
 
 
 class _Flow:
-    """The way to the provider and back. What must be remembered meanwhile travels in its own sealed
-    cookie.
-    """
+    """The way to the provider and back. What is remembered meanwhile travels in its own sealed cookie."""
 
     def __init__(self, settings: WebSettings) -> None:
         self._issuer = settings.oidc_issuer.rstrip("/") if settings.oidc_issuer else None
@@ -128,9 +126,7 @@ class _Flow:
         return response
 
     async def _known_provider(self) -> None:
-        """Loads the provider's metadata once. Raises Problem 503 when it cannot be had or names another
-        issuer.
-        """
+        """Loads the provider's metadata once. Raises Problem 503 if there is none, or of another issuer."""
         if self._issuer is None:
             raise Problem(
                 503, "no-sign-in", "Signing in is not set up here", "The operator has to set OIDC_ISSUER."

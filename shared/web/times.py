@@ -13,8 +13,9 @@ Texts = Callable[..., str]
 
 
 def exact(moment: dt.datetime, zone: ZoneInfo, language: str) -> str:
-    """`2026年11月24日 09:30（UTC+8）` or `24 November 2026, 09:30 (UTC+8)`. Raises ValueError for a naive
-    moment.
+    """`2026年11月24日 09:30（UTC+8）` or `24 November 2026, 09:30 (UTC+8)`.
+
+    Raises ValueError for a naive moment.
     """
     if moment.tzinfo is None:
         raise ValueError("a moment without zone cannot be shown")

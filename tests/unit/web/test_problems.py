@@ -6,6 +6,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 from fastapi import FastAPI
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from shared.web.problems import TYPE_PREFIX
 from shared.web.settings import WebSettings
@@ -72,6 +75,22 @@ async def test_wrong_types_and_values_are_named_by_pointer_without_the_input(
     assert {error["pointer"] for error in document["errors"]} == {"/title", "/kind", "/places/0/lat", "/text"}  # type: ignore[attr-defined]
     for sent in ("swordfish", "nowhere", "xxxxx"):
         assert sent not in response.text
+
+
+@given(
+    st.binary(max_size=60)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=25),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    ).map(lambda value: json.dumps(value).encode())
+    | st.fixed_dictionaries({"title": st.text(max_size=25)}).map(lambda value: json.dumps(value).encode())
+)
+@settings_of(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_no_body_whatever_is_an_error_of_ours(client: httpx.AsyncClient, body: bytes) -> None:
+    response = await client.post(NOTES, content=body, headers=JSON)
+    assert response.status_code in (200, 400, 422)
+    if response.status_code != 200:
+        assert problem(response)["title"]
 
 
 async def test_nul_is_named_by_pointer(client: httpx.AsyncClient) -> None:
