@@ -44,6 +44,18 @@ class Form(Generic[M]):
     typed: Mapping[str, str]
 
 
+class _Typed(dict[str, str]):
+    """What was typed by field; a field that was not there is empty, as a page shows it."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+def blank_form(**filled: str) -> Form[Any]:
+    """A form that nobody has sent yet, for the first time that its page is shown."""
+    return Form(None, (), _Typed(filled))
+
+
 async def read_model(request: Request, model: type[M]) -> M:
     """The JSON body as `model`.
 
@@ -109,7 +121,7 @@ async def read_form(request: Request, model: type[M]) -> Form[M]:
     """
     fields = await _form_fields(request)
     check_csrf(request, fields.pop(CSRF_FIELD, [""])[0])
-    typed = {name: values[0] for name, values in fields.items()}
+    typed = _Typed((name, values[0].replace("\0", "")) for name, values in fields.items())
     lists = {info.alias or name for name, info in model.model_fields.items() if _is_list(info.annotation)}
     data: dict[str, str | list[str]] = {}
     for name, values in fields.items():
@@ -120,7 +132,7 @@ async def read_form(request: Request, model: type[M]) -> Form[M]:
         FieldError(name, "nul") for name, values in fields.items() if any("\0" in value for value in values)
     ]
     if errors:
-        return Form(None, tuple(errors), {name: text.replace("\0", "") for name, text in typed.items()})
+        return Form(None, tuple(errors), typed)
     try:
         return Form(model.model_validate(data), (), typed)
     except ValidationError as error:

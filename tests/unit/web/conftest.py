@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from shared.clock import machine_now
 from shared.web.api_keys import Machine
 from shared.web.app import create_app
-from shared.web.bodies import FieldError, read_form, read_model
+from shared.web.bodies import FieldError, blank_form, read_form, read_model
 from shared.web.callers import Caller, caller, require, require_caller, require_scope
 from shared.web.openapi import takes
 from shared.web.pages import Pages
@@ -63,8 +63,8 @@ FORM = """
 {% block main %}
 {{ ui.error_summary(form.errors) }}
 <form method="post" action="/form">{{ ui.guard() }}
-{{ ui.field("title", "T", form.typed.title | default(""), errors=form.errors) }}
-{{ ui.textarea("text", "X", form.typed.text | default(""), errors=form.errors) }}
+{{ ui.field("title", "T", form.typed.title, errors=form.errors) }}
+{{ ui.textarea("text", "X", form.typed.text, errors=form.errors) }}
 </form>
 {% endblock %}
 """
@@ -135,7 +135,7 @@ def _router(pages: Pages) -> APIRouter:
 
     @router.get("/form")
     async def form(request: Request) -> Response:
-        return pages.render(request, "form.html", form={"errors": (), "typed": {}})
+        return pages.render(request, "form.html", form=blank_form())
 
     @router.post("/form")
     async def send_form(request: Request) -> Response:
