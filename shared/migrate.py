@@ -48,15 +48,13 @@ async def prepare_roles(admin_url: str) -> None:
 
 def migrate(admin_url: str, service: ServiceName) -> str:
     """Applies what is pending for one service, as its role; what dbmate printed. Raises MigrationFailed."""
+    folders = (CORE, REPOSITORY / "services" / service / "migrations")
     done = subprocess.run(  # noqa: S603  (our own binary and folders)
         [
             _dbmate(),
             "--url",
             _dbmate_url(with_user(admin_url, service), service),
-            "-d",
-            str(CORE),
-            "-d",
-            str(REPOSITORY / "services" / service / "migrations"),
+            *(part for folder in folders if folder.is_dir() for part in ("-d", str(folder))),
             "--migrations-table",
             f"{service}.schema_migrations",
             "--no-dump-schema",

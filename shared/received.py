@@ -10,6 +10,7 @@ import orjson
 from pydantic import ValidationError
 
 from shared.clock import Clock
+from shared.contracts.addresses import code_of
 from shared.contracts.base import FAMILIES, REGISTRY, TYPE_PATTERN, Contract, Event, Facts, Words, position
 from shared.errors import Undecodable, UnknownVersion
 from shared.records import RawRecord
@@ -85,9 +86,16 @@ def decode(record: RawRecord, contract: Contract, clock: Clock) -> Received[Fact
     try:
         event = contract.parse(record.value or b"")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Undecodable(f"{contract.type}: {where}: {first['msg']}") from error
+        raise Undecodable(f"{contract.type}: {_first(error)}") from error
+    if not _belongs(record.topic, contract):
+        raise Undecodable(
+            f"{contract.type} has no business on {record.topic}: its writer's topic alone counts"
+        )
+    if contract.kind == "action":
+        # A unit says who it is by the topic that it may write to, and by nothing else.
+        event = event.model_copy(
+            update={"source": record.topic, "sequence": None, "actor": f"unit:{code_of(record.topic)}"}
+        )
     return Received(
         event, decode_words(record, event, contract), record, clock.effective(record.timestamp_ms)
     )
@@ -117,4 +125,6 @@ def _first(error: ValidationError) -> str:
 
 
 def _belongs(topic: str, contract: Contract) -> bool:
-    return topic.endswith(f".{contract.topic}.v1")
+    if contract.kind == "action":
+        return code_of(topic) is not None and topic.endswith(".actions.v1")
+    return code_of(topic) is None and topic.endswith(f".{contract.topic}.v1")

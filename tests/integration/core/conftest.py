@@ -1,0 +1,85 @@
+"""A toy service on the real database: routing's tables, handlers that count, records made by hand."""
+
+import datetime as dt
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.contracts import registry  # noqa: F401
+from shared.contracts.inquiry import InquiryReceived, InquiryWords
+from shared.database import Database
+from shared.encoding import Draft, encode_value, encode_words
+from shared.ids import case_number, derived_id, new_id
+from shared.records import RawRecord
+from shared.testing.schema import open_service_database
+
+NOW = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+async def routing(database: str, namespace: str) -> AsyncIterator[Database]:
+    opened = await open_service_database(database, "routing", namespace=namespace)
+    await opened.pool.execute("CREATE TABLE IF NOT EXISTS applied (n serial, subject text, sequence int)")
+    yield opened
+    tables = "applied, aggregate, outbox, outbox_aside, cursor, seen_event, parked_key, parked_event, dead_letter, timer"
+    await opened.pool.execute(f"TRUNCATE {tables}")
+    await opened.close()
+
+
+class Source:
+    """Writes inquiry's events by hand, with offsets of one partition."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.records: list[RawRecord] = []
+        self._sequences: dict[str, int] = {}
+
+    def received(
+        self, subject: str | None = None, *, title: str = "路灯不亮", **changes: object
+    ) -> RawRecord:
+        from zoneinfo import ZoneInfo
+
+        subject = subject or new_id(NOW)
+        self._sequences[subject] = self._sequences.get(subject, 0) + 1
+        facts = InquiryReceived(
+            number=case_number(subject, ZoneInfo("Asia/Shanghai")),
+            kind="complaint",
+            service_code="street-light",
+            channel="web",
+            secret_hash="0" * 64,
+        )
+        words = encode_words(InquiryWords(title=title, text="第三盏灯两天不亮了。"))
+        sequence = self._sequences[subject]
+        draft = Draft(
+            id=derived_id(subject, facts.contract.type, str(sequence)),
+            source="/services/inquiry",
+            subject=subject,
+            time=NOW,
+            sequence=sequence,
+            epoch=1,
+            key=subject,
+            correlation=subject,
+            causation=None,
+            effective=NOW,
+            actor="citizen",
+            policy=None,
+            jurisdiction=None,
+            data=facts,
+        )
+        value = encode_value(draft, words)
+        for name, new in changes.items():
+            value = value.replace(*new) if name.startswith("replace") else value  # type: ignore[misc]
+        return self.add(value, words, subject)
+
+    def add(self, value: bytes, words: bytes | None = None, key: str | None = None) -> RawRecord:
+        headers = (("words", words),) if words is not None else ()
+        record = RawRecord(
+            self.topic, 0, len(self.records), 1_764_000_000_000, key.encode() if key else None, value, headers
+        )
+        self.records.append(record)
+        return record
+
+
+@pytest.fixture
+def source(namespace: str) -> Source:
+    return Source(f"{namespace}.inquiry.v1")

@@ -1,0 +1,266 @@
+"""Slices against a real PostgreSQL: once, in order, faults parked with their key."""
+
+import asyncio
+import dataclasses
+
+import asyncpg
+import pytest
+
+from shared.contracts.inquiry import InquiryReceived
+from shared.contracts.routing import CaseTriaged
+from shared.database import Database
+from shared.handlers import Fault, Handlers, Results
+from shared.parking import LAST_TRY, Parking
+from shared.received import Received
+from shared.slices import Behind, Slices
+from shared.transaction import Tx
+
+from .conftest import Source
+
+POISON = "毒"
+
+
+def counting() -> Handlers:
+    """Writes one row an event and one event of ours; refuses in the database where the title says so."""
+    handlers = Handlers()
+
+    @handlers.on(InquiryReceived)
+    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        await tx.connection.execute(
+            "INSERT INTO applied (subject, sequence) SELECT * FROM unnest($1::text[], $2::int[])",
+            [event.subject for event in events],
+            [1 // (event.words.title != POISON) for event in events],  # type: ignore[union-attr]
+        )
+        for event in events:
+            tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=event.subject, cause=event)
+        return None
+
+    return handlers
+
+
+async def applied(database: Database) -> list[str]:
+    return [row["subject"] for row in await database.pool.fetch("SELECT subject FROM applied ORDER BY n")]
+
+
+async def test_a_slice_is_applied_once_however_often_it_is_delivered(
+    routing: Database, source: Source
+) -> None:
+    for _ in range(20):
+        source.received()
+    slices = Slices(routing, "toy", counting())
+    for _ in range(3):
+        assert await slices.process(source.records) == 20
+    assert sorted(await applied(routing)) == sorted(r.key.decode() for r in source.records if r.key)
+    assert await routing.pool.fetchval("SELECT count(*) FROM outbox") == 20
+
+
+async def test_an_event_sent_twice_under_a_new_offset_is_applied_once(
+    routing: Database, source: Source
+) -> None:
+    first = source.received()
+    source.add(first.value or b"", first.header("words"), "again")
+    await Slices(routing, "toy", counting()).process(source.records)
+    assert len(await applied(routing)) == 1
+
+
+async def test_several_events_of_one_subject_are_applied_in_order(routing: Database, source: Source) -> None:
+    subject = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    for _ in range(5):
+        source.received(subject)
+        source.received()
+    await Slices(routing, "toy", counting()).process(source.records)
+    sequences = await routing.pool.fetchval(
+        "SELECT sequences->>'/services/inquiry' FROM aggregate WHERE id = $1", subject
+    )
+    assert int(sequences) == 10**10 + 5
+    own = await routing.pool.fetch("SELECT value FROM outbox WHERE key = $1 ORDER BY id", subject)
+    assert [b'"sequence":"000000000%d"' % n in row["value"] for n, row in enumerate(own, 1)] == [True] * 5
+
+
+async def test_two_owners_of_a_partition_apply_it_once(routing: Database, source: Source) -> None:
+    for _ in range(200):
+        source.received()
+    slices = Slices(routing, "toy", counting())
+    await asyncio.gather(*(slices.process(source.records) for _ in range(4)))
+    assert len(await applied(routing)) == 200
+
+
+async def test_a_slice_that_begins_after_the_cursor_is_refused(routing: Database, source: Source) -> None:
+    for _ in range(10):
+        source.received()
+    slices = Slices(routing, "toy", counting())
+    await slices.process(source.records[:3])
+    with pytest.raises(Behind) as refusal:
+        await slices.process(source.records[5:])
+    assert refusal.value.next_offset == 3
+    assert len(await applied(routing)) == 3
+
+
+async def test_a_failing_event_parks_its_key_and_the_others_go_on(routing: Database, source: Source) -> None:
+    bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    source.received(bad)
+    source.received(bad, title=POISON)
+    source.received(bad)
+    for _ in range(20):
+        source.received()
+    slices = Slices(routing, "toy", counting())
+    await slices.process(source.records)
+    done = await applied(routing)
+    assert done.count(bad) == 1
+    assert len(done) == 21
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_event") == 2
+    source.received(bad)
+    await slices.process(source.records[-1:])
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_event") == 3
+    assert (await applied(routing)).count(bad) == 1
+
+
+async def test_a_parked_key_is_applied_in_order_once_its_fault_is_gone(
+    routing: Database, source: Source
+) -> None:
+    bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    source.received(bad, title=POISON)
+    source.received(bad)
+    await Slices(routing, "toy", counting()).process(source.records)
+    seen: list[str] = []
+    mended = Handlers()
+
+    @mended.on(InquiryReceived)
+    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        seen.extend(event.event.sequence or "" for event in events)
+        return None
+
+    await routing.pool.execute("UPDATE parked_key SET next_attempt = '-infinity'")
+    assert await Parking(routing, "toy", mended).once() == 1
+    assert seen == ["0000000001", "0000000002"]
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
+
+
+async def test_after_the_last_try_a_key_is_a_dead_letter_and_says_so(
+    routing: Database, source: Source
+) -> None:
+    source.received(title=POISON)
+    await Slices(routing, "toy", counting()).process(source.records)
+    parking = Parking(routing, "toy", counting())
+    for _ in range(LAST_TRY):
+        await routing.pool.execute("UPDATE parked_key SET next_attempt = '-infinity'")
+        await parking.once()
+    assert await parking.measure() == (1, 1)
+    row = await routing.pool.fetchrow("SELECT * FROM dead_letter")
+    assert row is not None
+    assert row["error"] == "ZeroDivisionError"
+    assert row["attempts"] == LAST_TRY
+    assert row["value"] == source.records[0].value
+    sent = await routing.pool.fetchval("SELECT value FROM outbox")
+    assert b"civic.routing.deadletter_recorded.v1" in sent
+    await routing.pool.execute("UPDATE parked_key SET next_attempt = '-infinity'")
+    assert await parking.once() == 0
+
+
+async def test_bytes_that_are_no_event_are_kept_and_the_rest_goes_on(
+    routing: Database, source: Source
+) -> None:
+    source.add(b"\xff\xfe\x00", None, "k")
+    source.add(b"[1,2]", None, "k")
+    source.received()
+    await Slices(routing, "toy", counting()).process(source.records)
+    assert len(await applied(routing)) == 1
+    kept = await routing.pool.fetch("SELECT value, key, error FROM dead_letter ORDER BY id")
+    assert [(row["value"], row["key"], row["error"]) for row in kept] == [
+        (b"\xff\xfe\x00", None, "Undecodable"),
+        (b"[1,2]", None, "Undecodable"),
+    ]
+
+
+async def test_an_event_with_wrong_facts_is_a_dead_letter_and_its_key_waits(
+    routing: Database, source: Source
+) -> None:
+    bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    source.received(bad, replace_kind=(b'"complaint"', b'"gossip"'))
+    source.received(bad)
+    source.received()
+    await Slices(routing, "toy", counting()).process(source.records)
+    assert len(await applied(routing)) == 1
+    assert await routing.pool.fetchval("SELECT dead FROM parked_key WHERE key = $1", bad)
+    assert await routing.pool.fetchval("SELECT detail FROM dead_letter") is not None
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_event") == 2
+
+
+async def test_words_that_were_exchanged_are_refused(routing: Database, source: Source) -> None:
+    record = source.received()
+    forged = dataclasses.replace(
+        record, headers=(("words", '{"salt":"x","title":"假","text":"假"}'.encode()),)
+    )
+    await Slices(routing, "toy", counting()).process([forged])
+    assert await applied(routing) == []
+    assert "wordshash" in await routing.pool.fetchval("SELECT detail FROM dead_letter")
+
+
+async def test_an_unknown_type_is_skipped_and_a_newer_version_parks(
+    routing: Database, source: Source
+) -> None:
+    newer = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    source.received(replace_type=(b"civic.inquiry.received.v1", b"civic.weather.changed.v1"))
+    source.received(newer, replace_type=(b"civic.inquiry.received.v1", b"civic.inquiry.received.v2"))
+    source.received()
+    await Slices(routing, "toy", counting()).process(source.records)
+    assert len(await applied(routing)) == 1
+    parked = await routing.pool.fetch("SELECT key, error, dead FROM parked_key")
+    assert [tuple(row) for row in parked] == [(newer, "UnknownVersion", False)]
+
+
+async def test_a_fact_on_a_topic_that_is_not_its_writers_is_not_believed(
+    routing: Database, namespace: str
+) -> None:
+    forged = Source(f"{namespace}.department.water.actions.v1")
+    forged.received()
+    await Slices(routing, "toy", counting()).process(forged.records)
+    assert await applied(routing) == []
+    assert "no business" in await routing.pool.fetchval("SELECT detail FROM dead_letter")
+
+
+async def test_a_fault_that_a_handler_names_parks_only_its_own_event(
+    routing: Database, source: Source
+) -> None:
+    handlers = Handlers()
+
+    @handlers.on(InquiryReceived)
+    async def name(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        return [Fault("no", "not today") if e.words.title == POISON else None for e in events]  # type: ignore[union-attr]
+
+    source.received(title=POISON)
+    source.received()
+    await Slices(routing, "toy", handlers).process(source.records)
+    assert await routing.pool.fetchval("SELECT error FROM parked_key") == "no"
+    assert await routing.pool.fetchval("SELECT count(*) FROM aggregate WHERE sequences <> '{}'") == 1
+
+
+async def test_an_infrastructure_fault_parks_nothing(routing: Database, source: Source) -> None:
+    handlers = Handlers()
+
+    @handlers.on(InquiryReceived)
+    async def cut(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        await routing.pool.execute("SELECT pg_terminate_backend($1)", tx.connection.get_server_pid())
+        await tx.connection.execute("SELECT 1")
+        return None
+
+    source.received()
+    with pytest.raises(
+        (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
+    ):
+        await Slices(routing, "toy", handlers).process(source.records)
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
+    await Slices(routing, "toy", counting()).process(source.records)
+    assert len(await applied(routing)) == 1
+
+
+async def test_commands_that_lock_many_aggregates_at_once_never_deadlock(routing: Database) -> None:
+    ids = [f"a{n:03}" for n in range(60)]
+
+    async def command(offset: int) -> None:
+        mine = ids[offset:] + ids[:offset]
+        async with routing.transaction(mine[:40]) as tx:
+            await tx.connection.execute("SELECT pg_sleep(0.001)")
+
+    for _ in range(3):
+        await asyncio.gather(*(command(n * 7 % 60) for n in range(30)))
