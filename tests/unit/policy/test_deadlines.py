@@ -151,9 +151,9 @@ def test_the_moment_and_not_its_zone_decides() -> None:
     moment = dt.datetime(2024, 6, 3, 23, 30, tzinfo=dt.UTC)
     for day_count in DayCount:
         first = add_budget(calendar(), moment, 3, day_count)
-        assert first == add_budget(calendar(), moment.astimezone(SHANGHAI), 3, day_count)
-        assert first.start.tzinfo is dt.UTC
-        assert first.due.tzinfo is dt.UTC
+        second = add_budget(calendar(), moment.astimezone(SHANGHAI), 3, day_count)
+        assert first == second
+        assert second.start.tzinfo is second.due.tzinfo is dt.UTC
 
 
 def test_marks_of_working_days_fall_inside_duty_hours(cn_city: Pack) -> None:
@@ -165,6 +165,13 @@ def test_marks_of_working_days_fall_inside_duty_hours(cn_city: Pack) -> None:
         80: "2026-11-27 17:30",  # the end of day 4
         100: "2026-11-30 17:30",
     }
+
+
+def test_a_mark_at_the_end_of_a_day_with_duty_until_midnight_is_still_on_that_day() -> None:
+    always = calendar(duty={day: ["00:00-24:00"] for day in DAYS})
+    start = dt.datetime(2024, 6, 3, 10, tzinfo=LONDON)
+    one, two = (add_budget(always, start, n, DayCount.WORKING_DAYS) for n in (1, 2))
+    assert at_percent(always, two, 50) == one.due
 
 
 @pytest.mark.parametrize("percent", [0, -1, 101])
