@@ -4,7 +4,7 @@ Computing says only when; `explain.explain` says why, when somebody asks.
 
 Rules, where the pack's law does not say otherwise:
 - whole days never count day zero, and hours run from the moment itself (Civil Code of China art. 201;
-  UK FOI s.10 as in domain.md 4);
+  the UK Freedom of Information Act s.10);
 - working days end when duty ends on the last one (Civil Code art. 203: where there are business hours,
   their end is the end of the last day); other days and months end with the local day's last second;
 - a month ends on the same day of the month, or on the last one if it has none (art. 202);

@@ -29,7 +29,7 @@ Percent = Annotated[int, Field(gt=0, le=100)]
 
 
 class DayCount(StrEnum):
-    """How a budget runs (domain.md 6b). Whole days never count the day of receipt."""
+    """How a budget runs. Whole days never count the day of receipt."""
 
     HOURS_24X7 = "hours_24x7"
     HOURS_DUTY = "hours_duty"
@@ -318,9 +318,9 @@ class Year(Row):
 class DayZero(Row):
     """What the day is that is not counted, for working days.
 
-    `receipt_day`: the day of receipt, working or not (UK FOI s.10 in domain.md 4: a request that comes in
+    `receipt_day`: the day of receipt, working or not (UK FOI s.10: a request that comes in
     on a day off has the next working day as day one). `next_working_moment`: the day of receipt if inside
-    duty hours, else the day of the next duty moment (domain.md 6b).
+    duty hours, else the day of the next duty moment.
     """
 
     rule: Literal["receipt_day", "next_working_moment"]

@@ -1,4 +1,4 @@
-"""Deadlines against rules of law that somebody else wrote (domain.md 4) and against days counted by hand."""
+"""Deadlines against rules of law that somebody else wrote and against days counted by hand."""
 
 import datetime as dt
 from zoneinfo import ZoneInfo
