@@ -20,13 +20,15 @@ def new_id(now: dt.datetime) -> str:
     return str(uuid.UUID(int=value))
 
 
-def derived_id(cause: str, event_type: str, target: str = "") -> str:
+def derived_id(cause: str, event_type: str, target: str = "", *, milliseconds: int | None = None) -> str:
     """The UUIDv8 (RFC 9562 5.8) of an event that a handler derives: the same on every replay.
 
     The cause's 48 bits of time keep indexes ordered; the rest is SHA-256 over cause, type and target.
+    A cause that is no UUID (a unit's action may have any id) needs its time in `milliseconds`.
     """
     digest = int.from_bytes(hashlib.sha256(f"{cause}\n{event_type}\n{target}".encode()).digest()[:10], "big")
-    milliseconds = int(cause.replace("-", "")[:12], 16)
+    if milliseconds is None:
+        milliseconds = int(cause.replace("-", "")[:12], 16)
     high, low = digest >> 64 & 0xFFF, digest & (1 << 62) - 1
     value = (milliseconds << 80) | (0x8 << 76) | (high << 64) | (0b10 << 62) | low
     return str(uuid.UUID(int=value))

@@ -92,9 +92,17 @@ def decode(record: RawRecord, contract: Contract, clock: Clock) -> Received[Fact
             f"{contract.type} has no business on {record.topic}: its writer's topic alone counts"
         )
     if contract.kind == "action":
-        # A unit says who it is by the topic that it may write to, and by nothing else.
+        # A unit says who it is by the topic that it may write to, and by nothing else; what is derived from
+        # its action must not take over a trace or a policy version that it made up.
         event = event.model_copy(
-            update={"source": record.topic, "sequence": None, "actor": f"unit:{code_of(record.topic)}"}
+            update={
+                "source": record.topic,
+                "sequence": None,
+                "actor": f"unit:{code_of(record.topic)}",
+                "correlationid": None,
+                "policyversion": None,
+                "jurisdiction": None,
+            }
         )
     return Received(
         event, decode_words(record, event, contract), record, clock.effective(record.timestamp_ms)

@@ -135,12 +135,14 @@ class Tx:
         unit: str | None = None,
         target: str = "",
         source: str | None = None,
+        causation: str | None = None,
     ) -> Emitted:
         """Appends an event of this service to the outbox; `subject` must be locked or created in this Tx.
 
         With a `cause` the id is derived from it (`target` tells several of one type apart) and
         effective time, correlation, policy version and jurisdiction are taken over. A record for a
-        unit's topic names the `unit`. Raises EventTooLarge, and KeyError for a subject not locked.
+        unit's topic names the `unit`. `causation` is the id of an event of our own that it follows from, such
+        as the dispatch of an offer, where that is not the `cause`. Raises EventTooLarge, and KeyError for a subject not locked.
         """
         contract = data.contract
         delivery: str | None = None
@@ -156,7 +158,7 @@ class Tx:
             source = source or f"/services/{self.service}"
             topic = topic_name(self.namespace, contract.topic)
         sequence = self._next(subject, source)
-        event_id = derived_id(cause.id, contract.type, f"{target}\n{subject}") if cause else new_id(self.now)
+        event_id = _derived(cause, contract.type, f"{target}\n{subject}") if cause else new_id(self.now)
         if contract.kind == "record":
             delivery = orjson.dumps(
                 {"unit": unit, "subject": subject, "id": event_id, "type": contract.type}
@@ -172,7 +174,7 @@ class Tx:
                 epoch=self.epoch,
                 key=subject,
                 correlation=_correlation(subject, event_id, cause),
-                causation=cause.id if cause else None,
+                causation=causation or (cause.id if cause else None),
                 effective=effective or (cause.effective if cause else self.now),
                 actor=actor or (cause.event.actor if cause else None),
                 policy=policy or (cause.event.policyversion if cause else None),
@@ -267,6 +269,14 @@ class Tx:
         own[source] = self.epoch * POSITIONS_PER_EPOCH + sequence
         self._pending.changed[subject] = None
         return sequence
+
+
+def _derived(cause: Received[Facts], event_type: str, target: str) -> str:
+    if cause.position is not None:
+        return derived_id(cause.id, event_type, target)
+    # A unit's action is known by topic and id, and its id is whatever the unit likes.
+    known_by = f"{cause.event.source}\n{cause.id}"
+    return derived_id(known_by, event_type, target, milliseconds=cause.record.timestamp_ms)
 
 
 def _correlation(subject: str, event_id: str, cause: Received[Facts] | None) -> str:
