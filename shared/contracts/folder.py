@@ -32,6 +32,19 @@ def generated(published: Files) -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
+def stale(found: Files, wanted: Files) -> list[str]:
+    """How a folder differs from what it should hold, one line per file."""
+    return [
+        *(f"{path}: is missing" for path in wanted if path not in found),
+        *(f"{path}: belongs to no type" for path in found if path not in wanted),
+        *(
+            f"{path}: is not as it should be"
+            for path in found
+            if found[path] != wanted.get(path, found[path])
+        ),
+    ]
+
+
 def schemas_in(files: Files) -> dict[str, Schema]:
     """The schemas among the files, by type: what `incompatible_changes` compares."""
     return {

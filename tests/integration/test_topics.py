@@ -1,0 +1,120 @@
+"""Topics on a real broker, by the functions and by the command."""
+
+import asyncio
+import dataclasses
+import json
+from itertools import count
+
+import pytest
+
+from deploy.local.pair import Pair
+from services import cli
+from shared.kafka_admin import BrokerRefused, KafkaAdmin
+from shared.topic_changes import apply, diff
+from shared.topics import TopicSpec, load_topics
+
+pytestmark = pytest.mark.integration
+
+UNITS = ["parks", "water-affairs"]
+
+
+_NUMBERS = count(1)
+
+
+@pytest.fixture
+def wanted(namespace: str) -> list[TopicSpec]:
+    """The topics of an installation of this test's own."""
+    return load_topics().specs(f"{namespace}-{next(_NUMBERS)}", UNITS)
+
+
+async def test_a_new_installation_gets_every_topic_as_declared(pair: Pair, wanted: list[TopicSpec]) -> None:
+    changes = await apply(pair.bootstrap, wanted)
+    assert [(change.topic, change.action) for change in changes] == [(spec.name, "create") for spec in wanted]
+    async with KafkaAdmin(pair.bootstrap) as admin:
+        found = await admin.describe(spec.name for spec in wanted)
+    for spec in wanted:
+        state = found[spec.name]
+        assert (state.partitions, state.replication, dict(state.config)) == (4, 1, dict(spec.config))
+
+
+async def test_a_second_apply_finds_nothing_to_do(pair: Pair, wanted: list[TopicSpec]) -> None:
+    assert await diff(pair.bootstrap, wanted) != []
+    await apply(pair.bootstrap, wanted)
+    assert await apply(pair.bootstrap, wanted) == []
+    assert await diff(pair.bootstrap, wanted) == []
+
+
+async def test_two_applies_at_a_time_both_succeed(pair: Pair, wanted: list[TopicSpec]) -> None:
+    await asyncio.gather(*(apply(pair.bootstrap, wanted) for _ in range(4)))
+    assert await diff(pair.bootstrap, wanted) == []
+
+
+async def test_a_changed_setting_is_corrected_and_no_other_one_is_lost(
+    pair: Pair, wanted: list[TopicSpec]
+) -> None:
+    await apply(pair.bootstrap, wanted)
+    spec = wanted[0]
+    by_hand = {**spec.config, "retention.ms": "60000", "segment.ms": "123456"}
+    async with KafkaAdmin(pair.bootstrap) as admin:
+        await admin.configure(spec.name, by_hand)
+    expected = "retention.ms: 60000 -> 3024000000"
+    assert [change.details for change in await diff(pair.bootstrap, wanted)] == [(expected,)]
+    changes = await apply(pair.bootstrap, wanted)
+    assert [(change.action, change.details) for change in changes] == [("configure", (expected,))]
+    async with KafkaAdmin(pair.bootstrap) as admin:
+        state = (await admin.describe([spec.name]))[spec.name]
+    assert dict(state.config) == {**spec.config, "segment.ms": "123456"}
+
+
+@pytest.mark.parametrize(("declared", "advice"), [(8, "topics grow"), (2, "correct the declaration")])
+async def test_another_number_of_partitions_is_refused_and_the_rest_is_done(
+    pair: Pair, wanted: list[TopicSpec], declared: int, advice: str
+) -> None:
+    first, *others = wanted
+    await apply(pair.bootstrap, [first])
+    changes = await apply(pair.bootstrap, [dataclasses.replace(first, partitions=declared), *others])
+    refused = [change for change in changes if change.action == "refuse"]
+    assert [change.topic for change in refused] == [first.name]
+    assert advice in refused[0].details[0]
+    assert await diff(pair.bootstrap, wanted) == []
+
+
+async def test_a_topic_that_the_broker_cannot_make_is_an_error_with_its_name(
+    pair: Pair, wanted: list[TopicSpec]
+) -> None:
+    too_many = dataclasses.replace(wanted[0], replication=9)
+    with pytest.raises(BrokerRefused, match=wanted[0].name):
+        await apply(pair.bootstrap, [too_many])
+
+
+async def test_a_setting_that_kafka_refuses_is_an_error_with_the_topic(
+    pair: Pair, wanted: list[TopicSpec]
+) -> None:
+    await apply(pair.bootstrap, wanted[:1])
+    wrong = dataclasses.replace(wanted[0], config={**wanted[0].config, "retention.ms": "soon"})
+    with pytest.raises(BrokerRefused, match=wanted[0].name):
+        await apply(pair.bootstrap, [wrong])
+
+
+def test_the_command_applies_and_then_shows_no_difference(
+    pair: Pair, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--bootstrap", pair.bootstrap, "--namespace", f"{namespace}-cli", "--json"]
+    assert cli.main(["topics", "diff", *options]) == 1
+    missing = json.loads(capsys.readouterr().out)
+    assert cli.main(["topics", "apply", *options]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made == missing
+    assert {change["action"] for change in made} == {"create"}
+    assert f"{namespace}-cli.inquiry.v1" in {change["topic"] for change in made}
+    assert cli.main(["topics", "diff", *options]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_refused_change_makes_the_command_exit_with_1(
+    pair: Pair, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--bootstrap", pair.bootstrap, "--namespace", f"{namespace}-refused"]
+    assert cli.main(["topics", "apply", *options]) == 0
+    assert cli.main(["topics", "apply", *options, "--replication", "2"]) == 1
+    assert "kafka-reassign-partitions" in capsys.readouterr().out
