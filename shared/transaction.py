@@ -141,8 +141,9 @@ class Tx:
 
         With a `cause` the id is derived from it (`target` tells several of one type apart) and
         effective time, correlation, policy version and jurisdiction are taken over. A record for a
-        unit's topic names the `unit`. `causation` is the id of an event of our own that it follows from, such
-        as the dispatch of an offer, where that is not the `cause`. Raises EventTooLarge, and KeyError for a subject not locked.
+        unit's topic names the `unit`. `causation` is the id of an event of our own that it follows from,
+        such as the dispatch of an offer, where that is not the `cause`. Raises EventTooLarge, and KeyError
+        for a subject not locked.
         """
         contract = data.contract
         delivery: str | None = None
