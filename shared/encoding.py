@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from shared.contracts.base import Facts, Words
+from shared.contracts.base import Facts, Words, words_hash
 from shared.errors import EventTooLarge
-from shared.received import words_hash
 
 MAX_BYTES = 900_000
 

@@ -1,7 +1,6 @@
 """From bytes to an event: peek at the type, skip what nobody wants, parse once what somebody does."""
 
 import datetime as dt
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -11,7 +10,17 @@ from pydantic import ValidationError
 
 from shared.clock import Clock
 from shared.contracts.addresses import code_of
-from shared.contracts.base import FAMILIES, REGISTRY, TYPE_PATTERN, Contract, Event, Facts, Words, position
+from shared.contracts.base import (
+    FAMILIES,
+    REGISTRY,
+    TYPE_PATTERN,
+    Contract,
+    Event,
+    Facts,
+    Words,
+    position,
+    words_hash,
+)
 from shared.errors import Undecodable, UnknownVersion
 from shared.records import RawRecord
 
@@ -120,11 +129,6 @@ def decode_words(record: RawRecord, event: Event[Facts], contract: Contract) -> 
         return contract.words.model_validate_json(raw)
     except ValidationError as error:
         raise Undecodable(f"{contract.type}: words: {_first(error)}") from error
-
-
-def words_hash(words: bytes) -> str:
-    """SHA-256(0x03 || words) in hex: what the value says of its words."""
-    return hashlib.sha256(b"\x03" + words).hexdigest()
 
 
 def _first(error: ValidationError) -> str:

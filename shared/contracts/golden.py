@@ -2,6 +2,7 @@
 release must still read. An example that was published is never made anew.
 """
 
+import base64
 import hashlib
 import json
 from dataclasses import dataclass
@@ -174,7 +175,8 @@ def _value(name: str, annotation: Any) -> Any:
 
 def _salt(contract: Contract, what: str) -> str:
     """A real salt is 16 random bytes; an example is the same every time."""
-    return hashlib.sha256(f"{contract.type} {what}".encode()).digest()[:16].hex()
+    salt = hashlib.sha256(f"{contract.type} {what}".encode()).digest()[:16]
+    return base64.urlsafe_b64encode(salt).rstrip(b"=").decode()
 
 
 def _bytes(example: dict[str, Any]) -> bytes:

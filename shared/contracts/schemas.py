@@ -60,7 +60,7 @@ def words_schema(contract: Contract) -> Schema | None:
     salt = {
         "type": "string",
         "minLength": 16,
-        "description": "16 random bytes as text; the first member, so that equal words differ in their hash.",
+        "description": "16 random bytes in base64url; the first member, so that equal words differ in hash.",
     }
     schema["properties"] = {"salt": salt, **schema["properties"]}
     return _identified(
