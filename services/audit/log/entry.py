@@ -27,11 +27,6 @@ def commitment(value: bytes) -> str:
     return hashlib.sha256(b"\2" + value).hexdigest()
 
 
-def words_hash(words: bytes) -> str:
-    """SHA-256(0x03 || words) in hex: the event's `wordshash`."""
-    return hashlib.sha256(b"\3" + words).hexdigest()
-
-
 def salted_commitment(salt: bytes, value: bytes) -> str:
     """SHA-256(0x04 || salt || value) in hex, for bytes without a salt of their own; `salt` has 16 bytes."""
     return hashlib.sha256(b"\4" + salt + value).hexdigest()

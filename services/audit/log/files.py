@@ -32,10 +32,10 @@ class LogFiles:
         written = 0
         for name, data in files:
             path = self._folder / name.path
+            folders.add(path.parent)
             if path.exists():
                 continue  # immutable, and complete since it has its name: an earlier run got this far
             _write(path, data)
-            folders.add(path.parent)
             written += 1
         for folder in folders:
             _sync_up(folder, self._folder)

@@ -1,0 +1,1 @@
+"""audit: the tamper-evident log and all that is read from it."""

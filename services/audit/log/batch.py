@@ -1,0 +1,142 @@
+"""From prepared records to the rows of one append: pure, in memory, decided record by record in order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from services.audit.log.entry import VERSION, encode_entry, time_bucket
+from services.audit.log.envelope import Envelope, Prepared
+from services.audit.log.subjects import Subject
+
+Place = tuple[int, str, int]
+"""A subject's number, a source, and the position in that source's sequence about the subject."""
+
+ENTRY_COLUMNS = (
+    "index",
+    "kind",
+    "appended_ms",
+    "subject_no",
+    "position",
+    "event_id",
+    "source",
+    "type",
+    "entry",
+    "value",
+    "fault",
+)
+WORDS_COLUMNS = ("subject_no", "index", "sealed")
+
+
+@dataclass(slots=True)
+class Batch:
+    """The rows of one append. `subjects` and `known` are what the tables say of the records' subjects."""
+
+    first: int
+    subjects: dict[str, Subject]
+    known: dict[Place, list[tuple[int, bytes]]]
+    duplicates: int = 0
+    incidents: int = 0
+    unparseable: int = 0
+    words_refused: int = 0
+    entries: list[bytes] = field(default_factory=list)
+    entry_rows: list[tuple[Any, ...]] = field(default_factory=list)
+    words_rows: list[tuple[int, int, bytes]] = field(default_factory=list)
+    erased: set[int] = field(default_factory=set)
+
+    def add(self, prepared: Prepared) -> None:
+        """Decide what the log says about one record."""
+        if prepared.envelope is None:
+            self._add_unparseable(prepared)
+        else:
+            self._add_event(prepared, prepared.envelope)
+
+    def live_words(self) -> list[tuple[int, int, bytes]]:
+        """The words to be stored: not those of a subject that this very batch erases."""
+        return [row for row in self.words_rows if row[0] not in self.erased]
+
+    def _add_event(self, prepared: Prepared, envelope: Envelope) -> None:
+        subject = self.subjects[envelope.subject]
+        value = prepared.record.value or b""
+        place = (subject.no, envelope.source, envelope.position)
+        logged = self.known.setdefault(place, [])
+        if any(value == other for _, other in logged):
+            self.duplicates += 1
+            return
+        index = self.first + len(self.entries)
+        members: dict[str, str | int] = {
+            "source": envelope.source,
+            "type": envelope.type,
+            "epoch": envelope.epoch,
+            "sequence": envelope.sequence,
+        }
+        pseudonym = subject.pseudonym(envelope.source)
+        if pseudonym is not None:
+            members["subject"] = pseudonym
+        if logged:
+            kind = "incident"
+            members["first"] = logged[0][0]
+            self.incidents += 1
+        else:
+            kind = "event"
+        logged.append((index, value))
+        self._append(prepared, kind, members, subject.no, envelope)
+        if envelope.words is not None and subject.key is not None:
+            self.words_rows.append((subject.no, index, subject.seal(index, envelope.words)))
+        if envelope.words_refused:
+            self.words_refused += 1
+        if kind == "event" and envelope.erases and subject.key is not None:
+            # What comes after it in this batch finds the key destroyed already.
+            self.subjects[envelope.subject] = replace(subject, key=None)
+            self.erased.add(subject.no)
+
+    def _add_unparseable(self, prepared: Prepared) -> None:
+        subject = self.subjects[unparseable_subject(prepared)]
+        index = self.first + len(self.entries)
+        self._append(prepared, "unparseable", {}, subject.no, None)
+        opening = prepared.salt + (prepared.record.value or b"")
+        self.words_rows.append((subject.no, index, subject.seal(index, opening)))
+        self.unparseable += 1
+
+    def _append(
+        self,
+        prepared: Prepared,
+        kind: str,
+        members: Mapping[str, str | int],
+        subject_no: int,
+        envelope: Envelope | None,
+    ) -> None:
+        record = prepared.record
+        entry = encode_entry(
+            {
+                "v": VERSION,
+                "kind": kind,
+                "time": time_bucket(record.timestamp_ms),
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "commitment": prepared.commitment,
+                **members,
+            }
+        )
+        index = self.first + len(self.entries)
+        self.entries.append(entry)
+        attributes = (
+            (None, None, None, None)
+            if envelope is None
+            else (envelope.position, envelope.event_id, envelope.source, envelope.type)
+        )
+        value = None if envelope is None else record.value
+        self.entry_rows.append(
+            (index, kind, record.timestamp_ms, subject_no, *attributes, entry, value, prepared.fault)
+        )
+
+
+def subject_of(prepared: Prepared) -> str:
+    """The subject under whose key the record's words are sealed."""
+    return unparseable_subject(prepared) if prepared.envelope is None else prepared.envelope.subject
+
+
+def unparseable_subject(prepared: Prepared) -> str:
+    """Bytes that nobody understands may hold anything about anybody: they get a key of their own."""
+    record = prepared.record
+    return f"unparseable/{record.topic}/{record.partition}/{record.offset}"

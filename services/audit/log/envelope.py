@@ -1,0 +1,145 @@
+"""What the writer reads of a record before it is logged; pure, so that a thread can do it ahead of time.
+
+The log takes every record. One that is no event of ours, or that its topic's service may not have
+written, is logged as `unparseable` with the reason kept privately.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.audit.log.entry import commitment, salted_commitment
+from shared.contracts.base import position, words_hash
+from shared.ids import is_id
+from shared.records import RawRecord
+
+ERASED = "civic.inquiry.erased.v1"
+ERASER = "/services/inquiry"
+SALT_BYTES = 16
+
+# Narrow on purpose: what stands in `type` and `source` is public for ever.
+_TYPE = re.compile(r"(?=.{1,100}\Z)civic(\.[a-z0-9_]+)+\.v[1-9][0-9]*", re.ASCII)
+_SOURCE = re.compile(r"/services/([a-z]+)(/departments/[a-z0-9-]{1,64})?", re.ASCII)
+_SEQUENCE = re.compile(r"[0-9]{10}", re.ASCII)
+_MAX_EPOCH = 9 * 10**8  # epoch * 10^10 + sequence fits a bigint
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The attributes of an event that the log works with. `words` rode beside it and fit its `wordshash`."""
+
+    event_id: str
+    source: str
+    type: str
+    subject: str
+    epoch: int
+    sequence: int
+    words: bytes | None
+    words_refused: bool
+
+    @property
+    def erases(self) -> bool:
+        """Whether its owner says that the subject is erased; nobody else may."""
+        return self.type == ERASED and self.source == ERASER
+
+    @property
+    def position(self) -> int:
+        """Epoch and sequence as one number."""
+        return position(self.epoch, self.sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A record with what needs no database: its commitment, and its envelope or the fault that it has.
+
+    `salt` (16 bytes) is ours and stands in the commitment only if there is no envelope.
+    """
+
+    record: RawRecord
+    commitment: str
+    envelope: Envelope | None
+    fault: str | None = None
+    salt: bytes = b""
+
+
+class _Fault(Exception):
+    """Why a record is no event that its topic may carry."""
+
+
+def prepare(records: Iterable[RawRecord]) -> list[Prepared]:
+    """Parse and hash records; raises nothing, whatever they hold."""
+    return [_prepare(record) for record in records]
+
+
+def _prepare(record: RawRecord) -> Prepared:
+    value = record.value or b""
+    try:
+        envelope = _read(record, value)
+    except _Fault as fault:
+        salt = secrets.token_bytes(SALT_BYTES)
+        return Prepared(record, salted_commitment(salt, value), None, str(fault), salt)
+    return Prepared(record, commitment(value), envelope)
+
+
+def _read(record: RawRecord, value: bytes) -> Envelope:
+    try:
+        event = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise _Fault(f"not JSON: {error}") from None
+    if not isinstance(event, dict):
+        raise _Fault("not a JSON object")
+    words = record.header("words")
+    fits = words is not None and words_hash(words) == event.get("wordshash")
+    return Envelope(
+        event_id=_id(event),
+        source=_source(event, record.topic),
+        type=_matching(event, "type", _TYPE),
+        subject=_subject(event),
+        epoch=_epoch(event),
+        sequence=int(_matching(event, "sequence", _SEQUENCE)),
+        words=words if fits else None,
+        words_refused=words is not None and not fits,
+    )
+
+
+def _id(event: dict[str, Any]) -> str:
+    value = event.get("id")
+    if not isinstance(value, str) or not is_id(value):
+        raise _Fault("`id` is not a UUID")
+    salt = event.get("salt")
+    if not isinstance(salt, str) or len(salt) < SALT_BYTES:
+        raise _Fault("`salt` is missing: a commitment without it could be guessed")
+    return value
+
+
+def _source(event: dict[str, Any], topic: str) -> str:
+    source = _matching(event, "source", _SOURCE)
+    service = source.split("/")[2]
+    if not topic.endswith(f".{service}.v1"):
+        raise _Fault(f"{service} does not write {topic}")
+    return source
+
+
+def _subject(event: dict[str, Any]) -> str:
+    subject = event.get("subject")
+    if not isinstance(subject, str) or not 1 <= len(subject) <= 200 or "\0" in subject:
+        raise _Fault("`subject` is not a text of 1 to 200 characters")
+    return subject
+
+
+def _epoch(event: dict[str, Any]) -> int:
+    epoch = event.get("epoch", 1)
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch <= _MAX_EPOCH:
+        raise _Fault("`epoch` is not a number")
+    return epoch
+
+
+def _matching(event: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = event.get(name)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise _Fault(f"`{name}` is missing or has another form")
+    return value

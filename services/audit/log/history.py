@@ -1,0 +1,34 @@
+"""What the log has signed before: nothing may be signed or published that contradicts it."""
+
+import asyncpg
+
+from services.audit.log.checkpoint import Checkpoint, open_checkpoint
+from services.audit.log.errors import LogBroken
+from services.audit.log.note import Verifier
+from services.audit.queries import QUERIES
+
+
+async def check_published(
+    connection: asyncpg.Connection, verifier: Verifier, size: int, published: bytes | None
+) -> int:
+    """Check that what the world has seen is a beginning of the log of `size` entries; answers its size.
+
+    Raises LogBroken if it is ahead of the log or differs from it: a restore or a fail-over lost
+    entries, and to go on would be to fork.
+    """
+    if published is None:
+        return 0
+    seen = open_checkpoint(published, verifier)
+    if seen.size > size:
+        raise LogBroken(f"{seen.size} entries are published, but the log has {size}: a restore lost some")
+    await check_signed(connection, verifier, seen)
+    return seen.size
+
+
+async def check_signed(connection: asyncpg.Connection, verifier: Verifier, claimed: Checkpoint) -> None:
+    """Check that the log's tables hold this very checkpoint. Raises LogBroken."""
+    note = await connection.fetchval(QUERIES["log_checkpoint_at"], claimed.size)
+    if note is None:
+        raise LogBroken(f"the log has not signed a checkpoint of size {claimed.size}")
+    if open_checkpoint(note.encode(), verifier) != claimed:
+        raise LogBroken(f"the log has signed another root for size {claimed.size}")

@@ -1,0 +1,67 @@
+"""Copies what is committed into the published files: first tiles and bundles, last the checkpoint.
+
+It reads only what the writer has committed, in one snapshot, and goes on from the checkpoint that it
+finds published; so it may die at any point, and may run in another process than the writer.
+"""
+
+import asyncio
+
+import asyncpg
+
+from services.audit.log.edge import Edge
+from services.audit.log.errors import LogBroken
+from services.audit.log.files import LogFiles
+from services.audit.log.history import check_published
+from services.audit.log.note import Verifier
+from services.audit.log.tiles import TILE_WIDTH, TileName, bundle, levels
+from services.audit.queries import QUERIES
+
+File = tuple[TileName, bytes]
+
+# Bundles and tiles that are held in memory at a time: 64 * 256 entries of some 400 bytes.
+_STEP = 64
+
+
+async def publish(connection: asyncpg.Connection, files: LogFiles, verifier: Verifier) -> int:
+    """Publish the newest committed checkpoint with all that it needs; answers its size.
+
+    Raises LogBroken if what is published is not a beginning of the log.
+    """
+    published = await asyncio.to_thread(files.checkpoint)
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        head = await connection.fetchrow(QUERIES["newest_log_checkpoint"])
+        if head is None:
+            raise LogBroken("the log was never opened: it has no checkpoint yet")
+        edge = Edge(head["size"], tuple(head["edge"]))
+        old_size = await check_published(connection, verifier, edge.size, published)
+        if edge.size == old_size and published is not None:
+            return old_size
+        await _publish_bundles(connection, files, old_size, edge.size)
+        await _publish_tiles(connection, files, old_size, edge)
+    await asyncio.to_thread(files.publish, head["note"].encode())
+    await asyncio.to_thread(files.tidy, old_size, edge.size)
+    return edge.size
+
+
+async def _publish_bundles(connection: asyncpg.Connection, files: LogFiles, old_size: int, size: int) -> None:
+    first, end = old_size // TILE_WIDTH, -(-size // TILE_WIDTH)
+    for start in range(first, end, _STEP):
+        stop = min(start + _STEP, end)
+        last = min(stop * TILE_WIDTH, size)
+        rows = await connection.fetch(QUERIES["log_entries"], start * TILE_WIDTH, last)
+        entries = [row["entry"] for row in rows]
+        bundles: list[File] = []
+        for number in range(start, stop):
+            held = entries[(number - start) * TILE_WIDTH : (number - start + 1) * TILE_WIDTH]
+            bundles.append((TileName("entries", number, len(held)), bundle(held)))
+        await asyncio.to_thread(files.add, bundles)
+
+
+async def _publish_tiles(connection: asyncpg.Connection, files: LogFiles, old_size: int, edge: Edge) -> None:
+    for level in range(levels(edge.size)):
+        first, end = old_size >> 8 * (level + 1), edge.size >> 8 * (level + 1)
+        for start in range(first, end, _STEP):
+            rows = await connection.fetch(QUERIES["log_tiles"], level, start, min(start + _STEP, end))
+            tiles = [(TileName(level, row["number"]), row["hashes"]) for row in rows]
+            await asyncio.to_thread(files.add, tiles)
+    await asyncio.to_thread(files.add, edge.partial())
