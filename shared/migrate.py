@@ -11,6 +11,7 @@ import asyncpg
 from shared.errors import CivicloomError
 from shared.settings import REPOSITORY, SERVICES, ServiceName, with_user
 
+# Versions of the core have five digits, of a service four: they never collide, and the core sorts first.
 CORE = REPOSITORY / "shared" / "migrations"
 
 

@@ -25,12 +25,14 @@ from shared.errors import is_infrastructure
 from shared.handlers import Handlers
 from shared.kafka import Producer
 from shared.logs import get_logger, setup_logs
+from shared.packs import open_pack
 from shared.parking import Parking
 from shared.relay import OnDelivered, Relay, TouchedByDelivery
 from shared.settings import CoreSettings, ServiceName
 from shared.timers import Timers
 from shared.transaction import QUERIES
 from shared.web.app import create_app
+from shared.web.i18n import LANGUAGES
 from shared.web.pages import Pages
 from shared.web.settings import WebSettings
 
@@ -100,10 +102,16 @@ class Service:
             settings.service,
             title=self.parts.title,
             routers=self.parts.routers,
-            settings=WebSettings(),
+            settings=self._web_settings(),
             ready=self.unready,
             pages=self.parts.pages,
         )
+
+    def _web_settings(self) -> WebSettings:
+        pack = open_pack(self.database.settings)
+        language = pack.language[:2] if pack.language[:2] in LANGUAGES else "en"
+        # Not left to the environment: LANGUAGE belongs to gettext and may hold anything.
+        return WebSettings(language=language, time_zone=pack.timezone)
 
     async def run_loops(self) -> None:
         """Everything but HTTP, until cancelled. An error that nobody expected ends all, loudly."""
@@ -190,6 +198,8 @@ async def serve(settings: CoreSettings, build: Build) -> int:
             lifespan="off",
             timeout_graceful_shutdown=3,
             server_header=False,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.trusted_proxies,
         )
     )
     # Ours, not uvicorn's: it would raise the signal again after it has ended, before we have.

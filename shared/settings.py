@@ -30,6 +30,8 @@ class CoreSettings(BaseSettings):
     public_url: str = "http://127.0.0.1:8080"
     host: str = "127.0.0.1"
     port: int = 8000
+    trusted_proxies: str = "127.0.0.1"
+    """Whose X-Forwarded-For is believed: comma list of addresses; a rate limit hangs on it."""
     log_level: str = "info"
     pool_size: int = 10
     consumer_group: str | None = None

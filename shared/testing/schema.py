@@ -6,6 +6,8 @@ from shared.database import Database
 from shared.migrate import migrate, prepare_roles
 from shared.records import RawRecord
 from shared.settings import CoreSettings, ServiceName
+from shared.topic_changes import apply
+from shared.topics import load_topics
 
 SECRET = "00" * 32  # the key of every test installation
 
@@ -49,3 +51,8 @@ async def outbox_records(connection: asyncpg.Connection | asyncpg.Pool, topic: s
         )
         for row in rows
     ]
+
+
+async def make_topics(bootstrap: str, namespace: str, units: list[str]) -> None:
+    """The declared topics of a namespace, with those of `units`."""
+    await apply(bootstrap, load_topics().specs(namespace, units))

@@ -1,0 +1,157 @@
+"""Consumer and relay together over a real broker."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from deploy.local.pair import Pair
+from shared.consumer import Consumer
+from shared.contracts.addresses import topic_name
+from shared.contracts.routing import AssignmentSigned, CaseTriaged
+from shared.database import Database
+from shared.handlers import Handlers, Results
+from shared.kafka import Producer
+from shared.received import Received
+from shared.relay import Relay
+from shared.testing.schema import make_topics, open_service_database
+from shared.transaction import Tx
+
+
+@pytest.fixture
+async def writer(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
+    await make_topics(pair.bootstrap, namespace, ["water"])
+    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def reader(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
+    opened = await open_service_database(database, "inquiry", namespace=namespace, bootstrap=pair.bootstrap)
+    await opened.pool.execute("CREATE TABLE IF NOT EXISTS applied (n serial, subject text, sequence int)")
+    yield opened
+    await opened.close()
+
+
+def counting() -> Handlers:
+    handlers = Handlers()
+
+    @handlers.on(CaseTriaged)
+    async def count(tx: Tx, events: list[Received[CaseTriaged]]) -> Results:
+        await tx.connection.execute(
+            "INSERT INTO applied (subject, sequence) SELECT * FROM unnest($1::text[], $2::int[])",
+            [event.subject for event in events],
+            [int(event.event.sequence or 0) for event in events],
+        )
+        return None
+
+    return handlers
+
+
+@contextlib.asynccontextmanager
+async def running(*loops: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(loop()) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+async def emit(database: Database, keys: int, each: int) -> None:
+    for _ in range(each):
+        async with database.transaction([f"k{n}" for n in range(keys)]) as tx:
+            for n in range(keys):
+                tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=f"k{n}")
+                tx.emit(AssignmentSigned(unit="water", role="lead", action="a"), subject=f"k{n}")
+
+
+async def test_events_flow_from_one_service_to_another_once_and_in_order(
+    writer: Database, reader: Database, pair: Pair, namespace: str
+) -> None:
+    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    consumer = Consumer(reader, counting(), name="toy", topics=[topic_name(namespace, "routing")])
+    async with running(relay.run, consumer.run):
+        await emit(writer, keys=20, each=10)
+
+        async def all_there() -> bool:
+            return bool(await reader.pool.fetchval("SELECT count(*) FROM applied") == 200)
+
+        await until(all_there)
+        rows = await reader.pool.fetch(
+            "SELECT subject, array_agg(sequence ORDER BY n) s FROM applied GROUP BY 1"
+        )
+        assert {row["subject"]: row["s"] for row in rows} == {
+            f"k{n}": list(range(1, 20, 2)) for n in range(20)
+        }
+
+        async def caught_up() -> bool:
+            return consumer.lag() == 0
+
+        await until(caught_up)
+        assert consumer.unread_age() < 5
+
+    # Again from the beginning for Kafka, with a second copy beside it: the cursors know better.
+    second = Consumer(reader, counting(), name="toy", topics=[topic_name(namespace, "routing")])
+    async with running(consumer.run, second.run, relay.run):
+        await emit(writer, keys=20, each=5)
+
+        async def more() -> bool:
+            return bool(await reader.pool.fetchval("SELECT count(*) FROM applied") >= 300)
+
+        await until(more)
+    assert await reader.pool.fetchval("SELECT count(*) FROM applied") == 300
+    assert (
+        await reader.pool.fetchval("SELECT count(*) FROM (SELECT DISTINCT subject, sequence FROM applied) a")
+        == 300
+    )
+    await relay._producer.stop()
+
+
+async def test_a_pattern_finds_units_topics_that_are_made_later(
+    writer: Database, reader: Database, pair: Pair, namespace: str
+) -> None:
+    seen: list[str] = []
+    handlers = Handlers()
+    from shared.contracts.routing import SignAction
+
+    @handlers.on(SignAction)
+    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+        seen.extend(event.event.source for event in events)
+        return None
+
+    consumer = Consumer(
+        reader, handlers, name="toy.actions", pattern=rf"^{namespace}\.department\.[a-z0-9-]+\.actions\.v1$"
+    )
+    async with running(consumer.run):
+        await make_topics(pair.bootstrap, namespace, ["new"])
+        producer = Producer(pair.bootstrap, "unit")
+        topic = topic_name(namespace, "actions", "new")
+        value = (
+            b'{"specversion":"1.0","id":"a-1","source":"/liar","type":"civic.action.sign.v1","subject":"case-1",'
+            b'"time":"2026-11-24T08:00:00Z","data":{}}'
+        )
+        await until(lambda: _is_there(producer, topic))
+        for _ in range(2):
+            await producer.send_wave([(topic, b"case-1", value, None)])
+
+        async def both_read() -> bool:
+            return consumer.lag() == 0 and bool(seen)
+
+        await until(both_read)
+        await producer.stop()
+    assert seen == [topic]
+
+
+async def _is_there(producer: Producer, topic: str) -> bool:
+    return not await producer.missing({topic})

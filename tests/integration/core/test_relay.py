@@ -1,0 +1,170 @@
+"""The relay against a real broker: everything committed arrives, once committed, in order per key."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+
+from deploy.local.pair import Pair
+from shared.contracts.addresses import topic_name
+from shared.contracts.routing import CaseOffered, CaseTriaged, DeliverySucceeded
+from shared.database import Database
+from shared.kafka import Producer, Reader, Sent
+from shared.records import RawRecord
+from shared.relay import Relay, Row
+from shared.testing.schema import make_topics, open_service_database
+from shared.transaction import Tx
+
+
+@pytest.fixture
+async def routing(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
+    await make_topics(pair.bootstrap, namespace, ["water"])
+    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    yield opened
+    await opened.pool.execute("TRUNCATE aggregate, outbox, outbox_aside")
+    await opened.close()
+
+
+async def write(database: Database, subject: str, count: int = 1) -> None:
+    for _ in range(count):
+        async with database.transaction([subject]) as tx:
+            tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=subject)
+
+
+async def read_all(pair: Pair, topic: str, seconds: float = 5) -> list[RawRecord]:
+    """Everything on the topic at this moment."""
+    reader = Reader(pair.bootstrap, "test", [topic])
+    await reader.start({})
+    try:
+        missing = sum((await reader.ends()).values())
+        found: list[RawRecord] = []
+        async with asyncio.timeout(seconds):
+            while len(found) < missing:
+                found.extend(await reader.read(1000, 200))
+        return found
+    finally:
+        await reader.stop()
+
+
+async def drain(database: Database, *relays: Relay) -> None:
+    async with asyncio.timeout(30):
+        while await database.pool.fetchval("SELECT count(*) FROM outbox"):
+            for relay in relays:
+                await relay.once()
+
+
+def sequences(records: list[RawRecord], subject: str) -> list[int]:
+    mine = [record for record in records if record.key == subject.encode()]
+    return [int(orjson.loads(record.value or b"")["sequence"]) for record in mine]
+
+
+async def test_what_was_committed_arrives_in_order_per_key(
+    routing: Database, pair: Pair, namespace: str
+) -> None:
+    keys = [f"key-{n}" for n in range(10)]
+    await asyncio.gather(*(write(routing, key, 20) for key in keys))
+    relay = Relay(routing, Producer(pair.bootstrap, "test"))
+    await drain(routing, relay)
+    records = await read_all(pair, topic_name(namespace, "routing"))
+    assert {key: sequences(records, key) for key in keys} == {key: list(range(1, 21)) for key in keys}
+    await stop(relay)
+
+
+async def stop(relay: Relay) -> None:
+    await relay._release()
+    await relay._producer.stop()
+
+
+async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
+    routing: Database, pair: Pair, namespace: str
+) -> None:
+    offer = CaseOffered(
+        number="1", role="lead", lead="late", kind="help", service_code="x", visibility="public", attempt=1
+    )
+    for _ in range(3):
+        async with routing.transaction(["case"]) as tx:
+            tx.emit(offer, subject="case", unit="late")
+            tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
+    delivered: list[tuple[Row, Sent]] = []
+
+    async def keep(tx: Tx, rows: object) -> None:
+        for row, place in rows:  # type: ignore[attr-defined]
+            delivered.append((row, place))
+            tx.emit(
+                DeliverySucceeded(
+                    unit="late",
+                    record=orjson.loads(row.delivery)["id"],
+                    record_type="civic.department.case_offered.v1",
+                    topic=row.topic,
+                    partition=place.partition,
+                    offset=place.offset,
+                    hash="0" * 64,
+                ),
+                subject="case",
+            )
+
+    relay = Relay(
+        routing,
+        Producer(pair.bootstrap, "test"),
+        on_delivered=keep,
+        touched_by=lambda row: orjson.loads(row.delivery or "{}")["subject"],
+    )
+    await drain(routing, relay)
+    assert relay.set_aside == [topic_name(namespace, "department", "late")]
+    assert await routing.pool.fetchval("SELECT count(*) FROM outbox_aside") == 3
+    await make_topics(pair.bootstrap, namespace, ["late"])
+    async with routing.transaction(["case"]) as tx:
+        tx.emit(offer, subject="case", unit="late")
+    async with asyncio.timeout(30):
+        while relay.set_aside or await routing.pool.fetchval("SELECT count(*) FROM outbox"):
+            await relay.once()
+    records = await read_all(pair, topic_name(namespace, "department", "late"))
+    assert sequences(records, "case") == [1, 2, 3, 4]
+    assert [place.offset for _, place in delivered] == [0, 1, 2, 3]
+    facts = await read_all(pair, topic_name(namespace, "routing"))
+    assert sequences(facts, "case") == list(range(1, 8))
+    await stop(relay)
+
+
+async def test_two_relays_share_the_shards_and_a_dead_ones_are_taken_over(
+    routing: Database, pair: Pair
+) -> None:
+    first, second = (Relay(routing, Producer(pair.bootstrap, "test")) for _ in range(2))
+    await first.once()
+    await second.once()
+    assert len(first._shards) == 16
+    assert second._shards == []
+    await first._release()
+    await write(routing, "k", 3)
+    second._last_steal = 0
+    await drain(routing, second)
+    assert len(second._shards) == 16
+    await stop(first)
+    await stop(second)
+
+
+async def test_a_relay_whose_session_was_cut_goes_on_with_a_new_one(
+    routing: Database, pair: Pair, namespace: str
+) -> None:
+    relay = Relay(routing, Producer(pair.bootstrap, "test"))
+    running = asyncio.create_task(relay.run())
+    try:
+        for _ in range(5):
+            await write(routing, "cut", 10)
+            await routing.pool.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%owner'"
+                " AND datname = current_database()"
+            )
+        async with asyncio.timeout(30):
+            while await routing.pool.fetchval("SELECT count(*) FROM outbox"):
+                await asyncio.sleep(0.02)
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    found = sequences(await read_all(pair, topic_name(namespace, "routing")), "cut")
+    first_of_each = list(dict.fromkeys(found))
+    assert first_of_each == list(range(1, 51))
+    await relay._producer.stop()
