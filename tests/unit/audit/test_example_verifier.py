@@ -1,0 +1,45 @@
+"""The stranger's verifier, which shares no code with ours, agrees with it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from services.audit.log.tiles import TileName
+from tests.paths import REPO
+
+
+def run(folder: Path, vkey: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, REPO / "examples" / "verify.py", folder, vkey]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("size", [0, 1, 256, 700])
+def test_it_accepts_our_logs(
+    tmp_path: Path, write_log: Callable[[Path, Sequence[bytes]], str], size: int
+) -> None:
+    vkey = write_log(tmp_path, [f"entry {i}".encode() for i in range(size)])
+    result = run(tmp_path, vkey)
+    assert (result.returncode, f"all {size} entries" in result.stdout) == (0, True)
+
+
+def test_it_refuses_a_changed_entry(
+    tmp_path: Path, write_log: Callable[[Path, Sequence[bytes]], str]
+) -> None:
+    vkey = write_log(tmp_path, [f"entry {i}".encode() for i in range(300)])
+    path = tmp_path / TileName("entries", 0).path
+    path.write_bytes(path.read_bytes().replace(b"entry 77", b"entry 78"))
+    result = run(tmp_path, vkey)
+    assert result.returncode == 1
+    assert "not those that the checkpoint signs" in result.stderr
+
+
+def test_it_refuses_a_changed_checkpoint(
+    tmp_path: Path, write_log: Callable[[Path, Sequence[bytes]], str]
+) -> None:
+    vkey = write_log(tmp_path, [b"entry"])
+    path = tmp_path / "checkpoint"
+    path.write_text(path.read_text().replace("\n1\n", "\n2\n"))
+    assert run(tmp_path, vkey).returncode == 1
