@@ -34,15 +34,14 @@ def generated(published: Files) -> dict[str, bytes]:
 
 def stale(found: Files, wanted: Files) -> list[str]:
     """How a folder differs from what it should hold, one line per file."""
-    return [
-        *(f"{path}: is missing" for path in wanted if path not in found),
-        *(f"{path}: belongs to no type" for path in found if path not in wanted),
-        *(
-            f"{path}: is not as it should be"
-            for path in found
-            if found[path] != wanted.get(path, found[path])
-        ),
-    ]
+    faults = {path: "is missing" for path in wanted if path not in found}
+    for path, content in found.items():
+        if path not in wanted:
+            faults[path] = "belongs to no type"
+        elif content != wanted[path]:
+            published = path.startswith(GOLDEN)
+            faults[path] = "was published and must not change" if published else "is not what the models say"
+    return [f"{path}: {fault}" for path, fault in sorted(faults.items())]
 
 
 def schemas_in(files: Files) -> dict[str, Schema]:

@@ -186,10 +186,10 @@ def test_an_incompatible_model_fails_the_check(folder: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("path", "fault"),
     [
-        (f"schemas/{TYPE}.json", "is not as it should be"),
-        ("asyncapi.yaml", "is not as it should be"),
-        (f"golden/{TYPE}.json", "is not as it should be"),
-        (f"golden/{TYPE}.words.json", "is not as it should be"),
+        (f"schemas/{TYPE}.json", "is not what the models say"),
+        ("asyncapi.yaml", "is not what the models say"),
+        (f"golden/{TYPE}.json", "was published and must not change"),
+        (f"golden/{TYPE}.words.json", "was published and must not change"),
         ("schemas/civic.inquiry.forgotten.v1.json", "belongs to no type"),
     ],
 )
