@@ -15,7 +15,7 @@ def migrate(
         str, typer.Option(envvar="DATABASE_URL", help="As a role that may create roles and schemas.")
     ],
 ) -> int:
-    """Make each service's role and schema, apply its pending migrations. Safe to run again or twice at once."""
+    """Make each service's role and schema and apply its pending migrations. Safe to run again."""
     from shared.migrate import migrate as apply
     from shared.migrate import prepare_roles
     from shared.settings import SERVICES
