@@ -24,10 +24,12 @@ Sequences = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """What became of an `emit`: the id and the sequence that the caller may answer with."""
+    """What became of an `emit`: the id and the sequence that the caller may answer with, and the bytes."""
 
     id: str
     sequence: int
+    value: bytes
+    words: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class Tx:
             encoded,
         )
         self._pending.outbox.append(OutboxRow(topic, subject, value, encoded, delivery, contract.type))
-        return Emitted(event_id, sequence)
+        return Emitted(event_id, sequence, value, encoded)
 
     def arm(self, timer: Timer) -> None:
         """Sets a timer; one of the same kind for the same aggregate is replaced."""

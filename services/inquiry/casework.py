@@ -1,0 +1,154 @@
+"""Commands on a case from people: load, decide, store and emit in one transaction, answered once per key."""
+
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from services.inquiry.domain.case import Case, Decision, Refusal
+from services.inquiry.domain.commands import Basis, accept, erase, evaluate, reopen
+from services.inquiry.domain.concern import Concern, Contact
+from services.inquiry.domain.states import Stage
+from services.inquiry.intake import Intake
+from services.inquiry.outcomes import Outcome, carry_out
+from services.inquiry.policies import Policies
+from services.inquiry.queries import QUERIES, load_cases
+from services.inquiry.queries import erase as erase_rows
+from shared.contracts.inquiry import ContactRead, Evaluation
+from shared.database import Database
+from shared.errors import Conflict
+from shared.idempotency import Answer, Request
+from shared.policy.model import Pack
+from shared.transaction import Tx
+
+Decide = Callable[[Case, Pack, dt.datetime], Decision | Refusal]
+
+
+class Refused(Conflict):
+    """The rules do not allow it in the case's present state."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.rule}: the case is {refusal.state}")
+        self.refusal = refusal
+
+
+class NoSuchCase(Conflict):
+    """There is no case of this id."""
+
+
+class NotYours(Conflict):
+    """The unit neither leads the case nor helps with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Casework:
+    """What people do with cases."""
+
+    database: Database
+    policies: Policies
+    intake: Intake
+
+    async def receive(self, request: Request, concern: Concern, actor: str) -> bytes:
+        """Takes a concern in, once per key: the event as committed.
+
+        Raises KeyReused, CalendarRange and EventTooLarge.
+        """
+        async with self.database.transaction() as tx:
+            earlier = await request.earlier_answer(tx)
+            if earlier is not None:
+                value: bytes = await tx.connection.fetchval(QUERIES["read_value"], earlier.body["id"])
+                return value
+            taken = (await self.intake.take_in(tx, [concern], actor=actor))[0]
+            await request.remember(tx, Answer(201, {"id": taken.id}))
+        return taken.value
+
+    async def accept(self, request: Request, inquiry: str, actor: str) -> Answer:
+        """受理 by a clerk, under the pack in force now. All commands raise Refused, NoSuchCase, KeyReused."""
+        return await self._command(request, inquiry, actor, accept)
+
+    async def evaluate(
+        self, request: Request, inquiry: str, evaluation: Evaluation, comment: str | None
+    ) -> Answer:
+        """评价 by the citizen: closes or reopens."""
+
+        def decide(case: Case, pack: Pack, now: dt.datetime) -> Decision | Refusal:
+            return evaluate(case, pack, evaluation, comment, now)
+
+        return await self._command(request, inquiry, "citizen", decide)
+
+    async def reopen(self, request: Request, inquiry: str, comment: str | None) -> Answer:
+        """重办 asked for by the citizen after closing."""
+
+        def decide(case: Case, pack: Pack, now: dt.datetime) -> Decision | Refusal:
+            return reopen(case, pack, comment, now)
+
+        return await self._command(request, inquiry, "citizen", decide)
+
+    async def erase(self, request: Request, inquiry: str, basis: Basis, actor: str) -> Answer:
+        """Nulls words and contact here, and tells every service to do the same."""
+
+        def decide(case: Case, _: Pack, now: dt.datetime) -> Decision | Refusal:
+            return erase(case, basis, now)
+
+        return await self._command(request, inquiry, actor, decide, also=erase_rows)
+
+    async def read_contact(
+        self, inquiry: str, purpose: str, reader: str, unit: str | None = None
+    ) -> Contact | None:
+        """The contact, if there is one; that it was read is an event in the same transaction.
+
+        With `unit` the reader must belong to the lead or a co-handler: raises NotYours. Raises NoSuchCase.
+        """
+        async with self.database.transaction([inquiry]) as tx:
+            case = await self._case(tx, inquiry)
+            if unit is not None and unit != case.lead and unit not in case.co:
+                raise NotYours(f"{unit} does not hold the case")
+            row = await tx.connection.fetchrow(QUERIES["read_contact"], inquiry)
+            if row is None:
+                return None
+            pack = await self.policies.of_case(tx.connection, case)
+            tx.emit(
+                ContactRead.model_validate({"purpose": purpose, "reader": reader}),
+                subject=inquiry,
+                actor=reader,
+                policy=pack.version,
+                jurisdiction=pack.jurisdiction,
+            )
+        return Contact(row["name"], row["email"], row["phone"], row["language"])
+
+    async def _command(
+        self,
+        request: Request,
+        inquiry: str,
+        actor: str,
+        decide: Decide,
+        also: Callable[[Tx, str], Awaitable[None]] | None = None,
+    ) -> Answer:
+        async with self.database.transaction([inquiry]) as tx:
+            earlier = await request.earlier_answer(tx)
+            if earlier is not None:
+                return earlier
+            case = await self._case(tx, inquiry)
+            pack = await self.policies.of_case(tx.connection, case)
+            decision = decide(case, pack, tx.now)
+            if isinstance(decision, Refusal):
+                raise Refused(decision)
+            emitted = await carry_out(tx, [Outcome(decision, pack, actor, tx.now)])
+            if also is not None:
+                await also(tx, inquiry)
+            answer = Answer(
+                200,
+                {
+                    "id": inquiry,
+                    "state": decision.case.state,
+                    "sequence": emitted[-1].sequence,
+                    "event_id": emitted[-1].id,
+                },
+            )
+            await request.remember(tx, answer)
+        return answer
+
+    async def _case(self, tx: Tx, inquiry: str) -> Case:
+        case = (await load_cases(tx.connection, [inquiry]))[inquiry]
+        if case.stage is Stage.UNKNOWN:
+            raise NoSuchCase(inquiry)
+        return case

@@ -1,0 +1,21 @@
+"""What inquiry derives from the settings that all services share."""
+
+from shared.keys import derive
+from shared.settings import CoreSettings
+
+WRONG_SECRETS_PER_NUMBER = (5, 60.0)
+"""At once, and one more every so many seconds: for a case, whoever guesses."""
+WRONG_SECRETS_PER_CLIENT = (20, 15.0)
+"""For a client, whatever it guesses at: an office or a school may share one address."""
+TRACKING_SECONDS = 30 * 60
+"""How long a browser that has shown the secret need not show it again."""
+
+
+def secret_key(settings: CoreSettings) -> bytes:
+    """The key that makes the secrets of cases."""
+    return derive(settings.secret_key, "inquiry secret")
+
+
+def tracking_key(settings: CoreSettings) -> bytes:
+    """The key that seals the cookie of a browser that follows a case."""
+    return derive(settings.secret_key, "inquiry tracking")

@@ -1,0 +1,1 @@
+"""The rules of a case: pure, without I/O, clock or chance."""

@@ -1,0 +1,97 @@
+"""A case as the rules see it, and what a decision about it consists of."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from services.inquiry.domain.clock import ReplyClock
+from services.inquiry.domain.states import RULES, STATE, Command, Holding, Stage, State, allowed_in
+from shared.contracts.base import Facts, Words
+from shared.contracts.inquiry import CaseKind
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The case's parts that decide. `cycle` counts from 1; each rework (重办) adds one."""
+
+    id: str
+    stage: Stage = Stage.UNKNOWN
+    kind: CaseKind | None = None
+    service_code: str | None = None
+    urgent: bool = False
+    cycle: int = 1
+    policy_version: str | None = None
+    clock: ReplyClock | None = None
+    breached: bool = False
+    evaluate_until: dt.datetime | None = None
+    closed_at: dt.datetime | None = None
+    erased_at: dt.datetime | None = None
+    holding: Holding = Holding.NONE
+    lead: str | None = None
+    co: tuple[str, ...] = ()
+    attempt: int = 0
+
+    @property
+    def state(self) -> State:
+        return STATE[self.stage, self.holding]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An event to be emitted about the case."""
+
+    facts: Facts
+    words: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A line of the timeline: `data` are facts, `words` what somebody wrote (erasable)."""
+
+    kind: str
+    data: dict[str, Any] = field(default_factory=dict)
+    words: str | None = None
+
+
+TimerKind = Literal["reply_mark", "reply_due", "evaluation_ends"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A timer to be armed. One that judges waits a grace period for what was in time."""
+
+    kind: TimerKind
+    due: dt.datetime
+    data: dict[str, Any]
+    judges: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The case afterwards and all that follows; nothing said means that nothing is to be done."""
+
+    case: Case
+    said: tuple[Said, ...] = ()
+    steps: tuple[Step, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    silenced: tuple[TimerKind, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not: the state, the rule that forbids it, and what the state does allow."""
+
+    state: State
+    rule: str
+    allowed: tuple[str, ...]
+
+
+def refuse(case: Case, rule: str) -> Refusal:
+    """A refusal by `rule`, which names more than the state."""
+    return Refusal(case.state, rule, allowed_in(case.state))
+
+
+def refused_by_state(case: Case, command: Command) -> Refusal | None:
+    """The refusal if the case's state does not take `command`."""
+    rule = RULES[command]
+    return None if case.state in rule.states else refuse(case, rule.name)

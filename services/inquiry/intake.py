@@ -1,0 +1,218 @@
+"""Intake (受理登记): concerns become cases, each with one event and, if accepted by rule, a running clock.
+
+The same way for a form, the API, an import and the bench: one transaction, one statement per table.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from services.inquiry.domain.case import Case
+from services.inquiry.domain.clock import ReplyClock, first_clock
+from services.inquiry.domain.commands import clock_alarm
+from services.inquiry.domain.concern import Concern, Contact
+from services.inquiry.domain.states import Stage
+from services.inquiry.policies import Policies
+from services.inquiry.queries import QUERIES
+from shared.contracts.inquiry import ContactStated, InquiryReceived
+from shared.ids import case_number, case_secret, new_id, secret_hash
+from shared.policy.model import Pack
+from shared.transaction import Emitted, Timer, Tx
+
+CONTACT_SOURCE = "/services/inquiry/contacts"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a concern. `value` is the event exactly as committed: the receipt.
+
+    `fresh` is False for a row of an import that was taken before.
+    """
+
+    id: str
+    number: str
+    value: bytes
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    id: str
+    number: str
+    secret_hash: str
+    concern: Concern
+    case: Case
+
+
+class Intake:
+    """Takes concerns in under the pack in force; `key` makes the secrets."""
+
+    def __init__(self, policies: Policies, key: bytes) -> None:
+        self._policies = policies
+        self._key = key
+
+    def secret(self, inquiry: str) -> str:
+        """The secret of a case whose id was made here: derived again whenever it is asked for."""
+        return case_secret(self._key, inquiry)
+
+    async def take_in(self, tx: Tx, concerns: Sequence[Concern], *, actor: str = "citizen") -> list[Taken]:
+        """Takes in concerns that have no flaws, in order; ids are made here, nothing has to be locked.
+
+        An (external_source, external_id) that is known already gives the case that it became, as does one
+        that stands twice in `concerns`. Raises CalendarRange for a deadline beyond the calendar, and
+        EventTooLarge.
+        """
+        pack = self._policies.current
+        found = await _taken_before(tx, concerns)
+        taken: list[Taken] = []
+        new: list[_New] = []
+        emitted: list[Emitted] = []
+        for concern in concerns:
+            place = _place(concern)
+            if place is not None and place in found:
+                taken.append(found[place])
+                continue
+            one = self._new(pack, concern, tx.now)
+            tx.create([one.id])
+            received = _received(tx, pack, one, actor)
+            new.append(one)
+            emitted.append(received)
+            fresh = Taken(one.id, one.number, received.value)
+            taken.append(fresh)
+            if place is not None:
+                found[place] = Taken(one.id, one.number, received.value, fresh=False)
+            if one.case.clock is not None:
+                alarm = clock_alarm(one.case, pack, after=0)
+                tx.arm(Timer(one.id, alarm.kind, alarm.due, alarm.data, alarm.judges))
+        if new:
+            await _store(tx, new, emitted)
+        return taken
+
+    def _new(self, pack: Pack, concern: Concern, now: dt.datetime) -> _New:
+        id_ = new_id(now)
+        by_rule = pack.kind(concern.kind).acceptance == "rule"
+        clock = (
+            first_clock(pack, concern.kind, concern.service_code, concern.urgent, now) if by_rule else None
+        )
+        case = Case(
+            id_,
+            Stage.ACCEPTED if by_rule else Stage.RECEIVED,
+            concern.kind,
+            concern.service_code,
+            concern.urgent,
+            policy_version=pack.version if by_rule else None,
+            clock=clock,
+        )
+        number = case_number(id_, pack.calendar.tz)
+        return _New(id_, number, secret_hash(self.secret(id_)), concern, case)
+
+
+def _received(tx: Tx, pack: Pack, new: _New, actor: str) -> Emitted:
+    concern, clock = new.concern, new.case.clock
+    facts = InquiryReceived(
+        number=new.number,
+        kind=concern.kind,
+        service_code=concern.service_code,
+        area=concern.area,
+        visibility=concern.visibility,
+        channel=concern.channel,
+        urgent=concern.urgent,
+        secret_hash=new.secret_hash,
+        has_contact=concern.contact is not None,
+        deadline=clock.stated(pack) if clock else None,
+        external_source=concern.external_source,
+        external_id=concern.external_id,
+        original_time=concern.original_time,
+        hint=concern.hint,
+        notify=concern.notify,
+    )
+    emitted = tx.emit(
+        facts,
+        subject=new.id,
+        words=concern.words,
+        actor=actor,
+        policy=pack.version,
+        jurisdiction=pack.jurisdiction,
+    )
+    if concern.contact is not None:
+        _state_contact(tx, new, concern.contact)
+    return emitted
+
+
+def _state_contact(tx: Tx, new: _New, contact: Contact) -> None:
+    facts = ContactStated(
+        name=contact.name,
+        email=contact.email,
+        phone=contact.phone,
+        language=contact.language,
+        number=new.number,
+        inquiry=new.id,
+    )
+    # A source of its own: this event is never logged, and must leave no gap in the sequence that is.
+    tx.emit(facts, subject=new.id, source=CONTACT_SOURCE)
+
+
+def _place(concern: Concern) -> tuple[str, str] | None:
+    if concern.external_source is None or concern.external_id is None:
+        return None
+    return concern.external_source, concern.external_id
+
+
+async def _taken_before(tx: Tx, concerns: Sequence[Concern]) -> dict[tuple[str, str], Taken]:
+    places = [place for concern in concerns if (place := _place(concern)) is not None]
+    if not places:
+        return {}
+    rows = await tx.connection.fetch(
+        QUERIES["find_external"], [source for source, _ in places], [id_ for _, id_ in places]
+    )
+    return {
+        (row["external_source"], row["external_id"]): Taken(
+            row["id"], orjson.loads(row["value"])["data"]["number"], row["value"], fresh=False
+        )
+        for row in rows
+    }
+
+
+async def _store(tx: Tx, new: Sequence[_New], emitted: Sequence[Emitted]) -> None:
+    concerns = [one.concern for one in new]
+    clocks: list[ReplyClock | None] = [one.case.clock for one in new]
+    ids = [one.id for one in new]
+    connection = tx.connection
+    await connection.execute(
+        QUERIES["insert_received"],
+        ids,
+        [one.number for one in new],
+        [one.secret_hash for one in new],
+        [concern.kind for concern in concerns],
+        [concern.service_code for concern in concerns],
+        [concern.area for concern in concerns],
+        [concern.visibility for concern in concerns],
+        [concern.channel for concern in concerns],
+        [concern.urgent for concern in concerns],
+        [concern.external_source for concern in concerns],
+        [concern.external_id for concern in concerns],
+        [concern.original_time for concern in concerns],
+        tx.now,
+        [one.case.stage for one in new],
+        [one.case.policy_version for one in new],
+        [clock and clock.start for clock in clocks],
+        [clock and clock.due for clock in clocks],
+        [clock and clock.day_zero for clock in clocks],
+        [clock and clock.amount for clock in clocks],
+        [clock and clock.day_count for clock in clocks],
+    )
+    await connection.execute(
+        QUERIES["insert_values"], ids, [one.value for one in emitted], [one.words for one in emitted]
+    )
+    reachable = [(one.id, one.concern.contact) for one in new if one.concern.contact is not None]
+    if reachable:
+        await connection.execute(
+            QUERIES["insert_contacts"],
+            [id_ for id_, _ in reachable],
+            [contact.name for _, contact in reachable],
+            [contact.email for _, contact in reachable],
+            [contact.phone for _, contact in reachable],
+            [contact.language for _, contact in reachable],
+        )
