@@ -1,0 +1,246 @@
+"""A whole Civicloom on a given PostgreSQL and Kafka: services as processes, each in as many copies as asked.
+
+Used by chaos, by the tests of the imports and by the bench. Processes end with whoever started them.
+"""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx
+
+from deploy.local.ports import free_port
+from deploy.local.process import Child, spawn, tail
+from shared.errors import CivicloomError
+from shared.migrate import migrate, prepare_roles
+from shared.policy.loader import load_pack
+from shared.settings import REPOSITORY, SERVICES, ServiceName
+from shared.testing.schema import SECRET, make_topics
+
+_READY_SECONDS = 60.0
+_POLL_SECONDS = 0.1
+_STOP_SECONDS = 20.0
+
+Command = Callable[[ServiceName], Sequence[str]]
+
+
+class NotReady(CivicloomError):
+    """A copy ended, or did not become ready in time; the message has the end of its log."""
+
+
+def as_shipped(service: ServiceName) -> Sequence[str]:
+    """The process as an operator starts it."""
+    return (sys.executable, "-m", f"services.{service}")
+
+
+@dataclass(slots=True)
+class Copy:
+    """One process of a service. It keeps its port and its log over restarts."""
+
+    service: ServiceName
+    number: int
+    log: Path
+    port: int = field(default_factory=free_port)
+    child: Child | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        return self.child is not None and self.child.returncode is None
+
+
+class Installation:
+    """Async context manager; enter it on the main thread, since children end with the thread that made them.
+
+    `admin_url` is a superuser's: a database of its own is made in that server (`database_url`) and dropped at
+    the end. `namespace` separates its topics on the broker. `environment` is added to that of every process;
+    `command` tells how a service is started.
+    """
+
+    def __init__(
+        self,
+        admin_url: str,
+        bootstrap: str,
+        folder: Path,
+        *,
+        namespace: str | None = None,
+        pack: str = "cn-city",
+        services: Sequence[ServiceName] = SERVICES,
+        copies: int = 1,
+        clock_file: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        command: Command = as_shipped,
+        keep_database: bool = False,
+    ) -> None:
+        token = secrets.token_hex(4)
+        self.bootstrap = bootstrap
+        self.folder = folder
+        self.namespace = namespace or f"i{token}"
+        self.pack = pack
+        self.services = tuple(services)
+        self.clock_file = clock_file
+        self.database_url = urlsplit(admin_url)._replace(path=f"/installation_{token}").geturl()
+        self._admin_url = admin_url
+        self._environment = dict(environment or {})
+        self._command = command
+        self._keep_database = keep_database
+        self._copies = {
+            service: [Copy(service, number, folder / f"{service}-{number}.log") for number in range(copies)]
+            for service in self.services
+        }
+
+    @property
+    def copies(self) -> list[Copy]:
+        """Every copy of every service."""
+        return [copy for copies in self._copies.values() for copy in copies]
+
+    @property
+    def units(self) -> list[str]:
+        """The codes of the units that have topics."""
+        return [
+            unit.code for unit in load_pack(REPOSITORY / "policies" / self.pack).departments if unit.kafka
+        ]
+
+    def copy(self, service: ServiceName, number: int = 0) -> Copy:
+        return self._copies[service][number]
+
+    def url(self, service: ServiceName, number: int = 0) -> str:
+        """The base address of a copy, without a slash at its end."""
+        return self.copy(service, number).url
+
+    async def __aenter__(self) -> Self:
+        await self.prepare()
+        try:
+            for copy in self.copies:
+                self.start(copy.service, copy.number)
+            await self.ready()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def prepare(self) -> None:
+        """Database, roles, migrations and topics; starts nothing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        await self._execute(f'CREATE DATABASE "{urlsplit(self.database_url).path[1:]}"')
+        await prepare_roles(self.database_url)
+        for service in self.services:
+            await asyncio.to_thread(migrate, self.database_url, service)
+        await make_topics(self.bootstrap, self.namespace, self.units)
+
+    async def close(self) -> None:
+        """Stops every process and drops the database."""
+        await self.stop()
+        if not self._keep_database:
+            await self._execute(
+                f'DROP DATABASE IF EXISTS "{urlsplit(self.database_url).path[1:]}" WITH (FORCE)'
+            )
+
+    def start(self, service: ServiceName, number: int = 0) -> None:
+        """Starts a copy and does not wait for it; nothing happens if it runs."""
+        copy = self.copy(service, number)
+        if not copy.running:
+            copy.child = spawn(
+                f"{service}-{number}",
+                self._command(service),
+                env=self.environment(copy),
+                cwd=REPOSITORY,
+                log=copy.log,
+            )
+
+    def kill(self, service: ServiceName, number: int = 0) -> None:
+        """SIGKILL, as a crash would; a paused copy dies too."""
+        copy = self.copy(service, number)
+        if copy.child:
+            copy.child.kill()
+
+    def pause(self, service: ServiceName, number: int = 0) -> None:
+        """SIGSTOP: the copy lives, holds what it holds and does nothing, a zombie in the making."""
+        copy = self.copy(service, number)
+        if copy.child:
+            copy.child.send(SIGSTOP)
+
+    def resume(self, service: ServiceName, number: int = 0) -> None:
+        copy = self.copy(service, number)
+        if copy.child:
+            copy.child.send(SIGCONT)
+
+    async def restart(self, service: ServiceName, number: int = 0) -> None:
+        """Stops a copy in order and starts it; returns when it is ready."""
+        copy = self.copy(service, number)
+        if copy.child:
+            await asyncio.to_thread(copy.child.stop, grace=_STOP_SECONDS)
+        self.start(service, number)
+        await self.ready([copy])
+
+    async def stop(self) -> None:
+        """Asks all at once, then waits; whoever is paused is woken first."""
+        children = [copy.child for copy in self.copies if copy.child and copy.running]
+        for child in children:
+            child.send(SIGCONT)
+        await asyncio.gather(*(asyncio.to_thread(child.stop, grace=_STOP_SECONDS) for child in children))
+
+    async def ready(self, copies: Sequence[Copy] | None = None, seconds: float = _READY_SECONDS) -> None:
+        """Returns when `/readyz` of all `copies` (by default of every one) answers 200. Raises NotReady."""
+        async with httpx.AsyncClient(timeout=5) as client:
+            await asyncio.gather(
+                *(self._ready(client, copy, seconds) for copy in (self.copies if copies is None else copies))
+            )
+
+    def environment(self, copy: Copy) -> dict[str, str]:
+        """What a process needs to be this copy."""
+        common = {
+            "PYTHONPATH": str(REPOSITORY),
+            "DATABASE_URL": self.database_url,
+            "KAFKA_BOOTSTRAP": self.bootstrap,
+            "TOPIC_NAMESPACE": self.namespace,
+            "PACK": self.pack,
+            "DATA_DIR": str(self.folder / "data"),
+            "SECRET_KEY": SECRET,
+            f"{copy.service.upper()}_HOST": "127.0.0.1",
+            f"{copy.service.upper()}_PORT": str(copy.port),
+            # Empty counts as unset: what our own environment names must not lead elsewhere.
+            "CLOCK_FILE": str(self.clock_file or ""),
+        }
+        return common | self._environment
+
+    async def _ready(self, client: httpx.AsyncClient, copy: Copy, seconds: float) -> None:
+        said = "no answer"
+        deadline = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < deadline:
+            if not copy.running:
+                said = f"ended with {copy.child.returncode if copy.child else 'nothing started'}"
+                break
+            try:
+                answer = await client.get(f"{copy.url}/readyz")
+            except httpx.HTTPError as error:
+                said = repr(error)
+            else:
+                if answer.status_code == httpx.codes.OK:
+                    return
+                said = answer.text
+            await asyncio.sleep(_POLL_SECONDS)
+        raise NotReady(f"{copy.service}-{copy.number}: {said}\n{tail(copy.log)}")
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._admin_url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
