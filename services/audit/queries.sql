@@ -14,6 +14,10 @@ SELECT epoch, size FROM log_head FOR UPDATE;
 -- name: log_subjects
 SELECT no, subject, key FROM log_subject WHERE subject = ANY ($1::text[]);
 
+-- name: last_positions
+SELECT subject_no, source, max(position) AS position FROM log_entry
+WHERE subject_no = ANY ($1::bigint[]) AND kind = 'event' GROUP BY subject_no, source;
+
 -- name: entries_at_positions
 -- What the log holds already at these places of these subjects' sequences; nearly always nothing.
 SELECT e.subject_no, e.source, e.position, e.index, e.value

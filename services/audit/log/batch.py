@@ -1,11 +1,10 @@
 """From prepared records to the rows of one append: pure, in memory, decided record by record in order."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from services.audit.log.entry import VERSION, encode_entry, time_bucket
-from services.audit.log.envelope import Envelope, Prepared
+from services.audit.log.entry import VERSION, Members, encode_entry, time_bucket
+from services.audit.log.envelope import ERASED, ERASER, Envelope, Prepared
 from services.audit.log.subjects import Subject
 
 Place = tuple[int, str, int]
@@ -57,78 +56,72 @@ class Batch:
     def _add_event(self, prepared: Prepared, envelope: Envelope) -> None:
         subject = self.subjects[envelope.subject]
         value = prepared.record.value or b""
-        place = (subject.no, envelope.source, envelope.position)
-        logged = self.known.setdefault(place, [])
-        if any(value == other for _, other in logged):
-            self.duplicates += 1
-            return
+        logged = self.known.setdefault((subject.no, envelope.source, envelope.position), [])
+        for _, other in logged:
+            if value == other:
+                self.duplicates += 1
+                return
         index = self.first + len(self.entries)
-        members: dict[str, str | int] = {
-            "source": envelope.source,
-            "type": envelope.type,
-            "epoch": envelope.epoch,
-            "sequence": envelope.sequence,
-        }
+        members = _members("incident" if logged else "event", prepared)
+        members["source"] = envelope.source
+        members["type"] = envelope.type
+        members["epoch"] = envelope.epoch
+        members["sequence"] = envelope.sequence
         pseudonym = subject.pseudonym(envelope.source)
         if pseudonym is not None:
             members["subject"] = pseudonym
         if logged:
-            kind = "incident"
             members["first"] = logged[0][0]
             self.incidents += 1
-        else:
-            kind = "event"
+        self._append(prepared, members, subject.no, envelope)
+        self._keep_words(index, subject, envelope)
+        if envelope.type == ERASED and envelope.source == ERASER and not logged and subject.key is not None:
+            # What comes after it in this batch finds the key destroyed already.
+            subject.erase()
+            self.erased.add(subject.no)
         logged.append((index, value))
-        self._append(prepared, kind, members, subject.no, envelope)
+        subject.last[envelope.source] = max(envelope.position, subject.last.get(envelope.source, 0))
+
+    def _keep_words(self, index: int, subject: Subject, envelope: Envelope) -> None:
         if envelope.words is not None and subject.key is not None:
             self.words_rows.append((subject.no, index, subject.seal(index, envelope.words)))
         if envelope.words_refused:
             self.words_refused += 1
-        if kind == "event" and envelope.erases and subject.key is not None:
-            # What comes after it in this batch finds the key destroyed already.
-            self.subjects[envelope.subject] = replace(subject, key=None)
-            self.erased.add(subject.no)
 
     def _add_unparseable(self, prepared: Prepared) -> None:
         subject = self.subjects[unparseable_subject(prepared)]
         index = self.first + len(self.entries)
-        self._append(prepared, "unparseable", {}, subject.no, None)
+        self._append(prepared, _members("unparseable", prepared), subject.no, None)
         opening = prepared.salt + (prepared.record.value or b"")
         self.words_rows.append((subject.no, index, subject.seal(index, opening)))
         self.unparseable += 1
 
     def _append(
-        self,
-        prepared: Prepared,
-        kind: str,
-        members: Mapping[str, str | int],
-        subject_no: int,
-        envelope: Envelope | None,
+        self, prepared: Prepared, members: Members, subject_no: int, envelope: Envelope | None
     ) -> None:
-        record = prepared.record
-        entry = encode_entry(
-            {
-                "v": VERSION,
-                "kind": kind,
-                "time": time_bucket(record.timestamp_ms),
-                "topic": record.topic,
-                "partition": record.partition,
-                "offset": record.offset,
-                "commitment": prepared.commitment,
-                **members,
-            }
-        )
         index = self.first + len(self.entries)
+        entry = encode_entry(members)
         self.entries.append(entry)
-        attributes = (
-            (None, None, None, None)
-            if envelope is None
-            else (envelope.position, envelope.event_id, envelope.source, envelope.type)
-        )
-        value = None if envelope is None else record.value
-        self.entry_rows.append(
-            (index, kind, record.timestamp_ms, subject_no, *attributes, entry, value, prepared.fault)
-        )
+        start = (index, members["kind"], prepared.record.timestamp_ms, subject_no)
+        if envelope is None:
+            self.entry_rows.append((*start, None, None, None, None, entry, None, prepared.fault))
+        else:
+            attributes = (envelope.position, envelope.event_id, envelope.source, envelope.type)
+            self.entry_rows.append((*start, *attributes, entry, prepared.record.value, None))
+
+
+def _members(kind: str, prepared: Prepared) -> dict[str, str | int]:
+    """What the entry of every record has."""
+    record = prepared.record
+    return {
+        "v": VERSION,
+        "kind": kind,
+        "time": time_bucket(record.timestamp_ms),
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "commitment": prepared.commitment,
+    }
 
 
 def subject_of(prepared: Prepared) -> str:

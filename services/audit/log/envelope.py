@@ -7,14 +7,12 @@ written, is logged as `unparseable` with the reason kept privately.
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from services.audit.log.entry import commitment, salted_commitment
 from shared.contracts.base import position, words_hash
-from shared.ids import is_id
 from shared.records import RawRecord
 
 ERASED = "civic.inquiry.erased.v1"
@@ -24,13 +22,16 @@ SALT_BYTES = 16
 # Narrow on purpose: what stands in `type` and `source` is public for ever.
 _TYPE = re.compile(r"(?=.{1,100}\Z)civic(\.[a-z0-9_]+)+\.v[1-9][0-9]*", re.ASCII)
 _SOURCE = re.compile(r"/services/([a-z]+)(/departments/[a-z0-9-]{1,64})?", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _SEQUENCE = re.compile(r"[0-9]{10}", re.ASCII)
 _MAX_EPOCH = 9 * 10**8  # epoch * 10^10 + sequence fits a bigint
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """The attributes of an event that the log works with. `words` rode beside it and fit its `wordshash`."""
+class Envelope(NamedTuple):
+    """The attributes of an event that the log works with.
+
+    `position` is epoch and sequence as one number; `words` rode beside the value and fit its `wordshash`.
+    """
 
     event_id: str
     source: str
@@ -38,22 +39,12 @@ class Envelope:
     subject: str
     epoch: int
     sequence: int
+    position: int
     words: bytes | None
     words_refused: bool
 
-    @property
-    def erases(self) -> bool:
-        """Whether its owner says that the subject is erased; nobody else may."""
-        return self.type == ERASED and self.source == ERASER
 
-    @property
-    def position(self) -> int:
-        """Epoch and sequence as one number."""
-        return position(self.epoch, self.sequence)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A record with what needs no database: its commitment, and its envelope or the fault that it has.
 
     `salt` (16 bytes) is ours and stands in the commitment only if there is no envelope.
@@ -94,26 +85,25 @@ def _read(record: RawRecord, value: bytes) -> Envelope:
         raise _Fault("not a JSON object")
     words = record.header("words")
     fits = words is not None and words_hash(words) == event.get("wordshash")
+    epoch, sequence = _epoch(event), int(_matching(event, "sequence", _SEQUENCE))
     return Envelope(
         event_id=_id(event),
         source=_source(event, record.topic),
         type=_matching(event, "type", _TYPE),
         subject=_subject(event),
-        epoch=_epoch(event),
-        sequence=int(_matching(event, "sequence", _SEQUENCE)),
+        epoch=epoch,
+        sequence=sequence,
+        position=position(epoch, sequence),
         words=words if fits else None,
         words_refused=words is not None and not fits,
     )
 
 
 def _id(event: dict[str, Any]) -> str:
-    value = event.get("id")
-    if not isinstance(value, str) or not is_id(value):
-        raise _Fault("`id` is not a UUID")
     salt = event.get("salt")
     if not isinstance(salt, str) or len(salt) < SALT_BYTES:
         raise _Fault("`salt` is missing: a commitment without it could be guessed")
-    return value
+    return _matching(event, "id", _ID)
 
 
 def _source(event: dict[str, Any], topic: str) -> str:

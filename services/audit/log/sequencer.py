@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from services.audit.log.batch import ENTRY_COLUMNS, WORDS_COLUMNS, Batch, Place, subject_of
+from services.audit.log.batch import ENTRY_COLUMNS, WORDS_COLUMNS, Batch, subject_of
 from services.audit.log.checkpoint import Checkpoint
 from services.audit.log.edge import Edge
 from services.audit.log.envelope import Prepared
@@ -18,7 +18,8 @@ from services.audit.log.errors import LogBroken
 from services.audit.log.history import check_published, check_signed
 from services.audit.log.note import Signer
 from services.audit.log.peaks import Peaks
-from services.audit.log.subjects import KeyBox, Subject, new_key
+from services.audit.log.roster import Roster
+from services.audit.log.subjects import KeyBox
 from services.audit.log.tree import HASH_SIZE, leaf_hashes
 from services.audit.queries import QUERIES
 from shared.errors import Stale
@@ -26,8 +27,6 @@ from shared.errors import Stale
 # Thousands of keys are looked up at a time in tables that grow from empty: a plan that was made while
 # they were small must not scan them once they are not.
 _PLANS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
-
-SUBJECT_COLUMNS = ("no", "subject", "key")
 
 Partition = tuple[str, int]
 
@@ -55,21 +54,20 @@ class Sequencer:
         self,
         connection: asyncpg.Connection,
         signer: Signer,
-        keys: KeyBox,
+        roster: Roster,
         *,
         epoch: int,
         edge: Edge,
-        subjects: int,
         cursors: dict[Partition, int],
     ) -> None:
         self._connection = connection
         self._signer = signer
-        self._keys = keys
+        self._roster = roster
         self._epoch = epoch
         self._edge = edge
         self._peaks = Peaks.of(edge)
-        self._subjects = subjects
         self._cursors = cursors
+        self._failed = False
 
     @classmethod
     async def open(
@@ -97,10 +95,9 @@ class Sequencer:
         return cls(
             connection,
             signer,
-            keys,
+            Roster(connection, keys, head["subjects"]),
             epoch=head["epoch"],
             edge=edge,
-            subjects=head["subjects"],
             cursors={(row["topic"], row["partition"]): row["next_offset"] for row in rows},
         )
 
@@ -120,18 +117,21 @@ class Sequencer:
         the driver's error. After any of them this sequencer must not be used again, because the outcome
         of the commit may be unknown.
         """
+        if self._failed:
+            raise Stale("an append has failed here; open the log again to see where it stands")
+        self._failed = True  # until this one is known to be committed
         first = self._edge.size
         async with self._connection.transaction():
             await self._lock_head()
             fresh, cursors = self._not_yet_taken(records)
-            batch, new_subjects = await self._decide(fresh)
+            batch = await self._decide(fresh)
             edge, peaks, note = self._edge, self._peaks, None
             if batch.entries:
-                edge, peaks, note = await self._write(batch, new_subjects)
+                edge, peaks, note = await self._write(batch)
             await self._advance(cursors)
         self._edge, self._peaks = edge, peaks
-        self._subjects += len(new_subjects)
         self._cursors.update(cursors)
+        self._failed = False
         return Appended(
             first,
             edge.size,
@@ -158,48 +158,17 @@ class Sequencer:
                 fresh.append(prepared)
         return fresh, cursors
 
-    async def _decide(self, fresh: Sequence[Prepared]) -> tuple[Batch, list[tuple[int, str, bytes]]]:
-        names = dict.fromkeys(subject_of(prepared) for prepared in fresh)
-        subjects: dict[str, Subject] = {}
-        for row in await self._connection.fetch(QUERIES["log_subjects"], list(names)):
-            name, wrapped = row["subject"], row["key"]
-            subjects[name] = Subject(row["no"], None if wrapped is None else self._keys.unwrap(name, wrapped))
-        known = await self._known(fresh, subjects)
-        new_subjects: list[tuple[int, str, bytes]] = []
-        for name in names:
-            if name not in subjects:
-                subject = Subject(self._subjects + len(new_subjects), key := new_key())
-                subjects[name] = subject
-                new_subjects.append((subject.no, name, self._keys.wrap(name, key)))
-        batch = Batch(self._edge.size, subjects, known)
+    async def _decide(self, fresh: Sequence[Prepared]) -> Batch:
+        subjects = await self._roster.call(subject_of(prepared) for prepared in fresh)
+        events = [prepared.envelope for prepared in fresh if prepared.envelope is not None]
+        batch = Batch(self._edge.size, subjects, await self._roster.logged(events, subjects))
         for prepared in fresh:
             batch.add(prepared)
-        return batch, new_subjects
+        return batch
 
-    async def _known(
-        self, fresh: Iterable[Prepared], subjects: dict[str, Subject]
-    ) -> dict[Place, list[tuple[int, bytes]]]:
-        events = [prepared.envelope for prepared in fresh if prepared.envelope is not None]
-        places = [
-            (subjects[event.subject].no, event.source, event.position)
-            for event in events
-            if event.subject in subjects
-        ]
-        known: dict[Place, list[tuple[int, bytes]]] = {}
-        if places:
-            numbers, sources, positions = zip(*places, strict=True)
-            rows = await self._connection.fetch(QUERIES["entries_at_positions"], numbers, sources, positions)
-            for row in rows:
-                place = (row["subject_no"], row["source"], row["position"])
-                known.setdefault(place, []).append((row["index"], row["value"]))
-        return known
-
-    async def _write(
-        self, batch: Batch, new_subjects: Sequence[tuple[int, str, bytes]]
-    ) -> tuple[Edge, Peaks, str]:
+    async def _write(self, batch: Batch) -> tuple[Edge, Peaks, str]:
         connection = self._connection
         copy = connection.copy_records_to_table
-        await copy("log_subject", records=new_subjects, columns=SUBJECT_COLUMNS)
         await copy("log_entry", records=batch.entry_rows, columns=ENTRY_COLUMNS)
         await copy("log_words", records=batch.live_words(), columns=WORDS_COLUMNS)
         edge, tiles = self._edge.extend(leaf_hashes(batch.entries))
@@ -218,8 +187,7 @@ class Sequencer:
         checkpoint = _checkpoint(self._signer, edge)
         note = checkpoint.sign(self._signer)
         await connection.execute(QUERIES["insert_log_checkpoint"], edge.size, note)
-        subjects = self._subjects + len(new_subjects)
-        await connection.execute(QUERIES["update_log_head"], edge.size, list(edge.levels), subjects)
+        await connection.execute(QUERIES["update_log_head"], edge.size, list(edge.levels), self._roster.count)
         return edge, peaks, note
 
     async def _check(self, edge: Edge) -> Peaks:

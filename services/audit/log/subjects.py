@@ -5,7 +5,7 @@ From it come the subject's pseudonyms in the public entries and the key of its w
 
 import hmac
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,16 +17,26 @@ KEY_BYTES = 32
 _NONCE_BYTES = 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subject:
-    """A subject's number in the tables and its key; without key it is erased."""
+    """A subject's number in the tables and its key; without key it is erased.
+
+    `last` is the highest position that is logged of each source: above it nothing can be known yet.
+    """
 
     no: int
     key: bytes | None
+    last: dict[str, int] = field(default_factory=dict)
+    _pseudonyms: dict[str, str] = field(default_factory=dict)
 
     def pseudonym(self, source: str) -> str | None:
         """What stands for it in the entries of `source`; None once it is erased."""
-        return None if self.key is None else pseudonym(self.key, source)
+        if self.key is None:
+            return None
+        name = self._pseudonyms.get(source)
+        if name is None:
+            name = self._pseudonyms[source] = pseudonym(self.key, source)
+        return name
 
     def seal(self, index: int, words: bytes) -> bytes:
         """Words as they are stored beside entry `index` (AES-256-GCM). The subject must not be erased."""
@@ -35,6 +45,11 @@ class Subject:
     def unseal(self, index: int, sealed: bytes) -> bytes:
         """The words beside entry `index`. Raises LogBroken if they are not what was sealed there."""
         return _unseal(self._words_key(), sealed, index.to_bytes(8, "big"))
+
+    def erase(self) -> None:
+        """Forget the key and all that was made with it."""
+        self.key = None
+        self._pseudonyms.clear()
 
     def _words_key(self) -> AESGCM:
         if self.key is None:

@@ -25,7 +25,15 @@ EVENT = Prepared(
     RECORD,
     commitment(VALUE),
     Envelope(
-        "", "/services/inquiry", "civic.inquiry.accepted.v1", "subject", 1, 4, words=None, words_refused=False
+        event_id="0190163d-8694-739b-aea5-966c26f8ad91",
+        source="/services/inquiry",
+        type="civic.inquiry.accepted.v1",
+        subject="subject",
+        epoch=1,
+        sequence=4,
+        position=10**10 + 4,
+        words=None,
+        words_refused=False,
     ),
 )
 GOLDEN_EVENT = (

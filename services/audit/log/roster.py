@@ -1,0 +1,86 @@
+"""The subjects that the writer knows: in memory those of late, all others in the tables.
+
+The writer is alone, so what it remembers is true as long as its transactions commit; after one that
+does not, the whole sequencer is thrown away, and this with it.
+"""
+
+from collections.abc import Iterable
+
+import asyncpg
+
+from services.audit.log.batch import Place
+from services.audit.log.envelope import Envelope
+from services.audit.log.subjects import KeyBox, Subject, new_key
+from services.audit.queries import QUERIES
+
+# Some 500 bytes each.
+_REMEMBERED = 100_000
+_COLUMNS = ("no", "subject", "key")
+
+
+class Roster:
+    """Finds, makes and remembers subjects. `count` is how many the tables hold."""
+
+    def __init__(self, connection: asyncpg.Connection, keys: KeyBox, count: int) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._remembered: dict[str, Subject] = {}
+        self.count = count
+
+    async def call(self, names: Iterable[str]) -> dict[str, Subject]:
+        """The subjects of these names; those that nobody has seen get a number, a key and a row."""
+        found: dict[str, Subject] = {}
+        unknown: list[str] = []
+        for name in dict.fromkeys(names):
+            subject = self._remembered.pop(name, None)
+            if subject is None:
+                unknown.append(name)
+            else:
+                found[name] = subject
+        if unknown:
+            found.update(await self._read(unknown))
+            found.update(await self._enrol(name for name in unknown if name not in found))
+        # Those of this batch go behind all others, so that the first in line are the least used.
+        self._remembered.update(found)
+        for name in list(self._remembered)[: max(0, len(self._remembered) - _REMEMBERED)]:
+            del self._remembered[name]
+        return found
+
+    async def logged(
+        self, events: Iterable[Envelope], subjects: dict[str, Subject]
+    ) -> dict[Place, list[tuple[int, bytes]]]:
+        """What the log holds at the places of these events: index and value of each entry there.
+
+        Asks only for what does not go beyond its subject's last position, which is rare.
+        """
+        places = [
+            (subjects[event.subject].no, event.source, event.position)
+            for event in events
+            if event.position <= subjects[event.subject].last.get(event.source, -1)
+        ]
+        known: dict[Place, list[tuple[int, bytes]]] = {}
+        if places:
+            columns = zip(*places, strict=True)
+            for row in await self._connection.fetch(QUERIES["entries_at_positions"], *columns):
+                place = (row["subject_no"], row["source"], row["position"])
+                known.setdefault(place, []).append((row["index"], row["value"]))
+        return known
+
+    async def _read(self, names: list[str]) -> dict[str, Subject]:
+        found: dict[str, Subject] = {}
+        for row in await self._connection.fetch(QUERIES["log_subjects"], names):
+            name, wrapped = row["subject"], row["key"]
+            found[name] = Subject(row["no"], None if wrapped is None else self._keys.unwrap(name, wrapped))
+        by_number = {subject.no: subject for subject in found.values()}
+        for row in await self._connection.fetch(QUERIES["last_positions"], list(by_number)):
+            by_number[row["subject_no"]].last[row["source"]] = row["position"]
+        return found
+
+    async def _enrol(self, names: Iterable[str]) -> dict[str, Subject]:
+        enrolled = {name: Subject(self.count + i, new_key()) for i, name in enumerate(names)}
+        rows = [
+            (s.no, name, self._keys.wrap(name, s.key)) for name, s in enrolled.items() if s.key is not None
+        ]
+        await self._connection.copy_records_to_table("log_subject", records=rows, columns=_COLUMNS)
+        self.count += len(rows)
+        return enrolled
