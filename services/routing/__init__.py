@@ -1,0 +1,1 @@
+"""routing: who holds a case. Dispatch, assignments, the units' topics, the desks."""

@@ -1,0 +1,126 @@
+"""The case file (案卷): what inquiry told, what routing decided, and who holds the case."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from shared.contracts.base import Facts, Words
+from shared.contracts.inquiry import CaseKind, Visibility
+from shared.contracts.routing import Role, TriageReason
+
+Phase = Literal["unknown", "received", "accepted", "replied", "closed", "erased"]
+"""What inquiry has told. unknown: the file was opened by something else. erased is final."""
+Placement = Literal["waiting", "triage", "offered", "held"]
+"""What routing has decided. waiting: a part is missing; offered: the lead has not signed; held: it has."""
+State = Literal["waiting", "triage", "offered", "held", "replied", "closed", "erased"]
+"""What people see: the end that inquiry told, else the placement."""
+AssignmentState = Literal["offered", "signed", "returned", "released", "done"]
+"""offered, signed (签收): live. returned (退回): by the unit. released: by us. done: the case is closed."""
+
+LIVE: frozenset[AssignmentState] = frozenset({"offered", "signed"})
+_ENDS: dict[Phase, State] = {"replied": "replied", "closed": "closed", "erased": "erased"}
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A unit's part in a case: lead (主办) or co-handler (协办)."""
+
+    unit: str
+    role: Role
+    state: AssignmentState
+    attempt: int
+    offered_at: dt.datetime
+    signed_at: dt.datetime | None = None
+    ended_at: dt.datetime | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.state in LIVE
+
+    def end(self, state: AssignmentState, at: dt.datetime) -> "Assignment":
+        return replace(self, state=state, ended_at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A reply (答复) that waits for inquiry's answer. `by_topic`: the unit expects the result on its topic.
+
+    `id` is the request's, empty until it is emitted.
+    """
+
+    unit: str
+    action: str
+    by_topic: bool
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """One case as routing knows it; a part that nobody has told yet is None."""
+
+    id: str
+    phase: Phase = "unknown"
+    number: str | None = None
+    kind: CaseKind | None = None
+    service_code: str | None = None
+    area: str | None = None
+    visibility: Visibility | None = None
+    urgent: bool = False
+    hint: str | None = None
+    received_at: dt.datetime | None = None
+    reply_due: dt.datetime | None = None
+    cycle: int = 1
+    policy_version: str | None = None
+    jurisdiction: str | None = None
+    placement: Placement = "waiting"
+    attempt: int = 0
+    lead: str | None = None
+    rule: str | None = None
+    triage_reason: TriageReason | None = None
+    triaged_at: dt.datetime | None = None
+    sign_due: dt.datetime | None = None
+    proposal: Proposal | None = None
+    assignments: tuple[Assignment, ...] = ()
+
+    @property
+    def state(self) -> State:
+        return _ENDS.get(self.phase, self.placement)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be placed: accepted, with all parts, and not placed before."""
+        return (
+            self.placement == "waiting"
+            and self.phase == "accepted"
+            and self.number is not None
+            and self.reply_due is not None
+        )
+
+    def assignment(self, unit: str) -> Assignment | None:
+        return next((one for one in self.assignments if one.unit == unit), None)
+
+    def with_assignment(self, changed: Assignment) -> "CaseFile":
+        """The file with this assignment in place of the unit's former one."""
+        others = tuple(one for one in self.assignments if one.unit != changed.unit)
+        return replace(self, assignments=(*others, changed))
+
+    def live_assignments(self) -> Iterator[Assignment]:
+        return (one for one in self.assignments if one.live)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an outcome says: an event about the case, or, with `unit`, a record on that unit's topic."""
+
+    facts: Facts
+    words: Words | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The file afterwards and what is said of it, in order; a record follows from the event before it."""
+
+    file: CaseFile
+    said: tuple[Said, ...] = field(default=())

@@ -1,0 +1,128 @@
+"""What inquiry tells. A fact is never refused: every one is absorbed in every state, some without effect."""
+
+import datetime as dt
+from dataclasses import replace
+
+from services.routing.domain.case_file import CaseFile, Outcome, Phase, Said
+from shared.contracts.inquiry import (
+    InquiryAccepted,
+    InquiryClosed,
+    InquiryReceived,
+    InquiryReopened,
+    InquiryRequestRefused,
+)
+from shared.contracts.routing import ActionResult, CaseClosed, CaseReopened, CaseWithdrawn
+
+# A phase that a fact arrives too late for: what came meanwhile has gone further.
+_BEFORE_ACCEPTED: frozenset[Phase] = frozenset({"unknown", "received"})
+_ENDED: frozenset[Phase] = frozenset({"closed", "erased"})
+
+
+def received(
+    file: CaseFile,
+    facts: InquiryReceived,
+    at: dt.datetime,
+    policy_version: str | None,
+    jurisdiction: str | None,
+) -> CaseFile:
+    """All that inquiry knows at intake; with a deadline the case is accepted (受理) in the same act."""
+    phase = file.phase
+    if phase == "unknown":
+        phase = "accepted" if facts.deadline else "received"
+    return replace(
+        file,
+        phase=phase,
+        number=facts.number,
+        kind=facts.kind,
+        service_code=facts.service_code,
+        area=facts.area,
+        visibility=facts.visibility,
+        urgent=facts.urgent,
+        hint=facts.hint,
+        received_at=at,
+        reply_due=file.reply_due or (facts.deadline.due if facts.deadline else None),
+        policy_version=policy_version,
+        jurisdiction=jurisdiction,
+    )
+
+
+def accepted(file: CaseFile, facts: InquiryAccepted) -> CaseFile:
+    """A clerk has accepted it (受理)."""
+    if file.phase not in _BEFORE_ACCEPTED:
+        return file
+    return replace(file, phase="accepted", reply_due=facts.deadline.due)
+
+
+def replied(file: CaseFile, request: str | None) -> Outcome:
+    """The reply (答复) is given; if it is the one that a unit proposed, the unit learns it."""
+    phase: Phase = file.phase if file.phase in _ENDED else "replied"
+    return _answered(replace(file, phase=phase), request, None)
+
+
+def request_refused(file: CaseFile, facts: InquiryRequestRefused, request: str | None) -> Outcome:
+    """inquiry does not take a proposed reply; requests of others are not ours to pass on."""
+    return _answered(file, request, facts)
+
+
+def closed(file: CaseFile, facts: InquiryClosed, at: dt.datetime) -> Outcome:
+    """The case is over (办结): its holders are told and are done."""
+    if file.phase == "erased":
+        return Outcome(file)
+    record = CaseClosed(number=file.number or "", outcome=facts.outcome, evaluation=facts.evaluation)
+    after = replace(
+        file,
+        phase="closed",
+        assignments=tuple(one.end("done", at) if one.live else one for one in file.assignments),
+    )
+    return Outcome(after, tuple(Said(record, unit=one.unit) for one in file.live_assignments()))
+
+
+def reopened(file: CaseFile, facts: InquiryReopened, note: str | None) -> Outcome:
+    """重办: the case is the lead's again, signed if it was signed; one in triage stays there."""
+    if file.phase == "erased":
+        return Outcome(file)
+    after = replace(file, phase="accepted", reply_due=facts.deadline.due, cycle=facts.cycle)
+    lead = file.assignment(file.lead) if file.lead else None
+    if lead is None:
+        return Outcome(after)
+    signed = lead.signed_at is not None
+    lead = replace(lead, state="signed" if signed else "offered", ended_at=None)
+    after = replace(after, placement="held" if signed else "offered").with_assignment(lead)
+    record = CaseReopened(
+        number=file.number or "",
+        cycle=facts.cycle,
+        reply_due=facts.deadline.due,
+        evaluation=facts.evaluation,
+        note=note,
+    )
+    return Outcome(after, (Said(record, unit=lead.unit),))
+
+
+def erased(file: CaseFile, at: dt.datetime) -> Outcome:
+    """Nobody works on it any more, and every unit that ever got the words is told to let them go."""
+    if file.phase == "erased":
+        return Outcome(file)
+    record = CaseWithdrawn(number=file.number or "", reason="erased")
+    after = replace(
+        file,
+        phase="erased",
+        assignments=tuple(one.end("released", at) if one.live else one for one in file.assignments),
+    )
+    return Outcome(after, tuple(Said(record, unit=one.unit) for one in file.assignments))
+
+
+def _answered(file: CaseFile, request: str | None, refusal: InquiryRequestRefused | None) -> Outcome:
+    proposal = file.proposal
+    if proposal is None or proposal.id != request:
+        return Outcome(file)
+    after = replace(file, proposal=None)
+    if not proposal.by_topic:
+        return Outcome(after)
+    result = ActionResult(
+        action=proposal.action,
+        accepted=refusal is None,
+        state=refusal.state if refusal else after.state,
+        rule=refusal.rule if refusal else None,
+        allowed=refusal.allowed if refusal else (),
+    )
+    return Outcome(after, (Said(result, unit=proposal.unit),))

@@ -1,0 +1,73 @@
+-- migrate:up
+
+-- The case file. What inquiry told stands apart from what routing decided: either may be missing, and a missing
+-- part is a state. `state` is what people see, made of both (domain/case_file.py has the same rule).
+CREATE TABLE case_file (
+    id             text COLLATE "C" PRIMARY KEY,
+    -- what inquiry told
+    phase          text NOT NULL,
+    number         text,
+    kind           text,
+    service_code   text,
+    area           text,
+    visibility     text,
+    urgent         boolean NOT NULL,
+    hint           text,
+    received_at    timestamptz,
+    reply_due      timestamptz,
+    cycle          integer NOT NULL,
+    policy_version text,
+    jurisdiction   text,
+    words          jsonb,               -- null once erased
+    -- what routing decided
+    placement      text NOT NULL,
+    attempt        integer NOT NULL,
+    lead           text,
+    rule           text,
+    triage_reason  text,
+    triaged_at     timestamptz,
+    sign_due       timestamptz,
+    -- a reply that inquiry has not answered yet
+    proposal       text,
+    proposal_unit  text,
+    proposal_action text,
+    proposal_by_topic boolean,
+    state          text NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN phase IN ('erased', 'closed', 'replied') THEN phase ELSE placement END
+    ) STORED
+);
+CREATE INDEX case_file_triage ON case_file (triaged_at, id) WHERE state = 'triage';
+
+CREATE TABLE assignment (
+    inquiry    text COLLATE "C" NOT NULL, -- no foreign key: both are written by one statement each, under one lock
+    unit       text COLLATE "C" NOT NULL,
+    role       text NOT NULL,
+    state      text NOT NULL,
+    attempt    integer NOT NULL,
+    offered_at timestamptz NOT NULL,
+    signed_at  timestamptz,
+    ended_at   timestamptz,
+    -- The case's own, repeated here so that a desk of thousands of cases is one walk over an index.
+    reply_due  timestamptz NOT NULL,
+    PRIMARY KEY (inquiry, unit)
+);
+CREATE INDEX assignment_live ON assignment (unit, reply_due, inquiry) WHERE state IN ('offered', 'signed');
+CREATE INDEX assignment_done ON assignment (unit, reply_due, inquiry) WHERE state = 'done';
+
+-- Actions on cases that nobody knows: refused in the unit's own name by a timer, because the slice must not
+-- hold the unit's row for every action.
+CREATE TABLE stray_action (
+    unit        text NOT NULL,
+    action      text NOT NULL,
+    rule        text NOT NULL,
+    received_at timestamptz NOT NULL,
+    PRIMARY KEY (unit, action)
+);
+
+CREATE TABLE policy_version (
+    version text PRIMARY KEY,
+    content jsonb NOT NULL
+);
+
+-- migrate:down
+DROP TABLE policy_version, stray_action, assignment, case_file;

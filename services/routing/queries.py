@@ -1,0 +1,121 @@
+"""The only SQL of routing: case files set by set, and the lists that people read."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from services.routing.domain.case_file import Assignment, CaseFile, Proposal
+from shared import sql
+from shared.contracts.inquiry import InquiryWords
+from shared.transaction import Connection
+
+_SQL = sql.load("services.routing")
+Reader = Connection | asyncpg.Pool
+BEGINNING = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
+
+
+class StrayAction(NamedTuple):
+    """An action on a case that nobody knows, to be refused in the unit's own name."""
+
+    unit: str
+    action: str
+    rule: str
+    received_at: dt.datetime
+
+
+async def case_files(connection: Reader, ids: Sequence[str]) -> dict[str, CaseFile]:
+    """The files that exist, by id; two statements, the second only if there are any."""
+    rows = await connection.fetch(_SQL["case_files"], ids)
+    if not rows:
+        return {}
+    held: dict[str, list[Assignment]] = {}
+    for row in await connection.fetch(_SQL["assignments"], [row["id"] for row in rows]):
+        inquiry, *parts = row.values()
+        held.setdefault(inquiry, []).append(Assignment(*parts))
+    return {row["id"]: _case_file(row, held.get(row["id"], ())) for row in rows}
+
+
+async def words(connection: Reader, ids: Sequence[str]) -> dict[str, InquiryWords]:
+    """The words of those that have any (yet, or still)."""
+    rows = await connection.fetch(_SQL["words"], ids)
+    return {row["id"]: InquiryWords.model_validate_json(row["words"]) for row in rows}
+
+
+async def save(
+    connection: Connection, files: Sequence[CaseFile], words: Mapping[str, InquiryWords] | None = None
+) -> None:
+    """Stores files and assignments, whether new or known; `words` where inquiry.received brought them."""
+    if not files:
+        return
+    told = words or {}
+    rows = [
+        (
+            *(f.id, f.phase, f.number, f.kind, f.service_code, f.area, f.visibility, f.urgent, f.hint),
+            *(f.received_at, f.reply_due, f.cycle, f.policy_version, f.jurisdiction),
+            *(f.placement, f.attempt, f.lead, f.rule, f.triage_reason, f.triaged_at, f.sign_due),
+            *((p.id, p.unit, p.action, p.by_topic) if (p := f.proposal) else (None, None, None, None)),
+            told[f.id].model_dump_json(exclude_none=True) if f.id in told and f.phase != "erased" else None,
+        )
+        for f in files
+    ]
+    await connection.execute(_SQL["save_case_files"], *map(list, zip(*rows, strict=True)))
+    assignments = [
+        (f.id, a.unit, a.role, a.state, a.attempt, a.offered_at, a.signed_at, a.ended_at, f.reply_due)
+        for f in files
+        for a in f.assignments
+    ]
+    if assignments:
+        await connection.execute(_SQL["save_assignments"], *map(list, zip(*assignments, strict=True)))
+
+
+async def keep_policy_version(connection: Reader, version: str, content: str) -> None:
+    await connection.execute(_SQL["keep_policy_version"], version, content)
+
+
+async def policy_versions(connection: Reader, versions: Sequence[str]) -> list[str]:
+    return [row["content"] for row in await connection.fetch(_SQL["policy_versions"], versions)]
+
+
+async def add_stray_actions(connection: Connection, strays: Iterable[StrayAction]) -> None:
+    columns = list(map(list, zip(*strays, strict=True)))
+    if columns:
+        await connection.execute(_SQL["add_stray_actions"], *columns)
+
+
+async def take_stray_actions(connection: Connection, units: Sequence[str]) -> list[StrayAction]:
+    """Takes what waits for these units; the rows are gone when the transaction commits."""
+    return [StrayAction(*row) for row in await connection.fetch(_SQL["take_stray_actions"], units)]
+
+
+async def desk(
+    reader: Reader, unit: str, after: tuple[dt.datetime, str] | None, state: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """A unit's cases after a place (due, id), due time first: what is to do, or those in one state."""
+    due, identifier = after or (BEGINNING, "")
+    if state == "closed":
+        rows = await reader.fetch(_SQL["desk_closed"], unit, due, identifier, limit)
+    else:
+        rows = await reader.fetch(_SQL["desk_open"], unit, due, identifier, state, limit)
+    return [dict(row) for row in rows]
+
+
+async def triage(reader: Reader, after: tuple[dt.datetime, str] | None, limit: int) -> list[dict[str, Any]]:
+    """What a dispatcher has to place after a place (since, id), longest waiting first."""
+    since, identifier = after or (BEGINNING, "")
+    return [dict(row) for row in await reader.fetch(_SQL["triage"], since, identifier, limit)]
+
+
+async def count_triage(reader: Reader) -> int:
+    found: int = await reader.fetchval(_SQL["count_triage"])
+    return found
+
+
+def _case_file(row: asyncpg.Record, assignments: Iterable[Assignment]) -> CaseFile:
+    parts = dict(row)
+    proposal, unit, action, by_topic = (
+        parts.pop(name) for name in ("proposal", "proposal_unit", "proposal_action", "proposal_by_topic")
+    )
+    pending = Proposal(unit, action, by_topic, proposal) if proposal is not None else None
+    return CaseFile(**parts, proposal=pending, assignments=tuple(assignments))

@@ -1,0 +1,78 @@
+-- name: case_files
+SELECT id, phase, number, kind, service_code, area, visibility, urgent, hint, received_at, reply_due, cycle,
+       policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
+       proposal, proposal_unit, proposal_action, proposal_by_topic
+FROM case_file WHERE id = ANY ($1::text[]);
+
+-- name: assignments
+SELECT inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at
+FROM assignment WHERE inquiry = ANY ($1::text[]) ORDER BY inquiry, attempt, role DESC, unit;
+
+-- name: words
+SELECT id, words FROM case_file WHERE id = ANY ($1::text[]) AND words IS NOT NULL;
+
+-- name: save_case_files
+-- Words come with inquiry.received alone, so null leaves them as they are; they go with the erasure and stay away.
+INSERT INTO case_file (id, phase, number, kind, service_code, area, visibility, urgent, hint, received_at, reply_due,
+    cycle, policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
+    proposal, proposal_unit, proposal_action, proposal_by_topic, words)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[],
+    $9::text[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::text[], $14::text[], $15::text[],
+    $16::integer[], $17::text[], $18::text[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::text[],
+    $23::text[], $24::text[], $25::boolean[], $26::jsonb[])
+ON CONFLICT (id) DO UPDATE SET
+    phase = excluded.phase, number = excluded.number, kind = excluded.kind, service_code = excluded.service_code,
+    area = excluded.area, visibility = excluded.visibility, urgent = excluded.urgent, hint = excluded.hint,
+    received_at = excluded.received_at, reply_due = excluded.reply_due, cycle = excluded.cycle,
+    policy_version = excluded.policy_version, jurisdiction = excluded.jurisdiction, placement = excluded.placement,
+    attempt = excluded.attempt, lead = excluded.lead, rule = excluded.rule, triage_reason = excluded.triage_reason,
+    triaged_at = excluded.triaged_at, sign_due = excluded.sign_due, proposal = excluded.proposal,
+    proposal_unit = excluded.proposal_unit, proposal_action = excluded.proposal_action,
+    proposal_by_topic = excluded.proposal_by_topic,
+    words = CASE WHEN excluded.phase = 'erased' THEN NULL ELSE COALESCE(excluded.words, case_file.words) END;
+
+-- name: save_assignments
+INSERT INTO assignment (inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reply_due)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[],
+    $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
+ON CONFLICT (inquiry, unit) DO UPDATE SET
+    role = excluded.role, state = excluded.state, attempt = excluded.attempt, offered_at = excluded.offered_at,
+    signed_at = excluded.signed_at, ended_at = excluded.ended_at, reply_due = excluded.reply_due;
+
+-- name: keep_policy_version
+INSERT INTO policy_version (version, content) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: policy_versions
+SELECT content FROM policy_version WHERE version = ANY ($1::text[]);
+
+-- name: add_stray_actions
+INSERT INTO stray_action (unit, action, rule, received_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) ON CONFLICT DO NOTHING;
+
+-- name: take_stray_actions
+DELETE FROM stray_action WHERE unit = ANY ($1::text[]) RETURNING unit, action, rule, received_at;
+
+-- name: desk_open
+-- A unit's live cases, due time first: those in a state, or without one all that wait for somebody at the desk.
+SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c.state, c.reply_due, c.sign_due,
+       c.lead, c.words ->> 'title' AS title, c.proposal IS NOT NULL AS reply_pending, a.role, a.state AS assignment
+FROM assignment a JOIN case_file c ON c.id = a.inquiry
+WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state IN ('offered', 'signed')
+  AND CASE WHEN $4::text IS NULL THEN c.state <> 'replied' ELSE c.state = $4 END
+ORDER BY a.reply_due, a.inquiry LIMIT $5;
+
+-- name: desk_closed
+SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c.state, c.reply_due, c.sign_due,
+       c.lead, c.words ->> 'title' AS title, c.proposal IS NOT NULL AS reply_pending, a.role, a.state AS assignment
+FROM assignment a JOIN case_file c ON c.id = a.inquiry
+WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state = 'done'
+ORDER BY a.reply_due, a.inquiry LIMIT $4;
+
+-- name: triage
+-- Whoever has waited longest comes first.
+SELECT id, number, kind, service_code, area, visibility, urgent, state, reply_due, hint, triage_reason, triaged_at,
+       attempt, words ->> 'title' AS title
+FROM case_file WHERE state = 'triage' AND (triaged_at, id) > ($1, $2) ORDER BY triaged_at, id LIMIT $3;
+
+-- name: count_triage
+SELECT count(*) FROM case_file WHERE state = 'triage';

@@ -1,0 +1,158 @@
+"""routing on a real PostgreSQL, fed with inquiry's events made by hand, and asked over ASGI."""
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.routing import strays
+from services.routing.handlers import build_handlers
+from services.routing.policy import Policies
+from shared.clock import FixedClock
+from shared.contracts.base import Event, Facts, Words
+from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
+from shared.database import Database
+from shared.encoding import Draft, encode_value, encode_words
+from shared.ids import case_number, new_id
+from shared.records import RawRecord
+from shared.settings import REPOSITORY
+from shared.slices import Slices
+from shared.testing.schema import open_service_database
+from shared.timers import Timers
+
+NOW = dt.datetime(2026, 11, 24, 2, 0, tzinfo=dt.UTC)  # Tuesday, 10:00 in Shanghai
+DUE = dt.datetime(2026, 12, 1, 9, 30, tzinfo=dt.UTC)
+DEADLINE = Deadline(due=DUE, day_zero=NOW, amount=5, day_count="working_days")
+WORDS = InquiryWords(title="路灯不亮", text="临江路 8 号门口的路灯坏了三天。\n请修一修 <b>快</b>。")
+
+
+@dataclasses.dataclass
+class World:
+    """routing's database, the topics that it reads, and what it says."""
+
+    database: Database
+    policies: Policies
+    namespace: str
+    offsets: dict[str, int] = dataclasses.field(default_factory=dict)
+    sequences: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        handlers = build_handlers(self.policies)
+        self.slices = Slices(self.database, "routing", handlers)
+        self.actions = Slices(self.database, "routing.actions", handlers)
+
+    @property
+    def inquiry_topic(self) -> str:
+        return f"{self.namespace}.inquiry.v1"
+
+    def record(self, topic: str, key: str, value: bytes, words: bytes | None = None) -> RawRecord:
+        offset = self.offsets[topic] = self.offsets.get(topic, -1) + 1
+        headers = (("words", words),) if words is not None else ()
+        return RawRecord(topic, 0, offset, int(NOW.timestamp() * 1000), key.encode(), value, headers)
+
+    def fact(
+        self, subject: str, facts: Facts, words: Words | None = None, *, causation: str | None = None
+    ) -> RawRecord:
+        """What inquiry says of a case, as it stands on the topic."""
+        sequence = self.sequences[subject] = self.sequences.get(subject, 0) + 1
+        encoded = encode_words(words) if words else None
+        draft = Draft(
+            id=new_id(NOW),
+            source="/services/inquiry",
+            subject=subject,
+            time=NOW,
+            sequence=sequence,
+            epoch=1,
+            key=subject,
+            correlation=subject,
+            causation=causation,
+            effective=NOW,
+            actor="citizen",
+            policy=self.policies.current.pack.version,
+            jurisdiction="cn-city",
+            data=facts,
+        )
+        return self.record(self.inquiry_topic, subject, encode_value(draft, encoded), encoded)
+
+    def received(self, subject: str, **more: Any) -> RawRecord:
+        facts = {
+            "number": case_number(subject, ZoneInfo("Asia/Shanghai")),
+            "kind": "help",
+            "service_code": "municipal-street-light",
+            "channel": "web",
+            "secret_hash": "0" * 64,
+            "deadline": DEADLINE,
+        } | more
+        return self.fact(subject, InquiryReceived.model_validate(facts), WORDS)
+
+    async def take(self, *records: RawRecord) -> None:
+        """Applies facts of inquiry as one slice."""
+        await self.slices.process(records)
+
+    async def dispatched(self, **more: Any) -> str:
+        """A case that has been received and, by the catalogue, dispatched."""
+        subject = new_id(NOW)
+        await self.take(self.received(subject, **more))
+        return subject
+
+    async def act(self, unit: str, subject: str, verb: str, action: str = "a-1", **data: Any) -> RawRecord:
+        """A unit's own system puts an action onto its topic, in the plainest form that the contract allows."""
+        topic = f"{self.namespace}.department.{unit}.actions.v1"
+        value = {
+            "specversion": "1.0",
+            "type": f"civic.action.{verb}.v1",
+            "id": action,
+            "source": "/office-automation",
+            "subject": subject,
+            "time": NOW.isoformat(),
+            "data": data,
+        }
+        record = self.record(topic, subject, json.dumps(value).encode())
+        await self.actions.process([record])
+        return record
+
+    async def fire_timers(self) -> None:
+        timers = Timers(self.database, unread_age=lambda: 0.0)
+        strays.register(timers, self.policies)
+        await timers.once()
+
+    async def said(self, topic: str = "routing", *, about: str | None = None) -> list[Event[Any]]:
+        """The events in the outbox for a topic (`routing`, or a unit's code), in order."""
+        name = (
+            f"{self.namespace}.routing.v1"
+            if topic == "routing"
+            else f"{self.namespace}.department.{topic}.v1"
+        )
+        rows = await self.database.pool.fetch("SELECT value FROM outbox WHERE topic = $1 ORDER BY id", name)
+        events = [Event[dict[str, Any]].model_validate_json(row["value"]) for row in rows]
+        return [event for event in events if about is None or event.subject == about]
+
+    async def types(self, topic: str = "routing", *, about: str | None = None) -> list[str]:
+        """Like `said`, only the short names of the types."""
+        return [
+            event.type.split(".", 1)[1].removesuffix(".v1") for event in await self.said(topic, about=about)
+        ]
+
+    async def state(self, subject: str) -> str | None:
+        state: str | None = await self.database.pool.fetchval(
+            "SELECT state FROM case_file WHERE id = $1", subject
+        )
+        return state
+
+
+@pytest.fixture
+async def world(database: str, namespace: str) -> AsyncIterator[World]:
+    opened = await open_service_database(database, "routing", namespace=namespace)
+    opened.clock = FixedClock(NOW)
+    async with opened.pool.acquire() as connection:
+        policies = await Policies.open(connection, REPOSITORY / "policies" / "cn-city")
+    yield World(opened, policies, namespace)
+    await opened.pool.execute(
+        "TRUNCATE aggregate, outbox, cursor, seen_event, parked_key, parked_event, dead_letter, timer,"
+        " idempotency_key, case_file, assignment, stray_action"
+    )
+    await opened.close()
