@@ -63,3 +63,26 @@ SELECT number, hashes FROM log_tile WHERE level = $1 AND number >= $2 AND number
 
 -- name: log_entries
 SELECT entry FROM log_entry WHERE index >= $1 AND index < $2 ORDER BY index;
+
+-- name: entry_of_event
+-- The log is asked by event id for proofs; the index on it is private.
+SELECT index, entry FROM log_entry WHERE event_id = $1::uuid AND kind = 'event' ORDER BY index LIMIT 1;
+
+-- name: entries_from
+-- For streams: the log's index is the cursor.
+SELECT e.index, e.kind, e.appended_ms, e.source, e.type, e.value, s.subject
+FROM log_entry e JOIN log_subject s ON s.no = e.subject_no
+WHERE e.index >= $1 ORDER BY e.index LIMIT $2;
+
+-- name: newest_entries
+SELECT e.index, e.kind, e.appended_ms, e.source, e.type, e.value, s.subject
+FROM log_entry e JOIN log_subject s ON s.no = e.subject_no
+WHERE e.index < $1 ORDER BY e.index DESC LIMIT $2;
+
+-- name: entries_of_subject
+SELECT e.index, e.kind, e.appended_ms, e.source, e.type, e.value, s.subject
+FROM log_entry e JOIN log_subject s ON s.no = e.subject_no
+WHERE s.subject = $1 AND e.index >= $2 ORDER BY e.index LIMIT $3;
+
+-- name: log_size
+SELECT size FROM log_head;

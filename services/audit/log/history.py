@@ -1,15 +1,14 @@
 """What the log has signed before: nothing may be signed or published that contradicts it."""
 
-import asyncpg
-
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
 from services.audit.log.errors import LogBroken
 from services.audit.log.note import Verifier
 from services.audit.queries import QUERIES
+from shared.transaction import Connection
 
 
 async def check_published(
-    connection: asyncpg.Connection, verifier: Verifier, size: int, published: bytes | None
+    connection: Connection, verifier: Verifier, size: int, published: bytes | None
 ) -> int:
     """Check that what the world has seen is a beginning of the log of `size` entries; answers its size.
 
@@ -25,7 +24,7 @@ async def check_published(
     return seen.size
 
 
-async def check_signed(connection: asyncpg.Connection, verifier: Verifier, claimed: Checkpoint) -> None:
+async def check_signed(connection: Connection, verifier: Verifier, claimed: Checkpoint) -> None:
     """Check that the log's tables hold this very checkpoint. Raises LogBroken."""
     note = await connection.fetchval(QUERIES["log_checkpoint_at"], claimed.size)
     if note is None:

@@ -6,8 +6,6 @@ finds published; so it may die at any point, and may run in another process than
 
 import asyncio
 
-import asyncpg
-
 from services.audit.log.edge import Edge
 from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
@@ -15,6 +13,7 @@ from services.audit.log.history import check_published
 from services.audit.log.note import Verifier
 from services.audit.log.tiles import TILE_WIDTH, TileName, bundle, levels
 from services.audit.queries import QUERIES
+from shared.transaction import Connection
 
 File = tuple[TileName, bytes]
 
@@ -22,7 +21,7 @@ File = tuple[TileName, bytes]
 _STEP = 64
 
 
-async def publish(connection: asyncpg.Connection, files: LogFiles, verifier: Verifier) -> int:
+async def publish(connection: Connection, files: LogFiles, verifier: Verifier) -> int:
     """Publish the newest committed checkpoint with all that it needs; answers its size.
 
     Raises LogBroken if what is published is not a beginning of the log.
@@ -43,7 +42,7 @@ async def publish(connection: asyncpg.Connection, files: LogFiles, verifier: Ver
     return edge.size
 
 
-async def _publish_bundles(connection: asyncpg.Connection, files: LogFiles, old_size: int, size: int) -> None:
+async def _publish_bundles(connection: Connection, files: LogFiles, old_size: int, size: int) -> None:
     first, end = old_size // TILE_WIDTH, -(-size // TILE_WIDTH)
     for start in range(first, end, _STEP):
         stop = min(start + _STEP, end)
@@ -57,7 +56,7 @@ async def _publish_bundles(connection: asyncpg.Connection, files: LogFiles, old_
         await asyncio.to_thread(files.add, bundles)
 
 
-async def _publish_tiles(connection: asyncpg.Connection, files: LogFiles, old_size: int, edge: Edge) -> None:
+async def _publish_tiles(connection: Connection, files: LogFiles, old_size: int, edge: Edge) -> None:
     for level in range(levels(edge.size)):
         first, end = old_size >> 8 * (level + 1), edge.size >> 8 * (level + 1)
         for start in range(first, end, _STEP):

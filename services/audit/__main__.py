@@ -1,0 +1,6 @@
+"""`python -m services.audit`."""
+
+from services.audit.app import build
+from shared.service import main
+
+main("audit", build)

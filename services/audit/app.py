@@ -1,0 +1,39 @@
+"""Wires audit: the writer of the log, the public log, and the desk of oversight."""
+
+from services.audit.config import AuditSettings
+from services.audit.http.log import log_router
+from services.audit.http.oversight import oversight_router
+from services.audit.log.files import LogFiles
+from services.audit.log.keyfile import open_or_make
+from services.audit.log.subjects import KeyBox
+from services.audit.writer import Writer
+from shared.database import Database
+from shared.keys import derive
+from shared.service import Parts
+from shared.settings import CoreSettings
+from shared.web.pages import Pages
+
+
+async def build(database: Database, settings: CoreSettings) -> Parts:
+    """The parts of audit. Raises Malformed if the log's key file is damaged."""
+    own = AuditSettings()
+    signer = open_or_make(own.key_file(settings), own.origin(settings))
+    folder = own.folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = KeyBox(derive(settings.secret_key, "audit subject keys"))
+    writer = Writer(database, signer, keys, LogFiles(folder))
+    pages = Pages("services.audit")
+
+    async def ready() -> dict[str, str]:
+        return {"log": writer.broken} if writer.broken else {}
+
+    return Parts(
+        title="Civicloom audit",
+        routers=[
+            log_router(database, folder, signer.verifier, pages),
+            oversight_router(database, writer, pages),
+        ],
+        loops=[writer.run, writer.run_publishing],
+        ready=ready,
+        pages=pages,
+    )

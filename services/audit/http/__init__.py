@@ -1,0 +1,1 @@
+"""HTTP of audit: the public log, and what only oversight staff may read."""

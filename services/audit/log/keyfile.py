@@ -1,0 +1,59 @@
+"""The log's private key in a file of one line: `PRIVATE+KEY+<name>+<id>+<base64>`, as Go's sumdb/note has it.
+
+The name (the log's origin) is in it, so that a log keeps its name whatever the settings become.
+"""
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from services.audit.log.errors import Malformed
+from services.audit.log.note import ED25519, Signer
+
+_PREFIX = "PRIVATE+KEY+"
+
+
+def open_or_make(path: Path, origin: str) -> Signer:
+    """The key in `path`; the first process that finds none makes one, readable by its owner alone.
+
+    Raises Malformed if the file holds something else.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    if not path.exists():
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(encode(Signer(origin, seed := secrets.token_bytes(32)), seed) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(fresh, path)  # fails if another process was first
+        except FileExistsError:
+            return parse(path.read_text())
+        finally:
+            fresh.unlink()
+    return parse(path.read_text())
+
+
+def encode(signer: Signer, seed: bytes) -> str:
+    """The key as text."""
+    encoded = base64.b64encode(bytes([ED25519]) + seed).decode()
+    return f"{_PREFIX}{signer.name}+{signer.verifier.key_id.hex()}+{encoded}"
+
+
+def parse(text: str) -> Signer:
+    """The signer of an encoded key. Raises Malformed."""
+    line = text.strip()
+    parts = line.removeprefix(_PREFIX).split("+", 2)
+    if not line.startswith(_PREFIX) or len(parts) != 3:
+        raise Malformed(f"the log's key file must hold one line {_PREFIX}<name>+<id>+<base64>")
+    name, key_id, encoded = parts
+    try:
+        key = base64.b64decode(encoded, validate=True)
+        signer = Signer(name, key[1:])
+    except ValueError as error:
+        raise Malformed(f"the log's key file is damaged: {error}") from None
+    if key[:1] != bytes([ED25519]) or signer.verifier.key_id.hex() != key_id:
+        raise Malformed("the log's key file is damaged: its id is not that of its key")
+    return signer
