@@ -1,0 +1,116 @@
+# `make` lists the targets. Nothing has to be set up: the first one that needs it makes .venv.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first Python that is new enough; the lock is made for 3.11, so that comes first.
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PORT ?= 8080
+DATA_DIR ?= .data
+PACK ?= cn-city
+# For `run` alone; tests and services have their own meaning for these names.
+unexport PORT DATA_DIR PACK
+# KAFKA_PORT, KAFKA_BOOTSTRAP, DATABASE_URL and SMTP_URL pass through when they are set.
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+COMPOSE := docker compose -f deploy/docker-compose.yml
+PYTEST := $(BIN)/python -m pytest -q
+
+##@ Try it
+.PHONY: run
+run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it, its data stay in .data
+	@exec $(BIN)/civicloom run --port $(PORT) --data-dir $(DATA_DIR) --pack $(PACK)
+
+##@ Test it
+.PHONY: test test-unit test-integration test-containers chaos chaos-short bench
+test: $(INSTALLED)  ## the whole suite, against a real PostgreSQL and Kafka of its own
+	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
+	@$(PYTEST) tests/integration
+
+test-unit: $(INSTALLED)  ## what needs no server: unit, contract and property tests
+	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
+
+test-integration: $(INSTALLED)  ## what needs PostgreSQL and Kafka
+	@$(PYTEST) tests/integration
+
+test-containers: $(INSTALLED)  ## the integration suite on containers; needs a Docker engine
+	@$(PYTEST) tests/containers
+
+chaos: $(INSTALLED)  ## kills, pauses and doubles everything, for long, then checks the history
+	@CHAOS=long $(PYTEST) tests/chaos
+
+chaos-short: $(INSTALLED)  ## the same for some minutes
+	@CHAOS=short $(PYTEST) tests/chaos
+
+bench: $(INSTALLED)  ## measures the project beside its floor
+	@exec $(BIN)/python -m bench
+
+##@ Check it
+.PHONY: check lint types imports contracts-check contracts lock
+check: lint types imports contracts-check  ## everything that needs no run
+
+lint: $(INSTALLED)  ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(INSTALLED)  ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(INSTALLED)  ## who may import whom
+	@$(BIN)/lint-imports
+
+contracts-check: $(INSTALLED)  ## contracts/ is what the models say, and no change breaks a reader
+	@$(BIN)/civicloom contracts check
+
+contracts: $(INSTALLED)  ## write contracts/ anew from the models
+	@$(BIN)/civicloom contracts write
+
+lock:  ## pin requirements/*.in anew, with hashes; needs uv
+	@for part in base local dev; do \
+		uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 \
+			requirements/$$part.in -o requirements/$$part.txt; done
+
+##@ Operate it
+.PHONY: up down
+up: deploy/.env  ## Docker Compose: Kafka, PostgreSQL, the services, Caddy, Prometheus
+	@$(COMPOSE) up --build --wait
+	@echo "Civicloom answers at $$(sed -n 's/^PUBLIC_URL=//p' deploy/.env)"
+
+down:  ## stop what `make up` started; the data stay
+	@$(COMPOSE) down
+
+deploy/.env:
+	@umask 077; sed "s/^SECRET_KEY=.*/SECRET_KEY=$$(openssl rand -hex 32)/; s/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=$$(openssl rand -hex 16)/" \
+		deploy/.env.example > $@
+	@echo "made deploy/.env with secrets of its own; look at it before others use this installation"
+
+##@ Housekeeping
+.PHONY: clean help
+clean:  ## remove the virtual environment, caches and the data of `make run` in .data
+	@if [ -L .data/postgres/data ]; then rm -rf "$$(readlink -f .data/postgres/data)"; fi
+	@rm -rf .venv .cache .data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+
+help:
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z][a-z-]*:.*## / {sub(/:.*/, "", $$1); printf "  make %-17s %s\n", $$1, $$2}' Makefile
+	@printf '\n%s\n' "Settings: PORT, KAFKA_PORT, DATA_DIR, PACK; KAFKA_BOOTSTRAP and DATABASE_URL use servers that run already."
+
+# pip says what it fetches line by line; a stranger wants to know how far it is.
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Civicloom needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@$(PYTHON) -c 'import sys; sys.exit(f"Civicloom needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}" if sys.version_info < (3, 11) else 0)'
+	@echo "installing what requirements/dev.txt locks into .venv; this may take some minutes, once"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "making .venv failed; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+		--require-hashes -r requirements/dev.txt \
+		| awk -v all="$$(grep -c '==' requirements/dev.txt)" ' \
+			/^(Collecting|Requirement already)/ {if (++n % 10 == 0) {printf "  %d of %d packages\n", n, all; fflush()}} \
+			/^Installing/ {print "  unpacking"; fflush()}'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
