@@ -1,5 +1,6 @@
 """The writer and the publisher against a real PostgreSQL: exactly once, fenced, and never behind itself."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import pytest
 
 from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.entry import commitment, parse_entry, salted_commitment
-from services.audit.log.envelope import ERASED, prepare
+from services.audit.log.envelope import ERASED, prepare, prepare_ahead
 from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Signer
@@ -127,6 +128,22 @@ async def test_a_record_becomes_an_entry_under_a_signed_checkpoint(connection: a
     assert entry["commitment"] == commitment(record.value or b"")
     assert (entry["kind"], entry["source"], entry["sequence"]) == ("event", "/services/inquiry", 1)
     assert "subject" not in str(entry["subject"])
+
+
+async def test_the_next_batch_can_be_prepared_while_one_is_appended(connection: asyncpg.Connection) -> None:
+    sequencer, topic = await open_log(connection), Topic()
+    first = await prepare_ahead([topic.event("subject", n) for n in range(1, 201)])
+    _, second = await asyncio.gather(
+        sequencer.append(first), prepare_ahead([topic.event("subject", n) for n in range(201, 301)])
+    )
+    assert (await sequencer.append(second)).size == 300
+
+
+async def test_the_tables_can_be_taken_back_and_made_again(connection: asyncpg.Connection) -> None:
+    up, _, down = MIGRATION.read_text().partition("-- migrate:down")
+    await connection.execute(down)
+    await connection.execute(up)
+    assert (await append(await open_log(connection), Topic().event("subject", 1))).size == 1
 
 
 async def test_a_record_that_is_read_twice_is_logged_once(connection: asyncpg.Connection) -> None:
@@ -282,6 +299,35 @@ async def test_erasure_destroys_key_and_words_and_leaves_the_tree_as_it_is(
     new = open_checkpoint(files.checkpoint() or b"", SIGNER.verifier)
     proof = Prover(6, lambda name: read_tile(Folder(tmp_path), name)).consistency(2)
     verify_consistency(2, 6, old.root, new.root, proof)
+
+
+async def test_a_reopened_log_knows_its_subjects_places_and_erasures(connection: asyncpg.Connection) -> None:
+    topic = Topic()
+    known, erased = topic.event("known", 2), topic.event("gone", 1, type=ERASED)
+    await append(await open_log(connection), known, erased)
+    appended = await append(
+        await open_log(connection),
+        topic.record(known.value),
+        topic.event("known", 2),
+        topic.event("known", 1),
+        topic.record(erased.value),
+        topic.event("gone", 2, b'{"salt":"a"}'),
+    )
+    assert (appended.size, appended.duplicates, appended.incidents) == (5, 2, 1)
+    first, _, incident, late, after = await entries(connection)
+    assert (incident["kind"], incident["first"]) == ("incident", 0)
+    assert (late["kind"], late["sequence"], late["subject"]) == ("event", 1, first["subject"])
+    assert "subject" not in after
+    assert await connection.fetchval("SELECT count(*) FROM log_words") == 0
+
+
+async def test_a_sequencer_that_failed_is_not_used_again(connection: asyncpg.Connection) -> None:
+    sequencer, topic = await open_log(connection), Topic()
+    await connection.execute("ALTER TABLE log_entry ADD CONSTRAINT none CHECK (kind <> 'event')")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await append(sequencer, topic.event("subject", 1))
+    with pytest.raises(Stale, match="open the log again"):
+        await append(sequencer, topic.event("subject", 1))
 
 
 async def test_only_inquiry_can_erase(connection: asyncpg.Connection) -> None:

@@ -1,12 +1,13 @@
-"""What the writer reads of a record before it is logged; pure, so that a thread can do it ahead of time.
+"""What the writer reads of a record before it is logged; pure, so that it can be done ahead of time.
 
 The log takes every record. One that is no event of ours, or that its topic's service may not have
 written, is logged as `unparseable` with the reason kept privately.
 """
 
+import asyncio
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,6 +19,7 @@ from shared.records import RawRecord
 ERASED = "civic.inquiry.erased.v1"
 ERASER = "/services/inquiry"
 SALT_BYTES = 16
+_SLICE = 64
 
 # Narrow on purpose: what stands in `type` and `source` is public for ever.
 _TYPE = re.compile(r"(?=.{1,100}\Z)civic(\.[a-z0-9_]+)+\.v[1-9][0-9]*", re.ASCII)
@@ -64,6 +66,18 @@ class _Fault(Exception):
 def prepare(records: Iterable[RawRecord]) -> list[Prepared]:
     """Parse and hash records; raises nothing, whatever they hold."""
     return [_prepare(record) for record in records]
+
+
+async def prepare_ahead(records: Sequence[RawRecord]) -> list[Prepared]:
+    """Like `prepare`, in slices of half a millisecond: run it beside `append`, while PostgreSQL works.
+
+    A thread would do worse: it holds the interpreter for 5 ms at a time, at each of append's round trips.
+    """
+    prepared: list[Prepared] = []
+    for start in range(0, len(records), _SLICE):
+        prepared += prepare(records[start : start + _SLICE])
+        await asyncio.sleep(0)
+    return prepared
 
 
 def _prepare(record: RawRecord) -> Prepared:
