@@ -173,13 +173,19 @@ class Consumer:
     async def _slice(self, generation: int, records: list[RawRecord]) -> None:
         place = SimpleNamespace(topic=records[0].topic, partition=records[0].partition)
         wait = 0.1
+        gap_is_real = False
         while generation == self._barrier.generation:
             try:
-                gap_is_known = self._sought.get((place.topic, place.partition)) is not None
-                next_offset = await self._slices.process(records, accept_gap=gap_is_known)
+                next_offset = await self._slices.process(records, accept_gap=gap_is_real)
             except Behind as behind:
-                self._seek(place, behind.next_offset)
-                return
+                if self._sought.get((place.topic, place.partition)) != behind.next_offset:
+                    self._seek(place, behind.next_offset)
+                    return
+                # Sought to exactly there, and this is what the broker has: the rest is gone from the topic.
+                log.critical(
+                    "records are gone", consumer=self._name, topic=place.topic, offset=behind.next_offset
+                )
+                gap_is_real = True
             except Stale:
                 return
             except Exception as error:
@@ -226,7 +232,6 @@ class Consumer:
             return
         for assigned in client.assignment():
             if (assigned.topic, assigned.partition) == (place.topic, place.partition):
-                # If the same gap shows again, the records are gone from the topic and the slice accepts it.
                 self._sought[(place.topic, place.partition)] = offset
                 log.warning("consumer seeks", consumer=self._name, topic=place.topic, offset=offset)
                 client.seek(assigned, offset)
@@ -250,28 +255,29 @@ class Consumer:
         if client is None:
             return
         for place in client.assignment():
-            high = client.highwater(place)
-            state = client._subscription.subscription.assignment.state_value(place)
-            if high is not None and state is not None and state.has_valid_position:
-                LAG.labels(self._name, place.topic, place.partition).set(max(0, high - state.position))
+            lag = self._lag_of(client, place)
+            if lag is not None:
+                LAG.labels(self._name, place.topic, place.partition).set(lag)
         UNREAD_AGE.labels(self._name).set(self.unread_age())
 
     def unread_age(self) -> float:
         """Seconds: at least as old as the oldest unread event. Infinite while nothing is known.
 
-        A timer that judges waits while this is above its grace period.
+        A timer that judges waits while this is above its grace period. While no broker answers it grows,
+        since what came in meanwhile cannot be seen.
         """
         client = self._client()
         if client is None or not client.assignment():
             return float("inf")
-        oldest = 0.0
         now = time.time()  # noqa: TID251  (machine time: ages, not deadlines)
+        oldest = 0.0
         for place in client.assignment():
-            high = client.highwater(place)
-            state = client._subscription.subscription.assignment.state_value(place)
-            if high is None or state is None or not state.has_valid_position:
+            asked_ms = client.last_poll_timestamp(place)
+            lag = self._lag_of(client, place)
+            if asked_ms is None or lag is None:
                 return float("inf")
-            if state.position < high or self._barrier.lock.locked():
+            oldest = max(oldest, now - asked_ms / 1000)
+            if lag or self._barrier.lock.locked():
                 oldest = max(oldest, now - self._caught_up.get((place.topic, place.partition), 0.0))
         return oldest
 
@@ -280,11 +286,13 @@ class Consumer:
         client = self._client()
         if client is None or not client.assignment():
             return None
-        total = 0
-        for place in client.assignment():
-            high = client.highwater(place)
-            state = client._subscription.subscription.assignment.state_value(place)
-            if high is None or state is None or not state.has_valid_position:
-                return None
-            total += max(0, high - state.position)
-        return total
+        lags = [self._lag_of(client, place) for place in client.assignment()]
+        return None if None in lags else sum(lag for lag in lags if lag is not None)
+
+    @staticmethod
+    def _lag_of(client: Any, place: Any) -> int | None:
+        high = client.highwater(place)
+        state = client._subscription.subscription.assignment.state_value(place)
+        if high is None or state is None or not state.has_valid_position:
+            return None
+        return max(0, int(high) - int(state.position))
