@@ -1,0 +1,90 @@
+"""Takes concerns in, in a process of its own, as an import would: batches, each one transaction."""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import asyncpg
+import uvloop
+
+from bench.sample import Samples
+from services.inquiry.config import secret_key
+from services.inquiry.intake import Intake
+from services.inquiry.policies import Policies
+from shared.clock import open_clock
+from shared.contracts import registry  # noqa: F401  (registers every type)
+from shared.database import Database
+from shared.settings import CoreSettings
+
+SPAWN = get_context("spawn")
+_FULL_WAIT = 0.005
+
+
+def _counter() -> Any:
+    return SPAWN.Value("q", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Shared with the generator: how far it may go, and how far it has come."""
+
+    allowed: Any = field(default_factory=_counter)
+    committed: Any = field(default_factory=_counter)
+    contacts: Any = field(default_factory=_counter)
+    records: Any = field(default_factory=_counter)
+    """Records that the catalogue sends to units' topics for what was committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to generate: `total` inquiries in transactions of `batch`; `rate` per second, or 0 for as allowed."""
+
+    total: int
+    batch: int
+    rate: float = 0
+    seed: int = 20261124
+
+
+def start_generator(environment: dict[str, str], plan: Plan, counters: Counters) -> BaseProcess:
+    """A started process; `environment` is that of an inquiry process."""
+    process = SPAWN.Process(target=_main, args=(environment, plan, counters), daemon=True)
+    process.start()
+    return process
+
+
+def _main(environment: dict[str, str], plan: Plan, counters: Counters) -> None:
+    os.environ.update(environment)
+    uvloop.run(_generate(plan, counters))
+
+
+async def _generate(plan: Plan, counters: Counters) -> None:
+    settings = CoreSettings.for_service("inquiry")
+    async with asyncpg.create_pool(
+        settings.service_database_url,
+        min_size=1,
+        max_size=1,
+        # A name of its own, so that its backend is not counted as the service's.
+        server_settings={"search_path": "inquiry", "application_name": "generator"},
+    ) as pool:
+        database = Database(pool, settings, open_clock(None), epoch=1)
+        policies = await Policies.open(database, settings)
+        intake = Intake(policies, secret_key(settings))
+        samples = Samples(policies.current, plan.seed)
+        begun = time.monotonic()
+        while (done := counters.committed.value) < plan.total:
+            count = min(plan.batch, plan.total - done, counters.allowed.value - done)
+            if plan.rate:
+                count = min(count, int((time.monotonic() - begun) * plan.rate) - done)
+            if count <= 0:
+                await asyncio.sleep(_FULL_WAIT)
+                continue
+            taken = samples.take(count)
+            async with database.transaction() as tx:
+                await intake.take_in(tx, [sample.concern for sample in taken])
+            counters.contacts.value += sum(sample.concern.contact is not None for sample in taken)
+            counters.records.value += sum(sample.records for sample in taken)
+            counters.committed.value = done + count
