@@ -1,6 +1,6 @@
 """Applies a slice's events in rounds: at most one event per aggregate in each, so inside it order is free."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from shared.handlers import Fault, Handler
 from shared.logs import get_logger
 from shared.received import Received
 from shared.records import RawRecord
-from shared.transaction import Tx
+from shared.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
 
@@ -49,6 +49,17 @@ def is_duplicate(tx: Tx, event: Received[Any]) -> bool:
     return position is not None and position <= tx.position(event.subject, event.event.source)
 
 
+async def known_actions(tx: Tx, events: Iterable[Received[Any]]) -> set[tuple[str, str]]:
+    """Of those that carry no sequence the ones that were applied before, as (source, id)."""
+    actions = [event for event in events if event.position is None]
+    if not actions:
+        return set()
+    rows = await tx.connection.fetch(
+        QUERIES["seen_events"], [event.event.source for event in actions], [event.id for event in actions]
+    )
+    return {(row["source"], row["id"]) for row in rows}
+
+
 async def apply(
     tx: Tx, handler: Handler, events: list[Received[Any]], *, careful: bool
 ) -> list[Fault | None]:
@@ -69,7 +80,11 @@ async def apply(
         tx.rewind(mark)
         if len(events) == 1:
             log.warning(
-                "event failed", type=events[0].event.type, id=events[0].id, error=repr(error), exc_info=error
+                "event failed",
+                type=events[0].event.type,
+                id=events[0].id,
+                trace_id=(events[0].event.correlationid or "").replace("-", ""),
+                exc_info=error,
             )
             return [Fault(type(error).__name__, str(error)[:2000], permanent=isinstance(error, Permanent))]
         half = len(events) // 2
