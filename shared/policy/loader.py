@@ -103,7 +103,7 @@ def _one(document: Document, model: type[R], problems: list[Problem], within: Pl
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        problems += _said(error, document, within)
+        problems += problems_of(error, document, within)
         return None
 
 
@@ -136,7 +136,8 @@ def _rows(path: Path, model: type[R], problems: list[Problem]) -> Located[R]:
     return found
 
 
-def _said(error: ValidationError, document: Document, within: Place = ()) -> list[Problem]:
+def problems_of(error: ValidationError, document: Document, within: Place = ()) -> list[Problem]:
+    """What a model refuses in a document, with lines; `within` is the place of the part it was given."""
     return [
         Problem(document.file, document.line((*within, *detail["loc"])), _sentence(detail))
         for detail in error.errors()

@@ -1,0 +1,1 @@
+"""Import of another system's records: read, translate by a mapping file, take in, report what was refused."""
