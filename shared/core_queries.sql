@@ -83,7 +83,8 @@ INSERT INTO dead_letter (consumer, topic, partition, "offset", appended_ms, key,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id;
 
 -- name: due_parked_keys
-SELECT consumer, topic, key FROM parked_key WHERE NOT dead AND next_attempt <= $1 ORDER BY next_attempt LIMIT 50;
+SELECT topic, key FROM parked_key
+WHERE consumer = $1 AND NOT dead AND next_attempt <= $2 ORDER BY next_attempt LIMIT 50;
 
 -- name: claim_parked_key
 SELECT attempts FROM parked_key

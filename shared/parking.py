@@ -20,7 +20,7 @@ from shared.logs import get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
 from shared.received import Received, contract_of, decode, peek_type
 from shared.records import RawRecord
-from shared.rounds import apply, is_duplicate
+from shared.rounds import apply, is_duplicate, known_actions
 from shared.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
@@ -140,10 +140,8 @@ class Parking:
 
     async def once(self) -> int:
         """Tries every key that is due; the number that came free."""
-        due = await self._database.pool.fetch(QUERIES["due_parked_keys"], machine_now())
-        return sum(
-            [await self._try(row["topic"], row["key"]) for row in due if row["consumer"] == self._consumer]
-        )
+        due = await self._database.pool.fetch(QUERIES["due_parked_keys"], self._consumer, machine_now())
+        return sum([await self._try(row["topic"], row["key"]) for row in due])
 
     async def _try(self, topic: str, key: str) -> bool:
         async with self._database.transaction() as tx:
@@ -163,9 +161,11 @@ class Parking:
                 )
                 for row in rows
             ]
-            await tx.lock(self._touched(records, key))
+            events = self._readable(records)
+            await tx.lock({key, *(aggregate for event in events for aggregate in self._touched(event))})
+            known = await known_actions(tx, events)
             for record in records:
-                fault = await self._apply_one(tx, record)
+                fault = await self._apply_one(tx, record, known)
                 if fault is not None:
                     return await self._failed(tx, record, key, fault, attempts + 1)
                 await tx.connection.execute(
@@ -195,17 +195,19 @@ class Parking:
             await record_dead_letter(tx, self._consumer, record, key, fault, attempts=attempts)
         return False
 
-    def _touched(self, records: list[RawRecord], key: str) -> set[str]:
-        touched = {key}
+    def _readable(self, records: list[RawRecord]) -> list[Received[Any]]:
+        events = []
         for record in records:
             try:
-                event, handler = self._read(record)
+                event, _ = self._read(record)
             except Permanent:
                 continue
-            if handler is not None and event is not None:
-                touched.update(handler.touches(event))
-                touched.add(event.subject)
-        return touched
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _touched(self, event: Received[Any]) -> set[str]:
+        return {event.subject, *self._handlers[event.event.type].touches(event)}
 
     def _read(self, record: RawRecord) -> tuple[Received[Any] | None, Any]:
         contract = contract_of(record.value)
@@ -214,7 +216,7 @@ class Parking:
             return None, None
         return decode(record, contract, self._database.clock), handler
 
-    async def _apply_one(self, tx: Tx, record: RawRecord) -> Fault | None:
+    async def _apply_one(self, tx: Tx, record: RawRecord, known: set[tuple[str, str]]) -> Fault | None:
         try:
             event, handler = self._read(record)
         except Permanent as error:
@@ -222,7 +224,13 @@ class Parking:
             return Fault(type(error).__name__, str(error), permanent=isinstance(error, Undecodable))
         if event is None or is_duplicate(tx, event):
             return None
-        return (await apply(tx, handler, [event], careful=True))[0]
+        named = (event.event.source, event.id)
+        if event.position is None and named in known:
+            return None
+        fault = (await apply(tx, handler, [event], careful=True))[0]
+        if fault is None and event.position is None:
+            known.add(named)
+        return fault
 
 
 def _told(record: RawRecord) -> tuple[str | None, str | None]:

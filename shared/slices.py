@@ -13,7 +13,7 @@ from shared.metrics import EVENTS, SLICE_SECONDS
 from shared.parking import key_of, park, park_behind, record_dead_letter, unreadable_subject
 from shared.received import Received, contract_of, decode
 from shared.records import RawRecord
-from shared.rounds import Item, apply, in_rounds, is_duplicate
+from shared.rounds import Item, apply, in_rounds, is_duplicate, known_actions
 from shared.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
@@ -96,7 +96,7 @@ class Slices:
         for record, fault in unreadable:
             await record_dead_letter(tx, self._consumer, record, None, fault, attempts=1)
             counts["dead"] += 1
-        known = await _known_actions(tx, items)
+        known = await known_actions(tx, (item.event for item in items if item.event is not None))
         for one in in_rounds(items):
             await self._round(tx, one, parked, known, counts, careful=careful)
         return counts
@@ -172,13 +172,3 @@ class Slices:
             else:
                 items.append(Item(record, key, (key,), fault=fault))
         return items, unreadable
-
-
-async def _known_actions(tx: Tx, items: Sequence[Item]) -> set[tuple[str, str]]:
-    actions = [item.event for item in items if item.event is not None and item.event.position is None]
-    if not actions:
-        return set()
-    rows = await tx.connection.fetch(
-        QUERIES["seen_events"], [event.event.source for event in actions], [event.id for event in actions]
-    )
-    return {(row["source"], row["id"]) for row in rows}

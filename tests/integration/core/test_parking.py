@@ -1,0 +1,97 @@
+"""Parked keys: what waits behind a failed event is applied in order, and once."""
+
+from shared.contracts.inquiry import InquiryReceived
+from shared.contracts.routing import SignAction
+from shared.database import Database
+from shared.handlers import Fault, Handlers, Results
+from shared.parking import Parking
+from shared.received import Received
+from shared.records import RawRecord
+from shared.slices import Slices
+from shared.transaction import Tx
+
+from .conftest import Source
+
+
+def action(topic: str, identifier: str, offset: int, subject: str = "case-1") -> RawRecord:
+    value = (
+        '{"specversion":"1.0","type":"civic.action.sign.v1","source":"/anything","time":"2026-11-24T08:00:00Z",'
+        f'"id":"{identifier}","subject":"{subject}","data":{{}}}}'
+    )
+    return RawRecord(topic, 0, offset, 1_764_000_000_000, subject.encode(), value.encode())
+
+
+async def make_due(database: Database) -> None:
+    await database.pool.execute("UPDATE parked_key SET next_attempt = '-infinity'")
+
+
+async def test_an_action_that_is_delivered_again_while_its_key_is_parked_is_applied_once(
+    routing: Database, namespace: str
+) -> None:
+    topic = f"{namespace}.department.water.actions.v1"
+    done: list[str] = []
+    refuse: set[str] = set()
+    handlers = Handlers()
+
+    @handlers.on(SignAction)
+    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+        done.extend(event.id for event in events if event.id not in refuse)
+        return [Fault("busy", "not now") if event.id in refuse else None for event in events]
+
+    slices = Slices(routing, "toy", handlers)
+    await slices.process([action(topic, "before", 0)])
+    refuse.add("parks")
+    await slices.process(
+        [
+            action(topic, "parks", 1),
+            action(topic, "before", 2),  # applied already, sent again
+            action(topic, "parks", 3),  # the same act twice behind the same fault
+            action(topic, "after", 4),
+        ]
+    )
+    assert done == ["before"]
+    refuse.clear()
+    await make_due(routing)
+    assert await Parking(routing, "toy", handlers).once() == 1
+    assert done == ["before", "parks", "after"]
+
+
+async def test_a_value_that_the_database_cannot_hold_parks_its_key_alone(
+    routing: Database, source: Source
+) -> None:
+    """The driver refuses it before the server sees it: the event's own fault, not the infrastructure's."""
+    handlers = Handlers()
+
+    @handlers.on(InquiryReceived)
+    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        await tx.connection.execute(
+            "INSERT INTO applied (subject, sequence) SELECT * FROM unnest($1::text[], $2::int[])",
+            [event.subject for event in events],
+            [2**40 if event.words and event.words.title == "太大" else 1 for event in events],  # type: ignore[attr-defined]
+        )
+        return None
+
+    source.received(title="太大")
+    source.received()
+    await Slices(routing, "toy", handlers).process(source.records)
+    assert await routing.pool.fetchval("SELECT count(*) FROM applied") == 1
+    assert await routing.pool.fetchval("SELECT error FROM parked_key") == "DataError"
+
+
+async def test_keys_of_another_consumer_do_not_keep_ours_waiting(routing: Database, source: Source) -> None:
+    handlers = Handlers()
+    failing = True
+
+    @handlers.on(InquiryReceived)
+    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        return [Fault("busy", "not now") if failing else None for _ in events]
+
+    source.received()
+    await Slices(routing, "toy", handlers).process(source.records)
+    await routing.pool.execute("UPDATE parked_key SET next_attempt = '1970-01-01'")
+    await routing.pool.execute(
+        "INSERT INTO parked_key (consumer, topic, key, error, next_attempt) "
+        "SELECT 'other', 'x', n::text, 'e', '-infinity' FROM generate_series(1, 200) n"
+    )
+    failing = False
+    assert await Parking(routing, "toy", handlers).once() == 1
