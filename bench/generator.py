@@ -73,7 +73,7 @@ async def _generate(plan: Plan, counters: Counters) -> None:
         database = Database(pool, settings, open_clock(None), epoch=1)
         policies = await Policies.open(database, settings)
         intake = Intake(policies, secret_key(settings))
-        samples = Samples(policies.current, plan.seed)
+        samples = Samples(policies.current, database.clock.now().date(), plan.seed)
         begun = time.monotonic()
         while (done := counters.committed.value) < plan.total:
             count = min(plan.batch, plan.total - done, counters.allowed.value - done)

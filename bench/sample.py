@@ -1,5 +1,6 @@
 """Invented concerns of realistic size: 200 to 400 Chinese characters, one in ten with a contact."""
 
+import datetime as dt
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,11 +48,11 @@ class Sample:
 
 
 class Samples:
-    """An endless, repeatable stream of concerns that the pack accepts by rule and sends to units with topics."""
+    """An endless, repeatable stream of concerns that the pack accepts by rule and sends, on that day, to units with topics."""
 
-    def __init__(self, pack: Pack, seed: int) -> None:
+    def __init__(self, pack: Pack, on: dt.date, seed: int) -> None:
         self._random = random.Random(seed)
-        self._places = list(_routes(pack))
+        self._places = list(_routes(pack, on))
         if not self._places:
             raise ValueError(f"{pack.name} sends nothing that it accepts by rule to a unit with topics")
 
@@ -91,9 +92,8 @@ class Samples:
         return Sample(concern, records)
 
 
-def _routes(pack: Pack) -> Iterator[tuple[CaseKind, str, str | None, int]]:
+def _routes(pack: Pack, on: dt.date) -> Iterator[tuple[CaseKind, str, str | None, int]]:
     catalogue = Catalogue(pack)
-    on = pack.calendar_table.first
     kafka = {unit.code for unit in pack.departments if unit.kafka}
     by_rule: list[CaseKind] = [kind.code for kind in pack.kinds if kind.acceptance == "rule"]
     for service in pack.services:
