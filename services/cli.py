@@ -53,9 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _is_ours(error: Exception) -> bool:
     from shared.errors import CivicloomError
-    from shared.policy.errors import PolicyError
 
-    return isinstance(error, CivicloomError | PolicyError)
+    return isinstance(error, CivicloomError)
 
 
 def _say(sentence: str, code: int) -> int:

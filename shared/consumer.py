@@ -19,8 +19,9 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from shared.database import Database
-from shared.errors import Stale, is_infrastructure
+from shared.errors import Stale
 from shared.handlers import Handlers
+from shared.infrastructure import is_infrastructure
 from shared.kafka import raw_record
 from shared.logs import get_logger
 from shared.metrics import LAG, SLICE_WAITS, UNREAD_AGE

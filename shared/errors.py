@@ -5,11 +5,11 @@ CivicloomError
 │   ├── Undecodable      bytes that are no event of ours
 │   ├── UnknownVersion   a known type in a major version that this release does not know
 │   └── EventTooLarge    an event above the bound that the broker takes
+├── PolicyError          (shared.policy.errors) a pack that cannot be used
+├── LogError             (services.audit.log.errors) something is wrong with the log
 ├── Conflict             a command lost against the present state (HTTP 409)
 └── Stale                our authority is gone (cursor moved, partition revoked, lock lost): stop, do nothing
 """
-
-import asyncpg
 
 
 class CivicloomError(Exception):
@@ -44,21 +44,3 @@ class Conflict(CivicloomError):
 
 class Stale(CivicloomError):
     """Somebody else owns what we were about to write."""
-
-
-_INFRASTRUCTURE = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,  # admin shutdown, crash recovery, cancelled by an operator
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,  # I/O errors of the server
-    asyncpg.TransactionRollbackError,  # deadlock, serialisation: the same slice will pass
-    asyncpg.ReadOnlySQLTransactionError,  # we are connected to a standby after a fail-over
-    OSError,
-    TimeoutError,
-)
-
-
-def is_infrastructure(error: BaseException) -> bool:
-    """Whether nothing else could progress either, so that waiting is right and parking is wrong."""
-    return isinstance(error, _INFRASTRUCTURE)

@@ -14,8 +14,9 @@ from shared.clock import machine_now
 from shared.contracts.base import Facts
 from shared.contracts.registry import by_writer
 from shared.database import Database
-from shared.errors import Permanent, Undecodable, is_infrastructure
+from shared.errors import Permanent, Undecodable
 from shared.handlers import Fault, Handlers
+from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
 from shared.received import Received, contract_of, decode, peek_type

@@ -16,7 +16,8 @@ from typing import Any
 import asyncpg
 
 from shared.database import Database
-from shared.errors import Stale, is_infrastructure
+from shared.errors import Stale
+from shared.infrastructure import is_infrastructure
 from shared.kafka import KafkaError, Producer, Sent
 from shared.logs import get_logger
 from shared.metrics import RELAY_FAULTS, RELAYED, SET_ASIDE, WAVE_SECONDS

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import Permanent, is_infrastructure
+from shared.errors import Permanent
 from shared.handlers import Fault, Handler
+from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 from shared.received import Received
 from shared.records import RawRecord

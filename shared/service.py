@@ -21,8 +21,8 @@ from shared.consumer import Consumer
 from shared.contracts import registry as _registry  # noqa: F401  (registers every type)
 from shared.contracts.addresses import topic_name
 from shared.database import Database
-from shared.errors import is_infrastructure
 from shared.handlers import Handlers
+from shared.infrastructure import is_infrastructure
 from shared.kafka import Producer
 from shared.logs import get_logger, setup_logs
 from shared.packs import open_pack

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.database import Database
-from shared.errors import Permanent, Stale, UnknownVersion, is_infrastructure
+from shared.errors import Permanent, Stale, UnknownVersion
 from shared.handlers import Fault, Handlers
+from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 from shared.metrics import EVENTS, SLICE_SECONDS
 from shared.parking import key_of, park, park_behind, record_dead_letter, unreadable_subject

@@ -10,7 +10,7 @@ import orjson
 
 from shared.clock import Clock
 from shared.database import Database
-from shared.errors import is_infrastructure
+from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 from shared.metrics import TIMER_FAULTS, TIMERS
 from shared.transaction import QUERIES, Tx

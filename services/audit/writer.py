@@ -22,7 +22,8 @@ from services.audit.log.subjects import KeyBox
 from services.audit.queries import QUERIES
 from shared.contracts.addresses import topic_name
 from shared.database import Database
-from shared.errors import Stale, is_infrastructure
+from shared.errors import Stale
+from shared.infrastructure import is_infrastructure
 from shared.kafka import KafkaError, Reader
 from shared.logs import get_logger
 

@@ -1,7 +1,5 @@
 """What goes wrong with policy, said so that the author of a pack can mend it.
 
-The tree stands apart from `shared.errors`, because policy is pure and that module knows the database.
-
 PolicyError
 ├── UnknownCode        a code that this version of the pack does not have
 └── CalendarRange      a moment that the pack's calendar does not reach
@@ -9,6 +7,8 @@ PolicyError
 
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from shared.errors import CivicloomError
 
 
 class Problem(NamedTuple):
@@ -23,7 +23,7 @@ class Problem(NamedTuple):
         return f"{place}: {self.message}"
 
 
-class PolicyError(Exception):
+class PolicyError(CivicloomError):
     """A pack that cannot be used; `problems` holds every fault found and `str()` prints one per line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

@@ -1,0 +1,20 @@
+"""Which errors are nobody's event's fault: the database, the network, the machine."""
+
+import asyncpg
+
+_INFRASTRUCTURE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # admin shutdown, crash recovery, cancelled by an operator
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,  # I/O errors of the server
+    asyncpg.TransactionRollbackError,  # deadlock, serialisation: the same slice will pass
+    asyncpg.ReadOnlySQLTransactionError,  # we are connected to a standby after a fail-over
+    OSError,
+    TimeoutError,
+)
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Whether nothing else could progress either, so that waiting is right and parking is wrong."""
+    return isinstance(error, _INFRASTRUCTURE)
