@@ -1,0 +1,118 @@
+"""The programs of `make run`: which, with what settings, on which ports."""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local import caddy, oidc
+from deploy.local.keeper import Program
+from deploy.local.ports import free_port
+from shared.policy.model import Pack
+from shared.settings import REPOSITORY, SERVICES
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that one sample city needs. Ports other than `port` are free ones, new at each start.
+
+    `pair` is the environment in which PostgreSQL and Kafka are found. Without `smtp_url` mail is kept in
+    `data_dir/mail`.
+    """
+
+    port: int
+    data_dir: Path
+    pack: Pack
+    pair: Mapping[str, str]
+    namespace: str = "civic"
+    smtp_url: str | None = None
+    ports: Mapping[str, int] = field(
+        default_factory=lambda: {name: free_port() for name in (*SERVICES, "sign-in", "mail")}
+    )
+
+    @property
+    def address(self) -> str:
+        """The one address of everything. Sign-in hangs on it: `localhost` would be another one."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def people(self) -> tuple[oidc.SamplePerson, ...]:
+        """Who can sign in. The first officer is of a unit without Kafka, if there is one: that desk's work
+        is done by nobody else."""
+        units = sorted(self.pack.departments, key=lambda unit: (unit.kafka, unit.kind == "centre"))
+        return oidc.sample_people((units[0].code, next(unit.code for unit in units[1:] if unit.kafka)))
+
+    def city(self) -> list[Program]:
+        """What makes the city, in the order of its start."""
+        return [self._sign_in(), *self._mail(), *map(self._service, SERVICES), self._proxy()]
+
+    def sample(self) -> list[Program]:
+        """Who plays departments, citizens and editors, all from outside."""
+        codes = [unit.code for unit in self.pack.departments if unit.kafka]
+        department = [sys.executable, REPOSITORY / "examples" / "department.py", self.pair["KAFKA_BOOTSTRAP"]]
+        department += [*codes, "--namespace", self.namespace, "--seconds", "4"]
+        citizens = [sys.executable, "-m", "deploy.local.sample", self.address, self.sample_folder]
+        return [self._program("departments", department), self._program("citizens", citizens)]
+
+    @property
+    def sample_folder(self) -> Path:
+        """Where the sample city remembers what it has asked."""
+        return self.data_dir / "sample"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of the services."""
+        own = {
+            f"{name}_{what}".upper(): value
+            for name in SERVICES
+            for what, value in (("host", "127.0.0.1"), ("port", str(self.ports[name])))
+        }
+        return {
+            **self.pair,
+            **oidc.client_environment(self.ports["sign-in"]),
+            **own,
+            "SECRET_KEY": kept_secret(self.data_dir / "keys" / "secret.key"),
+            "TOPIC_NAMESPACE": self.namespace,
+            "PACK": self.pack.name,
+            "DATA_DIR": str(self.data_dir),
+            "PUBLIC_URL": self.address,
+            "SMTP_URL": self.smtp_url or f"smtp://127.0.0.1:{self.ports['mail']}",
+            "ALLOW_PRIVATE_WEBHOOKS": "true",  # who tries it has the receiver on the same machine
+        }
+
+    def _service(self, name: str) -> Program:
+        return self._program(name, [sys.executable, "-m", f"services.{name}"], self.settings)
+
+    def _sign_in(self) -> Program:
+        return self._program("sign-in", *oidc.command(self.ports["sign-in"], self.people))
+
+    def _mail(self) -> list[Program]:
+        if self.smtp_url:
+            return []
+        port, folder = str(self.ports["mail"]), self.data_dir / "mail"
+        return [self._program("mail", [sys.executable, "-m", "deploy.local.mail", port, folder])]
+
+    def _proxy(self) -> Program:
+        behind = caddy.Services(**{name: self.ports[name] for name in SERVICES})
+        return self._program("proxy", *caddy.command(self.port, behind, self.data_dir / "caddy"))
+
+    def _program(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    ) -> Program:
+        return Program(name, command, environment or {}, self.data_dir / "logs" / f"{name}.log")
+
+
+def kept_secret(file: Path) -> str:
+    """The hex secret of 32 bytes that the file holds, made on the first call; for its owner's eyes only."""
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        staging = file.with_suffix(".new")
+        staging.unlink(missing_ok=True)
+        with os.fdopen(os.open(staging, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:
+            opened.write(secrets.token_hex(32) + "\n")
+        staging.rename(file)
+        return kept_secret(file)

@@ -1,0 +1,207 @@
+"""`make run`: one process that starts a city, keeps it running and stops all of it.
+
+Whatever way it ends, nothing stays behind: children are told by the kernel when we die (process.py).
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from deploy.local.errors import FolderInUseError, LocalError
+from deploy.local.keeper import Keeper, Program
+from deploy.local.pair import Pair
+from deploy.local.process import tail
+from deploy.local.programs import Plan
+from deploy.local.status import counts, get, sample_state, where_to_look
+from shared.policy.loader import load_pack
+from shared.settings import REPOSITORY
+
+_READY_SECONDS = 180.0
+_SAMPLE_SECONDS = 20.0
+_STOP_SECONDS = 12.0
+_TICK = 0.2
+_COUNT_SECONDS = 2.0
+
+
+class PortTakenError(LocalError):
+    """Somebody else listens where the city should answer."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        super().__init__(f"port {port} is taken; choose another one: make run PORT={port + 1}")
+
+
+class NotReadyError(LocalError):
+    """The city does not become ready; the message says which part and shows the end of its log."""
+
+
+class _StopRequestedError(BaseException):
+    """SIGINT, SIGTERM or SIGHUP came: unwind, so that everything stops in order."""
+
+
+def _request_stop(_number: int, _frame: FrameType | None) -> None:
+    # A second signal ends us at once; what runs is then told by the kernel.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    raise _StopRequestedError
+
+
+class Supervisor:
+    """Runs one city on `data_dir` until a signal comes. Use it from the main thread."""
+
+    def __init__(self, port: int, data_dir: Path, pack: str, policies: Path, *, sample: bool = True) -> None:
+        self._port = port
+        self._data_dir = data_dir.absolute()
+        self._pack = load_pack(policies / pack)
+        self._policies = policies
+        self._sample = sample
+        self._keepers: list[Keeper] = []
+
+    def run(self) -> None:
+        """Returns after a signal, when all is stopped; the data stay.
+
+        Raises PortTakenError and FolderInUseError before anything is started, StartFailedError,
+        NotReadyError or LocalError with the reason when the city does not come up.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _request_stop)
+        try:
+            with self._folder():
+                _must_be_free(self._port)
+                self._run()
+        except _StopRequestedError:
+            _say("stopped; the data stay, `make run` goes on with them")
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        _say(f"data are in {self._data_dir}; starting PostgreSQL and Kafka")
+        pair = Pair(self._data_dir)
+        try:
+            pair.start()
+            plan = Plan(
+                self._port, self._data_dir, self._pack, pair.environment, smtp_url=os.environ.get("SMTP_URL")
+            )
+            self._prepare(plan)
+            _say("starting the services")
+            self._start(plan.city())
+            self._wait_until_ready(plan)
+            if self._sample:
+                self._start(plan.sample())
+                self._wait_for_the_first_case(plan)
+            _say(f"ready after {time.monotonic() - began:.0f} s\n{where_to_look(plan)}")
+            self._watch(plan, pair)
+        except _StopRequestedError:
+            _say("stopping (Ctrl-C again: at once)")
+            raise
+        finally:
+            self._stop()
+            pair.stop()
+
+    @contextmanager
+    def _folder(self) -> Iterator[None]:
+        """One city per folder, also when servers that run already are used."""
+        (self._data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        with (self._data_dir / "run.lock").open("ab") as lock:
+            _take(lock, self._data_dir)
+            yield
+
+    def _prepare(self, plan: Plan) -> None:
+        """Topics and tables, by the same commands that an operator uses."""
+        for command in (["topics", "apply", "--policies", str(self._policies)], ["migrate"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "services.cli", *command],
+                env={**os.environ, **plan.settings},
+                cwd=REPOSITORY,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise LocalError(f"civicloom {command[0]} failed:\n{done.stdout}{done.stderr}")
+
+    def _start(self, programs: Sequence[Program]) -> None:
+        for program in programs:
+            keeper = Keeper(program)
+            self._keepers.append(keeper)
+            keeper.start()
+
+    def _tend(self) -> None:
+        for keeper in self._keepers:
+            if sentence := keeper.tend():
+                _say(sentence)
+
+    def _wait_until_ready(self, plan: Plan) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while (answer := get(f"{plan.address}/readyz")).status != 200:
+            if time.monotonic() > deadline:
+                ends = "\n".join(
+                    f"--- {keeper.program.name}:\n{tail(keeper.program.log)}"
+                    for keeper in self._keepers
+                    if keeper.restarts or keeper.pid is None
+                )
+                raise NotReadyError(
+                    f"not ready after {_READY_SECONDS:.0f} s; {plan.address}/readyz says:\n{answer.body}\n{ends}"
+                )
+            self._tend()
+            time.sleep(_TICK)
+
+    def _wait_for_the_first_case(self, plan: Plan) -> None:
+        deadline = time.monotonic() + _SAMPLE_SECONDS
+        while not sample_state(plan.sample_folder).get("show") and time.monotonic() < deadline:
+            self._tend()
+            time.sleep(_TICK)
+
+    def _watch(self, plan: Plan, pair: Pair) -> None:
+        """Until a signal comes: restarts what has ended, PostgreSQL and Kafka too, and counts."""
+        next_count = 0.0
+        while True:
+            self._tend()
+            for server in filter(None, (pair.postgres, pair.kafka)):
+                if server.child and server.child.returncode is not None:
+                    _say(f"{server.child.name} ended; starting it again")
+                    server.start()
+            if sys.stdout.isatty() and time.monotonic() >= next_count:
+                line = counts(plan, sum(keeper.restarts for keeper in self._keepers))
+                print(f"\r\x1b[2K{line}", end="", flush=True)
+                next_count = time.monotonic() + _COUNT_SECONDS
+            time.sleep(_TICK)
+
+    def _stop(self) -> None:
+        """The last started first asked; then all have the same time to end."""
+        for keeper in reversed(self._keepers):
+            keeper.request_stop()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for keeper in reversed(self._keepers):
+            keeper.stop(max(0.1, deadline - time.monotonic()))
+        self._keepers.clear()
+
+
+def _take(lock: IO[bytes], folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FolderInUseError(folder) from None
+
+
+def _must_be_free(port: int) -> None:
+    with socket.socket() as probe:
+        # What a server did that has just ended is no obstacle for the next one, nor for this probe.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise PortTakenError(port) from None
+
+
+def _say(text: str) -> None:
+    start = "\r\x1b[2K" if sys.stdout.isatty() else ""
+    print(f"{start}{text}", flush=True)
