@@ -1,4 +1,4 @@
-"""The Merkle tree hash of RFC 6962 2.1 over a list that is read once, in memory that grows with its logarithm.
+"""The Merkle tree hash of RFC 6962 2.1 over a list that is read once, in memory of its logarithm.
 
 Leaves are hashed as SHA-256(0x00 || leaf), nodes as SHA-256(0x01 || left || right).
 """

@@ -1,0 +1,1 @@
+"""The government's voice: publications, subscriptions, pushes, and notices about a case."""

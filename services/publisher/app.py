@@ -1,0 +1,89 @@
+"""Wires the publisher. The only file that knows all its parts."""
+
+import asyncio
+from zoneinfo import ZoneInfo
+
+from services.publisher import commands, subscriptions
+from services.publisher.config import PublisherSettings
+from services.publisher.handlers import make_handlers
+from services.publisher.http.api import api_router
+from services.publisher.http.desk import desk_router
+from services.publisher.http.edge import Context
+from services.publisher.http.feeds import feeds_router
+from services.publisher.http.reading import reading_router
+from services.publisher.http.subscribing import subscribing_router
+from services.publisher.metrics import LANE_READY
+from services.publisher.push import batches
+from services.publisher.push.guard import Guard
+from services.publisher.push.ledger import Ledger
+from services.publisher.push.letters import Office
+from services.publisher.push.mail import MailServer
+from services.publisher.push.parcels import Packing
+from services.publisher.push.webhooks import Webhooks
+from services.publisher.push.workers import MailWorker, WebhookWorker
+from services.publisher.subscriptions import Secrets
+from shared.database import Database
+from shared.policy.loader import load_pack
+from shared.service import Loop, Parts
+from shared.settings import CoreSettings
+from shared.timers import Timers
+from shared.web.pages import Pages
+
+
+async def build(database: Database, settings: CoreSettings) -> Parts:
+    """The publisher's parts. Raises PolicyError for a bad pack, pydantic.ValidationError for bad settings."""
+    own = PublisherSettings.load()
+    pack = await asyncio.to_thread(load_pack, settings.policies_dir / settings.pack)
+    pages = Pages("services.publisher")
+    secrets = Secrets(settings.secret_key)
+    public_url = settings.public_url.rstrip("/")
+    office = Office(public_url, own.sender(public_url), ZoneInfo(pack.timezone), pages.catalogue)
+    guard = Guard(own.allow_private_webhooks)
+    packing = Packing(database.pool, secrets, office)
+    context = Context(
+        database=database,
+        pages=pages,
+        secrets=secrets,
+        guard=guard,
+        public_url=public_url,
+        policy=pack.version,
+        jurisdiction=pack.jurisdiction,
+        mail_works=own.smtp_url is not None,
+        plain_http=own.allow_private_webhooks,
+    )
+    return Parts(
+        title="Civicloom publisher",
+        routers=[
+            api_router(context),
+            reading_router(context),
+            feeds_router(context),
+            desk_router(context),
+            subscribing_router(context),
+        ],
+        handlers=make_handlers(secrets.keyring),
+        topics=["inquiry", "routing", "contact"],
+        register_timers=_register_timers,
+        loops=_loops(Ledger(database), packing, guard, own, office),
+        pages=pages,
+    )
+
+
+def _register_timers(timers: Timers) -> None:
+    timers.on(commands.PUSH)(batches.start)
+    timers.on(subscriptions.LAPSE)(subscriptions.lapse)
+
+
+def _loops(
+    ledger: Ledger, packing: Packing, guard: Guard, own: PublisherSettings, office: Office
+) -> list[Loop]:
+    async def webhooks() -> None:
+        async with Webhooks(guard) as client:
+            await WebhookWorker(ledger, packing, client).run()
+
+    LANE_READY.labels("webhook").set(1)
+    LANE_READY.labels("email").set(0 if own.smtp_url is None else 1)
+    loops: list[Loop] = [webhooks]
+    if own.smtp_url is not None:
+        server = MailServer(own.smtp_url.get_secret_value(), office.sender)
+        loops += [MailWorker(ledger, packing, server, bulk=bulk).run for bulk in (False, True)]
+    return loops

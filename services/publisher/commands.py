@@ -1,0 +1,206 @@
+"""What people do with publications: load, decide, store, emit, in one transaction on the locked one."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from services.publisher.domain import publications
+from services.publisher.domain.publications import Act, Publication, Refusal
+from services.publisher.queries import QUERIES
+from shared.contracts.publisher import (
+    PublicationApproved,
+    PublicationDrafted,
+    PublicationPublished,
+    PublicationWithdrawn,
+    PublicationWords,
+)
+from shared.errors import CivicloomError, Conflict
+from shared.transaction import Emitted, Timer, Tx
+
+PUSH = "push_publication"
+
+
+def _topics(codes: tuple[str, ...]) -> tuple[str, ...]:
+    for code in codes:
+        if not publications.is_topic(code):
+            raise ValueError(
+                f"a topic is a code of a-z, 0-9 and dashes, and not `all`: {code[:64]!r} is none"
+            )
+    return tuple(dict.fromkeys(codes))
+
+
+class Content(BaseModel):
+    """What an editor writes. Lengths are in characters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    summary: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] = ""
+    body: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    topics: Annotated[tuple[str, ...], Field(max_length=10), AfterValidator(_topics)] = ()
+    document_number: (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None
+    ) = None
+    effective_from: AwareDatetime | None = None
+
+
+class Refused(Conflict):
+    """The rules do not allow the act: state, rule, and what is allowed now."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.rule} in state {refusal.state}")
+        self.refusal = refusal
+
+
+class NoSuchPublication(CivicloomError):
+    """Nothing is known under this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """In whose name and under which rules a person acts: kept in every event."""
+
+    actor: str
+    policy: str
+    jurisdiction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the act has made, and the last sequence of the publication's events."""
+
+    id: str
+    publication: Publication
+    sequence: int
+
+
+async def draft(tx: Tx, identifier: str, content: Content, author: Author) -> Done:
+    """A new publication; `identifier` was made for this transaction. Emits publication.drafted."""
+    publication = publications.drafted(author.actor)
+    await tx.connection.execute(
+        QUERIES["insert_publication"], identifier, publication.state, publication.version, tx.now
+    )
+    return await _store_draft(tx, identifier, publication, content, author)
+
+
+async def revise(tx: Tx, identifier: str, content: Content, version: int, author: Author) -> Done:
+    """A new version, which needs a new approval; what is public stays so until that is published.
+
+    Raises NoSuchPublication, Refused. Emits publication.drafted.
+    """
+    publication, _ = await _decide(tx, identifier, "revise", author, version)
+    await _move(tx, identifier, publication)
+    return await _store_draft(tx, identifier, publication, content, author)
+
+
+async def approve(tx: Tx, identifier: str, version: int, author: Author) -> Done:
+    """A second person answers for the version.
+
+    Raises NoSuchPublication, Refused. Emits publication.approved.
+    """
+    publication, _ = await _decide(tx, identifier, "approve", author, version)
+    await _move(tx, identifier, publication)
+    await tx.connection.execute(QUERIES["approve_version"], identifier, version, author.actor, tx.now)
+    return _emitted(
+        identifier,
+        publication,
+        _emit(tx, identifier, author, PublicationApproved(version=version, approver=author.actor)),
+    )
+
+
+async def publish(tx: Tx, identifier: str, version: int, author: Author) -> Done:
+    """Makes the approved version public and sends it on its way to subscribers.
+
+    Raises NoSuchPublication, Refused. Emits publication.published.
+    """
+    publication, topics = await _decide(tx, identifier, "publish", author, version)
+    await _move(tx, identifier, publication)
+    await tx.connection.execute(QUERIES["publish_version"], identifier, version, tx.now)
+    # A timer of its own transaction: the editor does not wait until every subscriber has a ledger row.
+    tx.arm(Timer(identifier, PUSH, tx.now, {"version": version}))
+    facts = PublicationPublished(version=version, topics=topics, publisher=author.actor)
+    return _emitted(identifier, publication, _emit(tx, identifier, author, facts))
+
+
+async def withdraw(tx: Tx, identifier: str, version: int, reason: str, author: Author) -> Done:
+    """Takes a public one back, with the reason.
+
+    Raises NoSuchPublication, Refused. Emits publication.withdrawn.
+    """
+    publication, _ = await _decide(tx, identifier, "withdraw", author, version)
+    await _move(tx, identifier, publication)
+    await tx.connection.execute(QUERIES["withdraw_publication"], identifier, reason, tx.now)
+    tx.disarm(identifier, PUSH)
+    assert publication.public_version is not None  # noqa: S101  (the rule `never_published`)
+    facts = PublicationWithdrawn(version=publication.public_version, reason=reason, by=author.actor)
+    return _emitted(identifier, publication, _emit(tx, identifier, author, facts))
+
+
+async def _decide(
+    tx: Tx, identifier: str, act: Act, author: Author, version: int
+) -> tuple[Publication, tuple[str, ...]]:
+    row = await tx.connection.fetchrow(QUERIES["publication_head"], identifier)
+    if row is None:
+        raise NoSuchPublication(identifier)
+    before = Publication(row["state"], row["version"], row["public_version"], row["editor"])
+    after = publications.decide(before, act, author.actor, version)
+    if isinstance(after, Refusal):
+        raise Refused(after)
+    return after, tuple(row["topics"])
+
+
+async def _move(tx: Tx, identifier: str, publication: Publication) -> None:
+    await tx.connection.execute(
+        QUERIES["move_publication"], identifier, publication.state, publication.version, tx.now
+    )
+
+
+async def _store_draft(
+    tx: Tx, identifier: str, publication: Publication, content: Content, author: Author
+) -> Done:
+    await tx.connection.execute(
+        QUERIES["insert_version"],
+        identifier,
+        publication.version,
+        content.title,
+        content.summary,
+        content.body,
+        list(content.topics),
+        content.document_number,
+        content.effective_from,
+        author.actor,
+        tx.now,
+    )
+    facts = PublicationDrafted(
+        version=publication.version,
+        topics=content.topics,
+        document_number=content.document_number,
+        effective_from=content.effective_from,
+        editor=author.actor,
+    )
+    words = PublicationWords(title=content.title, summary=content.summary, body=content.body)
+    emitted = tx.emit(
+        facts,
+        subject=identifier,
+        words=words,
+        actor=author.actor,
+        policy=author.policy,
+        jurisdiction=author.jurisdiction,
+    )
+    return _emitted(identifier, publication, emitted)
+
+
+def _emit(
+    tx: Tx,
+    identifier: str,
+    author: Author,
+    facts: PublicationApproved | PublicationPublished | PublicationWithdrawn,
+) -> Emitted:
+    return tx.emit(
+        facts, subject=identifier, actor=author.actor, policy=author.policy, jurisdiction=author.jurisdiction
+    )
+
+
+def _emitted(identifier: str, publication: Publication, emitted: Emitted) -> Done:
+    return Done(identifier, publication, emitted.sequence)

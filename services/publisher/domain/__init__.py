@@ -1,0 +1,1 @@
+"""The rules of publisher: no I/O, no clock, no random."""

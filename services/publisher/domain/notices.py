@@ -1,0 +1,34 @@
+"""Which steps of a case its citizen is told of, and what is decided for each."""
+
+from typing import Literal
+
+# The step's name is the event's family without `civic.`; its texts are `mail.step.<name>.*`.
+STEPS = (
+    "inquiry.received",
+    "inquiry.accepted",
+    "case.dispatched",
+    "assignment.signed",
+    "inquiry.replied",
+    "inquiry.deadline_breached",
+    "inquiry.reopened",
+    "inquiry.closed",
+)
+Decision = Literal["send", "wait", "keep", "none"]
+"""send: the address is known. wait: it is on its way. keep: whether one comes is not known yet. none."""
+
+
+def decide(*, received: bool, wanted: bool | None, stated: bool, reachable: bool, erased: bool) -> Decision:
+    """Whether a step is told.
+
+    `received`: inquiry.received was seen; `wanted`: what it said (None: nothing kept); `stated`: the contact
+    event was seen; `reachable`: it has an address for which there is a lane; `erased`: the case is erased.
+    """
+    if erased:
+        return "none"
+    if not received:
+        return "keep"
+    if not wanted:
+        return "none"
+    if not stated:
+        return "wait"
+    return "send" if reachable else "none"

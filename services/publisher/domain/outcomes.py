@@ -1,0 +1,56 @@
+"""What one attempt to deliver came to, and when the next one is due."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+# Standard Webhooks' schedule, for mail as well: eight attempts over some 31 hours.
+RETRIES = tuple(
+    dt.timedelta(**length)
+    for length in (
+        {"seconds": 5},
+        {"minutes": 5},
+        {"minutes": 30},
+        {"hours": 2},
+        {"hours": 5},
+        {"hours": 10},
+        {"hours": 14},
+    )
+)
+JITTER = 0.2
+LONGEST_WAIT = dt.timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The other side has taken it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """It may work later. `retry_after` is what the other side asked for."""
+
+    reason: str
+    retry_after: dt.timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """It can never work. `gone`: the address itself is no more, so nothing else needs to be tried there."""
+
+    reason: str
+    gone: bool = False
+
+
+Outcome = Sent | TryAgain | GiveUp
+
+
+def wait_after(attempts: int, fraction: float, retry_after: dt.timedelta | None) -> dt.timedelta | None:
+    """The wait after the `attempts`-th failure (1, 2 ...); None when that was the last.
+
+    `fraction`, from 0 to 1, spreads the wait over +-20 %, so that what failed together does not return
+    together. A longer `retry_after` is honoured up to a day.
+    """
+    if attempts > len(RETRIES):
+        return None
+    wait = RETRIES[attempts - 1] * (1 + JITTER * (2 * fraction - 1))
+    return max(wait, min(retry_after, LONGEST_WAIT)) if retry_after else wait

@@ -1,0 +1,167 @@
+"""Events in: what a case's citizen is told, and where. A case without contact costs a look-up, no more."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.publisher.domain import notices
+from services.publisher.domain.addresses import email_address
+from services.publisher.keyring import Keyring, Sealed
+from services.publisher.metrics import NOTICES_DECIDED
+from services.publisher.queries import QUERIES
+from shared.clock import machine_now
+from shared.contracts.base import Facts
+from shared.contracts.inquiry import (
+    ContactStated,
+    DeadlineBreached,
+    InquiryAccepted,
+    InquiryClosed,
+    InquiryErased,
+    InquiryReceived,
+    InquiryReopened,
+    InquiryReplied,
+)
+from shared.contracts.routing import AssignmentSigned, CaseDispatched
+from shared.handlers import Handlers
+from shared.ids import derived_id
+from shared.received import Received
+from shared.transaction import Tx
+
+INQUIRY = "/services/inquiry"
+ROUTING = "/services/routing"
+_TOLD = (InquiryAccepted, CaseDispatched, InquiryReplied, DeadlineBreached, InquiryReopened, InquiryClosed)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happened to a case; `cause` is the event that told it."""
+
+    inquiry: str
+    cause: str
+    name: str
+    at: dt.datetime
+
+
+def make_handlers(keyring: Keyring) -> Handlers:
+    """The handlers of publisher; contact points are sealed with `keyring`."""
+    handlers = Handlers()
+
+    @handlers.on(ContactStated)
+    async def keep(tx: Tx, events: list[Received[ContactStated]]) -> None:
+        await _keep_contacts(tx, events, keyring)
+
+    handlers.on(InquiryReceived)(_received)
+    handlers.on(AssignmentSigned)(_signed)
+    handlers.on(InquiryErased)(_erased)
+    for facts in _TOLD:
+        handlers.on(facts)(_told)
+    return handlers
+
+
+async def _keep_contacts(tx: Tx, events: Sequence[Received[ContactStated]], keyring: Keyring) -> None:
+    sealed: dict[str, Sealed] = {}
+    for event in events:
+        address = email_address(event.data.email or "")
+        if address is not None:
+            sealed[event.subject] = keyring.seal(address, event.subject)
+    await tx.connection.execute(
+        QUERIES["keep_contacts"],
+        [event.subject for event in events],
+        [event.data.number for event in events],
+        [event.data.language for event in events],
+        [_part(sealed.get(event.subject), "box") for event in events],
+        [_part(sealed.get(event.subject), "wrapped_key") for event in events],
+    )
+    unreachable = [event.subject for event in events if event.subject not in sealed]
+    await tx.connection.execute(QUERIES["release_waiting_notices"], list(sealed), machine_now())
+    await tx.connection.execute(QUERIES["drop_waiting_notices"], unreachable)
+
+
+async def _received(tx: Tx, events: list[Received[InquiryReceived]]) -> None:
+    with_contact = [event for event in events if event.data.has_contact]
+    if with_contact:
+        await tx.connection.execute(
+            QUERIES["want_notices"],
+            [event.subject for event in with_contact],
+            [event.data.notify for event in with_contact],
+        )
+    # Routing cannot know a case before us, but its topic may be read first.
+    early = [event.subject for event in events if tx.position(event.subject, ROUTING)]
+    kept = await tx.connection.fetch(QUERIES["take_early_steps"], early) if early else []
+    told = [_step(event) for event in with_contact]
+    told += [Step(row["inquiry"], row["cause"], row["step"], row["at"]) for row in kept]
+    NOTICES_DECIDED.labels("none").inc(len(events) - len(with_contact))
+    await _decide(tx, told, received={event.subject for event in events})
+
+
+async def _told(tx: Tx, events: list[Received[Any]]) -> None:
+    await _decide(tx, [_step(event) for event in events])
+
+
+async def _signed(tx: Tx, events: list[Received[AssignmentSigned]]) -> None:
+    # A co-handler's signature changes nothing that the citizen waits for.
+    await _decide(tx, [_step(event) for event in events if event.data.role == "lead"])
+
+
+async def _erased(tx: Tx, events: list[Received[InquiryErased]]) -> None:
+    cases = [event.subject for event in events]
+    await tx.connection.execute(QUERIES["erase_contacts"], cases)
+    await tx.connection.execute(QUERIES["drop_open_notices"], cases)
+    await tx.connection.execute(QUERIES["take_early_steps"], cases)
+
+
+async def _decide(tx: Tx, steps: Sequence[Step], received: Iterable[str] = ()) -> None:
+    """Decides for each step; `received` are cases whose inquiry.received is being applied just now."""
+    if not steps:
+        return
+    rows = await tx.connection.fetch(QUERIES["contacts_of"], sorted({step.inquiry for step in steps}))
+    contacts = {row["inquiry"]: row for row in rows}
+    now_received = frozenset(received)
+    decided: list[tuple[Step, notices.Decision]] = []
+    for step in steps:
+        contact = contacts.get(step.inquiry)
+        decision = notices.decide(
+            received=step.inquiry in now_received or tx.position(step.inquiry, INQUIRY) > 0,
+            wanted=contact["wanted"] if contact else None,
+            stated=bool(contact and contact["stated"]),
+            reachable=bool(contact and contact["reachable"]),
+            erased=bool(contact and contact["erased"]),
+        )
+        decided.append((step, decision))
+    await _store(tx, decided)
+
+
+async def _store(tx: Tx, decided: Sequence[tuple[Step, notices.Decision]]) -> None:
+    kept = [step for step, decision in decided if decision == "keep"]
+    if kept:
+        await tx.connection.execute(
+            QUERIES["insert_early_steps"],
+            [step.inquiry for step in kept],
+            [step.cause for step in kept],
+            [step.name for step in kept],
+            [step.at for step in kept],
+        )
+    told = [(step, decision) for step, decision in decided if decision in ("send", "wait")]
+    if told:
+        await tx.connection.execute(
+            QUERIES["insert_notices"],
+            [derived_id(step.cause, "notice", "email") for step, _ in told],
+            [step.inquiry for step, _ in told],
+            [step.name for step, _ in told],
+            [step.at for step, _ in told],
+            ["pending" if decision == "send" else "waiting" for _, decision in told],
+            machine_now(),
+        )
+    for decision, count in Counter(decision for _, decision in decided).items():
+        NOTICES_DECIDED.labels(decision).inc(count)
+
+
+def _step(event: Received[Facts]) -> Step:
+    name = event.data.contract.family.removeprefix("civic.")
+    return Step(event.subject, event.id, name, event.event.effectivetime or event.effective)
+
+
+def _part(sealed: Sealed | None, name: str) -> bytes | None:
+    return getattr(sealed, name) if sealed else None

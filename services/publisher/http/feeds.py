@@ -1,0 +1,99 @@
+"""`/feeds/<topic>.atom` and `.json`, with ETag and Last-Modified: who comes often takes little."""
+
+import datetime as dt
+import email.utils
+import hashlib
+from typing import Literal
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.publisher.domain import feeds
+from services.publisher.domain.feeds import Entry, Feed
+from services.publisher.domain.publications import TOPICS
+from services.publisher.http import views
+from services.publisher.http.edge import Context
+from services.publisher.queries import QUERIES
+from shared.web.problems import Problem
+from shared.web.state import web_state
+
+_ENTRIES = 50
+_MEDIA_TYPES = {"atom": "application/atom+xml; charset=utf-8", "json": "application/feed+json; charset=utf-8"}
+_BEFORE_ALL = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)  # of a feed that nothing was ever published in
+
+
+def feeds_router(context: Context) -> APIRouter:
+    """The feeds. `all` is the feed of every topic."""
+    router = APIRouter(tags=["feeds"])
+
+    @router.get("/feeds/{topic}.{kind}")
+    async def feed(request: Request, topic: str, kind: Literal["atom", "json"]) -> Response:
+        """What was published last, under a topic or `all`: Atom, or JSON Feed 1.1."""
+        wanted = None if topic == "all" else topic
+        changed = await context.database.pool.fetchval(QUERIES["feed_changed_at"], wanted)
+        if changed is None and wanted is not None and wanted not in TOPICS:
+            raise Problem(404, "no-such-feed", "There is no such feed")
+        updated = changed or _BEFORE_ALL
+        page = await views.public_page(context.database.pool, topic=wanted, cursor=None, limit=_ENTRIES)
+        language = web_state(request).settings.language
+        text = context.pages.catalogue.text
+        title = text(language, "app.name")
+        if wanted is not None:
+            named = text(language, f"topic.{wanted}") if wanted in TOPICS else wanted
+            title = f"{title} · {named}"
+        document = Feed(
+            title=title,
+            description=text(language, "feed.description"),
+            home=f"{context.public_url}/policies" + (f"?topic={wanted}" if wanted else ""),
+            address=f"{context.public_url}/feeds/{topic}",
+            author=text(language, "app.name"),
+            language="zh-Hans" if language == "zh" else language,
+            updated=updated,
+            entries=[_entry(row, context.public_url) for row in page.items],
+        )
+        body = feeds.atom(document) if kind == "atom" else feeds.json_feed(document)
+        return _conditional(request, body, updated, _MEDIA_TYPES[kind])
+
+    return router
+
+
+def _entry(row: views.Row, public_url: str) -> Entry:
+    return Entry(
+        url=f"{public_url}/policies/{row['id']}",
+        title=row["title"],
+        summary=row["summary"],
+        body=row["body"],
+        topics=tuple(row["topics"]),
+        published=row["published_at"],
+        updated=row["updated_at"],
+    )
+
+
+def _conditional(request: Request, body: bytes, updated: dt.datetime, media_type: str) -> Response:
+    """200, or 304 (RFC 9110 13.1): If-None-Match decides alone where it is sent."""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    moment = updated.replace(microsecond=0)
+    headers = {
+        "ETag": tag,
+        "Last-Modified": email.utils.format_datetime(moment.astimezone(dt.UTC), usegmt=True),
+        "Cache-Control": "public, max-age=60",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        fresh = any(each.strip().removeprefix("W/") in (tag, "*") for each in tags.split(","))
+    else:
+        since = _http_date(request.headers.get("if-modified-since", ""))
+        fresh = since is not None and moment <= since
+    if fresh:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=media_type)
+
+
+def _http_date(text: str) -> dt.datetime | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

@@ -1,0 +1,105 @@
+"""Mails: plain text in the reader's language, with the number of a case and a link, nothing of its text."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from shared.web import times
+from shared.web.i18n import LANGUAGES, Catalogue
+
+_LONGEST_SUBJECT = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where mails come from and lead to. `zone` is that of the jurisdiction."""
+
+    public_url: str
+    sender: str
+    zone: ZoneInfo
+    texts: Catalogue
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.public_url).hostname or "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """`delivery` is the ledger row; `at` what the letter's date tells (business time); `language` any code."""
+
+    delivery: str
+    at: dt.datetime
+    to: str
+    language: str | None
+
+    @property
+    def tongue(self) -> str:
+        """The language of the reader, or English for one that we have no texts in."""
+        return self.language if self.language in LANGUAGES else "en"
+
+
+def notice(office: Office, envelope: Envelope, step: str, number: str) -> EmailMessage:
+    """A step of the case with that number."""
+    language = envelope.tongue
+    params = {
+        "number": number,
+        "when": times.exact(envelope.at, office.zone, language),
+        "link": f"{office.public_url}/track",
+    }
+    subject = office.texts.text(language, f"mail.step.{step}.subject", **params)
+    lines = (f"mail.step.{step}.text", "mail.notice.when", "mail.notice.track", "mail.notice.why")
+    return _message(office, envelope, subject, [office.texts.text(language, key, **params) for key in lines])
+
+
+def confirmation(office: Office, envelope: Envelope, link: str) -> EmailMessage:
+    """The question whether the address wants what was asked for in its name."""
+    subject = office.texts.text(envelope.tongue, "mail.confirm.subject")
+    return _message(
+        office, envelope, subject, [office.texts.text(envelope.tongue, "mail.confirm.text", link=link)]
+    )
+
+
+def publication(office: Office, envelope: Envelope, shown: Mapping[str, Any], leave: str) -> EmailMessage:
+    """A publication for a subscriber; `leave` is the one-click way out of RFC 8058."""
+    language = envelope.tongue
+    subject = office.texts.text(language, "mail.publication.subject", title=_one_line(shown["title"]))
+    link = f"{office.public_url}/policies/{shown['id']}"
+    parts = [
+        shown["title"],
+        shown["document_number"],
+        shown["summary"],
+        office.texts.text(language, "mail.publication.read", link=link),
+        office.texts.text(language, "mail.publication.leave", link=leave),
+    ]
+    message = _message(office, envelope, subject, [part for part in parts if part])
+    message["List-Unsubscribe"] = f"<{leave}>"
+    message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message["Precedence"] = "bulk"
+    return message
+
+
+def _message(office: Office, envelope: Envelope, subject: str, paragraphs: Sequence[str]) -> EmailMessage:
+    message = EmailMessage(policy=SMTP)
+    name = office.texts.text(envelope.tongue, "app.name")
+    message["From"] = Address(display_name=name, addr_spec=office.sender)
+    message["To"] = Address(addr_spec=envelope.to)
+    message["Subject"] = subject[:_LONGEST_SUBJECT]
+    message["Date"] = format_datetime(envelope.at)
+    message["Message-ID"] = f"<{envelope.delivery}@{office.host}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["Content-Language"] = "zh-Hans" if envelope.tongue == "zh" else envelope.tongue
+    message.set_content("\n\n".join(paragraphs) + "\n")
+    return message
+
+
+def _one_line(text: str) -> str:
+    """Header fields have one line; a title may have been pasted with more."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())

@@ -1,0 +1,127 @@
+"""The webhook lane: Standard Webhooks, signed, to one pinned address, without following redirects."""
+
+import asyncio
+import datetime as dt
+import email.utils
+import hmac
+import secrets as random_secrets
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+from standardwebhooks import Webhook
+
+from services.publisher.domain.outcomes import GiveUp, Outcome, Sent, TryAgain
+from services.publisher.push.guard import Forbidden, Guard, Unresolvable
+from services.publisher.push.parcels import Call
+from shared.clock import machine_now
+
+ATTEMPT_SECONDS = 15.0
+_MOST_ECHO = 4096
+_NO_ANSWER = (Unresolvable, TimeoutError, httpx.HTTPError, httpx.InvalidURL, OSError)
+
+
+def signed_headers(identifier: str, moment: dt.datetime, body: bytes, secret: str) -> dict[str, str]:
+    """`webhook-id`, `webhook-timestamp` and `webhook-signature` for `body` (UTF-8)."""
+    return {
+        "webhook-id": identifier,
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": Webhook(secret).sign(identifier, moment, body.decode()),
+    }
+
+
+class Webhooks:
+    """Calls subscribers' endpoints. An async context manager, as it keeps connections."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        # trust_env off: a proxy from the environment would undo the pinning.
+        self._client = httpx.AsyncClient(timeout=10, follow_redirects=False, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def deliver(self, identifier: str, call: Call) -> Outcome:
+        """One attempt. 2xx is sent; 410 ends the subscription; all else is tried again."""
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                status, headers, _ = await self._post(call.url, identifier, call.body, call.secret, read=0)
+        except Forbidden:
+            return GiveUp("private_address", gone=True)
+        except _NO_ANSWER as error:
+            return TryAgain(type(error).__name__)
+        if 200 <= status < 300:
+            return Sent()
+        if status == 410:
+            return GiveUp("http_410", gone=True)
+        return TryAgain(f"http_{status}", _retry_after(headers))
+
+    async def echoes(self, url: str, identifier: str, secret: str) -> bool:
+        """Whether the endpoint answers the challenge: 200 and a body that holds it. Raises Forbidden."""
+        challenge = random_secrets.token_urlsafe(24)
+        body = orjson.dumps({"type": "subscription.challenge", "data": {"challenge": challenge}})
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                status, _, answer = await self._post(url, identifier, body, secret, read=_MOST_ECHO)
+        except _NO_ANSWER:
+            return False
+        return status == 200 and _echoed(answer, challenge)
+
+    async def _post(
+        self, url: str, identifier: str, body: bytes, secret: str, *, read: int
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        address = await self._guard.resolve(host, port)
+        literal = f"[{address}]" if ":" in address else address
+        pinned = parts._replace(netloc=f"{literal}:{port}").geturl()
+        headers = {
+            "host": parts.netloc,
+            "content-type": "application/json",
+            "user-agent": "Civicloom-Webhooks/1",
+            **signed_headers(identifier, machine_now(), body, secret),
+        }
+        request = self._client.build_request(
+            "POST", pinned, content=body, headers=headers, extensions={"sni_hostname": host}
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            answer = b""
+            if read:
+                async for chunk in response.aiter_bytes():
+                    answer += chunk
+                    if len(answer) > read:
+                        break
+            return response.status_code, response.headers, answer[:read]
+        finally:
+            await response.aclose()
+
+
+def _echoed(answer: bytes, challenge: str) -> bool:
+    try:
+        told = orjson.loads(answer)
+        echo = told.get("challenge") if isinstance(told, dict) else None
+    except orjson.JSONDecodeError:
+        echo = answer.decode("utf-8", "replace").strip()
+    return isinstance(echo, str) and hmac.compare_digest(echo.encode(), challenge.encode())
+
+
+def _retry_after(headers: Mapping[str, str]) -> dt.timedelta | None:
+    """Retry-After (RFC 9110 10.2.3): seconds or a date."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdecimal():
+        return dt.timedelta(seconds=min(int(value[:9]), 10**8))
+    try:
+        wait = email.utils.parsedate_to_datetime(value) - machine_now()
+    except (ValueError, TypeError):
+        return None
+    return max(wait, dt.timedelta())

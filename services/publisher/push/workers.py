@@ -1,0 +1,148 @@
+"""Workers: one for each lane and speed. Bulk has its own, so that a great push never delays a notice."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from services.publisher.domain.outcomes import GiveUp
+from services.publisher.metrics import LANE_READY
+from services.publisher.push.ledger import LEASE, Attempt, Claimed, Ledger
+from services.publisher.push.mail import LaneDown, MailServer
+from services.publisher.push.parcels import Call, Content, Letter, Packing
+from services.publisher.push.webhooks import Webhooks
+from shared.infrastructure import is_infrastructure
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+_LETTERS = 20
+_CALLS = 20
+_POLL_SECONDS = 0.5
+_LONGEST_PAUSE = 60.0
+
+
+async def work(once: Callable[[], Awaitable[int]], name: str) -> None:
+    """Runs `once` until cancelled: again at once while there is work, else after half a second."""
+    pause = 1.0
+    while True:
+        try:
+            done = await once()
+            pause = 1.0
+            if done == 0:
+                await asyncio.sleep(_POLL_SECONDS)
+        except Exception as error:
+            if not isinstance(error, LaneDown) and not is_infrastructure(error):
+                raise
+            log.warning("deliveries wait", worker=name, error=repr(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+class MailWorker:
+    """Sends letters one after the other over one connection."""
+
+    def __init__(self, ledger: Ledger, packing: Packing, server: MailServer, *, bulk: bool) -> None:
+        self._ledger = ledger
+        self._packing = packing
+        self._server = server
+        self._bulk = bulk
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await work(self.once, f"email {'bulk' if self._bulk else 'notices'}")
+
+    async def once(self) -> int:
+        """One handful; the number of deliveries that have an outcome now. Raises LaneDown."""
+        started = time.monotonic()
+        claimed = await self._ledger.claim("email", bulk=self._bulk, limit=_LETTERS)
+        if not claimed:
+            return 0
+        packed = await self._packing.pack(claimed)
+        done = [Attempt(delivery, content) for delivery, content in packed if isinstance(content, GiveUp)]
+        letters = [(delivery, content) for delivery, content in packed if isinstance(content, Letter)]
+        try:
+            sent = await self._send(letters, started + LEASE.total_seconds() / 2)
+        except LaneDown:
+            LANE_READY.labels("email").set(0)
+            await self._ledger.release([delivery for delivery, _ in letters])
+            await record(self._ledger, done)
+            raise
+        LANE_READY.labels("email").set(1)
+        done += sent
+        tried = {attempt.delivery.id for attempt in sent}
+        await self._ledger.release([delivery for delivery, _ in letters if delivery.id not in tried])
+        await record(self._ledger, done)
+        return len(done)
+
+    async def _send(self, letters: Sequence[tuple[Claimed, Letter]], stop: float) -> list[Attempt]:
+        """Stops early when the connection breaks, or long before the lease ends."""
+        sent: list[Attempt] = []
+        if not letters:
+            return sent
+        async with self._server.session() as session:
+            for delivery, letter in letters:
+                if not session.is_open or time.monotonic() > stop:
+                    break
+                sent.append(Attempt(delivery, await session.send(letter)))
+        return sent
+
+
+class WebhookWorker:
+    """Calls some endpoints at a time; a slow one delays nobody but itself."""
+
+    def __init__(self, ledger: Ledger, packing: Packing, webhooks: Webhooks) -> None:
+        self._ledger = ledger
+        self._packing = packing
+        self._webhooks = webhooks
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            await work(self.once, "webhook bulk")
+        finally:
+            for call in self._calls:
+                call.cancel()
+
+    async def once(self) -> int:
+        """Begins as many calls as there are free places; the number begun."""
+        ended = {call for call in self._calls if call.done()}
+        self._calls -= ended
+        for call in ended:
+            call.result()
+        free = _CALLS - len(self._calls)
+        if free <= 0:
+            await asyncio.wait(self._calls, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            return 1
+        claimed = await self._ledger.claim("webhook", bulk=True, limit=free)
+        for delivery, content in await self._packing.pack(claimed) if claimed else ():
+            self._calls.add(asyncio.create_task(self._attempt(delivery, content), name="webhook"))
+        return len(claimed)
+
+    async def drain(self) -> None:
+        """Waits until every call that was begun has its outcome recorded."""
+        if self._calls:
+            await asyncio.gather(*self._calls)
+
+    async def _attempt(self, delivery: Claimed, content: Content) -> None:
+        if isinstance(content, Call):
+            outcome = await self._webhooks.deliver(delivery.id, content)
+        else:
+            assert isinstance(content, GiveUp)  # noqa: S101  (letters have their own lane)
+            outcome = content
+        await record(self._ledger, [Attempt(delivery, outcome)])
+
+
+async def record(ledger: Ledger, attempts: Sequence[Attempt]) -> None:
+    """Writes outcomes, again and again while the database is away: they are known now and only now."""
+    stop = time.monotonic() + LEASE.total_seconds() / 2
+    while attempts:
+        try:
+            await ledger.record(attempts)
+        except Exception as error:
+            if not is_infrastructure(error) or time.monotonic() > stop:
+                raise
+            log.warning("outcomes wait for the database", error=repr(error))
+            await asyncio.sleep(1)
+        else:
+            return

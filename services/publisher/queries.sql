@@ -1,0 +1,253 @@
+-- name: insert_publication
+-- The head of a new publication.
+INSERT INTO publication (id, state, version, changed_at) VALUES ($1, $2, $3, $4);
+
+-- name: insert_version
+-- A version as its editor wrote it.
+INSERT INTO publication_version
+    (publication, version, title, summary, body, topics, document_number, effective_from, editor, drafted_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: publication_head
+-- What the rules look at; the caller holds the aggregate's lock.
+SELECT p.state, p.version, p.public_version, v.editor, v.topics
+FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.version
+WHERE p.id = $1;
+
+-- name: move_publication
+-- Where an act has led.
+UPDATE publication SET state = $2, version = $3, changed_at = $4 WHERE id = $1;
+
+-- name: approve_version
+-- Who answers for it beside the editor.
+UPDATE publication_version SET approver = $3, approved_at = $4 WHERE publication = $1 AND version = $2;
+
+-- name: publish_version
+-- A correction keeps the moment of the first publication.
+UPDATE publication
+SET public_version = $2, published_at = coalesce(published_at, $3), public_changed_at = $3
+WHERE id = $1;
+
+-- name: withdraw_publication
+-- The text stays readable under its address, marked; lists and feeds drop it.
+UPDATE publication SET withdrawal_reason = $2, public_changed_at = $3 WHERE id = $1;
+
+-- name: public_publications
+-- A page of what is in force of publication, newest first; $1 a topic or null for all, $2 and $3 where the last ended.
+SELECT p.id, p.state, p.public_version AS version, p.published_at, p.public_changed_at AS updated_at,
+       p.withdrawal_reason, v.title, v.summary, v.body, v.topics, v.document_number, v.effective_from
+FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
+WHERE p.public_version IS NOT NULL AND p.state <> 'withdrawn'
+  AND ($1::text IS NULL OR $1 = ANY(v.topics))
+  AND ($2::timestamptz IS NULL OR (p.published_at, p.id) < ($2, $3))
+ORDER BY p.published_at DESC, p.id DESC
+LIMIT $4;
+
+-- name: public_publication
+-- One that is, or was, public.
+SELECT p.id, p.state, p.public_version AS version, p.published_at, p.public_changed_at AS updated_at,
+       p.withdrawal_reason, v.title, v.summary, v.body, v.topics, v.document_number, v.effective_from
+FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
+WHERE p.id = $1;
+
+-- name: feed_changed_at
+-- When what a feed shows last changed, withdrawals included; null for a topic that nothing was ever public under.
+SELECT max(p.public_changed_at)
+FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
+WHERE $1::text IS NULL OR $1 = ANY(v.topics);
+
+-- name: desk_publications
+-- A page of the desk's list by last change; $1 a state or null for all.
+SELECT p.id, p.state, p.version, p.public_version, p.changed_at, v.title, v.editor, v.approver
+FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.version
+WHERE ($1::text IS NULL OR p.state = $1)
+  AND ($2::timestamptz IS NULL OR (p.changed_at, p.id) < ($2, $3))
+ORDER BY p.changed_at DESC, p.id DESC
+LIMIT $4;
+
+-- name: desk_publication
+-- The newest version with everything that the desk shows.
+SELECT p.id, p.state, p.version, p.public_version, p.changed_at, p.published_at, p.withdrawal_reason,
+       v.title, v.summary, v.body, v.topics, v.document_number, v.effective_from,
+       v.editor, v.drafted_at, v.approver, v.approved_at
+FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.version
+WHERE p.id = $1;
+
+-- name: push_progress
+-- How far the pushes of a publication have come, by version and state.
+SELECT b.version, b.started_at, b.closed_at, d.state, count(d.id) AS deliveries
+FROM push_batch b LEFT JOIN delivery d
+  ON d.subject = b.publication AND d.version = b.version AND d.kind = 'publication'
+WHERE b.publication = $1
+GROUP BY b.version, b.started_at, b.closed_at, d.state
+ORDER BY b.version DESC, d.state;
+
+-- name: insert_subscription
+-- Somebody asks; nothing is sent to the address but the question whether it wants this.
+INSERT INTO subscription (id, lane, state, topics, language, address_hash, address, wrapped_key, asked_at, confirmed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: subscription
+-- One subscription.
+SELECT id, lane, state, topics, language, address_hash, address, wrapped_key FROM subscription WHERE id = $1;
+
+-- name: active_of_address
+-- The subscription that a new one for the same address replaces.
+SELECT id FROM subscription WHERE lane = $1 AND address_hash = $2 AND state = 'active';
+
+-- name: confirm_subscription
+-- Consent. Only a pending one can be confirmed.
+UPDATE subscription SET state = 'active', confirmed_at = $2 WHERE id = $1 AND state = 'pending'
+RETURNING lane, topics;
+
+-- name: end_subscriptions
+-- The address and its key go with the consent.
+UPDATE subscription SET state = 'ended', ended_at = $2, address = NULL, wrapped_key = NULL, address_hash = NULL
+WHERE id = ANY($1::text[]) AND state = 'active'
+RETURNING id, lane;
+
+-- name: drop_unconfirmed
+-- Who never answered the question has given us nothing to keep.
+DELETE FROM subscription WHERE id = ANY($1::text[]) AND state = 'pending';
+
+-- name: subscribers_page
+-- The active subscriptions for some topics, by id, a page at a time.
+SELECT id, lane FROM subscription
+WHERE state = 'active' AND (topics = '{}' OR topics && $1::text[]) AND id > $2
+ORDER BY id LIMIT $3;
+
+-- name: contacts_of
+-- What is known of some cases; none for cases without contact.
+SELECT inquiry, wanted, stated, erased, address IS NOT NULL AS reachable FROM contact WHERE inquiry = ANY($1::text[]);
+
+-- name: want_notices
+-- inquiry.received said that there is a contact, and whether it is to be told; if not, its address is of no use.
+INSERT INTO contact (inquiry, wanted)
+SELECT * FROM unnest($1::text[], $2::boolean[])
+ON CONFLICT (inquiry) DO UPDATE
+SET wanted = excluded.wanted,
+    address = CASE WHEN excluded.wanted THEN contact.address END,
+    wrapped_key = CASE WHEN excluded.wanted THEN contact.wrapped_key END;
+
+-- name: keep_contacts
+-- contact.stated, before or after received; an erased case keeps nothing.
+INSERT INTO contact (inquiry, stated, number, language, address, wrapped_key)
+SELECT u.inquiry, true, u.number, u.language, u.address, u.wrapped_key
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
+    AS u (inquiry, number, language, address, wrapped_key)
+ON CONFLICT (inquiry) DO UPDATE
+SET stated = true, number = excluded.number, language = excluded.language,
+    address = excluded.address, wrapped_key = excluded.wrapped_key
+WHERE NOT contact.erased AND contact.wanted IS NOT FALSE;
+
+-- name: erase_contacts
+-- The mark stays, so that a contact which is still on its way is not kept after all.
+INSERT INTO contact (inquiry, erased)
+SELECT inquiry, true FROM unnest($1::text[]) AS u (inquiry)
+ON CONFLICT (inquiry) DO UPDATE
+SET erased = true, stated = false, number = NULL, language = NULL, address = NULL, wrapped_key = NULL;
+
+-- name: drop_open_notices
+-- Of an erased case nothing is sent any more; an attempt that is in the air finds its row gone.
+DELETE FROM delivery
+WHERE subject = ANY($1::text[]) AND kind = 'notice' AND state IN ('waiting', 'pending', 'sending');
+
+-- name: release_waiting_notices
+-- Their contact has come.
+UPDATE delivery SET state = 'pending', due_at = $2 WHERE subject = ANY($1::text[]) AND state = 'waiting';
+
+-- name: drop_waiting_notices
+-- Their contact has come and has no address that we can reach.
+DELETE FROM delivery WHERE subject = ANY($1::text[]) AND state = 'waiting';
+
+-- name: insert_early_steps
+-- Told before received: decided when it comes.
+INSERT INTO early_step (inquiry, cause, step, at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]);
+
+-- name: take_early_steps
+-- received has come: what was kept is decided now, or forgotten.
+DELETE FROM early_step WHERE inquiry = ANY($1::text[]) RETURNING inquiry, cause, step, at;
+
+-- name: insert_notices
+-- A notice to be sent, or waiting for its contact.
+INSERT INTO delivery (id, kind, lane, bulk, subject, recipient, step, at, state, due_at)
+SELECT u.id, 'notice', 'email', false, u.inquiry, u.inquiry, u.step, u.at, u.state, $6
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[]) AS u (id, inquiry, step, at, state);
+
+-- name: insert_confirmation
+-- The question whether an address wants what was asked for in its name.
+INSERT INTO delivery (id, kind, lane, bulk, subject, recipient, at, state, due_at)
+VALUES ($1, 'confirmation', 'email', false, $2, $2, $3, 'pending', $4);
+
+-- name: insert_push
+-- Ledger rows of a push, one per subscriber.
+INSERT INTO delivery (id, kind, lane, bulk, subject, recipient, version, at, state, due_at)
+SELECT u.id, 'publication', u.lane, true, $4, u.recipient, $5, $6, 'pending', $7
+FROM unnest($1::text[], $2::text[], $3::text[]) AS u (id, recipient, lane);
+
+-- name: open_push_batch
+-- A push begins.
+INSERT INTO push_batch (publication, version, started_at) VALUES ($1, $2, $3);
+
+-- name: push_is_open
+-- Whether some row of the push has no outcome yet.
+SELECT EXISTS (
+    SELECT FROM delivery WHERE subject = $1 AND version = $2 AND state IN ('waiting', 'pending', 'sending')
+);
+
+-- name: close_push_batch
+-- Once: the batch that was still open.
+UPDATE push_batch SET closed_at = $3 WHERE publication = $1 AND version = $2 AND closed_at IS NULL
+RETURNING publication;
+
+-- name: push_rows
+-- The ledger rows of a push in their order, for the tree hash.
+SELECT id, lane, state, attempts FROM delivery
+WHERE subject = $1 AND version = $2 AND kind = 'publication' ORDER BY id;
+
+-- name: claim_deliveries
+-- What is due, and what was `sending` when its lease ran out. The attempt counts from here on.
+UPDATE delivery SET state = 'sending', attempts = attempts + 1, due_at = $4
+WHERE id IN (
+    SELECT id FROM delivery
+    WHERE lane = $1 AND bulk = $2 AND state IN ('pending', 'sending') AND due_at <= $3
+    ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED
+)
+RETURNING id, kind, lane, subject, recipient, version, step, at, attempts;
+
+-- name: release_deliveries
+-- Claimed but never attempted: the lane was down.
+UPDATE delivery d SET state = 'pending', attempts = d.attempts - 1, due_at = $3
+FROM unnest($1::text[], $2::integer[]) AS u (id, attempts)
+WHERE d.id = u.id AND d.attempts = u.attempts AND d.state = 'sending';
+
+-- name: record_outcomes
+-- Only for the attempt that was claimed: whoever lost the lease meanwhile writes nothing.
+UPDATE delivery d SET state = u.state, due_at = u.due_at, error = u.error, finished_at = u.finished_at
+FROM unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[])
+    AS u (id, attempts, state, due_at, error, finished_at)
+WHERE d.id = u.id AND d.attempts = u.attempts AND d.state = 'sending'
+RETURNING d.id;
+
+-- name: notice_recipients
+-- Number, language and sealed address of some cases.
+SELECT inquiry, number, language, address, wrapped_key FROM contact
+WHERE inquiry = ANY($1::text[]) AND address IS NOT NULL;
+
+-- name: subscribers
+-- Sealed addresses of some subscriptions.
+SELECT id, lane, state, language, address, wrapped_key FROM subscription
+WHERE id = ANY($1::text[]) AND address IS NOT NULL;
+
+-- name: versions_to_push
+-- The texts of some pushes, as far as they are still what the public sees.
+SELECT p.id, p.public_version AS version, p.published_at, p.public_changed_at, v.title, v.summary, v.topics,
+       v.document_number, v.effective_from
+FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
+WHERE p.id = ANY($1::text[]) AND p.state <> 'withdrawn';
+
+-- name: open_deliveries
+-- What waits, by lane and kind: for the desk and the metrics.
+SELECT lane, kind, count(*) AS deliveries FROM delivery
+WHERE state IN ('waiting', 'pending', 'sending') GROUP BY lane, kind;

@@ -1,0 +1,147 @@
+"""Subscriptions: asked for, confirmed by whoever owns the address, ended by one click or by the address."""
+
+import base64
+import datetime as dt
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import asyncpg
+
+from services.publisher.keyring import Keyring
+from services.publisher.queries import QUERIES
+from shared.clock import machine_now
+from shared.contracts.publisher import Lane, SubscriptionConfirmed, SubscriptionEnded
+from shared.database import Database
+from shared.ids import new_id
+from shared.keys import derive
+from shared.timers import Fired
+from shared.transaction import Connection, Timer, Tx
+
+CONFIRM_WITHIN = dt.timedelta(days=7)
+LAPSE = "confirmation_lapses"
+Purpose = Literal["confirm", "leave"]
+Reason = Literal["asked", "gone", "failing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for; `topics` empty means all. `address` is checked already."""
+
+    lane: Lane
+    address: str
+    topics: tuple[str, ...]
+    language: str
+
+
+class Secrets:
+    """What links and signatures are made of: all derived, so that nothing secret is stored."""
+
+    def __init__(self, secret_key: str) -> None:
+        self.keyring = Keyring(derive(secret_key, "publisher contacts"))
+        self._address = derive(secret_key, "publisher address hashes")
+        self._link = derive(secret_key, "publisher subscription links")
+        self._webhook = derive(secret_key, "publisher webhook secrets")
+
+    def address_hash(self, address: str) -> bytes:
+        """By which an address is found again. Keyed: a plain hash of an address is easily guessed."""
+        return hmac.digest(self._address, address.encode(), "sha256")
+
+    def token(self, purpose: Purpose, subscription: str) -> str:
+        """The authority in a mail's link: 128 bits for one purpose and one subscription."""
+        digest = hmac.digest(self._link, f"{purpose}\0{subscription}".encode(), "sha256")
+        return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
+
+    def is_token(self, purpose: Purpose, subscription: str, token: str) -> bool:
+        """Whether `token` is that of the purpose and the subscription, in constant time."""
+        expected = self.token(purpose, subscription).encode()
+        return hmac.compare_digest(expected, token.encode("utf-8", "replace"))
+
+    def webhook_secret(self, subscription: str) -> str:
+        """Standard Webhooks' symmetric secret, `whsec_` and 32 bytes in base64."""
+        digest = hmac.new(self._webhook, subscription.encode(), hashlib.sha256).digest()
+        return f"whsec_{base64.b64encode(digest).decode()}"
+
+
+async def ask(tx: Tx, subscription: str, wish: Wish, secrets: Secrets) -> None:
+    """Keeps an e-mail wish as pending and puts the confirmation mail on the ledger.
+
+    After seven days without an answer nothing of it is left (timer `confirmation_lapses`).
+    """
+    await _insert(tx, subscription, wish, secrets, active=False)
+    await tx.connection.execute(
+        QUERIES["insert_confirmation"], new_id(tx.now), subscription, tx.now, machine_now()
+    )
+    tx.arm(Timer(subscription, LAPSE, tx.now + CONFIRM_WITHIN))
+
+
+async def confirm(database: Database, subscription: str) -> bool:
+    """Consent by the link. Another subscription of the same address ends: the new choice replaces it.
+
+    False if there is nothing to confirm (any more); confirming twice is as good as once.
+    """
+    row = await database.pool.fetchrow(QUERIES["subscription"], subscription)
+    if row is None or row["state"] == "ended":
+        return False
+    older = await older_of(database.pool, row["lane"], row["address_hash"])
+    async with database.transaction({subscription, *older}) as tx:
+        await end(tx, [each for each in older if each != subscription], "asked")
+        confirmed = await tx.connection.fetchrow(QUERIES["confirm_subscription"], subscription, tx.now)
+        if confirmed is not None:
+            tx.disarm(subscription, LAPSE)
+            _emit_confirmed(tx, subscription, confirmed["lane"], confirmed["topics"])
+    return confirmed is not None or row["state"] == "active"
+
+
+async def add_webhook(tx: Tx, subscription: str, wish: Wish, secrets: Secrets, older: Sequence[str]) -> None:
+    """A webhook whose endpoint has echoed the challenge; `older` ones of the same URL (locked) end."""
+    await end(tx, older, "asked")
+    await _insert(tx, subscription, wish, secrets, active=True)
+    _emit_confirmed(tx, subscription, wish.lane, wish.topics)
+
+
+async def end(tx: Tx, subscriptions: Sequence[str], reason: Reason) -> None:
+    """Ends those of them (locked) that are active; their addresses go. What is on the ledger is not sent."""
+    for row in await tx.connection.fetch(QUERIES["end_subscriptions"], list(subscriptions), tx.now):
+        tx.emit(SubscriptionEnded(lane=row["lane"], reason=reason), subject=row["id"])
+
+
+async def leave(tx: Tx, subscription: str) -> None:
+    """By the link: ends it, or drops the question if it was not answered yet. Twice is as good as once."""
+    await end(tx, [subscription], "asked")
+    await tx.connection.execute(QUERIES["drop_unconfirmed"], [subscription])
+    tx.disarm(subscription, LAPSE)
+
+
+async def older_of(connection: Connection | asyncpg.Pool, lane: Lane, address_hash: bytes) -> list[str]:
+    """The active subscription of the address, if there is one, to be locked before it is replaced."""
+    rows = await connection.fetch(QUERIES["active_of_address"], lane, address_hash)
+    return [row["id"] for row in rows]
+
+
+async def lapse(tx: Tx, fired: list[Fired]) -> None:
+    """Timer `confirmation_lapses`: who never answered has given us nothing to keep."""
+    await tx.connection.execute(QUERIES["drop_unconfirmed"], [each.aggregate for each in fired])
+
+
+async def _insert(tx: Tx, subscription: str, wish: Wish, secrets: Secrets, *, active: bool) -> None:
+    sealed = secrets.keyring.seal(wish.address, subscription)
+    await tx.connection.execute(
+        QUERIES["insert_subscription"],
+        subscription,
+        wish.lane,
+        "active" if active else "pending",
+        list(wish.topics),
+        wish.language,
+        secrets.address_hash(wish.address),
+        sealed.box,
+        sealed.wrapped_key,
+        tx.now,
+        tx.now if active else None,
+    )
+
+
+def _emit_confirmed(tx: Tx, subscription: str, lane: Lane, topics: Sequence[str]) -> None:
+    tx.emit(SubscriptionConfirmed(lane=lane, topics=tuple(topics)), subject=subscription)
