@@ -154,6 +154,16 @@ def erase(case: Case, basis: Basis, now: dt.datetime) -> Decision | Refusal:
     )
 
 
+def open_to_the_citizen(case: Case, pack: Pack, now: dt.datetime) -> list[str]:
+    """What the citizen can do now, by the very rules that would decide it."""
+    tries = {
+        Command.EVALUATE: evaluate(case, pack, Evaluation(solved="partly", rating=3), None, now),
+        Command.REOPEN: reopen(case, pack, None, now),
+        Command.ERASE: erase(case, "citizen_request", now),
+    }
+    return [command.value for command, tried in tries.items() if isinstance(tried, Decision)]
+
+
 def close_unevaluated(case: Case, now: dt.datetime) -> Decision:
     """Nobody evaluated in the window: closed, counted apart, never as satisfied."""
     return _closed(case, "no_evaluation", now, None, None)

@@ -1,0 +1,46 @@
+"""Wires the service: what it reads, serves and fires."""
+
+from functools import partial
+
+from services.inquiry.casework import Casework
+from services.inquiry.config import secret_key
+from services.inquiry.handlers import handlers, timers
+from services.inquiry.http.access import Access
+from services.inquiry.http.ask_pages import ask_pages
+from services.inquiry.http.case_api import case_api
+from services.inquiry.http.clerk_pages import clerk_pages
+from services.inquiry.http.open_api import open_api
+from services.inquiry.http.staff_api import staff_api
+from services.inquiry.http.track_pages import track_pages
+from services.inquiry.intake import Intake
+from services.inquiry.policies import Policies
+from shared.database import Database
+from shared.service import Parts
+from shared.settings import CoreSettings
+from shared.web.pages import Pages
+from shared.web.settings import WebSettings
+from shared.web.signin import signin_router
+
+
+async def build(database: Database, settings: CoreSettings) -> Parts:
+    """The parts of inquiry on an open database. Raises PolicyError for a bad pack."""
+    policies = await Policies.open(database, settings)
+    casework = Casework(database, policies, Intake(policies, secret_key(settings)))
+    access = Access.of(database, settings)
+    pages = Pages("services.inquiry")
+    return Parts(
+        title="Inquiry",
+        routers=[
+            open_api(casework),
+            staff_api(casework, access),
+            case_api(casework, access),
+            ask_pages(casework, access, pages),
+            track_pages(casework, access, pages),
+            clerk_pages(casework, access, pages),
+            signin_router(WebSettings()),
+        ],
+        handlers=handlers(policies),
+        topics=["routing"],
+        register_timers=partial(timers, policies),
+        pages=pages,
+    )

@@ -1,0 +1,1 @@
+"""HTTP in: the API, and the pages of citizens and clerks."""

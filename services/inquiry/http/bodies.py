@@ -1,0 +1,174 @@
+"""What the API and the forms take."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from services.inquiry.domain.concern import Concern, Contact
+from shared.contracts.base import Text
+from shared.contracts.inquiry import CaseKind, Channel, InquiryWords, Visibility
+from shared.policy.model import Pack
+
+
+def _says_something(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+Title = Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_says_something)]
+LongText = Annotated[Text, Field(min_length=1, max_length=20_000), AfterValidator(_says_something)]
+Place = Annotated[Text, Field(max_length=500)]
+Code = Annotated[Text, Field(min_length=1, max_length=64)]
+Name = Annotated[Text, Field(max_length=200)]
+# Whether an address exists is told by its mail server; here only what cannot be one is refused.
+Email = Annotated[Text, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+Phone = Annotated[Text, Field(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$")]
+Comment = Annotated[Text, Field(max_length=20_000)]
+Solved = Literal["yes", "partly", "no"]
+Rating = Annotated[int, Field(ge=1, le=5)]
+
+
+class Body(BaseModel):
+    """An unknown member is refused: it is nearly always a misspelt one, whose value would be lost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewContact(Body):
+    name: Name | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    language: Literal["zh", "en", "nl"] | None = None
+
+
+class NewInquiry(Body):
+    """A concern. Without `kind` it is of the kind that the service usually is."""
+
+    title: Title
+    text: LongText
+    service_code: Code
+    kind: CaseKind | None = None
+    area: Code | None = None
+    place: Place | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    contact: NewContact | None = None
+    visibility: Visibility = "public"
+    urgent: bool = False
+
+    @model_validator(mode="after")
+    def _both_coordinates(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude go together")
+        return self
+
+    def concern(self, pack: Pack, channel: Channel) -> Concern:
+        """The concern; `flaws_of` tells what the pack does not know of it."""
+        service = pack.services_by_code.get(self.service_code)
+        kind = self.kind or (service.kind if service else "help")
+        words = InquiryWords(
+            title=self.title,
+            text=self.text,
+            place=self.place,
+            latitude=self.latitude,
+            longitude=self.longitude,
+        )
+        return Concern(
+            words,
+            kind,  # type: ignore[arg-type]  # a pack's own kind is checked by flaws_of
+            self.service_code,
+            channel,
+            self.area,
+            self.visibility,
+            self.urgent,
+            _contact(self.contact, pack),
+        )
+
+
+class AskForm(Body):
+    """The form at /ask: one flat model, since a form has no members inside members."""
+
+    title: Title
+    text: LongText
+    kind: CaseKind
+    service_code: Code
+    area: Code | None = None
+    place: Place | None = None
+    visibility: Visibility
+    urgent: Literal["yes"] | None = None
+    name: Name | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    idempotency_key: Code
+
+    def inquiry(self, language: Literal["zh", "en"]) -> NewInquiry:
+        """The same as the API would take it; notices go out in the language of the page."""
+        reachable = self.name or self.email or self.phone
+        return NewInquiry(
+            title=self.title,
+            text=self.text,
+            kind=self.kind,
+            service_code=self.service_code,
+            area=self.area,
+            place=self.place,
+            visibility=self.visibility,
+            urgent=self.urgent is not None,
+            contact=NewContact(name=self.name, email=self.email, phone=self.phone, language=language)
+            if reachable
+            else None,
+        )
+
+
+class TrackForm(Body):
+    number: Code
+    secret: Code
+
+
+class EvaluationBody(Body):
+    """`secret` here, or in the header `X-Case-Secret`."""
+
+    solved: Solved
+    rating: Rating
+    contacted: bool | None = None
+    comment: Comment | None = None
+    secret: Code | None = None
+
+
+class ReopenBody(Body):
+    comment: Comment | None = None
+    secret: Code | None = None
+
+
+class ErasureBody(Body):
+    basis: Literal["citizen_request", "retention", "court_order"] = "citizen_request"
+    secret: Code | None = None
+
+
+class EvaluationForm(Body):
+    solved: Solved
+    rating: Rating
+    contacted: Literal["yes", "no"] | None = None
+    comment: Comment | None = None
+    idempotency_key: Code
+
+
+class ReopenForm(Body):
+    comment: LongText
+    idempotency_key: Code
+
+
+class ErasureForm(Body):
+    sure: Literal["yes"]
+    idempotency_key: Code
+
+
+class AcceptForm(Body):
+    idempotency_key: Code
+
+
+def _contact(contact: NewContact | None, pack: Pack) -> Contact | None:
+    if contact is None or not (contact.name or contact.email or contact.phone):
+        return None
+    language = contact.language or pack.language.partition("-")[0]
+    return Contact(contact.name, contact.email, contact.phone, language)

@@ -1,0 +1,81 @@
+"""/clerk: what the rules did not accept, oldest first, with the case beside the list."""
+
+import secrets
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from services.inquiry.casework import Casework
+from services.inquiry.http.access import Access
+from services.inquiry.http.answers import listed, problem_of
+from services.inquiry.http.bodies import AcceptForm
+from services.inquiry.http.keys import keyed_form
+from services.inquiry.http.views import case_view, kind_name, name_of, reader_language
+from services.inquiry.queries import QUERIES, case_of
+from shared.errors import Conflict
+from shared.web.bodies import read_form
+from shared.web.callers import require
+from shared.web.pages import Pages
+from shared.web.pagination import page_of, read_cursor
+from shared.web.problems import Problem
+from shared.web.session import Person
+
+_ROWS = 50
+Clerk = Annotated[Person, Depends(require("clerk"))]
+
+
+def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
+    """The desk of a clerk (受理员)."""
+    router = APIRouter(include_in_schema=False)
+    pool, clock, policies = casework.database.pool, casework.database.clock, casework.policies
+
+    @router.get("/clerk")
+    async def desk(
+        request: Request, _: Clerk, cursor: str | None = None, case: str | None = None
+    ) -> Response:
+        language, pack = reader_language(request), policies.current
+        after = read_cursor(cursor, str)
+        rows = await pool.fetch(QUERIES["list_to_accept"], after[0] if after else None, _ROWS + 1)
+        page = page_of(rows, _ROWS, lambda row: (row["id"],))
+        found = await access.find(case) if case else None
+        view = None
+        if found is not None:
+            steps = await pool.fetch(QUERIES["read_steps"], found["id"])
+            view = case_view(found, steps, await policies.of_case(pool, case_of(found)), language)
+        return pages.render(
+            request,
+            "clerk.html",
+            status=404 if case and found is None else 200,
+            rows=[
+                {
+                    **listed(row),
+                    "kind": kind_name(pack, row["kind"], language),
+                    "service": name_of(pack.services_by_code, row["service_code"], language),
+                    "href": "/clerk?" + urlencode({"case": row["number"]}),
+                }
+                for row in page.items
+            ],
+            next=page.next and "/clerk?" + urlencode({"cursor": page.next}),
+            case=view,
+            sought=case or "",
+            now=clock.now(),
+            key=secrets.token_urlsafe(24),
+        )
+
+    @router.post("/clerk/{reference}/accept")
+    async def accept(request: Request, reference: str, person: Clerk) -> Response:
+        form = await read_form(request, AcceptForm)
+        if form.value is None:
+            raise Problem(422, "invalid", "The form is not complete")
+        found = await access.get(reference)
+        keyed = keyed_form(request, person.actor, form.value.idempotency_key, b"accept")
+        try:
+            await casework.accept(keyed, found["id"], person.actor)
+        except Conflict as error:
+            raise problem_of(error) from error
+        return RedirectResponse("/clerk?" + urlencode({"case": found["number"]}), 303)
+
+    return router

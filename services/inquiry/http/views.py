@@ -1,0 +1,130 @@
+"""What the pages show, in the reader's language: codes of the pack by their names, the timeline in words."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, Literal
+
+import asyncpg
+import orjson
+from starlette.requests import Request
+
+from services.inquiry.domain.states import State
+from services.inquiry.domain.timeline import Entry
+from services.inquiry.http.answers import story
+from services.inquiry.queries import case_of
+from shared.policy.model import Pack
+from shared.policy.tables import Area, Department, Service
+from shared.web.i18n import language_of
+from shared.web.state import web_state
+
+Language = Literal["zh", "en"]
+Choice = tuple[str, str]
+
+TONES = {
+    State.RECEIVED: "info",
+    State.ACCEPTED: "info",
+    State.DISPATCHED: "info",
+    State.IN_PROGRESS: "info",
+    State.REPLIED: "warn",
+    State.CLOSED: "good",
+}
+_WHAT_COMES = {
+    State.RECEIVED: "accept",
+    State.ACCEPTED: "dispatch",
+    State.DISPATCHED: "sign",
+    State.IN_PROGRESS: "reply",
+    State.REPLIED: "evaluate",
+}
+
+
+def reader_language(request: Request) -> Language:
+    """The language in which the page is made."""
+    return "zh" if language_of(request, web_state(request).settings.language) == "zh" else "en"
+
+
+def named(row: Service | Area | Department, language: Language) -> str:
+    """The name of a row of the pack: English where there is one and it is asked for."""
+    return row.name_en if language == "en" and row.name_en else row.name
+
+
+def name_of(table: Mapping[str, Service | Area | Department], code: str | None, language: Language) -> str:
+    """The name of a code, or the code itself where this version of the pack does not know it."""
+    if code is None:
+        return ""
+    row = table.get(code)
+    return named(row, language) if row is not None else code
+
+
+def service_groups(pack: Pack, language: Language) -> list[tuple[str, list[Choice]]]:
+    """What can be asked for, by group, in the order of the pack."""
+    offered = [service for service in pack.services if service.active]
+    order = {service.group: index for index, service in reversed(list(enumerate(offered)))}
+    offered.sort(key=lambda service: order[service.group])
+    return [
+        (group, [(service.service_code, named(service, language)) for service in services])
+        for group, services in groupby(offered, key=lambda service: service.group)
+    ]
+
+
+def kind_choices(pack: Pack, language: Language) -> list[Choice]:
+    """The kinds of concern."""
+    return [(kind.code, kind_name(pack, kind.code, language)) for kind in pack.kinds]
+
+
+def kind_name(pack: Pack, code: str, language: Language) -> str:
+    """The name of a kind, or its code."""
+    kind = pack.kinds_by_code.get(code)
+    if kind is None:
+        return code
+    return kind.title.zh if language == "zh" else kind.title.en
+
+
+def case_view(
+    found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pack, language: Language
+) -> dict[str, Any]:
+    """What the pages about one case need of it."""
+    case = case_of(found)
+    words = orjson.loads(found["words"]) if found["words"] is not None else None
+    event = orjson.loads(found["value"])
+    entries = story(found, list(steps))
+    return {
+        "id": case.id,
+        "number": found["number"],
+        "state": case.state,
+        "tone": TONES[case.state],
+        "kind": kind_name(pack, found["kind"], language),
+        "service": name_of(pack.services_by_code, found["service_code"], language),
+        "area": name_of(pack.areas_by_code, found["area"], language),
+        "visibility": found["visibility"],
+        "urgent": found["urgent"],
+        "channel": found["channel"],
+        "created": found["created"],
+        "original_time": found["original_time"],
+        "words": words,
+        "erased": case.erased_at is not None,
+        "due": case.clock and case.clock.due,
+        "why": [step.text(language) for step in case.clock.explained(pack)] if case.clock else [],
+        "breached": case.breached,
+        "lead": name_of(pack.departments_by_code, case.lead, language),
+        "evaluate_until": case.evaluate_until,
+        "event_id": event["id"],
+        "entries": [_entry(entry, pack, language) for entry in entries],
+        "comes": _WHAT_COMES.get(case.state),
+    }
+
+
+def _entry(entry: Entry, pack: Pack, language: Language) -> dict[str, Any]:
+    units = pack.departments_by_code
+    data = dict(entry.data)
+    due = data.pop("due", None)
+    helpers = [name_of(units, code, language) for code in data.get("co", ())]
+    return {
+        "kind": entry.kind,
+        "at": entry.at,
+        "words": entry.words,
+        "due": dt.datetime.fromisoformat(due) if due else None,
+        "unit": name_of(units, data.get("lead") or data.get("unit"), language),
+        "co": ("、" if language == "zh" else ", ").join(helpers),
+        "data": data,
+    }

@@ -1,0 +1,222 @@
+"""Intake over the API: what is answered, what is stored, and what bad input leaves behind: nothing."""
+
+import asyncio
+import json
+import re
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from shared.ids import read_case_number, secret_hash
+from tests.integration.inquiry.conftest import API, CONCERN, Running
+
+TABLES = ("inquiry", "received", "step", "contact", "outbox", "timer", "idempotency_key", "aggregate")
+
+
+async def counts(running: Running) -> dict[str, int]:
+    return {table: await running.database.pool.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
+
+
+async def test_a_concern_is_answered_with_number_secret_deadline_and_receipt(running: Running) -> None:
+    taken = await running.take_in()
+    assert read_case_number(taken["number"]) == taken["number"]
+    assert taken["number"].startswith("20261124-")
+    assert re.fullmatch(r"(?:[0-9A-HJKMNP-TV-Z]{4}-){3}[0-9A-HJKMNP-TV-Z]{4}", taken["secret"])
+    assert taken["sequence"] == 1
+    assert taken["state"] == "accepted"
+    # help: 3 working days after Tuesday is Friday; duty ends at 17:30
+    assert taken["deadline"]["due"] == "2026-11-27T09:30:00Z"
+    event = json.loads(taken["receipt"]["value"])
+    assert event["id"] == taken["receipt"]["event_id"]
+    assert event["data"]["number"] == taken["number"]
+    assert event["data"]["secret_hash"] == secret_hash(taken["secret"])
+    assert "路灯" not in taken["receipt"]["value"]
+
+
+async def test_one_event_is_committed_byte_for_byte_as_the_receipt(running: Running) -> None:
+    taken = await running.take_in()
+    rows = await running.database.pool.fetch("SELECT topic, value FROM outbox WHERE key = $1", taken["id"])
+    assert [(row["topic"], row["value"].decode()) for row in rows] == [
+        ("civic.inquiry.v1", taken["receipt"]["value"])
+    ]
+    answer = await running.client.get(
+        f"{API}/{taken['number']}/receipt", headers={"X-Case-Secret": taken["secret"]}
+    )
+    assert answer.content == rows[0]["value"]
+
+
+async def test_the_explanation_of_the_deadline_recomputes_it(running: Running) -> None:
+    taken = await running.take_in()
+    explained = (await running.client.get(taken["deadline"]["explanation"])).json()
+    assert explained["due"] == taken["deadline"]["due"]
+    assert [step["code"] for step in explained["steps"]] == ["received", "day_zero", "counted", "due"]
+
+
+async def test_the_secret_is_stored_nowhere(running: Running) -> None:
+    taken = await running.take_in(contact={"email": "wang@example.cn"})
+    plain = taken["secret"].replace("-", "")
+    for table in TABLES:
+        for row in await running.database.pool.fetch(f"SELECT t::text AS whole FROM {table} t"):
+            assert taken["secret"] not in row["whole"]
+            assert plain not in row["whole"]
+
+
+async def test_a_contact_goes_to_its_own_topic_and_not_into_the_event(running: Running) -> None:
+    taken = await running.take_in(contact={"name": "王芳", "email": "wang@example.cn", "language": "zh"})
+    rows = await running.database.pool.fetch(
+        "SELECT topic, value FROM outbox WHERE key = $1 ORDER BY id", taken["id"]
+    )
+    assert [row["topic"] for row in rows] == ["civic.inquiry.v1", "civic.contact.v1"]
+    received, stated = (orjson.loads(row["value"]) for row in rows)
+    assert received["data"]["has_contact"] is True
+    assert b"wang@example.cn" not in rows[0]["value"]
+    assert stated["data"]["email"] == "wang@example.cn"
+    assert stated["source"] == "/services/inquiry/contacts"
+    assert stated["sequence"] == "0000000001"
+
+
+async def test_a_kind_that_a_clerk_accepts_gets_no_deadline_yet(running: Running) -> None:
+    taken = await running.take_in(kind="report")
+    assert taken["state"] == "received"
+    assert taken["deadline"] is None
+    timers = await running.database.pool.fetchval(
+        "SELECT count(*) FROM timer WHERE aggregate = $1", taken["id"]
+    )
+    assert timers == 0
+
+
+async def test_a_second_request_with_the_same_key_answers_the_same(running: Running) -> None:
+    first = await running.post(API, CONCERN, key="same")
+    before = await counts(running)
+    second = await running.post(API, CONCERN, key="same")
+    assert second.status_code == 201
+    assert second.json() == first.json()
+    assert await counts(running) == before
+
+
+async def test_the_same_key_with_another_body_is_refused(running: Running) -> None:
+    await running.post(API, CONCERN, key="other body")
+    before = await counts(running)
+    second = await running.post(API, CONCERN | {"title": "另一件事"}, key="other body")
+    assert second.status_code == 409
+    assert second.json()["type"].endswith(":key-reused")
+    assert await counts(running) == before
+
+
+async def test_two_at_a_time_with_one_key_become_one_case(running: Running) -> None:
+    before = (await counts(running))["inquiry"]
+    answers = await asyncio.gather(*(running.post(API, CONCERN, key="at once") for _ in range(4)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert (await counts(running))["inquiry"] == before + 1
+
+
+async def test_a_write_without_a_key_is_refused(running: Running) -> None:
+    answer = await running.client.post(API, json=CONCERN)
+    assert answer.status_code == 400
+    assert answer.json()["type"].endswith(":idempotency-key-needed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"title": 7}, "/title"),
+        ({"title": ""}, "/title"),
+        ({"title": "  \n"}, "/title"),
+        ({"title": "长" * 201}, "/title"),
+        ({"text": "a" * 20_001}, "/text"),
+        ({"text": "a\x00b"}, "/text"),
+        ({"kind": "gossip"}, "/kind"),
+        ({"service_code": "no-such-service"}, "/service_code"),
+        ({"service_code": None}, "/service_code"),
+        ({"area": "atlantis"}, "/area"),
+        ({"visibility": "friends"}, "/visibility"),
+        ({"latitude": 91, "longitude": 0}, "/latitude"),
+        ({"latitude": 31.2}, ""),
+        ({"contact": {"email": "not an address"}}, "/contact/email"),
+        ({"contact": {"phone": "javascript:1"}}, "/contact/phone"),
+        ({"contact": []}, "/contact"),
+        ({"urgent": "perhaps"}, "/urgent"),
+        ({"colour": "red"}, "/colour"),
+    ],
+)
+async def test_a_bad_member_is_named_and_nothing_is_stored(
+    running: Running, changes: dict[str, Any], pointer: str
+) -> None:
+    before = await counts(running)
+    answer = await running.post(API, CONCERN | changes)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+    assert await counts(running) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b'{"title": "\\ud800"}', 400),
+        (b"\xff\xfe", 400),
+        (b"[]", 422),
+        (b"null", 422),
+        (b'{"text": "' + b"a" * 1_000_000 + b'"}', 413),
+    ],
+)
+async def test_a_body_that_is_none_is_refused_and_nothing_is_stored(
+    running: Running, body: bytes, status: int
+) -> None:
+    before = await counts(running)
+    answer = await running.client.post(
+        API, content=body, headers={"Idempotency-Key": "k", "Content-Type": "application/json"}
+    )
+    assert answer.status_code == status
+    assert answer.json()["status"] == status
+    assert await counts(running) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'; DROP TABLE inquiry; --",
+        "<script>alert(1)</script>",
+        "😀 مرحبا بالعالم \u202e olleh",
+        "NBSP\u00a0ZWSP\u200b\r\nline\ttab",
+        "龘" * 19_999 + "。",
+        "{{ 7 * 7 }} {% raw %}",
+    ],
+)
+async def test_odd_text_survives_to_the_event_and_the_reader(running: Running, text: str) -> None:
+    taken = await running.take_in(text=text)
+    assert (await running.case(taken))["words"]["text"] == text
+    assert (await running.said(taken["id"]))[0]["words"]["text"] == text
+
+
+async def test_an_unknown_service_is_told_where_the_codes_are(running: Running) -> None:
+    answer = await running.post(API, CONCERN | {"service_code": "<b>x</b>"})
+    error = answer.json()["errors"][0]
+    assert error["code"] == "unknown_service"
+    assert "/api/inquiry/v1/services" in error["detail"]
+    assert "<b>" not in answer.text
+    codes = {
+        row["service_code"]
+        for row in (await running.client.get("/api/inquiry/v1/services")).json()["services"]
+    }
+    assert CONCERN["service_code"] in codes
+
+
+async def test_a_failure_inside_the_transaction_leaves_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.inquiry import intake
+
+    monkeypatch.setitem(
+        intake.QUERIES, "insert_values", "SELECT 1/0 FROM unnest($1::text[], $2::bytea[], $3::bytea[])"
+    )
+    before = await counts(running)
+    transport = running.client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    answer = await running.post(API, CONCERN)
+    assert answer.status_code == 500
+    assert await counts(running) == before
