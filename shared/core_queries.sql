@@ -33,7 +33,8 @@ WHERE timer.aggregate = d.aggregate AND timer.kind = d.kind;
 
 -- name: due_timers
 -- Read without a lock: the aggregates come first, and the rows are claimed after them.
-SELECT aggregate, kind FROM timer WHERE fires_at <= $1 AND (NOT judges OR $2) ORDER BY fires_at LIMIT $3;
+SELECT aggregate, kind FROM timer
+WHERE fires_at <= $1 AND (NOT judges OR $2) AND kind = ANY ($4::text[]) ORDER BY fires_at, due LIMIT $3;
 
 -- name: claim_timers
 SELECT t.aggregate, t.kind, t.due, t.data, t.attempts

@@ -74,8 +74,13 @@ class Timers:
         """Fires what is due; the number of timers taken."""
         clock: Clock = self._database.clock
         may_judge = self._unread_age() <= self._database.settings.grace_seconds
-        due = await self._database.pool.fetch(QUERIES["due_timers"], clock.now(), may_judge, _BATCH)
-        places = [(row["aggregate"], row["kind"]) for row in due if row["kind"] in self._kinds]
+        kinds = list(self._kinds)
+        due = await self._database.pool.fetch(QUERIES["due_timers"], clock.now(), may_judge, _BATCH, kinds)
+        # The earliest of each aggregate: what fires first may disarm the next, also when the clock has jumped.
+        first: dict[str, str] = {}
+        for row in due:
+            first.setdefault(row["aggregate"], row["kind"])
+        places = list(first.items())
         if not places:
             return 0
         try:

@@ -1,0 +1,214 @@
+"""Timers on the real database: due moments in order, judgements with their grace, faults that wait alone."""
+
+import asyncio
+import datetime as dt
+
+import orjson
+import pytest
+
+from shared.clock import FixedClock
+from shared.contracts.routing import CaseTriaged
+from shared.database import Database
+from shared.timers import Fired, Timers
+from shared.transaction import Timer, Tx
+
+from .conftest import NOW
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def clock(routing: Database) -> FixedClock:
+    routing.clock = FixedClock(NOW)
+    return routing.clock
+
+
+class Recorder:
+    """A service's timers whose kinds write down what fired and when it was due."""
+
+    def __init__(self, database: Database, *kinds: str, unread_age: float = 0.0) -> None:
+        self.fired: list[tuple[str, str]] = []
+        self.unread = unread_age
+        self.timers = Timers(database, unread_age=lambda: self.unread)
+        for kind in kinds:
+            self.timers.on(kind)(self._fire)
+
+    async def _fire(self, tx: Tx, fired: list[Fired]) -> None:
+        self.fired += [(one.aggregate, one.kind) for one in fired]
+        for one in fired:
+            tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=one.aggregate)
+
+    async def drain(self) -> None:
+        while await self.timers.once():
+            pass
+
+
+async def arm(database: Database, *timers: Timer) -> None:
+    async with database.transaction({timer.aggregate for timer in timers}) as tx:
+        for timer in timers:
+            tx.arm(timer)
+
+
+async def test_a_timer_fires_once_when_it_is_due_and_its_event_comes_with_it(
+    routing: Database, clock: FixedClock
+) -> None:
+    recorder = Recorder(routing, "mark")
+    await arm(routing, Timer("case", "mark", NOW + MINUTE))
+    await recorder.drain()
+    assert recorder.fired == []
+    clock.moment = NOW + MINUTE
+    await recorder.drain()
+    await recorder.drain()
+    assert recorder.fired == [("case", "mark")]
+    assert await routing.pool.fetchval("SELECT count(*) FROM outbox") == 1
+    assert await routing.pool.fetchval("SELECT count(*) FROM timer") == 0
+
+
+async def test_many_copies_fire_a_timer_once(routing: Database, clock: FixedClock) -> None:
+    recorder = Recorder(routing, "mark")
+    await arm(routing, *(Timer(f"case-{n}", "mark", NOW) for n in range(200)))
+    await asyncio.gather(*(recorder.timers.once() for _ in range(4)))
+    await recorder.drain()
+    assert len(recorder.fired) == len(set(recorder.fired)) == 200
+
+
+async def test_after_a_jump_of_the_clock_the_timers_of_a_case_fire_in_the_order_of_their_moments(
+    routing: Database, clock: FixedClock
+) -> None:
+    recorder = Recorder(routing, "breach", "mark", "zeal")
+    await arm(
+        routing,
+        Timer("case", "zeal", NOW + MINUTE),
+        Timer("case", "mark", NOW + 2 * MINUTE),
+        Timer("case", "breach", NOW + 3 * MINUTE),
+        Timer("other", "breach", NOW + 4 * MINUTE),
+    )
+    clock.moment = NOW + dt.timedelta(days=1)
+    await recorder.drain()
+    assert [kind for case, kind in recorder.fired if case == "case"] == ["zeal", "mark", "breach"]
+    assert ("other", "breach") in recorder.fired
+
+
+async def test_what_fires_first_takes_the_next_one_away(routing: Database, clock: FixedClock) -> None:
+    recorder = Recorder(routing, "late")
+
+    @recorder.timers.on("close")
+    async def close(tx: Tx, fired: list[Fired]) -> None:
+        for one in fired:
+            tx.disarm(one.aggregate, "late")
+
+    await arm(routing, Timer("case", "close", NOW), Timer("case", "late", NOW + MINUTE))
+    clock.moment = NOW + 2 * MINUTE
+    await recorder.drain()
+    assert recorder.fired == []
+
+
+async def test_what_fires_may_arm_the_same_kind_again(routing: Database, clock: FixedClock) -> None:
+    timers = Timers(routing, unread_age=lambda: 0.0)
+    marks: list[int] = []
+
+    @timers.on("mark")
+    async def mark(tx: Tx, fired: list[Fired]) -> None:
+        for one in fired:
+            marks.append(one.data["percent"])
+            if one.data["percent"] < 100:
+                data = {"percent": one.data["percent"] + 50}
+                tx.arm(Timer(one.aggregate, "mark", one.due + MINUTE, data))
+
+    await arm(routing, Timer("case", "mark", NOW, {"percent": 50}))
+    assert await timers.once() == 1
+    assert await timers.once() == 0
+    clock.moment = NOW + MINUTE
+    assert await timers.once() == 1
+    assert marks == [50, 100]
+    assert await routing.pool.fetchval("SELECT count(*) FROM timer") == 0
+
+
+async def test_a_judgement_waits_for_its_grace_and_for_what_is_unread(
+    routing: Database, clock: FixedClock
+) -> None:
+    grace = dt.timedelta(seconds=routing.settings.grace_seconds)
+    recorder = Recorder(routing, "breach", "mark")
+    await arm(routing, Timer("judged", "breach", NOW, judges=True), Timer("told", "mark", NOW))
+    await recorder.drain()
+    assert recorder.fired == [("told", "mark")]
+    clock.moment = NOW + grace
+    recorder.unread = routing.settings.grace_seconds + 1
+    await recorder.drain()
+    assert recorder.fired == [("told", "mark")]
+    recorder.unread = 0.0
+    await recorder.drain()
+    assert recorder.fired == [("told", "mark"), ("judged", "breach")]
+
+
+async def test_arming_again_replaces_and_disarming_takes_away(routing: Database, clock: FixedClock) -> None:
+    recorder = Recorder(routing, "mark")
+    await arm(routing, Timer("moved", "mark", NOW), Timer("gone", "mark", NOW))
+    await arm(routing, Timer("moved", "mark", NOW + MINUTE))
+    async with routing.transaction(["gone"]) as tx:
+        tx.disarm("gone", "mark")
+    await recorder.drain()
+    assert recorder.fired == []
+    clock.moment = NOW + MINUTE
+    await recorder.drain()
+    assert recorder.fired == [("moved", "mark")]
+
+
+async def test_a_timer_that_fails_is_tried_later_and_holds_nobody_up(
+    routing: Database, clock: FixedClock
+) -> None:
+    recorder = Recorder(routing, "mark")
+    broken = True
+
+    @recorder.timers.on("fragile")
+    async def fragile(tx: Tx, fired: list[Fired]) -> None:
+        if broken and any(one.aggregate == "bad" for one in fired):
+            raise ZeroDivisionError
+        recorder.fired += [(one.aggregate, one.kind) for one in fired]
+
+    await arm(
+        routing, Timer("bad", "fragile", NOW), Timer("good", "fragile", NOW), Timer("other", "mark", NOW)
+    )
+    await recorder.timers.once()
+    assert sorted(recorder.fired) == [("good", "fragile"), ("other", "mark")]
+    row = await routing.pool.fetchrow("SELECT fires_at, attempts FROM timer")
+    assert row is not None
+    assert row["fires_at"] > NOW
+    assert row["attempts"] == 1
+    broken = False
+    clock.moment = row["fires_at"]
+    await recorder.drain()
+    assert ("bad", "fragile") in recorder.fired
+
+
+async def test_timers_of_a_kind_that_this_release_does_not_know_hold_nobody_up(
+    routing: Database, clock: FixedClock
+) -> None:
+    await arm(routing, *(Timer(f"case-{n}", "of-tomorrow", NOW - MINUTE) for n in range(600)))
+    await arm(routing, Timer("case", "mark", NOW))
+    recorder = Recorder(routing, "mark")
+    await recorder.timers.once()
+    assert recorder.fired == [("case", "mark")]
+    assert await routing.pool.fetchval("SELECT count(*) FROM timer") == 600
+
+
+async def test_a_timer_whose_transaction_is_lost_fires_again(routing: Database, clock: FixedClock) -> None:
+    recorder = Recorder(routing, "mark")
+    cut = True
+
+    @recorder.timers.on("cut")
+    async def lose(tx: Tx, fired: list[Fired]) -> None:
+        recorder.fired.append(("case", "cut"))
+        tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
+        if cut:
+            await routing.pool.execute("SELECT pg_terminate_backend($1)", tx.connection.get_server_pid())
+            await tx.connection.execute("SELECT 1")
+
+    await arm(routing, Timer("case", "cut", NOW))
+    with pytest.raises(Exception, match=r"terminat|connection|closed"):
+        await recorder.timers.once()
+    cut = False
+    await recorder.drain()
+    assert recorder.fired == [("case", "cut")] * 2
+    values = [orjson.loads(row["value"]) for row in await routing.pool.fetch("SELECT value FROM outbox")]
+    assert [value["sequence"] for value in values] == ["0000000001"]
