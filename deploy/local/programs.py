@@ -51,8 +51,9 @@ class Plan:
     def sample(self) -> list[Program]:
         """Who plays departments, citizens and editors, all from outside."""
         codes = [unit.code for unit in self.pack.departments if unit.kafka]
-        department = [sys.executable, REPOSITORY / "examples" / "department.py", self.pair["KAFKA_BOOTSTRAP"]]
-        department += [*codes, "--namespace", self.namespace, "--seconds", "4"]
+        script = REPOSITORY / "examples" / "department.py"
+        how = ("--namespace", self.namespace, "--seconds", "4")
+        department = (sys.executable, script, self.pair["KAFKA_BOOTSTRAP"], *codes, *how)
         citizens = [sys.executable, "-m", "deploy.local.sample", self.address, self.sample_folder]
         return [self._program("departments", department), self._program("citizens", citizens)]
 

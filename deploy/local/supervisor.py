@@ -149,7 +149,7 @@ class Supervisor:
                     if keeper.restarts or keeper.pid is None
                 )
                 raise NotReadyError(
-                    f"not ready after {_READY_SECONDS:.0f} s; {plan.address}/readyz says:\n{answer.body}\n{ends}"
+                    f"not ready after {_READY_SECONDS:.0f} s; /readyz says:\n{answer.body}\n{ends}"
                 )
             self._tend()
             time.sleep(_TICK)
@@ -165,8 +165,8 @@ class Supervisor:
         next_count = 0.0
         while True:
             self._tend()
-            for server in filter(None, (pair.postgres, pair.kafka)):
-                if server.child and server.child.returncode is not None:
+            for server in (pair.postgres, pair.kafka):
+                if server and server.child and server.child.returncode is not None:
                     _say(f"{server.child.name} ended; starting it again")
                     server.start()
             if sys.stdout.isatty() and time.monotonic() >= next_count:
