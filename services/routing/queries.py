@@ -13,6 +13,7 @@ from shared.transaction import Connection
 
 _SQL = sql.load("services.routing")
 Reader = Connection | asyncpg.Pool
+Place = tuple[dt.datetime, str]
 BEGINNING = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
 
@@ -62,7 +63,10 @@ async def save(
     ]
     await connection.execute(_SQL["save_case_files"], *map(list, zip(*rows, strict=True)))
     assignments = [
-        (f.id, a.unit, a.role, a.state, a.attempt, a.offered_at, a.signed_at, a.ended_at, f.reply_due)
+        (
+            *(f.id, a.unit, a.role, a.state, a.attempt, a.offered_at, a.signed_at, a.ended_at),
+            *(a.reason, a.note, f.reply_due),
+        )
         for f in files
         for a in f.assignments
     ]
@@ -90,21 +94,35 @@ async def take_stray_actions(connection: Connection, units: Sequence[str]) -> li
 
 
 async def desk(
-    reader: Reader, unit: str, after: tuple[dt.datetime, str] | None, state: str | None, limit: int
+    reader: Reader,
+    unit: str,
+    after: Place | None,
+    *,
+    state: str | None,
+    search: str | None = None,
+    limit: int,
 ) -> list[dict[str, Any]]:
-    """A unit's cases after a place (due, id), due time first: what is to do, or those in one state."""
+    """A unit's cases after a place (due, id), due time first: what is to do, or those in one state.
+
+    `search` is a part of the title, or the number.
+    """
     due, identifier = after or (BEGINNING, "")
     if state == "closed":
-        rows = await reader.fetch(_SQL["desk_closed"], unit, due, identifier, limit)
+        rows = await reader.fetch(_SQL["desk_closed"], unit, due, identifier, search, limit)
     else:
-        rows = await reader.fetch(_SQL["desk_open"], unit, due, identifier, state, limit)
+        rows = await reader.fetch(_SQL["desk_open"], unit, due, identifier, search, limit, state)
     return [dict(row) for row in rows]
 
 
-async def triage(reader: Reader, after: tuple[dt.datetime, str] | None, limit: int) -> list[dict[str, Any]]:
+async def triage(reader: Reader, after: Place | None, limit: int) -> list[dict[str, Any]]:
     """What a dispatcher has to place after a place (since, id), longest waiting first."""
     since, identifier = after or (BEGINNING, "")
     return [dict(row) for row in await reader.fetch(_SQL["triage"], since, identifier, limit)]
+
+
+async def reply_is_pending(reader: Reader, inquiry: str) -> bool:
+    """Whether a proposed reply waits for inquiry's answer."""
+    return bool(await reader.fetchval(_SQL["reply_is_pending"], inquiry))
 
 
 async def count_triage(reader: Reader) -> int:

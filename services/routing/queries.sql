@@ -5,7 +5,7 @@ SELECT id, phase, number, kind, service_code, area, visibility, urgent, hint, re
 FROM case_file WHERE id = ANY ($1::text[]);
 
 -- name: assignments
-SELECT inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at
+SELECT inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note
 FROM assignment WHERE inquiry = ANY ($1::text[]) ORDER BY inquiry, attempt, role DESC, unit;
 
 -- name: words
@@ -32,12 +32,14 @@ ON CONFLICT (id) DO UPDATE SET
     words = CASE WHEN excluded.phase = 'erased' THEN NULL ELSE COALESCE(excluded.words, case_file.words) END;
 
 -- name: save_assignments
-INSERT INTO assignment (inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reply_due)
+INSERT INTO assignment (inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note,
+    reply_due)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[],
-    $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
+    $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::timestamptz[])
 ON CONFLICT (inquiry, unit) DO UPDATE SET
     role = excluded.role, state = excluded.state, attempt = excluded.attempt, offered_at = excluded.offered_at,
-    signed_at = excluded.signed_at, ended_at = excluded.ended_at, reply_due = excluded.reply_due;
+    signed_at = excluded.signed_at, ended_at = excluded.ended_at, reason = excluded.reason, note = excluded.note,
+    reply_due = excluded.reply_due;
 
 -- name: keep_policy_version
 INSERT INTO policy_version (version, content) VALUES ($1, $2) ON CONFLICT DO NOTHING;
@@ -58,7 +60,8 @@ SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c
        c.lead, c.words ->> 'title' AS title, c.proposal IS NOT NULL AS reply_pending, a.role, a.state AS assignment
 FROM assignment a JOIN case_file c ON c.id = a.inquiry
 WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state IN ('offered', 'signed')
-  AND CASE WHEN $4::text IS NULL THEN c.state <> 'replied' ELSE c.state = $4 END
+  AND CASE WHEN $6::text IS NULL THEN c.state <> 'replied' ELSE c.state = $6 END
+  AND ($4::text IS NULL OR c.number = upper($4) OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
 ORDER BY a.reply_due, a.inquiry LIMIT $5;
 
 -- name: desk_closed
@@ -66,7 +69,8 @@ SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c
        c.lead, c.words ->> 'title' AS title, c.proposal IS NOT NULL AS reply_pending, a.role, a.state AS assignment
 FROM assignment a JOIN case_file c ON c.id = a.inquiry
 WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state = 'done'
-ORDER BY a.reply_due, a.inquiry LIMIT $4;
+  AND ($4::text IS NULL OR c.number = upper($4) OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
+ORDER BY a.reply_due, a.inquiry LIMIT $5;
 
 -- name: triage
 -- Whoever has waited longest comes first.
@@ -76,3 +80,6 @@ FROM case_file WHERE state = 'triage' AND (triaged_at, id) > ($1, $2) ORDER BY t
 
 -- name: count_triage
 SELECT count(*) FROM case_file WHERE state = 'triage';
+
+-- name: reply_is_pending
+SELECT proposal IS NOT NULL FROM case_file WHERE id = $1;

@@ -151,7 +151,8 @@ def _return(
         AssignmentReturned(unit=held.unit, role=held.role, reason=action.reason, action=acting.action),
         NoteWords(text=action.text),
     )
-    after = file.with_assignment(held.end("returned", at))
+    ended = replace(held.end("returned", at), reason=action.reason, note=action.text)
+    after = file.with_assignment(ended)
     if held.role == "co":
         return Outcome(after, (returned,))
     triaged = placing.triage(after, "returned", at)

@@ -24,7 +24,10 @@ _ENDS: dict[Phase, State] = {"replied": "replied", "closed": "closed", "erased":
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A unit's part in a case: lead (主办) or co-handler (协办)."""
+    """A unit's part in a case: lead (主办) or co-handler (协办).
+
+    `reason` and `note` say why it was returned; the note is words and goes with an erasure.
+    """
 
     unit: str
     role: Role
@@ -33,6 +36,8 @@ class Assignment:
     offered_at: dt.datetime
     signed_at: dt.datetime | None = None
     ended_at: dt.datetime | None = None
+    reason: str | None = None
+    note: str | None = None
 
     @property
     def live(self) -> bool:

@@ -106,7 +106,9 @@ def erased(file: CaseFile, at: dt.datetime) -> Outcome:
     after = replace(
         file,
         phase="erased",
-        assignments=tuple(one.end("released", at) if one.live else one for one in file.assignments),
+        assignments=tuple(
+            replace(one.end("released", at) if one.live else one, note=None) for one in file.assignments
+        ),
     )
     return Outcome(after, tuple(Said(record, unit=one.unit) for one in file.assignments))
 

@@ -2,6 +2,9 @@
 
 from fastapi import APIRouter
 
+from services.routing.http.api import build_api
+from services.routing.http.desk import build_desk
+from services.routing.http.dispatch import build_dispatch
 from services.routing.policy import Policies
 from shared.database import Database
 from shared.web.pages import Pages
@@ -9,4 +12,8 @@ from shared.web.pages import Pages
 
 def build_routers(database: Database, policies: Policies, pages: Pages) -> list[APIRouter]:
     """Everything that routing serves."""
-    return []
+    return [
+        build_api(database, policies),
+        build_desk(database, policies, pages),
+        build_dispatch(database, policies, pages),
+    ]

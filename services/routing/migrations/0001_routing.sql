@@ -47,6 +47,8 @@ CREATE TABLE assignment (
     offered_at timestamptz NOT NULL,
     signed_at  timestamptz,
     ended_at   timestamptz,
+    reason     text,
+    note       text,                    -- words: null once erased
     -- The case's own, repeated here so that a desk of thousands of cases is one walk over an index.
     reply_due  timestamptz NOT NULL,
     PRIMARY KEY (inquiry, unit)

@@ -1,0 +1,33 @@
+"""Codes as their readers know them, from the pack in force; a code that it no longer has shows as itself."""
+
+from services.routing.policy import Policies
+from shared.policy.tables import Area, Department, Service
+
+
+class Names:
+    """For templates: the name of a unit, service or area in the reader's language."""
+
+    def __init__(self, policies: Policies, language: str) -> None:
+        self._pack = policies.current.pack
+        self._language = language
+
+    def unit(self, code: str | None) -> str:
+        return self._name(self._pack.departments_by_code.get(code or ""), code)
+
+    def service(self, code: str | None) -> str:
+        return self._name(self._pack.services_by_code.get(code or ""), code)
+
+    def area(self, code: str | None) -> str:
+        return self._name(self._pack.areas_by_code.get(code or ""), code)
+
+    def units(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """The departments by their kind, each as code and name, for a list to choose from."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for department in self._pack.departments:
+            groups.setdefault(department.kind, []).append((department.code, self.unit(department.code)))
+        return list(groups.items())
+
+    def _name(self, row: Department | Service | Area | None, code: str | None) -> str:
+        if row is None:
+            return code or ""
+        return row.name_en if self._language == "en" and row.name_en else row.name

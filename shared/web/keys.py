@@ -1,0 +1,45 @@
+"""The Idempotency-Key of a write: required, scoped to caller and route, and what is said when it clashes."""
+
+from starlette.requests import Request
+
+from shared.errors import Conflict
+from shared.idempotency import KeyReused
+from shared.idempotency import Request as Keyed
+
+from .problems import Problem
+
+HEADER = "Idempotency-Key"
+
+
+async def keyed(request: Request, actor: str) -> Keyed:
+    """The API request under its key. Raises Problem 400 without one."""
+    key = request.headers.get(HEADER, "")
+    if not key or len(key) > 255 or not key.isascii() or not key.isprintable():
+        raise Problem(
+            400,
+            "idempotency-key-needed",
+            "An Idempotency-Key is needed",
+            f"Send the header {HEADER}: 1 to 255 printable ASCII characters, a new one for each new request.",
+        )
+    return Keyed(_scope(request, actor), key, await request.body())
+
+
+def keyed_form(request: Request, actor: str, key: str, body: bytes) -> Keyed:
+    """A form under its hidden key; `body` is what it says without what belongs to the page."""
+    return Keyed(_scope(request, actor), key, body)
+
+
+def clash(error: Conflict) -> Problem:
+    """409 for a key that came with another body, or whose first request is not finished."""
+    if isinstance(error, KeyReused):
+        return Problem(
+            409,
+            "key-reused",
+            "The Idempotency-Key was used with another body",
+            "Send a new key for a new request.",
+        )
+    return Problem(409, "conflict", "The request meets another one", "Send it again.")
+
+
+def _scope(request: Request, actor: str) -> str:
+    return f"{actor} {request.method} {request.url.path}"
