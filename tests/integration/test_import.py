@@ -1,0 +1,343 @@
+"""`civicloom import` with whole real files on a real database: run twice, killed, two at once, with bad rows.
+
+Rows of the petitions are compared by digest, so that a failing test prints none of them.
+"""
+
+import asyncio
+import csv
+import datetime as dt
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+
+from services.inquiry.importing.mapping import load_mapping
+from services.inquiry.importing.run import Importer
+from services.inquiry.importing.translate import Translator
+from services.inquiry.policies import Policies
+from shared.database import Database
+from shared.policy.loader import load_pack
+from shared.testing.schema import SECRET, open_service_database
+from tests.paths import REPO, SHARED
+
+pytestmark = pytest.mark.integration
+
+BALTIMORE = SHARED / "data" / "baltimore311" / "311_sample.csv"
+PETITIONS = SHARED / "data" / "petitions" / "hot_4326.csv"
+MAPPINGS = REPO / "imports"
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@pytest.fixture(scope="module")
+async def inquiry(database: str) -> AsyncIterator[Database]:
+    opened = await open_service_database(database, "inquiry", namespace="civic")
+    yield opened
+    await opened.close()
+
+
+@dataclass
+class Ran:
+    code: int
+    summary: dict[str, Any]
+    stderr: str
+
+
+class Command:
+    """Runs the command as an operator would: as a process, with the environment of the service."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        self.folder = folder
+        self._database_url = database_url
+
+    def start(self, file: Path, mapping: Path, pack: str) -> "subprocess.Popen[str]":
+        environment = os.environ | {
+            "DATABASE_URL": self._database_url,
+            "SECRET_KEY": SECRET,
+            "PACK": pack,
+            "PYTHONPATH": str(REPO),
+        }
+        report = self.folder / "rejected.csv"
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "services.cli", "import", str(file)),
+                *("--map", str(mapping), "--report", str(report), "--json"),
+            ],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    async def run(self, file: Path, mapping: Path, pack: str) -> Ran:
+        return await self.end(self.start(file, mapping, pack))
+
+    async def end(self, process: "subprocess.Popen[str]") -> Ran:
+        out, err = await asyncio.to_thread(process.communicate, timeout=300)
+        return Ran(process.returncode, json.loads(out) if out else {}, err)
+
+    @property
+    def rejected(self) -> list[dict[str, str]]:
+        report = self.folder / "rejected.csv"
+        if not report.exists():
+            return []
+        with report.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def command(inquiry: Database, database: str, tmp_path: Path) -> Command:
+    return Command(database, tmp_path)
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
+def under_another_source(mapping: Path, source: str, folder: Path) -> Path:
+    """The same mapping for a test of its own: another source knows nothing of the first one's rows."""
+    text = mapping.read_text(encoding="utf-8")
+    changed = folder / mapping.name
+    changed.write_text(text.replace("\nsource: ", f"\nsource: {source}-"), encoding="utf-8")
+    return changed
+
+
+async def ids_in_the_system(inquiry: Database, source: str) -> list[str]:
+    return [
+        row["external_id"]
+        for row in await inquiry.pool.fetch(
+            "SELECT external_id FROM inquiry WHERE external_source = $1 ORDER BY external_id", source
+        )
+    ]
+
+
+async def events_of(inquiry: Database, source: str) -> dict[str, tuple[dict[str, Any], bytes]]:
+    """What stands in the outbox of rows of a source: value and words by external id; each id once."""
+    found: dict[str, tuple[dict[str, Any], bytes]] = {}
+    for row in await inquiry.pool.fetch("SELECT value, words FROM outbox"):
+        value = orjson.loads(row["value"])
+        if value["data"].get("external_source") == source:
+            assert value["data"]["external_id"] not in found
+            found[value["data"]["external_id"]] = (value, row["words"])
+    return found
+
+
+async def nothing_is_left_of_imports(inquiry: Database) -> bool:
+    tables = ("import_progress", "import_rejected")
+    return not any([await inquiry.pool.fetchval(f"SELECT count(*) FROM {table}") for table in tables])
+
+
+async def kill_after(process: "subprocess.Popen[str]", inquiry: Database, source: str, count: int) -> None:
+    """SIGKILL once so many rows are in the system."""
+    while len(await ids_in_the_system(inquiry, source)) < count:
+        assert process.poll() is None, "it ended before it could be killed"
+        await asyncio.sleep(0.01)
+    process.kill()
+    await asyncio.to_thread(process.communicate)
+
+
+async def test_every_row_of_baltimore_is_in_the_system_once_and_again_changes_nothing(
+    inquiry: Database, command: Command
+) -> None:
+    rows = rows_of(BALTIMORE)
+    expected = sorted(row["SRRecordID"] for row in rows)
+    mapping = MAPPINGS / "baltimore311.yaml"
+
+    first = await command.run(BALTIMORE, mapping, "us-city")
+    assert first.code == 0, first.stderr
+    assert (first.summary["rows"], first.summary["taken"]) == (10_000, 10_000)
+    second = await command.run(BALTIMORE, mapping, "us-city")
+    assert second.code == 0, second.stderr
+    assert (second.summary["taken"], second.summary["already"]) == (0, 10_000)
+
+    assert await ids_in_the_system(inquiry, "baltimore-311") == expected
+    events = await events_of(inquiry, "baltimore-311")
+    assert sorted(events) == expected
+    assert await nothing_is_left_of_imports(inquiry)
+
+    by_id = {row["SRRecordID"]: row for row in rows}
+    agencies = {unit.code: unit.name for unit in load_pack(REPO / "policies" / "us-city").departments}
+    positions = 0
+    for id_, (value, words) in events.items():
+        told, data = orjson.loads(words), value["data"]
+        assert told["title"] == by_id[id_]["SRType"]
+        assert told.get("place", "") == by_id[id_]["Address"]
+        assert data["notify"] is False
+        assert data["channel"] == "import"
+        assert agencies[data["hint"]] == by_id[id_]["Agency"]
+        positions += "latitude" in told
+    # 590 rows have no coordinates, 892 whole degrees, one lies 30 km off its address.
+    assert positions == 10_000 - 590 - 892 - 1
+
+
+async def test_killed_half_way_and_run_again_it_ends_as_if_nothing_had_happened(
+    inquiry: Database, command: Command, tmp_path: Path
+) -> None:
+    mapping = under_another_source(MAPPINGS / "baltimore311.yaml", "killed", tmp_path)
+    expected = sorted(row["SRRecordID"] for row in rows_of(BALTIMORE))
+
+    process = command.start(BALTIMORE, mapping, "us-city")
+    await kill_after(process, inquiry, "killed-baltimore-311", 1_500)
+    there = len(await ids_in_the_system(inquiry, "killed-baltimore-311"))
+    assert 1_500 <= there < 10_000, "killed too late: nothing was interrupted"
+
+    again = await command.run(BALTIMORE, mapping, "us-city")
+    assert again.code == 0, again.stderr
+    assert again.summary["resumed_at"] == again.summary["already"] >= there
+    assert again.summary["taken"] == 10_000 - again.summary["already"]
+    assert await ids_in_the_system(inquiry, "killed-baltimore-311") == expected
+    assert sorted(await events_of(inquiry, "killed-baltimore-311")) == expected
+    assert await nothing_is_left_of_imports(inquiry)
+
+
+async def test_without_its_progress_it_still_takes_nothing_twice(
+    inquiry: Database, command: Command, tmp_path: Path
+) -> None:
+    file, mapping = small_file(tmp_path, "forgetful", range(1, 1_201))
+    process = command.start(file, mapping, "us-city")
+    await kill_after(process, inquiry, "forgetful", 500)
+    await inquiry.pool.execute("DELETE FROM import_progress")
+
+    again = await command.run(file, mapping, "us-city")
+    assert again.code == 0, again.stderr
+    assert again.summary["resumed_at"] == 0
+    assert len(await events_of(inquiry, "forgetful")) == 1_200
+
+
+async def test_two_imports_of_one_file_at_once_take_each_row_once(
+    inquiry: Database, command: Command, tmp_path: Path
+) -> None:
+    file, mapping = small_file(tmp_path, "twice", [*range(1, 3_001), 7])
+    processes = [command.start(file, mapping, "us-city") for _ in range(2)]
+    ran = await asyncio.gather(*(command.end(process) for process in processes))
+
+    assert [one.code for one in ran] == [1, 1], "each tells of the row that stands twice"
+    assert sum(one.summary["taken"] for one in ran) == 3_000
+    assert sum(one.summary["already"] for one in ran) == 3_000
+    assert len(await events_of(inquiry, "twice")) == 3_000
+    assert await nothing_is_left_of_imports(inquiry)
+
+
+async def test_rows_taken_by_somebody_else_in_the_middle_of_a_batch_are_found_again(
+    inquiry: Database, tmp_path: Path
+) -> None:
+    file, mapping = small_file(tmp_path, "raced", range(1, 1_001))
+    settings = inquiry.settings.model_copy(update={"pack": "us-city"})
+    policies = await Policies.open(inquiry, settings)
+    importers = [
+        Importer(inquiry, policies, Translator(*load_mapping(mapping), policies.current), file)
+        for _ in range(2)
+    ]
+    # The lock that keeps imports of a source apart only spares them work: without it they must be right too.
+    for importer in importers:
+        importer._alone = lambda _: nullcontext()  # type: ignore[method-assign,assignment]
+    ran = await asyncio.gather(*(importer.run(lambda _: None, lambda _: None) for importer in importers))
+
+    assert sum(one.taken for one in ran) == 1_000
+    assert len(await events_of(inquiry, "raced")) == 1_000
+    await importers[0].finish(tmp_path / "report.csv")
+
+
+async def test_petitions_arrive_byte_for_byte(inquiry: Database, command: Command) -> None:
+    ran = await command.run(PETITIONS, MAPPINGS / "petitions.yaml", "cn-city")
+    assert ran.code == 0, ran.stderr
+    assert ran.summary["taken"] == 4_326
+
+    events = await events_of(inquiry, "petitions")
+    rows = rows_of(PETITIONS)
+    assert len(events) == len(rows)
+    for row in rows:
+        value, words = events[row["留言编号"]]
+        told = orjson.loads(words)
+        assert digest(told["title"]) == digest(row["留言主题"])
+        assert digest(told["text"]) == digest(row["留言详情"])
+        assert value["data"]["service_code"] == "12345-center"
+        # Both ways of writing a date, read on the clocks of the place.
+        moment = dt.datetime.fromisoformat(value["data"]["original_time"]).astimezone(SHANGHAI)
+        assert [int(part) for part in re.findall(r"\d+", row["留言时间"])] == list(moment.timetuple()[:6])
+
+
+async def test_what_cannot_be_taken_is_reported_and_the_rest_is_taken(
+    inquiry: Database, command: Command, tmp_path: Path
+) -> None:
+    _, mapping = small_file(tmp_path, "faulty", [])
+    file = tmp_path / "faulty.csv"
+    good = "BGE-StLight(s) Out"
+    lines = [
+        "Id,Type,When",
+        f"1,{good},2024-01-02T03:04:05Z",
+        f",{good},2024-01-02T03:04:05Z",
+        f"1,{good},2024-01-02T03:04:05Z",
+        f"2,{good},yesterday",
+        "3,No such type,2024-01-02T03:04:05Z",
+        f"4,{good}",
+        f'5,"{good}\0",2024-01-02T03:04:05Z',
+        f"6,{good},2024-01-02T03:04:05Z",
+    ]
+    file.write_bytes("\r\n".join(lines).encode() + b"\r\n7,\xff,\r\n" + f"8,{good},\r\n".encode())
+
+    for _ in range(2):
+        ran = await command.run(file, mapping, "us-city")
+        assert ran.code == 1
+        assert await ids_in_the_system(inquiry, "faulty") == ["1", "6", "8"]
+        assert [(row["line"], row["external_id"]) for row in command.rejected] == [
+            ("3", ""),
+            ("4", "1"),
+            ("5", "2"),
+            ("6", "3"),
+            ("7", ""),
+            ("8", "5"),
+            ("10", ""),
+        ]
+        assert all(row["reason"] for row in command.rejected)
+        assert ran.summary["rejected"] == 7
+
+    lines[4:9] = [f"2,{good},2024-01-02T03:04:05Z"]
+    file.write_text("\n".join(line for line in lines[:1] + lines[4:]), encoding="utf-8")
+    mended = await command.run(file, mapping, "us-city")
+    assert (mended.code, mended.summary["taken"]) == (0, 1)
+    assert command.rejected == [], "the old report went with its reason"
+
+
+async def test_a_killed_import_reports_every_rejected_row_once(
+    inquiry: Database, command: Command, tmp_path: Path
+) -> None:
+    file, mapping = small_file(tmp_path, "reported", [*range(1, 1_501), 1, 2, 3, *range(2_001, 6_001), 4])
+    process = command.start(file, mapping, "us-city")
+    await kill_after(process, inquiry, "reported", 2_500)
+
+    again = await command.run(file, mapping, "us-city")
+    assert again.code == 1
+    assert again.summary["resumed_at"] >= 2_500
+    assert [row["external_id"] for row in command.rejected] == ["1", "2", "3", "4"]
+
+
+def small_file(folder: Path, source: str, ids: Iterable[int]) -> tuple[Path, Path]:
+    """A file of us-city's services with these ids, and its mapping."""
+    file, mapping = folder / f"{source}.csv", folder / f"{source}.yaml"
+    file.write_text(
+        "Id,Type,When\n" + "".join(f"{id_},BGE-StLight(s) Out,2024-01-02T03:04:05Z\n" for id_ in ids),
+        encoding="utf-8",
+    )
+    mapping.write_text(
+        f"source: {source}\nformat: csv\nid: Id\ntitle: '{{Type}}'\ntext: '{{Type}} asked for'\n"
+        "service: {column: Type, by: name}\n"
+        "time: {column: When, formats: [iso], timezone: America/New_York}\n",
+        encoding="utf-8",
+    )
+    return file, mapping
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
