@@ -153,3 +153,36 @@ UPDATE idempotency_key SET status = $3, response = $4 WHERE scope = $1 AND key =
 
 -- name: prune_idempotency_keys
 DELETE FROM idempotency_key WHERE expires_at < $1;
+
+-- name: list_dead_letters
+-- Oldest first: an operator works from the beginning, since a key waits behind its first one.
+SELECT id, consumer, topic, partition, "offset", key, event_type, error, detail, attempts, recorded_at,
+       resolution, resolved_by, reason,
+       (SELECT count(*) FROM parked_event p
+        WHERE (p.consumer, p.topic, p.key) = (d.consumer, d.topic, d.key)) AS waiting
+FROM dead_letter d WHERE resolution IS NULL OR $1 ORDER BY id LIMIT $2;
+
+-- name: read_dead_letter
+SELECT value, words FROM dead_letter WHERE id = $1;
+
+-- name: lock_dead_letter
+SELECT id, consumer, topic, partition, "offset", appended_ms, key, record_key, value, words, resolution
+FROM dead_letter WHERE id = $1 FOR UPDATE;
+
+-- name: lock_dead_key
+SELECT true FROM parked_key WHERE consumer = $1 AND topic = $2 AND key = $3 AND dead FOR UPDATE;
+
+-- name: head_of_key
+SELECT partition, "offset" FROM parked_event WHERE consumer = $1 AND topic = $2 AND key = $3
+ORDER BY partition, "offset" LIMIT 1;
+
+-- name: free_dead_key
+UPDATE parked_key SET dead = false, attempts = 0, next_attempt = $4 WHERE consumer = $1 AND topic = $2 AND key = $3;
+
+-- name: resolve_dead_letter
+UPDATE dead_letter SET resolution = $2, resolved_by = $3, reason = $4 WHERE id = $1;
+
+-- name: count_outbox
+SELECT topic, count(*) FILTER (WHERE NOT aside) AS waiting, count(*) FILTER (WHERE aside) AS set_aside
+FROM (SELECT topic, false AS aside FROM outbox UNION ALL SELECT topic, true FROM outbox_aside) o
+GROUP BY topic ORDER BY topic;

@@ -76,7 +76,7 @@ class Timers:
         may_judge = self._unread_age() <= self._database.settings.grace_seconds
         kinds = list(self._kinds)
         due = await self._database.pool.fetch(QUERIES["due_timers"], clock.now(), may_judge, _BATCH, kinds)
-        # The earliest of each aggregate: what fires first may disarm the next, also when the clock has jumped.
+        # One of each aggregate, the earliest: it may disarm the next. So order survives a jump of the clock.
         first: dict[str, str] = {}
         for row in due:
             first.setdefault(row["aggregate"], row["kind"])

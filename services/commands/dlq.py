@@ -1,0 +1,122 @@
+"""`civicloom dlq`: dead letters, the events that a service could not apply and that wait for an operator."""
+
+import asyncio
+import getpass
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from shared.dead_letters import DeadLetters
+    from shared.settings import ServiceName
+
+T = TypeVar("T")
+
+dlq = typer.Typer(name="dlq", no_args_is_help=True, help="Dead letters: list, show, replay, discard.")
+
+Service = Annotated[str, typer.Argument(help="publisher, inquiry or routing.", show_default=False)]
+Number = Annotated[int, typer.Argument(min=1, help="As `list` shows it.", show_default=False)]
+Operator = Annotated[
+    str, typer.Option(help="Who does it; stands in the log.", default_factory=getpass.getuser)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def register(cli: typer.Typer) -> None:
+    cli.add_typer(dlq)
+
+
+@dlq.command("list")
+def list_(
+    *,
+    service: Annotated[str | None, typer.Option(help="Of one service alone.")] = None,
+    resolved: Annotated[bool, typer.Option("--all", help="With those that are resolved.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show dead letters, oldest first. Exits 1 if any is open."""
+    from dataclasses import asdict
+
+    found = []
+    for name in [service] if service else [*_holders()]:
+        letters = _with(name, lambda dead: dead.list(resolved=resolved))
+        found += [{"service": name, **asdict(letter)} for letter in letters]
+    if as_json:
+        typer.echo(json.dumps(found, default=str, ensure_ascii=False))
+    elif not found:
+        typer.echo("no dead letters")
+    else:
+        for one in found:
+            typer.echo(
+                f"{one['service']} {one['id']}  {one['resolution'] or 'open'}  {one['event_type'] or '?'}  "
+                f"key {one['key'] or '?'} ({one['waiting']} waiting)  {one['error']}: {one['detail']}"
+            )
+    return int(any(one["resolution"] is None for one in found))
+
+
+@dlq.command()
+def show(service: Service, number: Number, *, as_json: AsJson = False) -> None:
+    """Show the bytes of one: the value as it stood on its topic, and whether words came with it."""
+    kept = _with(service, lambda dead: dead.bytes_of(number))
+    value = None if kept.value is None else kept.value.decode("utf-8", "backslashreplace")
+    words = None if kept.words is None else kept.words.decode("utf-8", "backslashreplace")
+    if as_json:
+        typer.echo(json.dumps({"value": value, "words": words}, ensure_ascii=False))
+    else:
+        typer.echo(value if value is not None else "(a record without a value)")
+        typer.echo(f"words: {words}" if words is not None else "no words")
+
+
+@dlq.command()
+def replay(service: Service, number: Number, *, operator: Operator, as_json: AsJson = False) -> None:
+    """Free the key for new tries, from this event on. The service does the work within a second or so."""
+    _with(service, lambda dead: dead.replay(number, operator))
+    _done(service, number, "replayed", as_json)
+
+
+@dlq.command()
+def discard(
+    service: Service,
+    number: Number,
+    *,
+    reason: Annotated[str, typer.Option(help="Why it is given up; kept with it.", show_default=False)],
+    operator: Operator,
+    as_json: AsJson = False,
+) -> None:
+    """Give the event up, on the record; its key goes on with the next."""
+    if not reason.strip():
+        raise typer.BadParameter("say why it is given up", param_hint="--reason")
+    _with(service, lambda dead: dead.discard(number, operator, reason))
+    _done(service, number, "discarded", as_json)
+
+
+def _done(service: str, number: int, what: str, as_json: bool) -> None:
+    done = {"service": service, "id": number, "resolution": what}
+    typer.echo(json.dumps(done) if as_json else f"{service} {number}: {what}")
+
+
+def _holders() -> "list[ServiceName]":
+    """The services that apply events of others, and so can have dead letters."""
+    from shared.contracts.registry import REGISTRY
+    from shared.settings import SERVICES
+
+    return [name for name in SERVICES if f"civic.{name}.deadletter_discarded.v1" in REGISTRY]
+
+
+def _with(service: str, work: "Callable[[DeadLetters], Awaitable[T]]") -> T:
+    from services.environment import opened
+    from shared.dead_letters import DeadLetters, NoSuchDeadLetter
+
+    holder = next((name for name in _holders() if name == service), None)
+    if holder is None:
+        raise typer.BadParameter(f"{service} is none of {', '.join(_holders())}", param_hint="SERVICE")
+
+    async def run() -> T:
+        async with opened(holder) as database:
+            return await work(DeadLetters(database))
+
+    try:
+        return asyncio.run(run())
+    except NoSuchDeadLetter as error:
+        raise typer.BadParameter(str(error), param_hint="NUMBER") from error

@@ -1,0 +1,40 @@
+"""`civicloom outbox`: what was committed and is not yet on Kafka."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from shared.settings import ServiceName
+
+
+def register(cli: typer.Typer) -> None:
+    cli.command("outbox")(outbox)
+
+
+def outbox(
+    *, as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
+) -> int:
+    """Show waiting events by service and topic. Exits 1 if a topic refuses and its events are set aside."""
+    from services.environment import opened
+    from shared.settings import SERVICES
+    from shared.transaction import QUERIES
+
+    async def count(service: "ServiceName") -> list[dict[str, object]]:
+        async with opened(service) as database:
+            rows = await database.pool.fetch(QUERIES["count_outbox"])
+            return [{"service": service, **dict(row)} for row in rows]
+
+    found = [row for service in SERVICES for row in asyncio.run(count(service))]
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        for row in found:
+            typer.echo(
+                f"{row['service']:10} {row['topic']}  {row['waiting']} waiting, {row['set_aside']} set aside"
+            )
+        if not found:
+            typer.echo("outboxes are empty")
+    return int(any(row["set_aside"] for row in found))

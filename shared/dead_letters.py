@@ -1,0 +1,167 @@
+"""What an operator does about a dead letter: look, try its key again, or give the event up.
+
+Either way the key goes on in order: behind a dead letter everything of its key waits in the table of parked
+events, and the parking loop takes it up from there.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from shared.clock import machine_now
+from shared.contracts.registry import by_writer
+from shared.database import Database
+from shared.errors import CivicloomError, Conflict, Permanent
+from shared.parking import unreadable_subject
+from shared.received import Received, contract_of, decode
+from shared.records import RawRecord
+from shared.transaction import QUERIES, Tx
+
+
+class NoSuchDeadLetter(CivicloomError):
+    """The service has no dead letter of this number."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter. `waiting` counts the events of its key that wait, itself included."""
+
+    id: int
+    consumer: str
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    event_type: str | None
+    error: str
+    detail: str
+    attempts: int
+    recorded_at: dt.datetime
+    resolution: str | None
+    resolved_by: str | None
+    reason: str | None
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """What stood on the topic, as it stood."""
+
+    value: bytes | None
+    words: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    id: int
+    consumer: str
+    key: str | None
+    record: RawRecord
+
+
+class DeadLetters:
+    """The dead letters of one service."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, *, resolved: bool = False, limit: int = 1000) -> list[DeadLetter]:
+        """Open ones, oldest first; with `resolved` all."""
+        rows = await self._database.pool.fetch(QUERIES["list_dead_letters"], resolved, limit)
+        return [DeadLetter(**dict(row)) for row in rows]
+
+    async def bytes_of(self, number: int) -> Bytes:
+        """Value and words. Raises NoSuchDeadLetter."""
+        row = await self._database.pool.fetchrow(QUERIES["read_dead_letter"], number)
+        if row is None:
+            raise NoSuchDeadLetter(f"{self._service} has no dead letter {number}")
+        return Bytes(row["value"], row["words"])
+
+    async def replay(self, number: int, operator: str) -> None:
+        """Frees the key for new tries, from its first event on.
+
+        Raises NoSuchDeadLetter, or Conflict if it is resolved already or was never parked.
+        """
+        async with self._database.transaction() as tx:
+            letter = await self._lock(tx, number)
+            if letter.key is None:
+                raise Conflict("these bytes tell no key, so nothing waits behind them: discard them")
+            await self._free(tx, letter)
+            await tx.connection.execute(QUERIES["resolve_dead_letter"], number, "replayed", operator, None)
+
+    async def discard(self, number: int, operator: str, reason: str) -> None:
+        """Gives the event up, says so in an event, and lets its key go on with the next.
+
+        What is discarded counts as seen, so that a second copy of it on the topic is dropped too. Raises
+        NoSuchDeadLetter, Conflict if it is resolved already, and ValueError without a reason.
+        """
+        if not reason.strip():
+            raise ValueError("a dead letter is discarded for a reason: say which")
+        async with self._database.transaction() as tx:
+            letter = await self._lock(tx, number)
+            subject = letter.key or unreadable_subject(letter.record)
+            await tx.lock([subject])
+            if letter.key is not None:
+                place = (letter.consumer, letter.record.topic, letter.key)
+                await tx.connection.execute(
+                    QUERIES["delete_parked_events"], *place, letter.record.partition, letter.record.offset
+                )
+                self._count_as_seen(tx, letter)
+                if await tx.connection.execute(QUERIES["free_key_if_empty"], *place) != "DELETE 1":
+                    await self._free(tx, letter)
+            discarded: type[Any] = by_writer(tx.service, "deadletter_discarded")
+            facts = discarded(dead_letter=number, operator=operator)
+            tx.emit(facts, subject=subject, actor=f"operator:{operator}")
+            await tx.connection.execute(QUERIES["resolve_dead_letter"], number, "discarded", operator, reason)
+
+    @property
+    def _service(self) -> str:
+        return self._database.settings.service
+
+    async def _lock(self, tx: Tx, number: int) -> _Open:
+        """The open dead letter and its parked key, locked before the aggregates as the loops do."""
+        row = await tx.connection.fetchrow(QUERIES["lock_dead_letter"], number)
+        if row is None:
+            raise NoSuchDeadLetter(f"{self._service} has no dead letter {number}")
+        if row["resolution"] is not None:
+            raise Conflict(f"dead letter {number} is {row['resolution']} already")
+        headers = (("words", row["words"]),) if row["words"] is not None else ()
+        record = RawRecord(
+            row["topic"],
+            row["partition"],
+            row["offset"],
+            row["appended_ms"],
+            row["record_key"],
+            row["value"],
+            headers,
+        )
+        letter = _Open(row["id"], row["consumer"], row["key"], record)
+        if letter.key is not None:
+            place = (letter.consumer, record.topic, letter.key)
+            dead = await tx.connection.fetchval(QUERIES["lock_dead_key"], *place)
+            head = await tx.connection.fetchrow(QUERIES["head_of_key"], *place)
+            if not dead or head is None or tuple(head) != (record.partition, record.offset):
+                raise Conflict(f"dead letter {number} is not what its key waits for")
+        return letter
+
+    async def _free(self, tx: Tx, letter: _Open) -> None:
+        await tx.connection.execute(
+            QUERIES["free_dead_key"], letter.consumer, letter.record.topic, letter.key, machine_now()
+        )
+
+    def _count_as_seen(self, tx: Tx, letter: _Open) -> None:
+        event = self._read(letter.record)
+        if event is None or event.subject != letter.key:
+            return
+        if event.position is None:
+            tx.saw_action(event.event.source, event.id)
+        else:
+            tx.saw(event.subject, event.event.source, event.position)
+
+    def _read(self, record: RawRecord) -> Received[Any] | None:
+        try:
+            contract = contract_of(record.value)
+            return decode(record, contract, self._database.clock) if contract else None
+        except Permanent:
+            # Bytes that are no event of ours have no position either.
+            return None

@@ -1,0 +1,201 @@
+"""`civicloom dlq` and `civicloom outbox` on a service's real tables."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services import cli
+from shared.contracts.inquiry import InquiryReceived
+from shared.database import Database
+from shared.handlers import Fault, Handlers, Results
+from shared.parking import Parking
+from shared.received import Received
+from shared.slices import Slices
+from shared.testing.schema import SECRET, open_service_database
+from shared.transaction import Tx
+from tests.integration.core.conftest import Source
+
+KEY = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+
+
+@pytest.fixture
+async def routing(database: str, namespace: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    await asyncio.gather(*(_migrated(database, service) for service in ("publisher", "inquiry", "audit")))
+    opened = await open_service_database(database, "routing", namespace=namespace)
+    for name, value in {"DATABASE_URL": database, "TOPIC_NAMESPACE": namespace, "SECRET_KEY": SECRET}.items():
+        monkeypatch.setenv(name, value)
+    yield opened
+    await opened.pool.execute(
+        "TRUNCATE aggregate, outbox, outbox_aside, cursor, parked_key, parked_event, dead_letter"
+    )
+    await opened.close()
+
+
+async def _migrated(database: str, service: str) -> None:
+    await (await open_service_database(database, service)).close()  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def source(namespace: str) -> Source:
+    return Source(f"{namespace}.inquiry.v1")
+
+
+class Toy:
+    """Handlers that refuse the sequences in `refused` for good, and write down what they applied."""
+
+    def __init__(self, database: Database) -> None:
+        self.applied: list[int] = []
+        self.refused: set[int] = set()
+        self.handlers = Handlers()
+        self.handlers.on(InquiryReceived)(self._apply)
+        self.slices = Slices(database, "toy", self.handlers)
+        self.parking = Parking(database, "toy", self.handlers)
+
+    async def _apply(self, _: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        faults = []
+        for event in events:
+            sequence = int(event.event.sequence or 0)
+            bad = sequence in self.refused
+            faults.append(Fault("bad", "not so", permanent=True) if bad else None)
+            if not bad:
+                self.applied.append(sequence)
+        return faults
+
+
+@pytest.fixture
+async def stuck(routing: Database, source: Source) -> Toy:
+    """Three events of one key, of which the first is a dead letter."""
+    toy = Toy(routing)
+    toy.refused = {1}
+    for _ in range(3):
+        source.received(KEY)
+    await toy.slices.process(source.records)
+    assert toy.applied == []
+    return toy
+
+
+def run(*arguments: str) -> int:
+    """As from a shell: commands start a loop of their own, so on a thread of its own."""
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(cli.main, list(arguments)).result()
+
+
+async def test_a_replayed_key_is_applied_from_its_first_event_on(
+    stuck: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("dlq", "list", "--json") == 1
+    (letter,) = json.loads(capsys.readouterr().out)
+    assert (letter["service"], letter["key"], letter["waiting"]) == ("routing", KEY, 3)
+    stuck.refused = set()
+    assert await stuck.parking.once() == 0
+    assert run("dlq", "replay", "routing", str(letter["id"])) == 0
+    assert await stuck.parking.once() == 1
+    assert stuck.applied == [1, 2, 3]
+    assert run("dlq", "list") == 0
+
+
+async def test_a_replay_that_fails_again_is_a_new_dead_letter_and_keeps_the_order(
+    stuck: Toy, routing: Database
+) -> None:
+    first = await routing.pool.fetchval("SELECT id FROM dead_letter")
+    assert run("dlq", "replay", "routing", str(first)) == 0
+    assert await stuck.parking.once() == 0
+    assert stuck.applied == []
+    open_ones = await routing.pool.fetch("SELECT id FROM dead_letter WHERE resolution IS NULL")
+    assert [row["id"] > first for row in open_ones] == [True]
+
+
+async def test_a_discarded_event_is_dropped_on_the_record_and_its_key_goes_on(
+    stuck: Toy, routing: Database, source: Source
+) -> None:
+    number = await routing.pool.fetchval("SELECT id FROM dead_letter")
+    assert run("dlq", "discard", "routing", str(number), "--reason", "重复", "--operator", "op") == 0
+    assert await stuck.parking.once() == 1
+    assert stuck.applied == [2, 3]
+    row = await routing.pool.fetchrow("SELECT resolution, resolved_by, reason FROM dead_letter")
+    assert row is not None
+    assert tuple(row) == ("discarded", "op", "重复")
+    sent = [
+        json.loads(value["value"])
+        for value in await routing.pool.fetch("SELECT value FROM outbox ORDER BY id")
+    ]
+    assert [event["type"] for event in sent] == [
+        "civic.routing.deadletter_recorded.v1",
+        "civic.routing.deadletter_discarded.v1",
+    ]
+    assert sent[1]["subject"] == KEY
+    assert sent[1]["data"] == {"dead_letter": number, "operator": "op"}
+    # The relay of its writer may have sent it twice: the second copy is not applied either.
+    stuck.refused = set()
+    source.add(source.records[0].value or b"", source.records[0].header("words"), KEY)
+    await stuck.slices.process(source.records[-1:])
+    assert stuck.applied == [2, 3]
+
+
+async def test_the_last_event_of_a_key_leaves_it_free(routing: Database, source: Source) -> None:
+    toy = Toy(routing)
+    toy.refused = {1}
+    source.received(KEY)
+    await toy.slices.process(source.records)
+    number = await routing.pool.fetchval("SELECT id FROM dead_letter")
+    assert run("dlq", "discard", "routing", str(number), "--reason", "x") == 0
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
+    source.received(KEY)
+    await toy.slices.process(source.records[-1:])
+    assert toy.applied == [2]
+
+
+async def test_bytes_without_a_key_are_shown_and_discarded_but_never_replayed(
+    routing: Database, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy = Toy(routing)
+    source.add(b"\xff{", None, "k")
+    await toy.slices.process(source.records)
+    number = str(await routing.pool.fetchval("SELECT id FROM dead_letter"))
+    assert run("dlq", "show", "routing", number, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"value": "\\xff{", "words": None}
+    assert run("dlq", "replay", "routing", number) == 1
+    assert run("dlq", "discard", "routing", number, "--reason", "noise") == 0
+    assert run("dlq", "discard", "routing", number, "--reason", "noise") == 1
+    assert run("dlq", "list") == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "routing", "999"],
+        ["replay", "routing", "999"],
+        ["replay", "nobody", "1"],
+        ["replay", "routing", "0"],
+        ["replay", "routing", "x"],
+        ["discard", "routing", "1"],
+        ["discard", "routing", "1", "--reason", " "],
+        ["list", "--service", "nobody"],
+    ],
+)
+async def test_nonsense_ends_with_a_sentence_and_2(
+    routing: Database, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("dlq", *arguments) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+async def test_the_outbox_tells_what_waits_and_what_a_topic_refuses(
+    routing: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("outbox") == 0
+    await routing.pool.execute(
+        "INSERT INTO outbox (topic, key, value) VALUES ('t', 'k', '{}'), ('t', 'l', '{}')"
+    )
+    capsys.readouterr()
+    assert run("outbox", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"service": "routing", "topic": "t", "waiting": 2, "set_aside": 0}
+    ]
+    await routing.pool.execute(
+        "INSERT INTO outbox_aside (id, shard, topic, key, value) VALUES (1, 0, 'gone', 'k', '{}')"
+    )
+    assert run("outbox") == 1
