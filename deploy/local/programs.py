@@ -53,8 +53,9 @@ class Plan:
         codes = [unit.code for unit in self.pack.departments if unit.kafka]
         script = REPOSITORY / "examples" / "department.py"
         how = ("--namespace", self.namespace, "--seconds", "4")
-        department = (sys.executable, script, self.pair["KAFKA_BOOTSTRAP"], *codes, *how)
-        citizens = [sys.executable, "-m", "deploy.local.sample", self.address, self.sample_folder]
+        department: list[str | Path] = [sys.executable, script, self.pair["KAFKA_BOOTSTRAP"], *codes, *how]
+        citizens: list[str | Path] = [sys.executable, "-m", "deploy.local.sample"]
+        citizens += [self.address, self.sample_folder]
         return [self._program("departments", department), self._program("citizens", citizens)]
 
     @property

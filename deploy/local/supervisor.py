@@ -26,6 +26,8 @@ from shared.policy.loader import load_pack
 from shared.settings import REPOSITORY
 
 _READY_SECONDS = 180.0
+_HOPELESS = 4
+"""So many restarts while we wait for it: it will not come up by itself."""
 _SAMPLE_SECONDS = 20.0
 _STOP_SECONDS = 12.0
 _TICK = 0.2
@@ -142,15 +144,14 @@ class Supervisor:
     def _wait_until_ready(self, plan: Plan) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while (answer := get(f"{plan.address}/readyz")).status != 200:
+            for keeper in self._keepers:
+                if keeper.restarts >= _HOPELESS:  # they wait for each other, so this is no matter of order
+                    program = keeper.program
+                    raise NotReadyError(
+                        f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}"
+                    )
             if time.monotonic() > deadline:
-                ends = "\n".join(
-                    f"--- {keeper.program.name}:\n{tail(keeper.program.log)}"
-                    for keeper in self._keepers
-                    if keeper.restarts or keeper.pid is None
-                )
-                raise NotReadyError(
-                    f"not ready after {_READY_SECONDS:.0f} s; /readyz says:\n{answer.body}\n{ends}"
-                )
+                raise NotReadyError(f"not ready after {_READY_SECONDS:.0f} s; /readyz says:\n{answer.body}")
             self._tend()
             time.sleep(_TICK)
 
