@@ -83,9 +83,9 @@ class Access:
             )
         client = request.client.host if request.client else "unknown"
         self._per_client.take(client)
-        number = read_case_number(reference) or reference[:64]
-        self._per_number.take(number)
         found = await self.find(reference)
+        number = found["number"] if found is not None else read_case_number(reference) or reference[:64]
+        self._per_number.take(number)
         expected = found["secret_hash"] if found is not None else _NO_HASH
         right = hmac.compare_digest(secret_hash(secret), expected)
         if found is None or not right:

@@ -13,6 +13,7 @@ from services.inquiry.domain.states import State
 from services.inquiry.domain.timeline import Entry
 from services.inquiry.http.answers import story
 from services.inquiry.queries import case_of
+from shared.contracts.inquiry import InquiryWords
 from shared.policy.model import Pack
 from shared.policy.tables import Area, Department, Service
 from shared.web.i18n import language_of
@@ -85,7 +86,7 @@ def case_view(
 ) -> dict[str, Any]:
     """What the pages about one case need of it."""
     case = case_of(found)
-    words = orjson.loads(found["words"]) if found["words"] is not None else None
+    words = InquiryWords.model_validate_json(found["words"]) if found["words"] is not None else None
     event = orjson.loads(found["value"])
     entries = story(found, list(steps))
     return {
@@ -115,16 +116,18 @@ def case_view(
 
 
 def _entry(entry: Entry, pack: Pack, language: Language) -> dict[str, Any]:
-    units = pack.departments_by_code
-    data = dict(entry.data)
-    due = data.pop("due", None)
+    units, data = pack.departments_by_code, entry.data
+    due = data.get("due")
     helpers = [name_of(units, code, language) for code in data.get("co", ())]
     return {
         "kind": entry.kind,
+        "variant": data.get("outcome") or data.get("role") or "",
         "at": entry.at,
         "words": entry.words,
         "due": dt.datetime.fromisoformat(due) if due else None,
         "unit": name_of(units, data.get("lead") or data.get("unit"), language),
         "co": ("、" if language == "zh" else ", ").join(helpers),
-        "data": data,
+        "reason": data.get("reason"),
+        "solved": data.get("solved"),
+        "rating": data.get("rating"),
     }

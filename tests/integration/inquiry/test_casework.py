@@ -1,0 +1,348 @@
+"""A case from dispatch to evaluation: routing's facts, the clock, replies in time and late, erasure."""
+
+import asyncio
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from shared.contracts.inquiry import NoteWords, ReplyWords
+from shared.contracts.routing import (
+    AssignmentReturned,
+    AssignmentSigned,
+    CaseDispatched,
+    CaseTriaged,
+    ReplyProposed,
+)
+from shared.ids import new_id
+from tests.integration.inquiry.conftest import API, START, Running
+
+LEAD = "yunxi-urban"
+DUE = dt.datetime(2026, 11, 27, 9, 30, tzinfo=dt.UTC)
+GRACE = dt.timedelta(seconds=30)
+MINUTE = dt.timedelta(minutes=1)
+
+
+async def dispatched(running: Running, **changes: Any) -> dict[str, Any]:
+    taken = await running.take_in(**changes)
+    await running.hear(taken["id"], CaseDispatched(lead=LEAD, co=("transport",), rule="r-1", attempt=1))
+    return taken
+
+
+async def signed(running: Running, **changes: Any) -> dict[str, Any]:
+    taken = await dispatched(running, **changes)
+    await running.hear(taken["id"], AssignmentSigned(unit=LEAD, role="lead", action="a-1"))
+    return taken
+
+
+async def propose(running: Running, inquiry: str, *, unit: str = LEAD, **when: dt.datetime) -> None:
+    await running.hear(
+        inquiry,
+        ReplyProposed(unit=unit, outcome="solved", action="a-9"),
+        ReplyWords(text="路灯已修复。"),
+        **when,
+    )
+
+
+async def replied(running: Running) -> dict[str, Any]:
+    taken = await signed(running)
+    await propose(running, taken["id"])
+    return taken
+
+
+async def evaluate(running: Running, taken: dict[str, Any], **changes: Any) -> Any:
+    body = {"contacted": True, "solved": "yes", "rating": 5} | changes
+    return await running.post(f"{API}/{taken['number']}/evaluation", body, secret=taken["secret"])
+
+
+async def armed(running: Running, inquiry: str) -> dict[str, dt.datetime]:
+    rows = await running.database.pool.fetch("SELECT kind, due FROM timer WHERE aggregate = $1", inquiry)
+    return {row["kind"]: row["due"] for row in rows}
+
+
+async def test_the_citizen_sees_who_has_the_case(running: Running) -> None:
+    taken = await signed(running)
+    case = await running.case(taken)
+    assert case["state"] == "in_progress"
+    assert case["lead"] == LEAD
+    assert case["co"] == ["transport"]
+    assert [line["kind"] for line in case["timeline"]] == ["received_accepted", "dispatched", "signed"]
+
+
+async def test_a_returned_case_goes_back_to_accepted_and_on_to_the_next_lead(running: Running) -> None:
+    taken = await signed(running)
+    reason = AssignmentReturned(unit=LEAD, role="lead", reason="not_our_duty", action="a-2")
+    await running.hear(taken["id"], reason, NoteWords(text="属公路部门"))
+    await running.hear(taken["id"], CaseTriaged(reason="returned", attempt=2))
+    assert (await running.case(taken))["state"] == "accepted"
+    await running.hear(taken["id"], CaseDispatched(lead="transport", rule="r-2", attempt=2))
+    case = await running.case(taken)
+    assert (case["state"], case["lead"]) == ("dispatched", "transport")
+    assert case["timeline"][-3]["data"]["reason"] == "not_our_duty"
+
+
+async def test_a_fact_about_an_unknown_case_makes_its_row_and_no_fault(running: Running) -> None:
+    inquiry = new_id(START)
+    await running.hear(inquiry, CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    row = await running.database.pool.fetchrow("SELECT * FROM inquiry WHERE id = $1", inquiry)
+    assert (row["stage"], row["holding"], row["lead"]) == ("unknown", "dispatched", LEAD)
+    assert not await running.database.pool.fetchval("SELECT count(*) FROM parked_key")
+
+
+async def test_a_fact_that_comes_twice_counts_once(running: Running) -> None:
+    taken = await running.take_in()
+    record = await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    await running.hear_again(record)
+    assert [line["kind"] for line in (await running.case(taken))["timeline"]].count("dispatched") == 1
+
+
+async def test_the_clock_warns_at_its_marks_and_judges_a_grace_period_after_due(running: Running) -> None:
+    taken = await signed(running)
+    assert set(await armed(running, taken["id"])) == {"reply_mark"}
+    await running.pass_time(DUE)
+    marks = [event for event in await running.said(taken["id"]) if event["name"] == "inquiry.deadline_warned"]
+    assert [event["data"]["percent"] for event in marks] == [50, 80, 100]
+    assert [event["effectivetime"] for event in marks] == sorted(event["effectivetime"] for event in marks)
+    assert "inquiry.deadline_breached" not in await running.names(taken["id"])
+    await running.pass_time(DUE + GRACE)
+    assert (await running.names(taken["id"])).count("inquiry.deadline_breached") == 1
+    assert (await running.case(taken))["breached"] is True
+
+
+async def test_a_reply_in_time_is_said_so_and_stops_the_clock(running: Running) -> None:
+    taken = await signed(running)
+    running.clock.moment = DUE
+    await propose(running, taken["id"])
+    reply = (await running.said(taken["id"]))[-1]
+    assert reply["name"] == "inquiry.replied"
+    assert reply["data"]["on_time"] is True
+    assert reply["words"]["text"] == "路灯已修复。"
+    assert set(await armed(running, taken["id"])) == {"evaluation_ends"}
+
+
+async def test_a_reply_in_time_that_arrives_after_the_judgement_withdraws_it(running: Running) -> None:
+    taken = await signed(running)
+    await running.pass_time(DUE + 10 * MINUTE)
+    await propose(running, taken["id"], acted=DUE - MINUTE)
+    names = await running.names(taken["id"])
+    assert names[-3:] == ["inquiry.deadline_breached", "inquiry.breach_withdrawn", "inquiry.replied"]
+    events = await running.said(taken["id"])
+    assert events[-2]["data"]["replied_at"] == "2026-11-27T09:29:00Z"
+    assert events[-1]["data"]["on_time"] is True
+    assert (await running.case(taken))["breached"] is False
+
+
+async def test_a_late_reply_brings_the_judgement_with_it(running: Running) -> None:
+    taken = await signed(running)
+    await running.pass_time(DUE + dt.timedelta(seconds=5))
+    await propose(running, taken["id"])
+    names = await running.names(taken["id"])
+    assert names[-2:] == ["inquiry.deadline_breached", "inquiry.replied"]
+    await running.pass_time(DUE + GRACE + MINUTE)
+    assert (await running.names(taken["id"])).count("inquiry.deadline_breached") == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "rule"), [("transport", "the_lead_replies"), ("housing", "the_lead_replies")]
+)
+async def test_a_reply_of_another_unit_is_refused_by_an_event(running: Running, unit: str, rule: str) -> None:
+    taken = await signed(running)
+    await propose(running, taken["id"], unit=unit)
+    refusal = (await running.said(taken["id"]))[-1]
+    assert refusal["name"] == "inquiry.request_refused"
+    assert refusal["data"] == {
+        "state": "in_progress",
+        "rule": rule,
+        "allowed": ["reply", "erase"],
+        "unit": unit,
+        "action": "a-9",
+    }
+    assert refusal["causationid"] is not None
+
+
+async def test_a_second_reply_is_refused_and_the_first_stands(running: Running) -> None:
+    taken = await replied(running)
+    await propose(running, taken["id"])
+    names = await running.names(taken["id"])
+    assert names[-2:] == ["inquiry.replied", "inquiry.request_refused"]
+
+
+async def test_a_good_evaluation_closes_the_case(running: Running) -> None:
+    taken = await replied(running)
+    answer = await evaluate(running, taken, comment="谢谢")
+    assert answer.status_code == 200
+    assert answer.json()["state"] == "closed"
+    closed = (await running.said(taken["id"]))[-1]
+    assert closed["data"]["evaluation"] == {"contacted": True, "solved": "yes", "rating": 5}
+    assert closed["words"]["text"] == "谢谢"
+    assert answer.json()["sequence"] == int(closed["sequence"])
+    assert await armed(running, taken["id"]) == {}
+
+
+async def test_not_solved_reopens_with_half_the_budget_until_no_rework_is_left(running: Running) -> None:
+    taken = await replied(running)
+    states = []
+    for _ in range(3):
+        states.append((await evaluate(running, taken, solved="no", rating=1)).json()["state"])
+        if states[-1] == "in_progress":
+            await propose(running, taken["id"])
+    assert states == ["in_progress", "in_progress", "closed"]
+    events = await running.said(taken["id"])
+    reopened = [event for event in events if event["name"] == "inquiry.reopened"]
+    assert [event["data"]["cycle"] for event in reopened] == [2, 3]
+    assert [event["data"]["deadline"]["amount"] for event in reopened] == [2, 2]
+    assert events[-1]["data"]["outcome"] == "unsolved"
+    refused = await running.post(f"{API}/{taken['number']}/reopen", {}, secret=taken["secret"])
+    assert refused.status_code == 409
+    assert refused.json()["rule"] == "at_most_2_reworks"
+
+
+async def test_nobody_evaluates_and_the_case_closes_by_itself(running: Running) -> None:
+    taken = await replied(running)
+    until = (await armed(running, taken["id"]))["evaluation_ends"]
+    await running.pass_time(until + GRACE)
+    assert (await running.said(taken["id"]))[-1]["data"]["outcome"] == "no_evaluation"
+    assert (await running.case(taken))["state"] == "closed"
+    late = await evaluate(running, taken)
+    assert late.status_code == 409
+    assert late.json()["allowed"] == ["reopen", "erase"]
+
+
+async def test_a_closed_case_can_be_reopened_in_its_window_and_not_after(running: Running) -> None:
+    taken, other = await replied(running), await replied(running)
+    for one in (taken, other):
+        await evaluate(running, one)
+    last = dt.datetime.fromisoformat((await running.case(taken))["reopen_until"])
+    running.clock.moment = last
+    path = f"{API}/{taken['number']}/reopen"
+    again = await running.post(path, {"comment": "又不亮了"}, secret=taken["secret"])
+    assert again.json()["state"] == "in_progress"
+    assert (await running.said(taken["id"]))[-1]["words"]["text"] == "又不亮了"
+    running.clock.moment = last + dt.timedelta(seconds=1)
+    path = f"{API}/{other['number']}/reopen"
+    refused = await running.post(path, {}, secret=other["secret"])
+    assert refused.json()["rule"] == "reopen_within_the_window"
+
+
+async def test_an_evaluation_before_the_reply_is_refused_with_what_is_allowed(running: Running) -> None:
+    taken = await signed(running)
+    answer = await evaluate(running, taken)
+    assert answer.status_code == 409
+    assert answer.json() | {"detail": ""} == {
+        "type": "urn:civicloom:problem:not-now",
+        "title": "The case does not allow this now",
+        "status": 409,
+        "detail": "",
+        "state": "in_progress",
+        "rule": "evaluate_after_the_reply",
+        "allowed": ["reply", "erase"],
+    }
+
+
+async def test_two_evaluations_at_once_are_one(running: Running) -> None:
+    taken = await replied(running)
+    answers = await asyncio.gather(evaluate(running, taken), evaluate(running, taken, rating=1))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert (await running.names(taken["id"])).count("inquiry.closed") == 1
+
+
+async def test_a_clerk_accepts_and_the_case_keeps_the_version_of_the_pack(running: Running) -> None:
+    taken = await running.take_in(kind="report")
+    path = f"{API}/{taken['id']}/accept"
+    assert (await running.post(path, {})).status_code == 401
+    running.sign_in("officer", unit=LEAD)
+    assert (await running.post(path, {})).status_code == 403
+    running.sign_in("clerk")
+    answer = await running.post(path, {}, key="accept")
+    assert answer.json()["state"] == "accepted"
+    assert (await running.post(path, {}, key="accept")).json() == answer.json()
+    assert (await running.post(path, {})).status_code == 409
+    accepted = (await running.said(taken["id"]))[-1]
+    assert accepted["name"] == "inquiry.accepted"
+    assert accepted["actor"] == "person:u-7"
+    assert accepted["data"]["deadline"]["amount"] == 13
+    stored = await running.database.pool.fetchval(
+        "SELECT policy_version FROM inquiry WHERE id = $1", taken["id"]
+    )
+    assert stored == accepted["policyversion"]
+    assert set(await armed(running, taken["id"])) == {"reply_mark"}
+
+
+async def test_what_routing_said_before_the_acceptance_shows_after_it(running: Running) -> None:
+    taken = await running.take_in(kind="report")
+    await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    assert (await running.case(taken))["state"] == "received"
+    running.sign_in("clerk")
+    assert (await running.post(f"{API}/{taken['id']}/accept", {})).json()["state"] == "dispatched"
+
+
+async def test_erasure_takes_words_and_contact_and_leaves_the_receipt(running: Running) -> None:
+    taken = await running.take_in(contact={"email": "wang@example.cn"})
+    await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    await running.hear(taken["id"], AssignmentSigned(unit=LEAD, role="lead", action="a-1"))
+    await propose(running, taken["id"])
+    path = f"{API}/{taken['number']}/erasure"
+    answer = await running.post(path, {}, secret=taken["secret"])
+    assert answer.status_code == 200
+    erased = (await running.said(taken["id"]))[-1]
+    assert (erased["name"], erased["data"]) == ("inquiry.erased", {"basis": "citizen_request"})
+    case = await running.case(taken)
+    assert case["words"] is None
+    assert all(line["words"] is None for line in case["timeline"])
+    pool = running.database.pool
+    assert not await pool.fetchval("SELECT count(*) FROM contact WHERE inquiry = $1", taken["id"])
+    receipt = await running.client.get(
+        f"{API}/{taken['number']}/receipt", headers={"X-Case-Secret": taken["secret"]}
+    )
+    assert receipt.text == taken["receipt"]["value"]
+    again = await running.post(path, {}, secret=taken["secret"])
+    assert again.json()["rule"] == "erased_already"
+
+
+async def test_a_citizen_cannot_erase_in_the_name_of_a_court_and_a_clerk_can(running: Running) -> None:
+    taken = await running.take_in()
+    path = f"{API}/{taken['number']}/erasure"
+    assert (await running.post(path, {"basis": "court_order"})).status_code == 401
+    refused = await running.post(path, {"basis": "court_order"}, secret=taken["secret"])
+    assert refused.status_code == 403
+    running.sign_in("oversight")
+    assert (await running.post(path, {"basis": "court_order"})).status_code == 200
+    assert (await running.said(taken["id"]))[-1]["data"] == {"basis": "court_order"}
+
+
+async def test_every_reading_of_a_contact_is_an_event(running: Running) -> None:
+    taken = await running.take_in(contact={"name": "王芳", "phone": "138 0000 0000"})
+    await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    path = f"{API}/{taken['id']}/contact"
+    assert (await running.client.get(path, params={"purpose": "call_back"})).status_code == 401
+    running.sign_in("officer", unit="housing")
+    assert (await running.client.get(path, params={"purpose": "call_back"})).status_code == 403
+    assert "person.contact_read" not in await running.names(taken["id"])
+    running.sign_in("officer", unit=LEAD)
+    assert (await running.client.get(path)).status_code == 422
+    read = await running.client.get(path, params={"purpose": "call_back"})
+    assert read.json()["name"] == "王芳"
+    event = (await running.said(taken["id"]))[-1]
+    assert (event["name"], event["data"]) == (
+        "person.contact_read",
+        {"purpose": "call_back", "reader": "person:u-7"},
+    )
+
+
+async def test_lists_are_for_staff_and_page_without_gaps(running: Running) -> None:
+    assert (await running.client.get(API)).status_code == 401
+    ids = [(await running.take_in(kind="report"))["id"] for _ in range(5)]
+    running.sign_in("clerk")
+    seen: list[str] = []
+    cursor = None
+    while True:
+        params = {"state": "received", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = (await running.client.get(API, params=params)).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen))
+    assert set(ids) <= set(seen)
+    assert (await running.client.get(API, params={"cursor": "rubbish"})).status_code == 400
+    assert (await running.client.get(API, params={"state": "nonsense"})).status_code == 422

@@ -1,0 +1,212 @@
+"""Every command and every foreign fact in every state: the whole table, written out."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from services.inquiry.domain.alarms import evaluation_is_open, mark_reached, reply_due
+from services.inquiry.domain.case import Case, Decision, Refusal
+from services.inquiry.domain.commands import (
+    Proposal,
+    accept,
+    erase,
+    evaluate,
+    open_to_the_citizen,
+    propose_reply,
+    reopen,
+)
+from services.inquiry.domain.facts import Fact, absorb
+from services.inquiry.domain.states import HOLDING, PARTS, STATE, Holding, Stage, State, Told, allowed_in
+from shared.contracts.inquiry import Evaluation
+from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
+from shared.policy.model import Pack
+from tests.unit.inquiry.conftest import LEAD, NOW
+
+Cases = dict[State, Case]
+Run = Callable[[Case, Pack], Decision | Refusal]
+
+COMMANDS: dict[str, Run] = {
+    "accept": lambda case, pack: accept(case, pack, NOW),
+    "reply": lambda case, pack: propose_reply(case, pack, Proposal(LEAD, "solved", "好了", NOW), NOW),
+    "evaluate": lambda case, pack: evaluate(case, pack, Evaluation(solved="yes", rating=5), None, NOW),
+    "not solved": lambda case, pack: evaluate(case, pack, Evaluation(solved="no", rating=1), None, NOW),
+    "reopen": lambda case, pack: reopen(case, pack, None, NOW),
+    "erase": lambda case, _: erase(case, "citizen_request", NOW),
+}
+# What each command makes of a case in each state; what is not listed is refused.
+OUTCOMES: dict[tuple[str, State], State] = {
+    ("accept", State.RECEIVED): State.ACCEPTED,
+    ("reply", State.DISPATCHED): State.REPLIED,
+    ("reply", State.IN_PROGRESS): State.REPLIED,
+    ("evaluate", State.REPLIED): State.CLOSED,
+    ("not solved", State.REPLIED): State.IN_PROGRESS,
+    ("reopen", State.CLOSED): State.IN_PROGRESS,
+    **{("erase", state): state for state in State if state is not State.UNKNOWN},
+}
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_in_every_state_is_decided_as_the_table_says(
+    cases: Cases, pack: Pack, command: str, state: State
+) -> None:
+    case = cases[state]
+    assert case.state is state
+    decision = COMMANDS[command](case, pack)
+    expected = OUTCOMES.get((command, state))
+    if expected is None:
+        assert isinstance(decision, Refusal)
+        assert decision.state is state
+        assert decision.rule
+        assert decision.allowed == allowed_in(state)
+    else:
+        assert isinstance(decision, Decision)
+        assert decision.case.state is expected
+        assert decision.said
+        assert decision.steps
+
+
+FACTS: dict[Told, Fact] = {
+    Told.DISPATCHED: CaseDispatched(lead="housing", co=("transport",), rule="r-2", attempt=2),
+    Told.TRIAGED: CaseTriaged(reason="no_rule", attempt=2),
+    Told.LEAD_SIGNED: AssignmentSigned(unit=LEAD, role="lead", action="a"),
+    Told.CO_SIGNED: AssignmentSigned(unit="transport", role="co", action="a"),
+    Told.LEAD_RETURNED: AssignmentReturned(unit=LEAD, role="lead", reason="not_our_duty", action="a"),
+    Told.CO_RETURNED: AssignmentReturned(unit="transport", role="co", reason="not_our_duty", action="a"),
+}
+
+
+@pytest.mark.parametrize("holding", Holding)
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("told", Told)
+def test_every_foreign_fact_is_absorbed_in_every_state(
+    cases: Cases, told: Told, stage: Stage, holding: Holding
+) -> None:
+    case = replace(cases[State.IN_PROGRESS], stage=stage, holding=holding)
+    decision = absorb(case, FACTS[told])
+    assert decision.case.holding is HOLDING[holding, told]
+    assert decision.case.stage is stage
+    assert decision.said == ()
+    assert len(decision.steps) == 1
+    assert decision.case.state in State
+
+
+def test_a_fact_changes_what_is_shown_only_while_the_case_is_worked_on(cases: Cases) -> None:
+    for state, case in cases.items():
+        after = absorb(case, FACTS[Told.TRIAGED]).case.state
+        worked_on = state in (State.ACCEPTED, State.DISPATCHED, State.IN_PROGRESS)
+        assert after is (State.ACCEPTED if worked_on else state)
+
+
+def test_who_leads_and_who_helps_follows_the_facts(cases: Cases) -> None:
+    case = absorb(cases[State.UNKNOWN], FACTS[Told.DISPATCHED]).case
+    assert (case.lead, case.co, case.attempt) == ("housing", ("transport",), 2)
+    case = absorb(case, FACTS[Told.CO_RETURNED]).case
+    assert (case.lead, case.co) == ("housing", ())
+    case = absorb(case, FACTS[Told.LEAD_RETURNED]).case
+    assert (case.lead, case.holding) == (None, Holding.NONE)
+
+
+def test_the_tables_are_complete() -> None:
+    assert set(STATE) == {(stage, holding) for stage in Stage for holding in Holding}
+    assert set(HOLDING) == {(holding, told) for holding in Holding for told in Told}
+    assert set(STATE.values()) == set(State)
+    for state, (stage, holdings) in PARTS.items():
+        assert {STATE[stage, holding] for holding in holdings} == {state}
+
+
+@pytest.mark.parametrize("state", State)
+def test_timers_mean_something_only_in_their_state_and_round(cases: Cases, pack: Pack, state: State) -> None:
+    case = cases[state]
+    on_the_clock = state in (State.ACCEPTED, State.DISPATCHED, State.IN_PROGRESS)
+    assert bool(mark_reached(case, pack, 1, 50).said) is on_the_clock
+    assert bool(reply_due(case, 1).said) is on_the_clock
+    assert evaluation_is_open(case, 1) is (state is State.REPLIED)
+    assert not mark_reached(case, pack, 2, 50).said
+    assert not reply_due(case, 2).said
+    assert not evaluation_is_open(case, 2)
+
+
+def test_marks_follow_each_other_and_the_judgement_comes_last(cases: Cases, pack: Pack) -> None:
+    accepted = accept(cases[State.RECEIVED], pack, NOW)
+    assert isinstance(accepted, Decision)
+    case, alarm, seen = accepted.case, accepted.alarms[0], []
+    while alarm.kind == "reply_mark":
+        seen.append((alarm.data["percent"], alarm.due))
+        alarm = mark_reached(case, pack, 1, alarm.data["percent"]).alarms[0]
+    assert [percent for percent, _ in seen] == [50, 80, 100]
+    assert [due for _, due in seen] == sorted(due for _, due in seen)
+    assert case.clock is not None
+    assert (alarm.kind, alarm.due, alarm.judges) == ("reply_due", case.clock.due, True)
+    assert seen[-1][1] == case.clock.due
+
+
+SECOND = dt.timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("late", "judged", "said"),
+    [
+        (-SECOND, False, ["InquiryReplied"]),
+        (0 * SECOND, False, ["InquiryReplied"]),
+        (SECOND, False, ["DeadlineBreached", "InquiryReplied"]),
+        (SECOND, True, ["InquiryReplied"]),
+        (0 * SECOND, True, ["BreachWithdrawn", "InquiryReplied"]),
+    ],
+)
+def test_a_reply_is_judged_by_when_it_was_given(
+    cases: Cases, pack: Pack, late: dt.timedelta, judged: bool, said: list[str]
+) -> None:
+    case = replace(cases[State.IN_PROGRESS], breached=judged)
+    assert case.clock is not None
+    acted = case.clock.due + late
+    decision = propose_reply(case, pack, Proposal(LEAD, "solved", None, acted), acted + 5 * SECOND)
+    assert isinstance(decision, Decision)
+    assert [type(one.facts).__name__ for one in decision.said] == said
+    assert decision.case.breached is (late > 0 * SECOND)
+
+
+def test_a_reply_whose_words_are_erased_is_still_a_reply(cases: Cases, pack: Pack) -> None:
+    decision = propose_reply(cases[State.IN_PROGRESS], pack, Proposal(LEAD, "solved", None, NOW), NOW)
+    assert isinstance(decision, Decision)
+    assert decision.said[-1].words is None
+
+
+def test_reworks_are_counted_and_end(cases: Cases, pack: Pack) -> None:
+    no = Evaluation(solved="no", rating=1)
+    for cycle, closes in ((1, False), (2, False), (3, True)):
+        decision = evaluate(replace(cases[State.REPLIED], cycle=cycle), pack, no, None, NOW)
+        assert isinstance(decision, Decision)
+        assert (decision.case.stage is Stage.CLOSED) is closes
+    refusal = reopen(replace(cases[State.CLOSED], cycle=3), pack, None, NOW)
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "at_most_2_reworks"
+
+
+def test_an_evaluation_after_its_window_is_refused(cases: Cases, pack: Pack) -> None:
+    case = cases[State.REPLIED]
+    assert case.evaluate_until is not None
+    yes = Evaluation(solved="yes", rating=4)
+    assert isinstance(evaluate(case, pack, yes, None, case.evaluate_until), Decision)
+    late = evaluate(case, pack, yes, None, case.evaluate_until + SECOND)
+    assert isinstance(late, Refusal)
+    assert late.rule == "evaluate_within_the_window"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (State.RECEIVED, ["erase"]),
+        (State.IN_PROGRESS, ["erase"]),
+        (State.REPLIED, ["evaluate", "erase"]),
+        (State.CLOSED, ["reopen", "erase"]),
+    ],
+)
+def test_what_the_citizen_is_offered_is_what_would_be_done(
+    cases: Cases, pack: Pack, state: State, expected: list[str]
+) -> None:
+    assert open_to_the_citizen(cases[state], pack, NOW) == expected
+    gone = replace(cases[state], erased_at=NOW)
+    assert "erase" not in open_to_the_citizen(gone, pack, NOW)
