@@ -127,9 +127,19 @@ class Translator:
                 longitude=longitude,
             )
         except ValidationError as error:
-            fault = error.errors(include_input=False, include_url=False)[0]
-            said = fault["msg"].removeprefix("Value error, ")
-            raise Untakeable(f"{'.'.join(map(str, fault['loc']))}: {said}") from error
+            raise Untakeable(_fault(error)) from error
+
+
+def _fault(error: ValidationError) -> str:
+    fault = error.errors(include_input=False, include_url=False)[0]
+    member = ".".join(map(str, fault["loc"]))
+    match fault["type"]:
+        case "too_short":
+            return f"the {member} is empty"
+        case "too_long":
+            return f"the {member} is longer than {fault['ctx']['max_length']} characters"
+        case _:
+            return f"the {member}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def position_of(position: Position, cells: dict[str, str]) -> tuple[float | None, float | None]:
