@@ -38,6 +38,10 @@ class LogSource(Protocol):
         """The tiles and bundles in the order of their names, in bounded memory. Raises Unreadable."""
         ...
 
+    def close(self) -> None:
+        """Give back what is held open."""
+        ...
+
 
 def open_source(location: Path | str) -> LogSource:
     """A folder, or whatever begins with http:// or https://."""
@@ -84,6 +88,9 @@ class Folder:
         for name in names:
             yield name, read_tile(self, name)
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
 
 class Site:
     """A log behind http(s); fetches a few files ahead of the reader."""
@@ -119,6 +126,10 @@ class Site:
             finally:
                 for _, fetched in waiting:
                     fetched.cancel()
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._client.close()
 
 
 def _check_length(path: str, length: int, limit: int) -> None:

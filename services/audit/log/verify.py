@@ -63,7 +63,9 @@ def verify(location: Path | str, vkey: str, progress: Progress | None = None) ->
 
     Raises Malformed for a key that is none; what is wrong with the log is in the report.
     """
-    check = _Check(open_source(location), Verifier.parse(vkey), progress)
+    verifier = Verifier.parse(vkey)
+    source = open_source(location)
+    check = _Check(source, verifier, progress)
     started = time.monotonic()
     failure = None
     try:
@@ -72,6 +74,8 @@ def verify(location: Path | str, vkey: str, progress: Progress | None = None) ->
         failure = wrong.failure
     except Unreadable as error:
         failure = Failure(error.path, error.reason)
+    finally:
+        source.close()
     return Report(check.checkpoint, check.entries, time.monotonic() - started, failure)
 
 
