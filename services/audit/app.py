@@ -25,15 +25,15 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
     pages = Pages("services.audit")
 
     async def ready() -> dict[str, str]:
-        return {"log": writer.broken} if writer.broken else {}
+        return writer.trouble
 
     return Parts(
         title="Civicloom audit",
         routers=[
             log_router(database, folder, signer.verifier, pages),
-            oversight_router(database, writer, pages),
+            oversight_router(database, writer.growth, pages),
         ],
-        loops=[writer.run, writer.run_publishing],
+        loops=[writer.run],
         ready=ready,
         pages=pages,
     )

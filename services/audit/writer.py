@@ -1,23 +1,25 @@
 """The loop around the sequencer: one process holds the lock, reads all partitions as bytes and appends.
 
 No consumer group, no rounds, no parking, no dead letter: a log that can refuse input can be made to omit.
-Other copies wait for the lock and serve readers meanwhile.
+Other copies wait for the lock and serve readers meanwhile. Whatever goes wrong, the writer gives up what it
+holds and begins again from the tables; what it meant to do does not count.
 """
 
 import asyncio
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 
-from services.audit.log.envelope import Prepared, prepare
-from services.audit.log.errors import LogBroken
+from services.audit.growth import Growth
+from services.audit.log.envelope import Prepared, prepare_ahead
+from services.audit.log.errors import LogBroken, LogError
 from services.audit.log.files import LogFiles
 from services.audit.log.metrics import LOG_BATCH_SECONDS, LOG_PUBLISHED, LOG_RECORDS, LOG_SIZE, LOG_WRITER
 from services.audit.log.note import Signer
 from services.audit.log.publish import publish
-from services.audit.log.sequencer import Appended, Sequencer
+from services.audit.log.sequencer import Appended, Partition, Sequencer
 from services.audit.log.subjects import KeyBox
 from services.audit.queries import QUERIES
 from shared.contracts.addresses import topic_name
@@ -26,84 +28,56 @@ from shared.errors import Stale
 from shared.infrastructure import is_infrastructure
 from shared.kafka import KafkaError, Reader
 from shared.logs import get_logger
+from shared.records import RawRecord
 
 log = get_logger(__name__)
 
 TOPICS = ("publisher", "inquiry", "routing", "audit")
-_LOCK = zlib.crc32(b"log writer") & 0x7FFFFFFF
+LOCK = zlib.crc32(b"log writer") & 0x7FFFFFFF
 _BATCH = 4000
-_READ_WAIT_MS = 100
+_READ_WAIT_MS = 1000  # records end it at once; without any it is how soon a lost session is seen
 _PUBLISH_EVERY = 0.25  # at most: a checkpoint a second while there is work is promised
 _WAIT_FOR_LOCK = 1.0
-_BROKEN_WAIT = 10.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
+_HEALTHY_SECONDS = 30.0
 
 
 class Writer:
-    """Owns the log while it holds the lock. `grown` is set whenever entries were committed."""
+    """Owns the log while it holds the lock. `trouble` names by part what keeps it from its work."""
 
     def __init__(self, database: Database, signer: Signer, keys: KeyBox, files: LogFiles) -> None:
         self._database = database
         self._signer = signer
         self._keys = keys
         self._files = files
-        self._publish_now = asyncio.Event()
-        self.grown = asyncio.Event()
-        self.broken: str | None = None
-        self._owns = False
+        self.growth = Growth()
+        self.trouble: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Until cancelled. A broken log is never written to: it stays not ready until somebody helped."""
-        wait = 0.5
+        """Until cancelled. A log that is broken is not written to: it is not ready until somebody helped."""
+        wait = _FIRST_WAIT
         while True:
+            began = time.monotonic()
             try:
                 await self._own()
-                wait = 0.5
-            except LogBroken as error:
-                self.broken = str(error)
+            except LogError as error:
+                self.trouble = {"log": str(error)}
                 log.critical("the log is broken: nothing is signed", reason=str(error))
-                await asyncio.sleep(_BROKEN_WAIT)
             except Exception as error:
                 if not (is_infrastructure(error) or isinstance(error, KafkaError | Stale)):
                     raise
+                self.trouble = {"log": f"the writer waits: {type(error).__name__}"}
                 log.warning("log writer waits", error=repr(error))
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, 5)
-            finally:
-                self._owns = False
-                LOG_WRITER.set(0)
-
-    async def run_publishing(self) -> None:
-        """Copies what is committed to the files, whoever committed it. Until cancelled."""
-        while True:
-            started = time.monotonic()
-            try:
-                if self._owns:
-                    await self._publish()
-            except LogBroken as error:
-                self.broken = str(error)
-                log.critical("the log is broken: nothing is published", reason=str(error))
-                await asyncio.sleep(_BROKEN_WAIT)
-            except Exception as error:
-                if not is_infrastructure(error):
-                    raise
-                log.warning("publishing the log waits", error=repr(error))
-                await asyncio.sleep(1)
-            await asyncio.sleep(max(0.0, _PUBLISH_EVERY - (time.monotonic() - started)))
-            try:
-                await asyncio.wait_for(self._publish_now.wait(), 1)
-            except TimeoutError:
-                continue
-            finally:
-                self._publish_now.clear()
-
-    async def _publish(self) -> None:
-        async with self._database.pool.acquire() as connection:
-            LOG_PUBLISHED.set(await publish(connection, self._files, self._signer.verifier))
+            if time.monotonic() - began > _HEALTHY_SECONDS:
+                wait = _FIRST_WAIT
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
 
     async def _own(self) -> None:
         connection = await self._database.connect()
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, 0)", _LOCK):
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, 0)", LOCK):
+                self.trouble = {}  # another copy has the log, and with it the trouble
                 await asyncio.sleep(_WAIT_FOR_LOCK)
             await self._write(connection)
         finally:
@@ -113,29 +87,47 @@ class Writer:
     async def _write(self, connection: asyncpg.Connection) -> None:
         published = await asyncio.to_thread(self._files.checkpoint)
         sequencer = await Sequencer.open(connection, self._signer, self._keys, published)
-        self.broken = None
-        self._owns = True
+        log.info("log writer started", size=sequencer.size)
         LOG_WRITER.set(1)
         LOG_SIZE.set(sequencer.size)
-        self._publish_now.set()
+        committed = asyncio.Event()
+        work = {
+            asyncio.create_task(self._append_records(connection, sequencer, committed)),
+            asyncio.create_task(self._publish_growth(committed)),
+        }
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            LOG_WRITER.set(0)
+            connection.terminate()  # an append on a connection that hangs would not let itself be cancelled
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+    async def _append_records(
+        self, connection: asyncpg.Connection, sequencer: Sequencer, committed: asyncio.Event
+    ) -> None:
         settings = self._database.settings
         topics = [topic_name(settings.topic_namespace, name) for name in TOPICS]
+        rows = await connection.fetch(QUERIES["log_cursors"])
+        offsets = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         reader = Reader(settings.kafka_bootstrap, "civicloom-audit-log", topics)
-        cursors = await connection.fetch(QUERIES["log_cursors"])
-        offsets = {(row["topic"], row["partition"]): row["next_offset"] for row in cursors}
-        log.info("log writer started", size=sequencer.size)
         appending: asyncio.Task[None] | None = None
         try:
             await reader.start(offsets)
+            self.trouble = {}
             while True:
-                records = await reader.read(_BATCH, _READ_WAIT_MS)
                 # The next batch is read and parsed while the one before is committed.
-                prepared = await asyncio.to_thread(prepare, records) if records else []
+                records = await reader.read(_BATCH, _READ_WAIT_MS)
+                _follow(records, offsets)
+                prepared = await prepare_ahead(records)
                 if appending is not None:
                     await appending
                     appending = None
                 if prepared:
-                    appending = asyncio.create_task(self._append(sequencer, prepared))
+                    appending = asyncio.create_task(self._append(sequencer, prepared, committed))
                 elif connection.is_closed():
                     raise Stale("the session with the lock is gone")
         finally:
@@ -144,15 +136,52 @@ class Writer:
                 await asyncio.gather(appending, return_exceptions=True)
             await reader.stop()
 
-    async def _append(self, sequencer: Sequencer, prepared: Sequence[Prepared]) -> None:
+    async def _append(
+        self, sequencer: Sequencer, prepared: Sequence[Prepared], committed: asyncio.Event
+    ) -> None:
         started = time.perf_counter()
         appended = await sequencer.append(prepared)
         LOG_BATCH_SECONDS.observe(time.perf_counter() - started)
         _count(appended)
         if appended.note is not None:
             LOG_SIZE.set(appended.size)
-            self._publish_now.set()
-            self.grown.set()
+            committed.set()
+            self.growth.tell()
+
+    async def _publish_growth(self, committed: asyncio.Event) -> None:
+        """Copies what is committed to the files. A full disk keeps nothing from being logged."""
+        while True:
+            committed.clear()
+            try:
+                async with self._database.pool.acquire() as connection:
+                    LOG_PUBLISHED.set(await publish(connection, self._files, self._signer.verifier))
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+                self.trouble["log files"] = f"publishing waits: {error}"
+                log.warning("publishing the log waits", error=repr(error))
+                await asyncio.sleep(_LONGEST_WAIT)
+                continue
+            self.trouble.pop("log files", None)
+            await asyncio.sleep(_PUBLISH_EVERY)
+            await committed.wait()
+
+
+def _follow(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> None:
+    """Moves `offsets` on. Raises LogBroken if the broker hands out an offset again that was taken.
+
+    The reader begins at the cursors, so this is a topic that was made anew or a broker that lost its end:
+    to skip what stands there now would be to omit it.
+    """
+    for record in records:
+        place = (record.topic, record.partition)
+        taken = offsets.get(place, 0)
+        if record.offset < taken:
+            raise LogBroken(
+                f"{record.topic}/{record.partition} is logged up to offset {taken}, but the broker hands out "
+                f"{record.offset}: the topic was made anew, or the broker has lost records"
+            )
+        offsets[place] = record.offset + 1
 
 
 def _count(appended: Appended) -> None:

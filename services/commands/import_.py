@@ -87,7 +87,7 @@ async def _run(
     from services.inquiry.importing.run import Importer, ImportStopped
     from services.inquiry.policies import Policies
     from shared.database import Database
-    from shared.errors import is_infrastructure
+    from shared.infrastructure import is_infrastructure
 
     waiting: set[str] = set()
 

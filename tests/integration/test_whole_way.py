@@ -194,10 +194,11 @@ async def test_an_erased_inquiry_loses_its_words_everywhere_and_the_log_still_ve
     words = "只有我知道的一句话：紫色的长颈鹿"
     await citizen.ask(text=words, contact={"email": "zhang@example.org"})
     await citizen.reaches("replied")
-    erased = await citizen.say("erasure", basis="citizen_request")
-    assert erased.status_code in {200, 201, 202}, erased.text
     database = await asyncpg.connect(city.database_url)
     try:
+        assert len(await holders(database, words, "zhang@example.org")) >= 2
+        erased = await citizen.say("erasure", basis="citizen_request")
+        assert erased.status_code in {200, 201, 202}, erased.text
 
         async def gone() -> bool:
             found = await database.fetchval(

@@ -1,13 +1,14 @@
 """The public log below `/log`: checkpoint, tiles, key and proofs. Nobody signs in for these."""
 
 import asyncio
+import re
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
+from services.audit.log.errors import LogError
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Verifier
 from services.audit.log.proof import Proof
@@ -21,9 +22,16 @@ from shared.web.pages import Pages
 from shared.web.problems import Problem
 from shared.web.state import web_state
 
+_TEXT = "text/plain; charset=utf-8"
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 _MUTABLE = {"Cache-Control": "public, max-age=1"}
 _TILES_KEPT = 4096
+# The paths that tlog-tiles knows: level 0 to 63, a number in groups of three digits, a width of 1 to 255.
+_TILE = re.compile(
+    r"(entries|[0-9]|[1-5][0-9]|6[0-3])/(x[0-9]{3}/){0,6}[0-9]{3}"
+    r"(\.p/([1-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5]))?",
+    re.ASCII,
+)
 
 
 class Proofs:
@@ -36,18 +44,23 @@ class Proofs:
         self._tiles: OrderedDict[TileName, bytes] = OrderedDict()
 
     def checkpoint(self) -> tuple[bytes, Checkpoint] | None:
-        """The published note and what it says; None before the first."""
+        """The published note and what it says; None before the first. Raises LogError if it is not ours."""
         note = self._files.checkpoint()
         return None if note is None else (note, open_checkpoint(note, self._verifier))
 
     def prove(self, index: int, entry: bytes) -> bytes | None:
-        """The .tlog-proof file of an entry, with the entry as `extra`; None if it is not published yet."""
+        """The .tlog-proof file of an entry, with the entry as `extra`; None if it is not published yet.
+
+        Raises LogError if the published files are not those of our log, or are not all there.
+        """
         found = self.checkpoint()
         if found is None or index >= found[1].size:
             return None
         note, checkpoint = found
         hashes = Prover(checkpoint.size, self._tile).inclusion(index)
-        return Proof(index, tuple(hashes), note, entry).encode()
+        proof = Proof(index, tuple(hashes), note, entry)
+        proof.verify(entry, self._verifier)  # a receipt that does not hold must not leave the house
+        return proof.encode()
 
     def _tile(self, name: TileName) -> bytes:
         kept = self._tiles.get(name)
@@ -68,44 +81,44 @@ def log_router(database: Database, folder: Path, verifier: Verifier, pages: Page
 
     @router.get("/log", include_in_schema=False)
     async def page(request: Request) -> Response:
-        found = await asyncio.to_thread(proofs.checkpoint)
-        place = f"{web_state(request).settings.public_url}/log"
-        context: dict[str, Any] = {
-            "checkpoint": None,
-            "note": None,
-            "vkey": verifier.vkey,
-            "request_url": place,
-        }
-        if found is not None:
-            context |= {"checkpoint": found[1], "note": found[0].decode()}
-        return pages.render(request, "log.html", **context)
+        try:
+            found = await asyncio.to_thread(proofs.checkpoint)
+        except LogError as error:
+            raise _damaged() from error
+        note, checkpoint = found or (None, None)
+        return pages.render(
+            request,
+            "log.html",
+            checkpoint=checkpoint,
+            note=note.decode() if note else None,
+            vkey=verifier.vkey,
+            log_url=f"{web_state(request).settings.public_url}/log",
+        )
 
     @router.get("/log/checkpoint")
     async def checkpoint() -> Response:
-        """The newest signed checkpoint (C2SP tlog-checkpoint)."""
-        found = await asyncio.to_thread(proofs.checkpoint)
-        if found is None:
+        """The newest signed checkpoint (C2SP tlog-checkpoint), as it is published."""
+        note = await asyncio.to_thread(LogFiles(folder).checkpoint)
+        if note is None:
             raise Problem(
                 503, "log-not-published", "The log has no checkpoint yet", headers={"Retry-After": "1"}
             )
-        return Response(found[0], media_type="text/plain; charset=utf-8", headers=_MUTABLE)
+        return Response(note, media_type=_TEXT, headers=_MUTABLE)
 
     @router.get("/log/key")
     async def key() -> Response:
         """The log's public key (vkey): all that a verifier needs."""
-        return Response(verifier.vkey + "\n", media_type="text/plain; charset=utf-8", headers=_MUTABLE)
+        return Response(verifier.vkey + "\n", media_type=_TEXT, headers=_MUTABLE)
 
     @router.get("/log/tile/{path:path}")
     async def tile(path: str) -> Response:
-        """A tile or an entry bundle (C2SP tlog-tiles); immutable."""
-        # Only what a tile's path may consist of reaches the file system.
-        if not path or not set(path) <= set("0123456789x/.pentris") or ".." in path:
-            raise _no_tile(path)
-        file = folder / "tile" / path
+        """A tile or an entry bundle (C2SP tlog-tiles); immutable. A partial one goes once it is full."""
+        if not _TILE.fullmatch(path):
+            raise _no_tile()
         try:
-            data = await asyncio.to_thread(file.read_bytes)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise _no_tile(path) from None
+            data = await asyncio.to_thread((folder / "tile" / path).read_bytes)
+        except FileNotFoundError:
+            raise _no_tile() from None
         return Response(data, media_type="application/octet-stream", headers=_IMMUTABLE)
 
     @router.get("/log/proof/{event_id}")
@@ -114,7 +127,10 @@ def log_router(database: Database, folder: Path, verifier: Verifier, pages: Page
         if not is_id(event_id):
             raise Problem(404, "no-such-event", "There is no event with this id", "An event id is a UUID.")
         row = await database.pool.fetchrow(QUERIES["entry_of_event"], event_id)
-        data = await asyncio.to_thread(proofs.prove, row["index"], row["entry"]) if row else None
+        try:
+            data = await asyncio.to_thread(proofs.prove, row["index"], row["entry"]) if row else None
+        except LogError as error:
+            raise _damaged() from error
         if data is None:
             raise Problem(
                 404,
@@ -125,14 +141,21 @@ def log_router(database: Database, folder: Path, verifier: Verifier, pages: Page
             )
         return Response(
             data,
-            media_type="text/plain; charset=utf-8",
+            media_type=_TEXT,
             headers={"Content-Disposition": f'attachment; filename="{event_id}.tlog-proof"', **_MUTABLE},
         )
 
     return router
 
 
-def _no_tile(path: str) -> Problem:
+def _no_tile() -> Problem:
+    return Problem(404, "no-such-tile", "There is no such tile", f"Look at /log/{CHECKPOINT} for the size.")
+
+
+def _damaged() -> Problem:
     return Problem(
-        404, "no-such-tile", "There is no such tile", f"Look at /log/{CHECKPOINT} for the size.", path=path
+        503,
+        "log-damaged",
+        "The published log is damaged",
+        "What is published does not hold against the log's own key. The operator has to look.",
     )

@@ -3,94 +3,113 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.audit.entries import Entry, newest_before, of_subject, read_from
+from services.audit.growth import Growth
+from services.audit.http.rows import Rows
 from services.audit.queries import QUERIES
-from services.audit.writer import Writer
 from shared.database import Database
 from shared.web.callers import require, require_caller
 from shared.web.pages import Pages
-from shared.web.pagination import page_of, read_cursor
+from shared.web.pagination import Page, page_of, read_cursor
 from shared.web.problems import Problem
 from shared.web.session import Person
 from shared.web.sse import ServerEvent, event_stream, last_event_id
 
 _STREAM_STEP = 500
 _PAGE = 50
-_POLL_SECONDS = 0.5
-_NEWEST = 2**62
+_POLL_SECONDS = 1.0
+_NO_INDEX = 2**53  # above every index; JSON's numbers are exact below it
 _READ = Depends(require_caller("oversight", "operator", scope="audit:read"))
+_STAFF = Depends(require("oversight", "operator"))
+
+Subject = Annotated[str | None, Query(min_length=1, max_length=200)]
 
 
-def oversight_router(database: Database, writer: Writer, pages: Pages) -> APIRouter:
+def oversight_router(database: Database, growth: Growth, pages: Pages) -> APIRouter:
     """The routes for oversight; machines need the scope `audit:read`."""
     router = APIRouter(tags=["oversight"])
 
     @router.get("/api/audit/v1/stream", dependencies=[_READ])
     async def stream(
-        request: Request, start: Annotated[int | None, Query(alias="from", ge=0)] = None
+        request: Request, start: Annotated[int | None, Query(alias="from", ge=0, lt=_NO_INDEX)] = None
     ) -> Response:
-        """Server-Sent Events over the log's entries; the event id is the log index, by which one resumes."""
+        """Server-Sent Events over the log's entries; the event id is the log index, by which one resumes.
+
+        `from` is the first index that is wanted; by default what comes from now on. `text` and `at` are in
+        the reader's language and zone.
+        """
         seen = last_event_id(request)
         if seen is not None:
-            if not seen.isascii() or not seen.isdecimal():
-                raise Problem(400, "bad-position", "Last-Event-ID must be a log index")
-            start = int(seen) + 1
+            start = _index(seen) + 1
         if start is None:
             start = await database.pool.fetchval(QUERIES["log_size"])
-        return event_stream(_follow(database, writer, start))
+        return event_stream(_follow(database, growth, Rows(request, pages.catalogue), start))
 
     @router.get("/api/audit/v1/entries", dependencies=[_READ])
-    async def entries(
-        cursor: str | None = None,
-        subject: Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]+$")] = None,
-    ) -> dict[str, Any]:
+    async def entries(cursor: str | None = None, subject: Subject = None) -> dict[str, Any]:
         """Entries, newest first; of one subject, in log order."""
-        place = read_cursor(cursor, int)
-        if subject is not None:
-            found = await of_subject(database, subject, place[0] + 1 if place else 0, _PAGE + 1)
-        else:
-            found = await newest_before(database, place[0] if place else _NEWEST, _PAGE + 1)
-        page = page_of(found, _PAGE, lambda entry: (entry.index,))
+        page = await _page(database, cursor, subject)
         return {"entries": [entry.as_json() for entry in page.items], "next": page.next}
 
     @router.get("/oversight", include_in_schema=False)
     async def oversight(
-        request: Request,
-        _: Annotated[Person, Depends(require("oversight", "operator"))],
-        cursor: str | None = None,
+        request: Request, _: Annotated[Person, _STAFF], cursor: str | None = None, subject: Subject = None
     ) -> Response:
-        place = read_cursor(cursor, int)
-        found = await newest_before(database, place[0] if place else _NEWEST, _PAGE + 1)
-        page = page_of(found, _PAGE, lambda entry: (entry.index,))
-        following = found[0].index + 1 if found else 0
+        page = await _page(database, cursor, subject)
+        rows = Rows(request, pages.catalogue)
+        shown = [rows.row(entry) for entry in page.items]
+        live = cursor is None and subject is None
+        query = {"cursor": page.next} | ({"subject": subject} if subject else {})
         return pages.render(
             request,
             "oversight.html",
-            entries=page.items,
-            next=page.next,
-            stream=None if cursor else f"/api/audit/v1/stream?from={following}",
+            rows=shown,
+            subject=subject,
+            number=next((row["number"] for row in shown if row["number"]), None),
+            live=f"/api/audit/v1/stream?from={shown[0]['index'] + 1 if shown else 0}" if live else None,
+            next=f"/oversight?{urlencode(query)}" if page.next else None,
             size=await database.pool.fetchval(QUERIES["log_size"]),
         )
 
     return router
 
 
-async def _follow(database: Database, writer: Writer, start: int) -> AsyncGenerator[ServerEvent, None]:
+async def _page(database: Database, cursor: str | None, subject: str | None) -> Page[Entry]:
+    place = read_cursor(cursor, int)
+    last = None if place is None else _index(str(place[0]))
+    if subject is not None:
+        found = await of_subject(database, subject, 0 if last is None else last + 1, _PAGE + 1)
+    else:
+        found = await newest_before(database, _NO_INDEX if last is None else last, _PAGE + 1)
+    return page_of(found, _PAGE, lambda entry: (entry.index,))
+
+
+async def _follow(
+    database: Database, growth: Growth, rows: Rows, start: int
+) -> AsyncGenerator[ServerEvent, None]:
     position = start
     while True:
-        found: list[Entry] = await read_from(database, position, _STREAM_STEP)
+        grown = growth.next()
+        found = await read_from(database, position, _STREAM_STEP)
         for entry in found:
-            yield ServerEvent(orjson.dumps(entry.as_json()).decode(), id=str(entry.index))
+            yield ServerEvent(orjson.dumps(rows.row(entry)).decode(), id=str(entry.index))
         if found:
             position = found[-1].index + 1
             continue
-        # Another copy may be the writer, so waiting for our own is only the quick way.
         try:
-            await asyncio.wait_for(writer.grown.wait(), _POLL_SECONDS)
+            # Another copy may be the writer, so waiting for our own is only the quick way.
+            await asyncio.wait_for(grown.wait(), _POLL_SECONDS)
         except TimeoutError:
             continue
-        writer.grown.clear()
+
+
+def _index(text: str) -> int:
+    """A log index. Raises Problem 400 for what cannot be one."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 16 and int(text) < _NO_INDEX):
+        raise Problem(400, "bad-position", "This is not an index of the log", "Begin without it.")
+    return int(text)

@@ -4,9 +4,12 @@ A file appears under its name complete and durable or not at all, and the checkp
 only when all that it needs is there. So a crash at any point leaves a log that verifies.
 """
 
+import fcntl
 import os
+import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from services.audit.log.source import CHECKPOINT
@@ -42,9 +45,16 @@ class LogFiles:
         return written
 
     def publish(self, note: bytes) -> None:
-        """Replace the checkpoint. All files of its size must have been added."""
-        _write(self._folder / CHECKPOINT, note)
-        _sync(self._folder)
+        """Replace the checkpoint, never by one of fewer entries. All files of its size must have been added.
+
+        A publisher that was paused for long may wake up behind the one that took over from it.
+        """
+        with _opened(self._folder) as folder:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            published = self.checkpoint()
+            if published is None or _size(published) <= _size(note):
+                _write(self._folder / CHECKPOINT, note)
+                os.fsync(folder)
 
     def tidy(self, old_size: int, size: int) -> None:
         """Remove the partial files of `old_size` that a tree of `size` has full.
@@ -61,12 +71,22 @@ class LogFiles:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    # A name of its own: two publishers may write the same file for a moment.
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with fresh.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _size(note: bytes) -> int:
+    """How many entries a checkpoint that was checked elsewhere is about."""
+    return int(note.split(b"\n", 2)[1])
 
 
 def _sync_up(folder: Path, top: Path) -> None:
@@ -78,8 +98,14 @@ def _sync_up(folder: Path, top: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
+    with _opened(folder) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)

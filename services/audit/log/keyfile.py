@@ -4,6 +4,7 @@ The name (the log's origin) is in it, so that a log keeps its name whatever the 
 """
 
 import base64
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -20,20 +21,20 @@ def open_or_make(path: Path, origin: str) -> Signer:
     Raises Malformed if the file holds something else.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     if not path.exists():
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Not named by process id: two containers that share the folder may have the same one.
+        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(encode(Signer(origin, seed := secrets.token_bytes(32)), seed) + "\n")
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(fresh, path)  # fails if another process was first
-        except FileExistsError:
-            return parse(path.read_text())
+            with contextlib.suppress(FileExistsError):  # another process was first
+                os.link(fresh, path)
         finally:
             fresh.unlink()
-    return parse(path.read_text())
+    return parse(path.read_text(errors="replace"))
 
 
 def encode(signer: Signer, seed: bytes) -> str:

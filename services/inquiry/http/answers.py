@@ -1,7 +1,7 @@
 """What callers are told: receipts, cases, refusals."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -73,7 +73,7 @@ def explained(clock: ReplyClock, pack: Pack) -> Json:
     }
 
 
-def story(found: asyncpg.Record, steps: list[asyncpg.Record]) -> list[Entry]:
+def story(found: asyncpg.Record, steps: Sequence[asyncpg.Record]) -> list[Entry]:
     """The timeline of a case from its rows."""
     stated = orjson.loads(found["value"])["data"].get("deadline")
     first_due = dt.datetime.fromisoformat(stated["due"]) if stated else None
@@ -81,7 +81,7 @@ def story(found: asyncpg.Record, steps: list[asyncpg.Record]) -> list[Entry]:
     return timeline(found["created"], first_due, entries)
 
 
-def whole_case(found: asyncpg.Record, steps: list[asyncpg.Record], pack: Pack, now: dt.datetime) -> Json:
+def whole_case(found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pack, now: dt.datetime) -> Json:
     """All that the citizen may see of the case; `words` is null once it is erased."""
     case = case_of(found)
     event = orjson.loads(found["value"])

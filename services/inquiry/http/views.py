@@ -88,7 +88,8 @@ def case_view(
     case = case_of(found)
     words = InquiryWords.model_validate_json(found["words"]) if found["words"] is not None else None
     event = orjson.loads(found["value"])
-    entries = story(found, list(steps))
+    entries = [_entry(entry, pack, language) for entry in story(found, steps)]
+    answers = [entry for entry in entries if entry["kind"] == "replied"]
     return {
         "id": case.id,
         "number": found["number"],
@@ -110,7 +111,8 @@ def case_view(
         "lead": name_of(pack.departments_by_code, case.lead, language),
         "evaluate_until": case.evaluate_until,
         "event_id": event["id"],
-        "entries": [_entry(entry, pack, language) for entry in entries],
+        "answer": answers[-1] if answers and case.state in (State.REPLIED, State.CLOSED) else None,
+        "entries": entries,
         "comes": _WHAT_COMES.get(case.state),
     }
 

@@ -106,6 +106,7 @@ class _Desk:
         cursor: str | None = None,
         form: Form[Any] | None = None,
         chosen: tuple[str, ...] = (),
+        withdrawal: Form[Any] | None = None,
         refusal: Refused | None = None,
         status: int = 200,
     ) -> Response:
@@ -125,6 +126,7 @@ class _Desk:
             row=row,
             allowed=_allowed(row) if row else (),
             form=form,
+            withdrawal=withdrawal,
             chosen=chosen,
             topics=TOPICS,
             pushes=pushes,
@@ -176,7 +178,7 @@ class _Desk:
         version, reason = form.value.version, form.value.reason
         if act == "withdraw" and not reason:
             failed = Form[Any](None, (FieldError("reason", "missing"),), form.typed)
-            return await self.show(request, identifier=identifier, form=failed, status=422)
+            return await self.show(request, identifier=identifier, withdrawal=failed, status=422)
         acts: Mapping[str, Callable[[Tx], Awaitable[Done]]] = {
             "approve": lambda tx: commands.approve(tx, identifier, version, author),
             "publish": lambda tx: commands.publish(tx, identifier, version, author),

@@ -2,17 +2,25 @@
 
 import dataclasses
 import datetime as dt
+import hashlib
 import json
-from collections.abc import AsyncIterator
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
+from pydantic import SecretStr
+from starlette.responses import Response
 
 from services.routing import strays
 from services.routing.handlers import build_handlers
+from services.routing.http import build_routers
 from services.routing.policy import Policies
-from shared.clock import FixedClock
+from shared.clock import FixedClock, machine_now
 from shared.contracts.base import Event, Facts, Words
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
 from shared.database import Database
@@ -21,8 +29,12 @@ from shared.ids import case_number, new_id
 from shared.records import RawRecord
 from shared.settings import REPOSITORY
 from shared.slices import Slices
-from shared.testing.schema import open_service_database
+from shared.testing.schema import SECRET, open_service_database
 from shared.timers import Timers
+from shared.web.app import create_app
+from shared.web.pages import Pages
+from shared.web.session import Person
+from shared.web.settings import WebSettings
 
 NOW = dt.datetime(2026, 11, 24, 2, 0, tzinfo=dt.UTC)  # Tuesday, 10:00 in Shanghai
 DUE = dt.datetime(2026, 12, 1, 9, 30, tzinfo=dt.UTC)
@@ -100,7 +112,7 @@ class World:
         return subject
 
     async def act(self, unit: str, subject: str, verb: str, action: str = "a-1", **data: Any) -> RawRecord:
-        """A unit's own system puts an action onto its topic, in the plainest form that the contract allows."""
+        """A unit's own system puts an action onto its topic, as plainly as the contract allows."""
         topic = f"{self.namespace}.department.{unit}.actions.v1"
         value = {
             "specversion": "1.0",
@@ -156,3 +168,53 @@ async def world(database: str, namespace: str) -> AsyncIterator[World]:
         " idempotency_key, case_file, assignment, stray_action"
     )
     await opened.close()
+
+
+KEY_OF_WATER = secrets.token_hex(32)
+
+SignIn = Callable[..., httpx.AsyncClient]
+
+
+@pytest.fixture
+async def sign_in(world: World, tmp_path: Path) -> AsyncIterator[SignIn]:
+    """`sign_in("officer", unit="water")`: a browser of that person; `sign_in()`: of nobody."""
+    keys = tmp_path / "keys.yaml"
+    digest = hashlib.sha256(KEY_OF_WATER.encode()).hexdigest()
+    keys.write_text(f"[{{name: water-backend, sha256: {digest}, scopes: ['unit:water'], unit: water}}]")
+    pages = Pages("services.routing")
+    settings = WebSettings(secret_key=SecretStr(SECRET), api_keys_file=keys, language="zh")
+
+    async def ready() -> dict[str, str]:
+        return {}
+
+    app = create_app(
+        "routing",
+        title="routing",
+        routers=build_routers(world.database, world.policies, pages),
+        settings=settings,
+        ready=ready,
+        pages=pages,
+    )
+    clients: list[httpx.AsyncClient] = []
+
+    def make(role: str | None = None, unit: str | None = None) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080")
+        clients.append(client)
+        if role:
+            now = machine_now().replace(microsecond=0)
+            response = Response()
+            sessions = app.state.web.sessions
+            sessions.sign_in(response, Person(f"{role}-1", "李经办", frozenset({role}), unit, now))
+            client.cookies.set(sessions.cookie, response.headers["set-cookie"].split("=", 1)[1].split(";")[0])
+        return client
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+def hidden(html: str, name: str) -> str:
+    """The value of a hidden field of the page's forms."""
+    found = re.search(rf'name="{name}" value="([^"]+)"', html)
+    assert found, name
+    return found[1]

@@ -1,9 +1,16 @@
 """From what inquiry tells to what stands on the units' topics, on a real PostgreSQL."""
 
+import hashlib
+
 import pytest
 
-from shared.contracts.inquiry import InquiryAccepted
+from services.routing import queries
+from services.routing.deliveries import on_delivered, touched_by
+from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.ids import new_id
+from shared.kafka import Sent
+from shared.policy.model import Pack
+from shared.relay import Row
 
 from .conftest import DEADLINE, NOW, WORDS, World
 
@@ -33,3 +40,109 @@ async def test_a_case_that_waits_for_a_clerk_is_dispatched_when_it_is_accepted(w
     await world.take(world.fact(subject, InquiryAccepted(deadline=DEADLINE)))
     assert await world.state(subject) == "offered"
     assert (await world.said("urban-management"))[0].data["words"]["text"] == WORDS.text
+
+
+async def test_a_case_that_no_rule_places_goes_to_triage_with_its_hint(world: World) -> None:
+    unknown = await world.dispatched(service_code="no-such-service", hint="water")
+    (triaged,) = await world.said(about=unknown)
+    assert (triaged.type, triaged.data) == (
+        "civic.case.triaged.v1",
+        {"reason": "unknown_service", "hint": "water", "attempt": 0},
+    )
+    assert await world.state(unknown) == "triage"
+
+
+async def test_a_co_handler_is_told_who_leads(world: World) -> None:
+    await world.dispatched(service_code="municipal-manhole", area="yunxi")
+    (lead,) = await world.said("yunxi-urban")
+    (co,) = await world.said("water")
+    assert (lead.data["role"], co.data["role"]) == ("lead", "co")
+    assert co.data["lead"] == "yunxi-urban"
+
+
+async def test_a_unit_without_topics_gets_no_record_and_sees_the_case_at_its_desk(world: World) -> None:
+    subject = await world.dispatched(service_code="utilities-communications")
+    assert await world.types(about=subject) == ["case.dispatched"]
+    assert await world.said("telecom") == []
+    assert await world.database.pool.fetchval("SELECT unit FROM assignment") == "telecom"
+
+
+async def test_hundreds_of_cases_in_one_slice_are_each_dispatched_once(world: World) -> None:
+    records = [world.received(new_id(NOW)) for _ in range(300)]
+    await world.take(*records)
+    await world.take(*records)
+    assert await world.types() == ["case.dispatched"] * 300
+    assert len(await world.said("urban-management")) == 300
+
+
+async def test_a_fact_about_a_case_that_was_never_received_opens_a_file_and_waits(world: World) -> None:
+    subject = new_id(NOW)
+    await world.take(world.fact(subject, InquiryAccepted(deadline=DEADLINE)))
+    assert (await world.state(subject), await world.types()) == ("waiting", [])
+    await world.take(world.received(subject, deadline=None))
+    assert await world.state(subject) == "offered"
+
+
+async def test_erasure_takes_the_words_and_tells_every_unit_that_got_them(world: World) -> None:
+    subject = await world.dispatched()
+    await world.act("urban-management", subject, "return", reason="not_our_area", text="不在辖区")
+    await world.take(world.fact(subject, InquiryErased(basis="citizen_request")))
+    row = await world.database.pool.fetchrow(
+        "SELECT case_file.state, words, note FROM case_file JOIN assignment ON inquiry = id WHERE id = $1",
+        subject,
+    )
+    assert row is not None
+    assert tuple(row) == ("erased", None, None)
+    assert (await world.said("urban-management"))[-1].data["reason"] == "erased"
+
+
+async def test_words_that_come_after_the_erasure_are_not_kept(world: World) -> None:
+    subject = new_id(NOW)
+    await world.take(world.fact(subject, InquiryErased(basis="retention")))
+    await world.take(world.received(subject))
+    assert await world.database.pool.fetchval("SELECT words FROM case_file") is None
+    assert await world.types() == []
+
+
+async def test_a_policy_version_that_is_not_here_parks_the_case_until_it_is(world: World) -> None:
+    known, unknown = new_id(NOW), new_id(NOW)
+    record = world.received(unknown)
+    version = world.policies.current.pack.version.encode()
+    foreign = record.value.replace(version, b"cn-city@000000000000") if record.value else b""
+    await world.take(world.record(world.inquiry_topic, unknown, foreign), world.received(known))
+    assert await world.state(known) == "offered"
+    assert await world.state(unknown) is None
+    parked = await world.database.pool.fetchrow("SELECT key, error, dead FROM parked_key")
+    assert parked is not None
+    assert tuple(parked) == (unknown, "PolicyNotHere", False)
+
+
+async def test_a_version_of_the_pack_comes_back_from_the_table(world: World) -> None:
+    pack = world.policies.current.pack
+    renamed = Pack.of(dict(pack) | {"limits": pack.limits.model_copy(update={"returns_per_unit": 5})})
+    async with world.database.pool.acquire() as connection:
+        await queries.keep_policy_version(connection, renamed.version, renamed.to_json().decode())
+        await world.policies.load(connection, [renamed.version])
+    assert world.policies.of(renamed.version).pack == renamed
+
+
+async def test_a_delivery_says_where_the_record_stands_and_its_hash(world: World) -> None:
+    subject = await world.dispatched()
+    row = await world.database.pool.fetchrow(
+        "SELECT id, shard, topic, key, value, words, delivery FROM outbox WHERE delivery IS NOT NULL"
+    )
+    assert row is not None
+    sent = Row(**dict(row))
+    async with world.database.transaction([touched_by(sent)]) as tx:
+        await on_delivered(tx, [(sent, Sent(3, 41))])
+    delivered = (await world.said(about=subject))[-1]
+    assert delivered.causationid == delivered.data["record"]
+    assert delivered.data == {
+        "unit": "urban-management",
+        "record": (await world.said("urban-management"))[0].id,
+        "record_type": "civic.department.case_offered.v1",
+        "topic": f"{world.namespace}.department.urban-management.v1",
+        "partition": 3,
+        "offset": 41,
+        "hash": hashlib.sha256(row["value"]).hexdigest(),
+    }
