@@ -1,0 +1,253 @@
+"""The history checker: what must hold over everything that ever stood on the topics, after whatever faults.
+
+A pure fold over records; `shared.testing.quiescence` compares it with the tables. The names of the invariants
+are those of the reference on events, section 4.2.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from shared.contracts.addresses import code_of, topic_name
+from shared.contracts.base import position
+from shared.records import RawRecord
+from shared.settings import SERVICES
+
+OUTCOMES_OF_ACTIONS = frozenset(
+    f"civic.{name}.v1"
+    for name in (
+        "assignment.signed",
+        "assignment.returned",
+        "assignment.reply_proposed",
+        "routing.request_refused",
+    )
+)
+"""Each action of a unit leads to exactly one of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that must never be: which invariant, and where."""
+
+    invariant: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.detail}"
+
+
+class Place(NamedTuple):
+    """Where a record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Sequenced(NamedTuple):
+    """What makes an event one: two records with the same are one event sent twice."""
+
+    source: str
+    subject: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event at its first appearance: SHA-256 of its value and of its words, `data` only of a few types."""
+
+    place: Place
+    id: str
+    type: str
+    causation: str | None
+    correlation: str | None
+    digest: bytes
+    words: bytes
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Action(NamedTuple):
+    """What a unit sent: known by its topic and its id."""
+
+    topic: str
+    id: str
+
+
+_COMPARED = frozenset(
+    {
+        "civic.case.dispatched.v1",
+        "civic.delivery.succeeded.v1",
+        "civic.department.case_offered.v1",
+        *OUTCOMES_OF_ACTIONS,
+    }
+)
+
+
+class History:
+    """Everything on an installation's topics, in offset order per partition, added record by record."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.logged_topics = frozenset(topic_name(namespace, service) for service in SERVICES)
+        self.events: dict[Sequenced, Seen] = {}
+        self.actions: dict[Action, str] = {}
+        self.unreadable: list[RawRecord] = []
+        self.resent = 0
+        self._last: dict[tuple[str, str], int] = {}
+        self._ids: dict[tuple[str, str], Sequenced] = {}
+        self._partitions: dict[tuple[str, bytes | None], int] = {}
+        self._digests: dict[Place, bytes] = {}
+        self._found: list[Violation] = []
+
+    def add(self, record: RawRecord) -> None:
+        """Takes the next record of its partition."""
+        place = Place(record.topic, record.partition, record.offset)
+        is_action = record.topic.endswith(".actions.v1")
+        if code_of(record.topic) is not None and not is_action:
+            self._digests[place] = hashlib.sha256(record.value or b"").digest()
+        event = _parse(record.value)
+        if event is None:
+            self.unreadable.append(record)
+        elif is_action:
+            self.actions.setdefault(Action(record.topic, event["id"]), event["subject"])
+        else:
+            self._add_event(place, record, event)
+
+    def violations(self) -> list[Violation]:
+        """What is wrong on the topics alone."""
+        return [
+            *self._found,
+            *self._causes(),
+            *self._deliveries(),
+            *self._offers(),
+            *self._outcomes_of_actions(),
+        ]
+
+    def last_positions(
+        self, types: frozenset[str] | None = None, topics: frozenset[str] | None = None
+    ) -> dict[tuple[str, str], int]:
+        """The highest position by (subject, source); of events of `types` and on `topics` alone, if given."""
+        last: dict[tuple[str, str], int] = {}
+        for key, seen in self.events.items():
+            if (types is None or seen.type in types) and (topics is None or seen.place.topic in topics):
+                place = (key.subject, key.source)
+                last[place] = max(last.get(place, 0), key.position)
+        return last
+
+    def _add_event(self, place: Place, record: RawRecord, event: Mapping[str, Any]) -> None:
+        key = Sequenced(event["source"], event["subject"], position(event.get("epoch", 1), event["sequence"]))
+        if record.key is None or record.key.decode("utf-8", "replace") != key.subject:
+            self._say("I3", f"{key} has the record key {record.key!r}")
+        partition = self._partitions.setdefault((place.topic, record.key), place.partition)
+        if partition != place.partition:
+            self._say("I3", f"{key} stands on partition {place.partition}, its key on {partition}")
+        digest = hashlib.sha256(record.value or b"").digest()
+        words = hashlib.sha256(record.header("words") or b"").digest()
+        known = self.events.get(key)
+        if known is not None:
+            self.resent += 1
+            if (known.digest, known.words) != (digest, words):
+                self._say("I2", f"{key} stands at {known.place} and with other bytes at {place}")
+            return
+        before = self._last.get((key.source, key.subject))
+        if before is None and not _begins_an_epoch(key.position):
+            self._say("I1", f"{key} is the first of its source and subject: earlier ones are missing")
+        elif before is not None and key.position != before + 1 and not _begins_an_epoch(key.position):
+            what = "I3" if key.position <= before else "I1"
+            self._say(what, f"{key} at {place} comes after {before % 10**10}")
+        self._last[key.source, key.subject] = max(before or 0, key.position)
+        same_id = self._ids.setdefault((key.source, event["id"]), key)
+        if same_id != key:
+            # Ids are derived from cause and type: a handler that ran twice gives the same id twice.
+            self._say("I2", f"the id {event['id']} is {same_id} and {key}: its cause was applied twice")
+        data = event["data"] if event["type"] in _COMPARED else {}
+        self.events[key] = Seen(
+            place,
+            event["id"],
+            event["type"],
+            event.get("causationid"),
+            event.get("correlationid"),
+            digest,
+            words,
+            data,
+        )
+
+    def _causes(self) -> Iterable[Violation]:
+        correlations = {seen.id: (key.subject, seen.correlation) for key, seen in self.events.items()}
+        ids = correlations.keys() | {action.id for action in self.actions}
+        for key, seen in self.events.items():
+            if seen.causation is None:
+                continue
+            if seen.causation not in ids:
+                yield Violation("I8", f"{key} ({seen.type}) has the cause {seen.causation}, which is nowhere")
+            subject, correlation = correlations.get(seen.causation, (None, None))
+            if subject == key.subject and correlation != seen.correlation:
+                yield Violation("I8", f"{key} ({seen.type}) leaves the trace {correlation} of its cause")
+
+    def _deliveries(self) -> Iterable[Violation]:
+        records = {
+            seen.id: (key, seen) for key, seen in self.events.items() if code_of(seen.place.topic) is not None
+        }
+        told: Counter[str] = Counter()
+        for key, seen in self.events.items():
+            if seen.type != "civic.delivery.succeeded.v1":
+                continue
+            told[seen.data["record"]] += 1
+            place = Place(seen.data["topic"], seen.data["partition"], seen.data["offset"])
+            if seen.data["record"] not in records:
+                yield Violation("I4", f"{key} tells of a record that stands on no unit's topic")
+            elif self._digests.get(place, b"").hex() != seen.data["hash"]:
+                yield Violation("I4", f"{key} has not the hash of the bytes at {place}")
+        for identifier, (key, seen) in records.items():
+            if told[identifier] != 1:
+                yield Violation("I4", f"{key} ({seen.type}) is told delivered {told[identifier]} times")
+
+    def _offers(self) -> Iterable[Violation]:
+        """Each dispatch offers the case to its units, those that have a topic, once each and to no other."""
+        offered: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
+        with_topic = {unit for seen in self.events.values() if (unit := code_of(seen.place.topic))}
+        dispatches: dict[str, tuple[Sequenced, set[str]]] = {}
+        for key, seen in self.events.items():
+            if seen.type == "civic.department.case_offered.v1":
+                offered[seen.causation][code_of(seen.place.topic) or ""] += 1
+            elif seen.type == "civic.case.dispatched.v1":
+                dispatches[seen.id] = (key, {seen.data["lead"], *seen.data.get("co", ())})
+        for identifier, (key, units) in dispatches.items():
+            expected = Counter(units & with_topic)
+            if offered[identifier] != expected:
+                yield Violation(
+                    "I4", f"{key} went to {sorted(expected)}, offered {dict(offered[identifier])}"
+                )
+        for cause in offered.keys() - dispatches.keys():
+            yield Violation("I4", f"an offer follows from {cause}, which is no dispatch")
+
+    def _outcomes_of_actions(self) -> Iterable[Violation]:
+        outcomes = Counter(
+            (seen.data.get("unit"), seen.data.get("action"))
+            for seen in self.events.values()
+            if seen.type in OUTCOMES_OF_ACTIONS
+        )
+        for action in self.actions:
+            count = outcomes[code_of(action.topic), action.id]
+            if count != 1:
+                yield Violation("I2" if count else "I1", f"{action} has {count} outcomes")
+
+    def _say(self, invariant: str, detail: str) -> None:
+        self._found.append(Violation(invariant, detail))
+
+
+def _begins_an_epoch(place: int) -> bool:
+    return place % 10**10 == 1
+
+
+def _parse(value: bytes | None) -> dict[str, Any] | None:
+    try:
+        event = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    named = isinstance(event, dict) and {"id", "source", "subject", "type", "data"} <= event.keys()
+    return event if named else None

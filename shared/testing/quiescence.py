@@ -1,0 +1,130 @@
+"""What the tables say when all is quiet, compared with everything that stood on the topics. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from shared.contracts.base import position
+from shared.testing.history import History, Sequenced, Violation
+
+
+class LogEntry(NamedTuple):
+    """What the log holds of a record: `kind` is event, unparseable or incident."""
+
+    kind: str
+    source: str | None
+    subject: str | None
+    position: int | None
+    digest: bytes
+    """SHA-256 of the value that is kept beside the entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreState:
+    """What the tables of one service's core hold when all is quiet.
+
+    `ends` are the ends of the partitions that each consumer reads, `cursors` their next offsets, both by
+    (consumer, topic, partition); `sequences` the last position by subject and source; `parked` the keys that
+    wait and `dead` the open dead letters.
+    """
+
+    service: str
+    outbox: int
+    cursors: Mapping[tuple[str, str, int], int]
+    ends: Mapping[tuple[str, str, int], int]
+    sequences: Mapping[str, Mapping[str, int]]
+    parked: frozenset[str]
+    dead: int
+
+
+def check_acknowledged(history: History, acknowledged: Mapping[str, int]) -> list[Violation]:
+    """Each write that a client was told of, as id and sequence of inquiry, stands on the topic."""
+    return [
+        Violation("I1", f"inquiry acknowledged {subject} at {sequence}, which is nowhere")
+        for subject, sequence in acknowledged.items()
+        if Sequenced("/services/inquiry", subject, position(1, sequence)) not in history.events
+    ]
+
+
+def check_core(
+    history: History,
+    state: CoreState,
+    *,
+    handled: frozenset[str],
+    reads: frozenset[str],
+    poisoned: frozenset[str] = frozenset(),
+    dead: int = 0,
+) -> list[Violation]:
+    """What the tables of a service say, against the topics.
+
+    `handled` are the types that it applies, from the topics `reads`; `poisoned` the subjects whose events
+    nobody can apply, and `dead` how many dead letters they make.
+    """
+    found = []
+    name = state.service
+    if state.outbox:
+        found.append(Violation("I6", f"{name}: {state.outbox} events stay in the outbox"))
+    for place, end in state.ends.items():
+        if end and state.cursors.get(place, 0) != end:
+            found.append(
+                Violation("I6", f"{name}: cursor {place} stands at {state.cursors.get(place, 0)} of {end}")
+            )
+    if state.parked != poisoned:
+        found.append(
+            Violation("I5", f"{name}: parked are {sorted(state.parked)}, poisoned {sorted(poisoned)}")
+        )
+    if state.dead != dead:
+        found.append(Violation("I5", f"{name}: {state.dead} dead letters, expected {dead}"))
+    emitted = {place: value for place, value in history.last_positions().items() if _is_of(name, place[1])}
+    remembered = {
+        (subject, source): value
+        for subject, sources in state.sequences.items()
+        for source, value in sources.items()
+        if _is_of(name, source)
+    }
+    found += [
+        Violation("I4", f"{name}: {key}: table {remembered.get(key)}, topic {emitted.get(key)}")
+        for key in emitted.keys() | remembered.keys()
+        if key[0] not in poisoned and emitted.get(key) != remembered.get(key)
+    ]
+    for (subject, source), value in history.last_positions(handled, reads).items():
+        applied = state.sequences.get(subject, {}).get(source, 0)
+        if subject not in poisoned and applied != value:
+            found.append(
+                Violation("I1", f"{name}: {subject} of {source}: applied up to {applied}, sent {value}")
+            )
+    return found
+
+
+def check_log(history: History, entries: Iterable[LogEntry]) -> list[Violation]:
+    """The log holds each event of the four topics exactly once, as it was sent, and nothing else (I9)."""
+    found = []
+    logged: Counter[Sequenced] = Counter()
+    unparseable = 0
+    for entry in entries:
+        if entry.kind == "unparseable":
+            unparseable += 1
+        elif entry.kind != "event":
+            found.append(Violation("I9", f"an entry of the kind {entry.kind} on {entry.subject}"))
+        elif entry.source is None or entry.subject is None or entry.position is None:
+            found.append(Violation("I9", f"an entry without its place: {entry.subject}"))
+        else:
+            key = Sequenced(entry.source, entry.subject, entry.position)
+            logged[key] += 1
+            if key in history.events and history.events[key].digest != entry.digest:
+                found.append(Violation("I9", f"{key} is in the log with another value"))
+    expected = {key for key, seen in history.events.items() if seen.place.topic in history.logged_topics}
+    found += [Violation("I9", f"{key} is not in the log") for key in expected - logged.keys()]
+    found += [Violation("I9", f"{key} is in the log but on no topic") for key in logged.keys() - expected]
+    found += [
+        Violation("I9", f"{key} is in the log {count} times") for key, count in logged.items() if count > 1
+    ]
+    unreadable = sum(record.topic in history.logged_topics for record in history.unreadable)
+    if unparseable != unreadable:
+        found.append(Violation("I9", f"{unparseable} unparseable entries for {unreadable} such records"))
+    return found
+
+
+def _is_of(service: str, source: str) -> bool:
+    return source == f"/services/{service}" or source.startswith(f"/services/{service}/")
