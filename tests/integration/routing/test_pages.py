@@ -1,0 +1,154 @@
+"""The two desks: what they show, what a form does, and that nothing typed becomes markup."""
+
+import httpx
+import pytest
+
+from shared.contracts.inquiry import InquiryReplied, InquiryWords
+
+from . import conftest
+from .conftest import DUE, SignIn, World, hidden
+
+pytestmark = pytest.mark.integration
+LEAD = "urban-management"
+SCRIPT = "<script>alert(1)</script>"
+
+
+async def send(client: httpx.AsyncClient, page: str, address: str, **fields: str) -> httpx.Response:
+    """Sends a form as a browser would that has opened `page`."""
+    html = (await client.get(page)).text
+    form = {"csrf": hidden(html, "csrf"), "idempotency_key": hidden(html, "idempotency_key"), **fields}
+    return await client.post(address, data=form)
+
+
+async def test_the_desk_of_a_unit_without_cases_says_what_will_come(world: World, sign_in: SignIn) -> None:
+    page = await sign_in("officer", unit=LEAD).get("/desk")
+    assert page.status_code == 200
+    assert "没有待办工单" in page.text
+    assert "Nothing to do" in (await sign_in("officer", unit=LEAD).get("/desk?lang=en")).text
+
+
+async def test_a_stranger_is_sent_to_sign_in_and_comes_back(sign_in: SignIn) -> None:
+    response = await sign_in().get("/desk", headers={"Accept": "text/html"})
+    assert response.status_code in (302, 303, 307)
+    assert response.headers["location"] == "/login?next=%2Fdesk"
+
+
+async def test_an_officer_signs_replies_and_sees_the_answer(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    officer = sign_in("officer", unit=LEAD)
+    case = f"/desk/cases/{subject}"
+    signed = await send(officer, case, f"{case}/sign")
+    assert (signed.status_code, signed.headers["location"]) == (303, f"{case}?after=2")
+    replied = await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡。")
+    assert replied.status_code == 303
+    assert "正在等待确认" in (await officer.get(case)).text
+    proposal = (await world.said(about=subject))[-1].id
+    facts = InquiryReplied(unit=LEAD, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
+    await world.take(world.fact(subject, facts, causation=proposal))
+    assert "已答复" in (await officer.get(replied.headers["location"])).text
+    assert subject not in (await officer.get("/desk")).text
+    assert subject in (await officer.get("/desk?state=replied")).text
+
+
+async def test_a_form_sent_twice_acts_once(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    officer = sign_in("officer", unit=LEAD)
+    html = (await officer.get(f"/desk/cases/{subject}")).text
+    form = {"csrf": hidden(html, "csrf"), "idempotency_key": hidden(html, "idempotency_key")}
+    for _ in range(2):
+        response = await officer.post(f"/desk/cases/{subject}/sign", data=form)
+        assert response.status_code == 303
+    assert await world.types(about=subject) == ["case.dispatched", "assignment.signed"]
+
+
+async def test_a_form_that_fails_shows_what_was_typed_and_leads_to_the_field(
+    world: World, sign_in: SignIn
+) -> None:
+    subject = await world.dispatched()
+    await world.act(LEAD, subject, "sign")
+    officer = sign_in("officer", unit=LEAD)
+    case = f"/desk/cases/{subject}"
+    response = await send(officer, case, f"{case}/reply", text="写了一半")
+    assert response.status_code == 422
+    assert 'href="#outcome"' in response.text
+    assert "写了一半" in response.text
+    returned = await send(officer, case, f"{case}/return", reason="not_our_area", text=" ")
+    assert returned.status_code == 422
+    assert 'href="#text"' in returned.text
+    assert returned.text.count('id="text"') == 1
+
+
+async def test_an_action_that_came_too_late_says_why(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    officer = sign_in("officer", unit=LEAD)
+    case = f"/desk/cases/{subject}"
+    html = (await officer.get(case)).text
+    await world.act(LEAD, subject, "sign")
+    form = {"csrf": hidden(html, "csrf"), "idempotency_key": hidden(html, "idempotency_key")}
+    response = await officer.post(f"{case}/sign", data=form)
+    assert response.status_code == 409
+    assert "已经签收过了" in response.text
+
+
+async def test_a_form_of_another_site_is_refused(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    response = await sign_in("officer", unit=LEAD).post(
+        f"/desk/cases/{subject}/sign", data={"idempotency_key": "k"}
+    )
+    assert response.status_code == 403
+    assert await world.state(subject) == "offered"
+
+
+async def test_an_officer_sees_no_case_of_another_department(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    officer = sign_in("officer", unit="water")
+    assert (await officer.get(f"/desk/cases/{subject}")).status_code == 403
+    assert (await officer.get(f"/desk?unit={LEAD}")).status_code == 403
+    assert subject not in (await officer.get("/desk")).text
+
+
+async def test_a_dispatcher_places_a_case_and_sees_the_queue_again(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched(service_code="no-such-service", hint="water")
+    dispatcher = sign_in("dispatcher")
+    assert subject in (await dispatcher.get("/dispatch")).text
+    case = f"/dispatch/cases/{subject}"
+    assert '<option value="water" selected>' in (await dispatcher.get(case)).text
+    twice = await send(dispatcher, case, case, lead="water", co="water")
+    assert twice.status_code == 422
+    assert "每个单位只能出现一次" in twice.text
+    placed = await send(dispatcher, case, case, lead="water", co="telecom")
+    assert placed.status_code == 303
+    queue = await dispatcher.get(placed.headers["location"])
+    assert "没有待派单的工单" in queue.text
+    assert "市水务集团" in queue.text
+
+
+async def test_a_dispatcher_reads_why_a_lead_returned_a_case(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    await world.act(LEAD, subject, "return", reason="overlapping_duty", text="应由区里办理")
+    page = (await sign_in("dispatcher").get(f"/dispatch/cases/{subject}")).text
+    assert "职能交叉" in page
+    assert "应由区里办理" in page
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_nothing_that_anybody_wrote_becomes_markup(
+    world: World, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setattr(conftest, "WORDS", InquiryWords(title=SCRIPT, text=SCRIPT, place=SCRIPT))
+    placed = await world.dispatched(area=SCRIPT)
+    await world.act(LEAD, placed, "return", reason="not_our_area", text=SCRIPT)
+    held = await world.dispatched(area=SCRIPT)
+    await world.act(LEAD, held, "sign")
+    officer, dispatcher = sign_in("officer", unit=LEAD), sign_in("dispatcher")
+    pages = [
+        await officer.get(f"/desk/cases/{held}", params={"lang": language, "q": "alert"}),
+        await officer.get("/desk", params={"lang": language, "q": SCRIPT}),
+        await dispatcher.get(f"/dispatch/cases/{placed}", params={"lang": language}),
+        await dispatcher.get("/dispatch", params={"lang": language, "placed": SCRIPT, "lead": SCRIPT}),
+        await send(officer, f"/desk/cases/{held}", f"/desk/cases/{held}/reply", text=SCRIPT, outcome=SCRIPT),
+    ]
+    for page in pages:
+        assert page.status_code in (200, 422)
+        assert "alert(1)" in page.text
+        assert SCRIPT not in page.text

@@ -1,0 +1,232 @@
+"""The rules of routing as tables: every action in every state, every foreign fact in every state."""
+
+import datetime as dt
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from services.routing.domain import facts
+from services.routing.domain.actions import ALLOWED, Acting, Action, allowed, decide, name_of
+from services.routing.domain.case_file import (
+    Assignment,
+    AssignmentState,
+    CaseFile,
+    Outcome,
+    Phase,
+    Placement,
+    Proposal,
+)
+from shared.contracts.inquiry import (
+    Deadline,
+    InquiryAccepted,
+    InquiryClosed,
+    InquiryReceived,
+    InquiryReopened,
+    InquiryRequestRefused,
+)
+from shared.contracts.routing import ReplyAction, ReturnAction, Role, SignAction
+
+NOW = dt.datetime(2026, 11, 24, 2, tzinfo=dt.UTC)
+LATER = NOW + dt.timedelta(days=7)
+DEADLINE = Deadline(due=LATER, day_zero=NOW, amount=5, day_count="working_days")
+SUBJECT = "019ab0e5-0000-7000-8000-000000000001"
+
+PHASES: tuple[Phase, ...] = get_args(Phase)
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+ACTIONS: tuple[Action, ...] = (
+    SignAction(),
+    ReplyAction(outcome="solved", text="好了"),
+    ReturnAction(reason="not_our_area", text="不在辖区"),
+)
+
+
+def assignment(unit: str, role: Role, state: AssignmentState) -> Assignment:
+    return Assignment(unit, role, state, 1, NOW, NOW if state == "signed" else None)
+
+
+def file_in(phase: Phase, placement: Placement, *, proposal: bool = False) -> CaseFile:
+    """A file as it would be after a life that led there."""
+    known = phase != "unknown"
+    held: tuple[Assignment, ...] = ()
+    if placement == "offered":
+        held = (assignment("lead", "lead", "offered"), assignment("co", "co", "offered"))
+    elif placement == "held":
+        held = (assignment("lead", "lead", "signed"), assignment("co", "co", "signed"))
+    elif placement == "triage":
+        held = (assignment("lead", "lead", "returned"), assignment("co", "co", "signed"))
+    return CaseFile(
+        SUBJECT,
+        phase,
+        number="20261124-7K3M9Q2XWB-F" if known else None,
+        kind="help" if known else None,
+        service_code="street-light" if known else None,
+        visibility="public" if known else None,
+        reply_due=LATER if phase not in ("unknown", "received") else None,
+        placement=placement,
+        attempt=1 if held else 0,
+        lead="lead" if placement in ("offered", "held") else None,
+        proposal=Proposal("lead", "a-1", True, "p-1") if proposal else None,
+        assignments=held,
+    )
+
+
+def files() -> Iterator[CaseFile]:
+    for phase, placement, proposal in itertools.product(PHASES, PLACEMENTS, (False, True)):
+        yield file_in(phase, placement, proposal=proposal)
+
+
+def _received(file: CaseFile) -> Outcome:
+    told = InquiryReceived(
+        number="20261124-7K3M9Q2XWB-F",
+        kind="help",
+        service_code="street-light",
+        channel="web",
+        secret_hash="0" * 64,
+        deadline=DEADLINE,
+    )
+    return Outcome(facts.received(file, told, NOW, "pack@1", "cn-city"))
+
+
+REFUSED = InquiryRequestRefused(state="closed", rule="no")
+FACTS: dict[str, Callable[[CaseFile], Outcome]] = {
+    "received": _received,
+    "accepted": lambda f: Outcome(facts.accepted(f, InquiryAccepted(deadline=DEADLINE))),
+    "replied": lambda f: facts.replied(f, "p-1"),
+    "refused": lambda f: facts.request_refused(f, REFUSED, "p-1"),
+    "closed": lambda f: facts.closed(f, InquiryClosed(outcome="no_evaluation", cycle=1), NOW),
+    "reopened": lambda f: facts.reopened(f, InquiryReopened(cycle=2, deadline=DEADLINE), None),
+    "erased": lambda f: facts.erased(f, NOW),
+}
+
+# The phase after each fact, in each phase. A column is a whole story of what may come late or never.
+AFTER: dict[str, tuple[Phase, ...]] = {
+    #            unknown      received    accepted    replied     closed      erased
+    "received": ("accepted", "received", "accepted", "replied", "closed", "erased"),
+    "accepted": ("accepted", "accepted", "accepted", "replied", "closed", "erased"),
+    "replied": ("replied", "replied", "replied", "replied", "closed", "erased"),
+    "refused": ("unknown", "received", "accepted", "replied", "closed", "erased"),
+    "closed": ("closed", "closed", "closed", "closed", "closed", "erased"),
+    "reopened": ("accepted", "accepted", "accepted", "accepted", "accepted", "erased"),
+    "erased": ("erased", "erased", "erased", "erased", "erased", "erased"),
+}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_every_foreign_fact_is_absorbed_in_every_state(fact: str) -> None:
+    for before in files():
+        outcome = FACTS[fact](before)
+        assert outcome.file.phase == AFTER[fact][PHASES.index(before.phase)], (fact, before)
+        assert all(said.unit is not None for said in outcome.said), "facts lead to records, not to events"
+        assert outcome.file.id == before.id
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_that_is_absorbed_twice_changes_nothing_the_second_time(fact: str) -> None:
+    for before in files():
+        once = FACTS[fact](before).file
+        twice = FACTS[fact](once)
+        assert twice.file == once
+        if fact != "reopened":  # a later reopening is a new one: the core takes the same event only once
+            assert twice.said == ()
+
+
+def test_nothing_brings_an_erased_case_back() -> None:
+    for (_, absorb), placement in itertools.product(FACTS.items(), PLACEMENTS):
+        erased = FACTS["erased"](file_in("accepted", placement)).file
+        outcome = absorb(erased)
+        assert (outcome.file.state, outcome.said) == ("erased", ())
+        assert not any(one.live for one in outcome.file.assignments)
+
+
+def test_a_file_is_placed_once_and_only_when_every_part_is_there() -> None:
+    whole = file_in("accepted", "waiting")
+    assert whole.ready
+    assert not replace(whole, number=None).ready
+    assert not replace(whole, reply_due=None).ready
+    assert not any(file_in(phase, "waiting").ready for phase in PHASES if phase != "accepted")
+    assert not any(file_in("accepted", placement).ready for placement in PLACEMENTS if placement != "waiting")
+
+
+def test_an_answer_reaches_the_unit_whose_proposal_it_answers_and_nobody_else() -> None:
+    file = file_in("accepted", "held", proposal=True)
+    (told,) = facts.request_refused(file, REFUSED, "p-1").said
+    assert (told.unit, told.facts.model_dump(include={"action", "accepted", "rule"})) == (
+        "lead",
+        {"action": "a-1", "accepted": False, "rule": "no"},
+    )
+    assert facts.request_refused(file, REFUSED, "another").said == ()
+    assert facts.request_refused(file, REFUSED, "another").file.proposal == file.proposal
+    at_desk = replace(file, proposal=Proposal("lead", "a-1", False, "p-1"))
+    answered = facts.replied(at_desk, "p-1")
+    assert (answered.said, answered.file.proposal) == ((), None)
+
+
+def test_a_reopened_case_is_again_what_it_was_for_its_lead() -> None:
+    for placement in ("offered", "held"):
+        closed = FACTS["closed"](file_in("accepted", placement)).file
+        again = FACTS["reopened"](closed)
+        assert again.file.placement == placement
+        assert [said.unit for said in again.said] == ["lead"]
+        lead, co = again.file.assignment("lead"), again.file.assignment("co")
+        assert lead is not None
+        assert co is not None
+        assert (lead.live, co.state) == (True, "done")
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=name_of)
+@pytest.mark.parametrize("unit", ["lead", "co", "stranger"])
+def test_an_action_is_done_exactly_where_the_table_allows_it(action: Action, unit: str) -> None:
+    verb = name_of(action)
+    done = 0
+    for before in files():
+        outcome, refused = decide(before, Acting(unit, "a-9", by_topic=True), action, LATER)
+        held = before.assignment(unit)
+        may = held is not None and verb in ALLOWED.get((before.state, held.role, held.state), ())
+        if before.proposal is not None and unit == "lead":
+            may = False
+        assert (refused is None) == may, (verb, before)
+        assert (verb in allowed(before, unit)) == may
+        if refused is None:
+            done += 1
+            assert outcome.file != before
+        else:
+            assert outcome.file == before
+            event, result = outcome.said
+            assert event.unit is None
+            assert event.facts.contract.type == "civic.routing.request_refused.v1"
+            assert (result.unit, result.facts.model_dump()["accepted"]) == (unit, False)
+    assert (done > 0) == ((unit, verb) not in {("co", "reply")} and unit != "stranger")
+
+
+@pytest.mark.parametrize(
+    ("phase", "placement", "unit", "verb", "rule"),
+    [
+        ("accepted", "offered", "stranger", "sign", "not_assigned"),
+        ("accepted", "triage", "lead", "sign", "not_assigned"),
+        ("accepted", "offered", "lead", "reply", "sign_first"),
+        ("accepted", "held", "lead", "sign", "signed_already"),
+        ("accepted", "held", "co", "reply", "not_lead"),
+        ("replied", "held", "lead", "reply", "case_replied"),
+        ("closed", "held", "lead", "return", "case_closed"),
+        ("erased", "held", "co", "return", "case_erased"),
+    ],
+)
+def test_a_refusal_names_the_rule(
+    phase: Phase, placement: Placement, unit: str, verb: str, rule: str
+) -> None:
+    action = next(one for one in ACTIONS if name_of(one) == verb)
+    _, refused = decide(file_in(phase, placement), Acting(unit, "a-9", by_topic=False), action, LATER)
+    assert refused is not None
+    assert refused.rule == rule
+
+
+def test_a_lead_whose_reply_is_pending_waits_and_a_co_handler_may_still_return() -> None:
+    file = file_in("accepted", "held", proposal=True)
+    for action in ACTIONS:
+        _, refused = decide(file, Acting("lead", "a-9", by_topic=False), action, LATER)
+        assert refused is not None
+        assert refused.rule == "reply_pending"
+    assert allowed(file, "co") == ("return",)
