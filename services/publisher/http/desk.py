@@ -177,7 +177,7 @@ class _Desk:
             raise Problem(403, "wrong-role", "Your role does not allow this", "Needed is: approver.")
         version, reason = form.value.version, form.value.reason
         if act == "withdraw" and not reason:
-            failed = Form[Any](None, (FieldError("reason", "missing"),), form.typed)
+            failed: Form[Any] = Form(None, (FieldError("reason", "missing"),), form.typed)
             return await self.show(request, identifier=identifier, withdrawal=failed, status=422)
         acts: Mapping[str, Callable[[Tx], Awaitable[Done]]] = {
             "approve": lambda tx: commands.approve(tx, identifier, version, author),

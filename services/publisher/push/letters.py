@@ -33,7 +33,7 @@ class Office:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """`delivery` is the ledger row; `at` the moment of what is told, in business time; `language` any code."""
+    """`delivery` is the ledger row; `at` when what it tells was (business time); `language` any code."""
 
     delivery: str
     at: dt.datetime

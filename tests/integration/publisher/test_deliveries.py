@@ -1,0 +1,263 @@
+"""Pushes over the lanes: nothing twice, nothing lost, and the same id when the outcome was unknown."""
+
+import asyncio
+import datetime as dt
+import hashlib
+
+import pytest
+from standardwebhooks import Webhook
+
+from services.publisher.domain.outcomes import RETRIES, GiveUp, TryAgain
+from services.publisher.push.batches import ledger_leaf
+from services.publisher.push.guard import Guard
+from services.publisher.push.ledger import LEASE
+from services.publisher.push.mail import LaneDown, MailServer
+from services.publisher.push.parcels import Call
+from services.publisher.push.webhooks import Webhooks
+from services.publisher.push.workers import MailWorker
+from shared.clock import machine_now
+from shared.merkle import TreeHash
+from tests.integration.publisher.conftest import TEXT, Running
+
+pytestmark = pytest.mark.integration
+SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
+OWN = "civic.publisher.v1"
+
+
+async def hooked(running: Running, *topics: str) -> dict[str, str]:
+    answer = await running.post(
+        SUBSCRIPTIONS, {"lane": "webhook", "url": running.hooks.url, "topics": topics}
+    )
+    assert answer.status_code == 201, answer.text
+    found: dict[str, str] = answer.json()
+    return found
+
+
+async def push_events(running: Running, publication: str) -> list[dict[str, object]]:
+    return [event for event in await running.said(publication) if event["name"].startswith("push.")]
+
+
+async def test_a_publication_reaches_its_subscribers_by_both_lanes_once(running: Running) -> None:
+    await running.subscribed("one@example.org")
+    await running.subscribed("two@example.org", "water-energy")
+    await running.subscribed("three@example.org", "housing")
+    hook = await hooked(running)
+    publication = await running.publish()
+    await running.pass_time()
+    await running.deliver()
+    await running.due_now()
+    await running.deliver()
+    assert sorted(letter["To"] for letter in running.mail.letters) == ["one@example.org", "two@example.org"]
+    assert TEXT["title"] in running.mail.letters[0].get_content()
+    (call,) = running.hooks.calls
+    verified = Webhook(hook["secret"]).verify(call.body, call.headers)
+    assert verified["type"] == "publication.published"
+    assert verified["data"]["title"] == TEXT["title"]
+    rows = [row for row in await running.deliveries() if row["kind"] == "publication"]
+    assert call.headers["webhook-id"] in {row["id"] for row in rows}
+    started, closed = await push_events(running, publication)
+    assert started["data"] == {"version": 1, "recipients": {"email": 2, "webhook": 1}}
+    tree = TreeHash()
+    for row in rows:
+        tree.add(ledger_leaf(row["id"], row["lane"], row["state"], row["attempts"]))
+    assert closed["data"] == {"version": 1, "sent": 3, "failed": 0, "ledger_root": tree.root().hex()}
+
+
+async def test_a_push_to_nobody_begins_and_closes_with_the_root_of_nothing(running: Running) -> None:
+    publication = await running.publish()
+    await running.pass_time()
+    _, closed = await push_events(running, publication)
+    assert closed["data"]["ledger_root"] == hashlib.sha256(b"").hexdigest()  # type: ignore[index]
+
+
+async def test_after_a_crash_between_sending_and_recording_the_same_message_id_goes_out_again(
+    running: Running,
+) -> None:
+    await running.subscribed("one@example.org")
+    await running.publish()
+    await running.pass_time()
+    claimed = await running.ledger.claim("email", bulk=True, limit=10)
+    ((delivery, content),) = await running.packing.pack(claimed)
+    async with MailServer(running.mail.url, "noreply@city.example").session() as session:
+        await session.send(content)  # type: ignore[arg-type]
+    # Here the worker dies: its row stays `sending`, and while the lease runs nobody sends it again.
+    await running.deliver()
+    assert len(running.mail.letters) == 1
+    await running.due_now()
+    await running.deliver()
+    assert running.mail.ids == [f"<{delivery.id}@127.0.0.1>"] * 2
+    (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
+    assert (row["state"], row["attempts"]) == ("sent", 2)
+
+
+async def test_a_worker_that_lost_its_lease_writes_no_outcome(running: Running) -> None:
+    await running.subscribed("one@example.org")
+    publication = await running.publish()
+    await running.pass_time()
+    late = await running.ledger.claim("email", bulk=True, limit=10)
+    await running.due_now()
+    await running.deliver()
+    from services.publisher.push.ledger import Attempt
+
+    await running.ledger.record([Attempt(each, GiveUp("late", gone=True)) for each in late])
+    (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
+    assert row["state"] == "sent"
+    assert len(await push_events(running, publication)) == 2
+
+
+async def test_two_workers_at_once_send_each_letter_once(running: Running) -> None:
+    for number in range(30):
+        await running.subscribed(f"r{number}@example.org")
+        running.clock.moment += dt.timedelta(seconds=1)
+    await running.publish()
+    await running.pass_time()
+    server = MailServer(running.mail.url, "noreply@city.example")
+    workers = [MailWorker(running.ledger, running.packing, server, bulk=True) for _ in range(3)]
+    while sum(await asyncio.gather(*(worker.once() for worker in workers))):
+        pass
+    assert len(running.mail.letters) == 30
+    assert len(set(running.mail.ids)) == 30
+
+
+async def test_a_mailbox_that_is_busy_is_tried_again_later_under_the_same_id(running: Running) -> None:
+    await running.subscribed("one@example.org")
+    await running.publish()
+    await running.pass_time()
+    running.mail.refusals.append("450 4.2.1 busy")
+    before = machine_now()
+    await running.deliver()
+    (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
+    assert (row["state"], row["attempts"], row["error"]) == ("pending", 1, "smtp_450")
+    assert before + RETRIES[0] * 0.8 <= row["due_at"] <= machine_now() + RETRIES[0] * 1.2
+    await running.deliver()
+    assert running.mail.letters == []
+    await running.due_now()
+    await running.deliver()
+    assert running.mail.ids == [f"<{row['id']}@127.0.0.1>"]
+
+
+async def test_a_mailbox_that_does_not_exist_ends_the_subscription(running: Running) -> None:
+    subscription = await running.subscribed("gone@example.org")
+    publication = await running.publish()
+    await running.pass_time()
+    running.mail.refusals.append("550 5.1.1 no such user")
+    await running.deliver()
+    _, closed = await push_events(running, publication)
+    assert closed["data"]["failed"] == 1  # type: ignore[index]
+    assert (await running.said(subscription))[-1]["data"] == {"lane": "email", "reason": "gone"}
+    kept = await running.database.pool.fetchrow("SELECT * FROM subscription WHERE id = $1", subscription)
+    assert kept["address"] is None
+    assert kept["wrapped_key"] is None
+
+
+async def test_a_letter_that_the_server_refuses_is_given_up_without_ending_the_subscription(
+    running: Running,
+) -> None:
+    subscription = await running.subscribed("one@example.org")
+    await running.publish()
+    await running.pass_time()
+    running.mail.data_refusals.append("554 5.6.0 content refused")
+    await running.deliver()
+    assert (await running.names(subscription)) == ["subscription.confirmed"]
+    (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
+    assert (row["state"], row["error"]) == ("failed", "smtp_554")
+
+
+async def test_while_the_mail_server_is_away_nothing_counts_as_an_attempt(running: Running) -> None:
+    await running.subscribed("one@example.org")
+    await running.publish()
+    await running.pass_time()
+    worker = MailWorker(
+        running.ledger, running.packing, MailServer("smtp://127.0.0.1:1", "n@city.example"), bulk=True
+    )
+    for _ in range(20):
+        with pytest.raises(LaneDown):
+            await worker.once()
+    (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
+    assert (row["state"], row["attempts"]) == ("pending", 0)
+    await running.deliver()
+    assert len(running.mail.letters) == 1
+
+
+async def test_an_endpoint_that_fails_is_tried_eight_times_and_then_left(running: Running) -> None:
+    hook = await hooked(running)
+    await running.publish()
+    await running.pass_time()
+    running.hooks.answers += [(500, {})] * 8
+    for _ in range(10):
+        await running.due_now()
+        await running.deliver()
+    assert len(running.hooks.calls) == 8
+    assert len({call.headers["webhook-id"] for call in running.hooks.calls}) == 1
+    assert len({call.body for call in running.hooks.calls}) == 1
+    assert (await running.said(hook["id"]))[-1]["data"] == {"lane": "webhook", "reason": "failing"}
+
+
+async def test_an_endpoint_that_answers_410_is_never_called_again(running: Running) -> None:
+    hook = await hooked(running)
+    await running.publish()
+    await running.pass_time()
+    running.hooks.answers.append((410, {}))
+    await running.deliver()
+    await running.publish()
+    await running.pass_time()
+    await running.deliver()
+    assert len(running.hooks.calls) == 1
+    assert (await running.said(hook["id"]))[-1]["data"]["reason"] == "gone"
+
+
+async def test_retry_after_is_honoured(running: Running) -> None:
+    await hooked(running)
+    await running.publish()
+    await running.pass_time()
+    running.hooks.answers.append((429, {"retry-after": "3600"}))
+    before = machine_now()
+    await running.deliver()
+    (row,) = await running.deliveries()
+    assert row["due_at"] >= before + dt.timedelta(seconds=3600)
+
+
+async def test_a_redirect_is_not_followed(running: Running) -> None:
+    await hooked(running)
+    await running.publish()
+    await running.pass_time()
+    running.hooks.answers.append((302, {"location": running.hooks.url}))
+    await running.deliver()
+    assert len(running.hooks.calls) == 1
+    (row,) = await running.deliveries()
+    assert (row["state"], row["error"]) == ("pending", "http_302")
+
+
+async def test_without_leave_no_webhook_leads_into_our_own_network(running: Running) -> None:
+    async with Webhooks(Guard(allow_private=False)) as webhooks:
+        call = Call(running.hooks.url, "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=", b"{}")
+        outcome = await webhooks.deliver("id", call)
+    assert outcome == GiveUp("private_address", gone=True)
+    assert running.hooks.calls == []
+
+
+async def test_an_endpoint_that_is_not_there_is_tried_again() -> None:
+    async with Webhooks(Guard(allow_private=True)) as webhooks:
+        call = Call("http://127.0.0.1:1/in", "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=", b"{}")
+        assert await webhooks.deliver("id", call) == TryAgain("ConnectError")
+
+
+async def test_who_left_meanwhile_and_what_was_withdrawn_meanwhile_is_not_sent(running: Running) -> None:
+    await running.subscribed("one@example.org")
+    await running.subscribed("two@example.org")
+    publication = await running.publish()
+    await running.pass_time()
+    running.sign_in("approver-7", "approver")
+    await running.post(
+        f"/api/publisher/v1/publications/{publication}/withdraw", {"version": 1, "reason": "x"}
+    )
+    await running.deliver()
+    assert running.mail.letters == []
+    closed = (await push_events(running, publication))[-1]
+    assert closed["data"]["failed"] == 2  # type: ignore[index]
+
+
+async def test_a_lease_is_longer_than_any_attempt_may_take() -> None:
+    from services.publisher.push import mail, webhooks
+
+    assert LEASE.total_seconds() > 4 * max(mail.ATTEMPT_SECONDS, webhooks.ATTEMPT_SECONDS)

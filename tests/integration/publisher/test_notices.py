@@ -1,0 +1,176 @@
+"""The citizen hears of each step of the case, whichever topic is read first."""
+
+import datetime as dt
+
+import pytest
+
+from shared.contracts.inquiry import ContactStated, InquiryErased, InquiryReceived, InquiryReplied
+from shared.contracts.routing import AssignmentSigned, CaseDispatched
+from shared.ids import new_id
+from tests.integration.publisher.conftest import START, Running
+
+pytestmark = pytest.mark.integration
+NUMBER = "20261124-7K3M9Q2XWB-F"
+
+
+def received(*, has_contact: bool = True, notify: bool = True) -> InquiryReceived:
+    return InquiryReceived(
+        number=NUMBER,
+        kind="help",
+        service_code="x",
+        channel="web",
+        secret_hash="0" * 64,
+        has_contact=has_contact,
+        notify=notify,
+    )
+
+
+def contact(case: str, email: str | None = "resident@example.org", language: str = "en") -> ContactStated:
+    return ContactStated.model_validate(
+        {"name": "Resident", "email": email, "language": language, "number": NUMBER, "inquiry": case}
+    )
+
+
+DISPATCHED = CaseDispatched(lead="water", rule="r", attempt=1)
+SIGNED = AssignmentSigned(unit="water", role="lead", action="a")
+REPLIED = InquiryReplied(unit="water", outcome="solved", cycle=1, on_time=True, evaluate_until=START)
+
+
+@pytest.fixture
+def case(running: Running) -> str:
+    return new_id(running.clock.now())
+
+
+async def tell_contact(running: Running, case: str, email: str | None = "resident@example.org"):  # type: ignore[no-untyped-def]
+    return await running.tell("inquiry", case, contact(case, email), source="/services/inquiry/contacts")
+
+
+def steps(running: Running) -> list[str]:
+    return sorted(letter["Subject"].partition(": ")[2] for letter in running.mail.letters)
+
+
+async def test_each_step_is_told_by_mail_with_the_number_and_never_the_text(
+    running: Running, case: str
+) -> None:
+    await running.hear(
+        await running.tell("inquiry", case, received()),
+        await tell_contact(running, case),
+        await running.tell("routing", case, DISPATCHED),
+        await running.tell("routing", case, SIGNED),
+        await running.tell("inquiry", case, REPLIED),
+    )
+    await running.deliver()
+    assert steps(running) == [
+        "sent to the department in charge",
+        "the department is working on it",
+        "we have your message",
+        "your answer is here",
+    ]
+    for letter in running.mail.letters:
+        assert letter["To"] == "resident@example.org"
+        assert NUMBER in letter.get_content()
+        assert "Resident" not in letter.as_string()
+    assert await running.names(case) == ["push.notice_sent"] * 4
+    told = (await running.said(case))[0]
+    assert told["data"]["lane"] == "email"
+    assert told["data"]["attempts"] == 1
+    assert told["correlationid"] == case
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+async def test_the_parts_may_come_in_any_order_and_every_step_is_told_once(
+    running: Running, case: str, order: tuple[int, ...]
+) -> None:
+    records = [
+        await running.tell("inquiry", case, received()),
+        await tell_contact(running, case),
+        await running.tell("routing", case, DISPATCHED),
+    ]
+    for place in order:
+        await running.deliver()
+        await running.hear(records[place])
+    await running.hear(*records)  # delivered twice by the broker
+    await running.deliver()
+    assert steps(running) == ["sent to the department in charge", "we have your message"]
+    assert await running.database.pool.fetchval("SELECT count(*) FROM early_step") == 0
+
+
+async def test_a_case_without_contact_leaves_no_row(running: Running, case: str) -> None:
+    dispatched = await running.tell("routing", case, DISPATCHED)
+    await running.hear(dispatched, await running.tell("inquiry", case, received(has_contact=False)))
+    await running.hear(await running.tell("routing", case, SIGNED))
+    for table in ("contact", "delivery", "early_step", "outbox"):
+        assert await running.database.pool.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+
+
+@pytest.mark.parametrize("contact_first", [True, False])
+async def test_an_imported_case_is_told_nothing_and_its_address_is_not_kept(
+    running: Running, case: str, contact_first: bool
+) -> None:
+    records = [await tell_contact(running, case), await running.tell("inquiry", case, received(notify=False))]
+    await running.hear(*(records if contact_first else records[::-1]))
+    await running.hear(await running.tell("routing", case, DISPATCHED))
+    await running.deliver()
+    assert running.mail.letters == []
+    assert await running.database.pool.fetchval("SELECT address FROM contact") is None
+
+
+@pytest.mark.parametrize("email", [None, "", "not an address", "a@example.org\nBcc: b@example.org"])
+async def test_a_contact_that_we_cannot_reach_ends_the_waiting(
+    running: Running, case: str, email: str | None
+) -> None:
+    await running.hear(await running.tell("inquiry", case, received()))
+    await running.hear(await tell_contact(running, case, email))
+    await running.hear(await running.tell("routing", case, DISPATCHED))
+    assert await running.deliveries() == []
+
+
+async def test_an_erased_case_loses_its_address_and_its_open_notices(running: Running, case: str) -> None:
+    await running.hear(
+        await running.tell("inquiry", case, received()),
+        await tell_contact(running, case),
+        await running.tell("inquiry", case, InquiryErased(basis="citizen_request")),
+    )
+    await running.hear(await running.tell("routing", case, DISPATCHED))
+    await running.deliver()
+    assert running.mail.letters == []
+    row = await running.database.pool.fetchrow("SELECT * FROM contact")
+    assert (row["erased"], row["address"], row["wrapped_key"], row["number"]) == (True, None, None, None)
+
+
+async def test_a_contact_that_comes_after_the_erasure_is_not_kept(running: Running, case: str) -> None:
+    stated = await tell_contact(running, case)
+    await running.hear(
+        await running.tell("inquiry", case, received()),
+        await running.tell("inquiry", case, InquiryErased(basis="citizen_request")),
+        stated,
+    )
+    assert await running.database.pool.fetchval("SELECT address FROM contact") is None
+
+
+async def test_a_notice_that_cannot_be_delivered_is_an_event(running: Running, case: str) -> None:
+    await running.hear(await running.tell("inquiry", case, received()), await tell_contact(running, case))
+    running.mail.refusals.append("550 no such user")
+    await running.deliver()
+    (event,) = await running.said(case)
+    assert event["name"] == "push.notice_failed"
+    assert event["data"]["reason"] == "smtp_550"
+    assert event["data"]["step"] == "inquiry.received"
+
+
+async def test_a_great_push_does_not_stand_before_a_notice(running: Running, case: str) -> None:
+    await running.subscribed("one@example.org")
+    await running.publish()
+    await running.pass_time()
+    await running.hear(await running.tell("inquiry", case, received()), await tell_contact(running, case))
+    notices = await running.ledger.claim("email", bulk=False, limit=10)
+    assert [delivery.kind for delivery in notices] == ["notice"]
+
+
+async def test_the_address_is_sealed_under_a_key_of_its_own(running: Running, case: str) -> None:
+    await running.hear(await tell_contact(running, case))
+    other = new_id(running.clock.now() + dt.timedelta(seconds=1))
+    await running.hear(await tell_contact(running, other))
+    rows = await running.database.pool.fetch("SELECT * FROM contact")
+    assert all(b"resident" not in row["address"] for row in rows)
+    assert rows[0]["wrapped_key"] != rows[1]["wrapped_key"]

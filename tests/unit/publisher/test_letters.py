@@ -1,0 +1,67 @@
+"""Mails say what happened in plain words, and nothing about whom or what the case is."""
+
+import datetime as dt
+from email import message_from_bytes
+from email.policy import SMTP, default
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.publisher.domain.notices import STEPS
+from services.publisher.push import letters
+from services.publisher.push.letters import Envelope, Office
+from shared.web.pages import Pages
+
+MOMENT = dt.datetime(2026, 11, 24, 1, 30, tzinfo=dt.UTC)
+NUMBER = "20261124-7K3M9Q2XWB-F"
+DELIVERY = "01a20b2c-89f0-8f01-8a2b-3c4d5e6f7081"
+SHOWN = {
+    "id": "p-1",
+    "title": "水费\r\nBcc: x@example.org",
+    "summary": "S",
+    "document_number": None,
+    "topics": [],
+}
+
+
+@pytest.fixture(scope="module")
+def office() -> Office:
+    texts = Pages("services.publisher").catalogue
+    return Office("https://city.example", "noreply@city.example", ZoneInfo("Asia/Shanghai"), texts)
+
+
+def envelope(language: str | None = "zh") -> Envelope:
+    return Envelope(DELIVERY, MOMENT, "resident@example.org", language)
+
+
+@pytest.mark.parametrize("language", ["zh", "en", "nl", None])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_notice_has_number_time_and_link_in_the_readers_language(
+    office: Office, step: str, language: str | None
+) -> None:
+    raw = letters.notice(office, envelope(language), step, NUMBER).as_bytes()
+    read = message_from_bytes(raw, policy=default)
+    body = read.get_content()
+    assert NUMBER in body
+    assert "https://city.example/track" in body
+    assert ("2026年11月24日 09:30" if language == "zh" else "24 November 2026, 09:30") in body
+    assert "mail.step" not in body
+    assert "mail.step" not in read["Subject"]
+    assert read["Message-ID"] == f"<{DELIVERY}@city.example>"
+    assert read["Auto-Submitted"] == "auto-generated"
+    assert "{" not in body
+
+
+def test_a_publication_mail_can_be_left_with_one_click_as_rfc_8058_says(office: Office) -> None:
+    message = letters.publication(office, envelope(), SHOWN, "https://city.example/subscribe/leave/s/t")
+    read = message_from_bytes(message.as_bytes(policy=SMTP), policy=default)
+    assert read["List-Unsubscribe"] == "<https://city.example/subscribe/leave/s/t>"
+    assert read["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert "https://city.example/policies/p-1" in read.get_content()
+
+
+def test_a_title_of_several_lines_adds_no_header(office: Office) -> None:
+    message = letters.publication(office, envelope(), SHOWN, "https://city.example/l")
+    read = message_from_bytes(message.as_bytes(), policy=default)
+    assert read["Bcc"] is None
+    assert read["Subject"] == "新发布：水费 Bcc: x@example.org"
