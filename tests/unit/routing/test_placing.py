@@ -1,6 +1,7 @@
-"""Dispatch by a pack that ships: the catalogue's row on the local day, the sign clock, and who loses the case."""
+"""Dispatch by a pack that ships: the row of the local day, the sign clock, and who loses the case."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 
@@ -72,24 +73,13 @@ def test_no_match_goes_to_triage_with_the_hint_and_no_holder(pack: Pack) -> None
 
 
 def test_a_placement_takes_the_case_from_those_who_still_hold_it_and_offers_it_anew(pack: Pack) -> None:
-    before = CaseFile(**{name: getattr(ready("municipal-manhole"), name) for name in CaseFile.__slots__})
     returned = Assignment("yunxi-urban", "lead", "returned", 1, AT)
     keeps = Assignment("water", "co", "signed", 1, AT, AT)
     loses = Assignment("power", "co", "signed", 1, AT, AT)
-    before = triage(
-        CaseFile(
-            **{
-                **{name: getattr(before, name) for name in CaseFile.__slots__},
-                "assignments": (returned, keeps, loses),
-                "attempt": 1,
-            }
-        ),
-        "returned",
-        AT,
-    ).file
-    outcome = dispatch(
-        before, WORDS, pack, Match("qingshi-urban", ("water",), "dispatcher"), AT, by="dispatcher"
-    )
+    held = replace(ready("municipal-manhole"), attempt=1, assignments=(returned, keeps, loses))
+    before = triage(held, "returned", AT).file
+    match = Match("qingshi-urban", ("water",), "dispatcher")
+    outcome = dispatch(before, WORDS, pack, match, AT, by="dispatcher")
     withdrawn = [said.unit for said in outcome.said if isinstance(said.facts, CaseWithdrawn)]
     offered = [said.unit for said in outcome.said if isinstance(said.facts, CaseOffered)]
     assert (withdrawn, offered) == (["power"], ["qingshi-urban", "water"])
