@@ -7,21 +7,26 @@ import hashlib
 import pytest
 from standardwebhooks import Webhook
 
+from services.publisher import subscriptions
 from services.publisher.domain.outcomes import RETRIES, GiveUp, TryAgain
 from services.publisher.push.batches import ledger_leaf
 from services.publisher.push.guard import Guard
-from services.publisher.push.ledger import LEASE
+from services.publisher.push.ledger import LEASE, Attempt
+from services.publisher.push.mail import ATTEMPT_SECONDS as MAIL_SECONDS
 from services.publisher.push.mail import LaneDown, MailServer
 from services.publisher.push.parcels import Call
+from services.publisher.push.webhooks import ATTEMPT_SECONDS as CALL_SECONDS
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker
+from services.publisher.subscriptions import Secrets, Wish
 from shared.clock import machine_now
+from shared.ids import new_id
 from shared.merkle import TreeHash
+from shared.testing.schema import SECRET
 from tests.integration.publisher.conftest import TEXT, Running
 
 pytestmark = pytest.mark.integration
 SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
-OWN = "civic.publisher.v1"
 
 
 async def hooked(running: Running, *topics: str) -> dict[str, str]:
@@ -97,8 +102,6 @@ async def test_a_worker_that_lost_its_lease_writes_no_outcome(running: Running) 
     late = await running.ledger.claim("email", bulk=True, limit=10)
     await running.due_now()
     await running.deliver()
-    from services.publisher.push.ledger import Attempt
-
     await running.ledger.record([Attempt(each, GiveUp("late", gone=True)) for each in late])
     (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
     assert row["state"] == "sent"
@@ -106,9 +109,14 @@ async def test_a_worker_that_lost_its_lease_writes_no_outcome(running: Running) 
 
 
 async def test_two_workers_at_once_send_each_letter_once(running: Running) -> None:
+    secrets = Secrets(SECRET)
     for number in range(30):
-        await running.subscribed(f"r{number}@example.org")
-        running.clock.moment += dt.timedelta(seconds=1)
+        subscription = new_id(running.clock.now())
+        wish = Wish("email", f"r{number}@example.org", (), "en")
+        async with running.database.transaction(new=[subscription]) as tx:
+            await subscriptions.ask(tx, subscription, wish, secrets)
+        assert await subscriptions.confirm(running.database, subscription)
+    await running.database.pool.execute("TRUNCATE delivery")
     await running.publish()
     await running.pass_time()
     server = MailServer(running.mail.url, "noreply@city.example")
@@ -257,7 +265,5 @@ async def test_who_left_meanwhile_and_what_was_withdrawn_meanwhile_is_not_sent(r
     assert closed["data"]["failed"] == 2  # type: ignore[index]
 
 
-async def test_a_lease_is_longer_than_any_attempt_may_take() -> None:
-    from services.publisher.push import mail, webhooks
-
-    assert LEASE.total_seconds() > 4 * max(mail.ATTEMPT_SECONDS, webhooks.ATTEMPT_SECONDS)
+def test_a_lease_is_longer_than_any_attempt_may_take() -> None:
+    assert LEASE.total_seconds() > 4 * max(MAIL_SECONDS, CALL_SECONDS)
