@@ -69,7 +69,7 @@ contracts: $(INSTALLED)  ## write contracts/ anew from the models
 	@$(BIN)/civicloom contracts write
 
 lock:  ## pin requirements/*.in anew, with hashes; needs uv
-	@for part in base local dev; do \
+	@for part in base trial local dev; do \
 		uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 \
 			requirements/$$part.in -o requirements/$$part.txt; done
 

@@ -39,10 +39,8 @@ class Plan:
 
     @property
     def people(self) -> tuple[oidc.SamplePerson, ...]:
-        """Who can sign in. The first officer is of a unit without Kafka, if there is one: that desk's work
-        is done by nobody else."""
-        units = sorted(self.pack.departments, key=lambda unit: (unit.kafka, unit.kind == "centre"))
-        return oidc.sample_people((units[0].code, next(unit.code for unit in units[1:] if unit.kafka)))
+        """Who can sign in."""
+        return oidc.sample_people(oidc.officer_units(self.pack))
 
     def city(self) -> list[Program]:
         """What makes the city, in the order of its start."""
