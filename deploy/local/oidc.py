@@ -9,7 +9,7 @@ the services must use the same host name and port.
 import argparse
 import json
 import os
-import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ def command(
     port: int, people: tuple[SamplePerson, ...], host: str = "127.0.0.1"
 ) -> tuple[list[str], Mapping[str, str]]:
     """The arguments and the additional environment to run the provider on `port` of `host`."""
-    program = Path(sys.executable).with_name("oidc-provider-mock")
+    program = Path(sysconfig.get_path("scripts")) / "oidc-provider-mock"
     arguments = [str(program), "--host", host, "--port", str(port)]
     for person in people:
         arguments += ["--user-claims", json.dumps(person.claims(), ensure_ascii=False)]
