@@ -1,0 +1,196 @@
+"""A city for tests, by public interfaces alone: citizens over HTTP, departments over their topics."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random  # noqa: TID251  (seeded: a run can be repeated)
+from typing import Any
+
+import httpx
+import orjson
+
+from shared.clock import machine_now
+from shared.contracts.addresses import topic_name
+from shared.kafka import KafkaError, Producer, Reader
+from shared.records import RawRecord
+from shared.testing.installation import Installation
+
+_API = "/api/inquiry/v1/inquiries"
+_OFFERED = "civic.department.case_offered.v1"
+_REOPENED = "civic.department.case_reopened.v1"
+_TELLS = {httpx.codes.OK, httpx.codes.CREATED, httpx.codes.CONFLICT}
+CONCERNS: tuple[dict[str, Any], ...] = (
+    {
+        "title": "井盖松动",
+        "text": "车一过就响，夜里睡不着。",
+        "service_code": "municipal-manhole",
+        "area": "yunxi",
+    },
+    {
+        "title": "路灯不亮 💡",
+        "text": "第三盏灯两天不亮了。",
+        "service_code": "municipal-street-light",
+        "area": "qingshi",
+    },
+    {
+        "title": "路面塌陷",
+        "text": "<b>很深</b>'; DROP TABLE inquiry; --",
+        "service_code": "municipal-road-damage",
+        "area": "linjiang",
+    },
+    {"title": "不知道归谁管", "text": "请中心分派。", "service_code": "12345-center"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a citizen keeps: id, number, secret and the sequence of the intake."""
+
+    id: str
+    number: str
+    secret: str
+    sequence: int
+
+
+@dataclass(slots=True)
+class Citizens:
+    """They ask again under the same Idempotency-Key until they are told what became of it.
+
+    `cases` has one entry a key; `evaluated` the cases whose evaluation was taken.
+    """
+
+    installation: Installation
+    random: Random
+    cases: dict[str, Case] = field(default_factory=dict)
+    evaluated: set[str] = field(default_factory=set)
+    faults: int = 0
+
+    async def ask(self, client: httpx.AsyncClient, concern: dict[str, Any] | None = None) -> Case:
+        key = str(uuid.UUID(int=self.random.getrandbits(128)))
+        answer = await self._insist(client, _API, key, concern or self.random.choice(CONCERNS))
+        told = answer.json()
+        self.cases[key] = Case(told["id"], told["number"], told["secret"], told["sequence"])
+        if self.random.random() < 0.2:
+            # An answer that got lost on its way: the citizen sends the form again.
+            again = (await self._insist(client, _API, key, concern)).json() if concern else told
+            assert again["id"] == told["id"]  # noqa: S101
+        return self.cases[key]
+
+    async def evaluate(self, client: httpx.AsyncClient, case: Case, solved: str = "yes") -> bool:
+        """Whether it was taken; a case that is not answered yet refuses."""
+        body = {"solved": solved, "rating": 4, "contacted": True, "secret": case.secret}
+        key = str(uuid.UUID(int=self.random.getrandbits(128)))
+        answer = await self._insist(client, f"{_API}/{case.id}/evaluation", key, body)
+        taken = answer.is_success
+        if taken:
+            self.evaluated.add(case.id)
+        return taken
+
+    async def _insist(
+        self, client: httpx.AsyncClient, path: str, key: str, body: dict[str, Any]
+    ) -> httpx.Response:
+        while True:
+            copy = self.random.choice([c for c in self.installation.copies if c.service == "inquiry"])
+            try:
+                answer = await client.post(f"{copy.url}{path}", json=body, headers={"Idempotency-Key": key})
+            except httpx.HTTPError:
+                self.faults += 1
+            else:
+                if answer.status_code in _TELLS:
+                    return answer
+                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                    raise AssertionError(f"{path}: {answer.status_code} {answer.text}")
+                self.faults += 1
+            await asyncio.sleep(0.1)
+
+
+class Departments:
+    """Each signs what it is offered and answers what it leads; an action's id follows from its record's.
+
+    Reading again gives the same actions, so a crash of theirs is harmless too.
+    """
+
+    def __init__(self, installation: Installation, units: Sequence[str], *, replies: bool = True) -> None:
+        self._installation = installation
+        self._topics = {topic_name(installation.namespace, "department", unit): unit for unit in units}
+        self._replies = replies
+        self._producer = Producer(installation.bootstrap, "departments")
+        self._offsets: dict[tuple[str, int], int] = {}
+        self._answered: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled; a broker that is away is waited for."""
+        try:
+            while True:
+                try:
+                    await self._read()
+                except (KafkaError, OSError, TimeoutError):
+                    await asyncio.sleep(0.5)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        await self._producer.stop()
+
+    async def act(self, unit: str, subject: str, verb: str, identifier: str, **data: str) -> None:
+        """Sends one action."""
+        action = {
+            "specversion": "1.0",
+            "type": f"civic.action.{verb}.v1",
+            "id": identifier,
+            "source": f"/tests/{unit}",
+            "subject": subject,
+            "time": machine_now(),
+            "data": data,
+        }
+        await self._send(
+            [(topic_name(self._installation.namespace, "actions", unit), subject, orjson.dumps(action))]
+        )
+
+    async def _read(self) -> None:
+        reader = Reader(self._installation.bootstrap, "departments", list(self._topics))
+        await reader.start(self._offsets)
+        try:
+            while True:
+                records = await reader.read(500, 100)
+                await self._send([row for record in records for row in self._answers(record)])
+                for record in records:
+                    self._offsets[record.topic, record.partition] = record.offset + 1
+        finally:
+            await reader.stop()
+
+    def _answers(self, record: RawRecord) -> list[tuple[str, str, bytes]]:
+        event = orjson.loads(record.value or b"")
+        unit = self._topics[record.topic]
+        if event["type"] not in (_OFFERED, _REOPENED):
+            return []
+        verbs = ["sign"] if event["type"] == _OFFERED else []
+        if self._replies and event["data"].get("role", "lead") == "lead":
+            verbs.append("reply")
+        topic = topic_name(self._installation.namespace, "actions", unit)
+        return [(topic, event["subject"], _action(event, unit, verb)) for verb in verbs]
+
+    async def _send(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
+        waiting = [(topic, key.encode(), value, None) for topic, key, value in rows]
+        while waiting:
+            outcome = await self._producer.send_wave(waiting)
+            if outcome.failed:
+                await self._producer.renew()
+            sent = {index for index, _ in outcome.sent}
+            waiting = [row for index, row in enumerate(waiting) if index not in sent]
+
+
+def _action(event: dict[str, Any], unit: str, verb: str) -> bytes:
+    data = {"outcome": "solved", "text": "已处理。"} if verb == "reply" else {}
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "type": f"civic.action.{verb}.v1",
+            "id": str(uuid.uuid5(uuid.UUID(event["id"]), verb)),
+            "source": f"/tests/{unit}",
+            "subject": event["subject"],
+            "time": event["time"],
+            "data": data,
+        }
+    )

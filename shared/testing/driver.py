@@ -1,0 +1,57 @@
+"""Moves the business time of an installation from due moment to due moment (`CLOCK_FILE`)."""
+
+import datetime as dt
+from pathlib import Path
+
+from shared.clock import FileClock
+from shared.errors import CivicloomError
+from shared.testing.observation import Observation
+
+
+class ClockGoesBack(CivicloomError):
+    """Business time was asked to go back; a jump back is injected with `write_clock`."""
+
+
+def write_clock(clock_file: Path, moment: dt.datetime) -> None:
+    """Sets business time for every process that reads the file; a reader sees the old moment or the new."""
+    draft = clock_file.with_name(f"{clock_file.name}.new")
+    draft.write_text(moment.astimezone(dt.UTC).isoformat())
+    draft.replace(clock_file)
+
+
+class ClockDriver:
+    """Drives the clock of an installation that was started with `clock_file`.
+
+    Time stands still until all is quiet: outboxes empty, lag zero, nothing due. So what happens, happens at
+    its moment, and a year goes by in seconds.
+    """
+
+    def __init__(self, clock_file: Path, observation: Observation, *, settle_seconds: float = 60) -> None:
+        self._clock_file = clock_file
+        self._observation = observation
+        self._settle_seconds = settle_seconds
+
+    @property
+    def now(self) -> dt.datetime:
+        return FileClock(self._clock_file).now()
+
+    async def advance_to(self, moment: dt.datetime) -> int:
+        """Goes on to `moment`, stopping at each due moment before it; the number of stops.
+
+        Raises ClockGoesBack, and NotQuiet if the installation does not come to rest.
+        """
+        if moment < self.now:
+            raise ClockGoesBack(f"it is {self.now}, later than {moment}")
+        stops = 0
+        await self._observation.settle(self._settle_seconds)
+        while (due := await self._observation.next_due()) is not None and due <= moment:
+            write_clock(self._clock_file, due)
+            await self._observation.settle(self._settle_seconds)
+            stops += 1
+        write_clock(self._clock_file, moment)
+        await self._observation.settle(self._settle_seconds)
+        return stops
+
+    async def advance(self, by: dt.timedelta) -> int:
+        """The same, by a duration."""
+        return await self.advance_to(self.now + by)

@@ -1,0 +1,223 @@
+"""Looks at a running installation from outside: what its topics and tables hold, and whether it is quiet."""
+
+import asyncio
+import datetime as dt
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+import httpx
+import orjson
+from prometheus_client.parser import text_string_to_metric_families
+
+from shared.clock import open_clock
+from shared.contracts.addresses import topic_name
+from shared.errors import CivicloomError
+from shared.infrastructure import is_infrastructure
+from shared.kafka import KafkaError, Reader
+from shared.settings import ServiceName
+from shared.testing.history import History
+from shared.testing.installation import Installation
+from shared.testing.quiescence import CoreState, LogEntry
+
+_POLL_SECONDS = 0.1
+Place = tuple[str, int]
+
+
+class NotQuiet(CivicloomError):
+    """It did not come to rest in time; the message says what still moves."""
+
+
+class Observation:
+    """Async context manager over an installation that is prepared."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._clock = open_clock(installation.clock_file)
+        self._reads: dict[ServiceName, set[tuple[str, str, int]]] = {s: set() for s in installation.services}
+        self._ends: Reader | None = None
+        namespace = installation.namespace
+        services = (
+            topic_name(namespace, name) for name in ("inquiry", "routing", "publisher", "audit", "contact")
+        )
+        self.topics = [
+            *services,
+            *(
+                topic_name(namespace, kind, unit)
+                for unit in installation.units
+                for kind in ("department", "actions")
+            ),
+        ]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ends is not None:
+            await self._ends.stop()
+
+    async def settle(self, seconds: float = 60) -> None:
+        """Returns when nothing moves any more of itself. Raises NotQuiet."""
+        reasons = ["nothing was seen"]
+        deadline = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                reasons = await self.unrest()
+            except Exception as error:
+                if not (is_infrastructure(error) or isinstance(error, KafkaError | httpx.HTTPError)):
+                    raise
+                reasons = [repr(error)]
+            if not reasons:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+        raise NotQuiet("; ".join(reasons))
+
+    async def unrest(self) -> list[str]:
+        """What still moves, in sentences; empty if all is at rest.
+
+        Everything moves by outbox, topic and cursor or by a timer: so if the ends of the topics are the same
+        before and after the tables were read, and every cursor stands at its end, nothing was under way.
+        """
+        await self._learn_what_is_read()
+        before = await self.ends()
+        reasons = [
+            reason
+            for service in self._installation.services
+            for reason in await self._moving(service, before)
+        ]
+        if before != await self.ends():
+            reasons.append("topics grow")
+        return reasons
+
+    async def ends(self) -> dict[Place, int]:
+        """The offset after the last record of every partition of every topic."""
+        if self._ends is None:
+            reader = Reader(self._installation.bootstrap, "ends", self.topics)
+            await reader.start({})
+            self._ends = reader
+        return await self._ends.ends()
+
+    async def history(self) -> History:
+        """Everything that stands on the topics at this moment."""
+        history = History(self._installation.namespace)
+        missing = sum((await self.ends()).values())
+        reader = Reader(self._installation.bootstrap, "history", self.topics)
+        await reader.start({})
+        try:
+            async with asyncio.timeout(60 + missing / 1000):
+                while missing > 0:
+                    for record in await reader.read(5000, 200):
+                        history.add(record)
+                        missing -= 1
+        finally:
+            await reader.stop()
+        return history
+
+    async def core_state(self, service: ServiceName) -> CoreState:
+        """The tables of a service's core."""
+        ends = await self.ends()
+        await self._learn_what_is_read()
+        async with self.tables(service) as tables:
+            waiting = await tables.fetchval(
+                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outbox_aside)"
+            )
+            cursors = await tables.fetch("SELECT consumer, topic, partition, next_offset FROM cursor")
+            parked = await tables.fetch("SELECT DISTINCT key FROM parked_key")
+            dead = await tables.fetchval("SELECT count(*) FROM dead_letter WHERE resolution IS NULL")
+            sequences = await tables.fetch("SELECT id, sequences FROM aggregate")
+        return CoreState(
+            service,
+            waiting,
+            {(row["consumer"], row["topic"], row["partition"]): row["next_offset"] for row in cursors},
+            {place: ends.get(place[1:], 0) for place in self._reads[service]},
+            {row["id"]: orjson.loads(row["sequences"]) for row in sequences},
+            frozenset(row["key"] for row in parked),
+            dead,
+        )
+
+    async def log_entries(self) -> list[LogEntry]:
+        """The entries of audit's log."""
+        async with self.tables("audit") as tables:
+            rows = await tables.fetch(
+                "SELECT kind, source, subject, position, value FROM log_entry"
+                " JOIN log_subject ON no = subject_no ORDER BY index"
+            )
+        return [
+            LogEntry(
+                row["kind"],
+                row["source"],
+                row["subject"],
+                row["position"],
+                hashlib.sha256(row["value"] or b"").digest(),
+            )
+            for row in rows
+        ]
+
+    async def next_due(self) -> dt.datetime | None:
+        """The moment of business time when the next timer of any service fires."""
+        found = []
+        for service in self._installation.services:
+            async with self.tables(service) as tables:
+                found.append(await tables.fetchval("SELECT min(fires_at) FROM timer"))
+        return min((moment for moment in found if moment is not None), default=None)
+
+    async def _moving(self, service: ServiceName, ends: dict[Place, int]) -> Sequence[str]:
+        async with self.tables(service) as tables:
+            outbox = await tables.fetchval(
+                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outbox_aside)"
+            )
+            due = await tables.fetchval("SELECT count(*) FROM timer WHERE fires_at <= $1", self._clock.now())
+            parked = await tables.fetchval("SELECT count(*) FROM parked_key WHERE NOT dead")
+            rows = await tables.fetch("SELECT consumer, topic, partition, next_offset FROM cursor")
+            log = (
+                await tables.fetch("SELECT topic, partition, next_offset FROM log_cursor")
+                if service == "audit"
+                else []
+            )
+        cursors = {(row["consumer"], row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        unread = sum(ends.get(place[1:], 0) - cursors.get(place, 0) for place in self._reads[service])
+        if service == "audit":
+            logged = {(row["topic"], row["partition"]): row["next_offset"] for row in log}
+            unread += sum(
+                end - logged.get(place, 0) for place, end in ends.items() if self._is_logged(place[0])
+            )
+        counts = {"in the outbox": outbox, "timers due": due, "keys parked": parked, "unread": unread}
+        return [f"{service}: {count} {what}" for what, count in counts.items() if count]
+
+    def _is_logged(self, topic: str) -> bool:
+        return topic in self.topics[:4]
+
+    async def _learn_what_is_read(self) -> None:
+        """Each copy tells in its metrics which partitions are its own; together they are all."""
+        async with httpx.AsyncClient(timeout=5) as client:
+            for copy in self._installation.copies:
+                if not copy.running:
+                    continue
+                answer = await client.get(f"{copy.url}/metrics")
+                for family in text_string_to_metric_families(answer.text):
+                    if family.name == "civicloom_consumer_lag":
+                        self._reads[copy.service].update(
+                            (
+                                sample.labels["consumer"],
+                                sample.labels["topic"],
+                                int(sample.labels["partition"]),
+                            )
+                            for sample in family.samples
+                        )
+
+    @asynccontextmanager
+    async def tables(self, service: ServiceName) -> AsyncIterator[asyncpg.Connection]:
+        """The tables of a service by their plain names, in one snapshot, to read."""
+        connection = await asyncpg.connect(
+            self._installation.database_url, timeout=10, server_settings={"search_path": service}
+        )
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+        finally:
+            await connection.close()
