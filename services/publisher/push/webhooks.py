@@ -5,6 +5,7 @@ import datetime as dt
 import email.utils
 import hmac
 import secrets as random_secrets
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -34,12 +35,17 @@ def signed_headers(identifier: str, moment: dt.datetime, body: bytes, secret: st
 
 
 class Webhooks:
-    """Calls subscribers' endpoints. An async context manager, as it keeps connections."""
+    """Calls subscribers' endpoints. An async context manager, as it keeps connections.
 
-    def __init__(self, guard: Guard) -> None:
+    `tls` replaces the well-known authorities (those of certifi).
+    """
+
+    def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
         self._guard = guard
         # trust_env off: a proxy from the environment would undo the pinning.
-        self._client = httpx.AsyncClient(timeout=10, follow_redirects=False, trust_env=False)
+        self._client = httpx.AsyncClient(
+            timeout=10, follow_redirects=False, trust_env=False, verify=tls or True
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -105,9 +106,9 @@ def _response(status: int, headers: dict[str, str], body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def hook_sink() -> AsyncIterator[HookSink]:
+async def hook_sink(tls: ssl.SSLContext | None = None) -> AsyncIterator[HookSink]:
     sink = HookSink()
-    server = await asyncio.start_server(sink.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(sink.serve, "127.0.0.1", 0, ssl=tls)
     sink.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
     try:
         yield sink
