@@ -1,22 +1,24 @@
-"""`civicloom audit`: check the log as a stranger would, with nothing but its public key."""
+"""`civicloom audit`: check the log, or one receipt, as a stranger would, with nothing but the log's key."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-audit = typer.Typer(name="audit", no_args_is_help=True, help="Verify the log.")
+if TYPE_CHECKING:
+    from services.audit.log.note import Verifier
+
+audit = typer.Typer(name="audit", no_args_is_help=True, help="Verify the log and receipts.")
+
+Key = Annotated[
+    str, typer.Option("--key", help="The log's public key (vkey), or @FILE with it.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def register(cli: typer.Typer) -> None:
     cli.add_typer(audit)
-
-
-@audit.callback()
-def _group() -> None:
-    # Its presence keeps the subcommand by name while there is only one.
-    pass
 
 
 @audit.command("verify")
@@ -24,29 +26,23 @@ def verify(
     location: Annotated[
         str, typer.Argument(help="A folder with the log's files, or the URL below which they are.")
     ],
-    key: Annotated[
-        str, typer.Option("--key", help="The log's public key (vkey), or @FILE with it.", show_default=False)
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    key: Key,
+    as_json: Json = False,
 ) -> int:
     """Recompute the whole log from its entries. Exits 1 if anything is wrong, and says where."""
-    from rich.progress import Progress
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from services.audit.log.errors import Malformed
     from services.audit.log.verify import verify as check
 
-    vkey = Path(key[1:]).read_text().strip() if key.startswith("@") else key
+    vkey = _verifier(key).vkey
     place = location if location.startswith(("http://", "https://")) else Path(location)
     if isinstance(place, Path) and not place.is_dir():
         raise typer.BadParameter(f"{location} is neither a folder nor an http(s) URL", param_hint="LOCATION")
-    try:
-        with Progress(transient=True, disable=as_json) as progress:
-            task = progress.add_task("entries", total=None)
-            report = check(
-                place, vkey, lambda done, total: progress.update(task, completed=done, total=total)
-            )
-    except Malformed as error:
-        raise typer.BadParameter(f"not a public key of a log: {error}", param_hint="--key") from error
+    columns = TextColumn("entries"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        task = progress.add_task("entries", total=None)
+        report = check(place, vkey, lambda done, total: progress.update(task, completed=done, total=total))
     size = report.checkpoint.size if report.checkpoint else None
     if as_json:
         failure = {"place": report.failure.place, "reason": report.failure.reason} if report.failure else None
@@ -56,3 +52,52 @@ def verify(
     else:
         typer.echo(f"NOT verified: {report.failure.place}: {report.failure.reason}")
     return int(not report.ok)
+
+
+@audit.command("proof")
+def proof(
+    file: Annotated[Path, typer.Argument(help="The .tlog-proof file, from /log/proof/<event id>.")],
+    event: Annotated[
+        Path, typer.Option("--event", help="The receipt: the event, byte for byte.", show_default=False)
+    ],
+    key: Key,
+    as_json: Json = False,
+) -> int:
+    """Check offline that the event of a receipt is in the log. Exits 1 if that is not proven."""
+    from services.audit.log.errors import LogError
+    from services.audit.log.proof import parse_proof
+
+    verifier = _verifier(key)
+    written, value = _read(file, "FILE"), _read(event, "--event")
+    try:
+        parsed = parse_proof(written)
+        checkpoint = parsed.verify_event(value, verifier)
+    except LogError as error:
+        typer.echo(json.dumps({"ok": False, "reason": str(error)}) if as_json else f"NOT proven: {error}")
+        return 1
+    if as_json:
+        document = {"ok": True, "origin": checkpoint.origin, "index": parsed.index, "size": checkpoint.size}
+        typer.echo(json.dumps(document))
+    else:
+        typer.echo(
+            f"proven: the event is entry {parsed.index} of {checkpoint.size} in the log {checkpoint.origin}"
+        )
+    return 0
+
+
+def _verifier(key: str) -> "Verifier":
+    from services.audit.log.errors import Malformed
+    from services.audit.log.note import Verifier
+
+    text = _read(Path(key[1:]), "--key").decode(errors="replace") if key.startswith("@") else key
+    try:
+        return Verifier.parse(text.strip())
+    except Malformed as error:
+        raise typer.BadParameter(f"not a public key of a log: {error}", param_hint="--key") from error
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}", param_hint=name) from error

@@ -1,0 +1,72 @@
+"""The audit service as processes, two copies, and a toy service that writes what they log."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from deploy.local.pair import Pair, temporary_folder
+from shared.kafka import Producer
+from shared.relay import Relay
+from shared.testing.installation import Installation
+from shared.testing.schema import open_service_database
+from tests.integration.audit.toy import Toy, cookie
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with temporary_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def installation(pair: Pair, folder: Path) -> AsyncIterator[Installation]:
+    async with Installation(
+        pair.database_url, pair.bootstrap, folder, services=("audit",), copies=2
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def toy(installation: Installation) -> AsyncIterator[Toy]:
+    database = await open_service_database(
+        installation.database_url,
+        "routing",
+        namespace=installation.namespace,
+        bootstrap=installation.bootstrap,
+    )
+    producer = Producer(installation.bootstrap, "toy")
+    relaying = asyncio.create_task(Relay(database, producer).run())
+    yield Toy(database)
+    relaying.cancel()
+    await asyncio.gather(relaying, return_exceptions=True)
+    await producer.stop()
+    await database.close()
+
+
+@pytest.fixture(scope="module")
+async def tables(installation: Installation) -> AsyncIterator[asyncpg.Connection]:
+    """audit's tables, as its operator sees them."""
+    connection = await asyncpg.connect(
+        installation.database_url, server_settings={"search_path": "audit", "application_name": "test"}
+    )
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def client(installation: Installation) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody whom nobody knows."""
+    async with httpx.AsyncClient(base_url=installation.url("audit"), timeout=20) as made:
+        yield made
+
+
+@pytest.fixture
+async def staff(installation: Installation) -> AsyncIterator[httpx.AsyncClient]:
+    """An oversight officer, signed in."""
+    headers = {"Cookie": cookie("oversight"), "Accept-Language": "en", "Accept": "text/html"}
+    async with httpx.AsyncClient(base_url=installation.url("audit"), timeout=20, headers=headers) as made:
+        yield made
