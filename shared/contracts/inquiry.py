@@ -15,6 +15,7 @@ from shared.contracts.base import (
     Words,
     contract,
 )
+from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, RequestRefused
 
 CaseKind = Literal["consult", "help", "complaint", "report", "suggestion"]
 """诉求类型: 咨询, 求助, 投诉, 举报, 建议."""
@@ -159,34 +160,18 @@ class ContactRead(Facts):
 
 
 @contract("civic.inquiry.request_refused.v1", writer="inquiry")
-class InquiryRequestRefused(Facts):
+class InquiryRequestRefused(RequestRefused):
     """inquiry does not do what was asked of it. `causationid` is the request."""
-
-    state: Text
-    rule: Text
-    allowed: tuple[Text, ...] = ()
-    unit: UnitCode | None = None
-    action: Code | None = None
 
 
 @contract("civic.inquiry.deadletter_recorded.v1", writer="inquiry")
-class InquiryDeadLetter(Facts):
+class InquiryDeadLetter(DeadLetterRecorded):
     """An event could not be applied; its key waits for an operator."""
-
-    consumer: Code
-    topic: Code
-    partition: int
-    offset: int
-    event_id: Text | None = None
-    error: Code
 
 
 @contract("civic.inquiry.deadletter_discarded.v1", writer="inquiry")
-class InquiryDeadLetterDiscarded(Facts):
+class InquiryDeadLetterDiscarded(DeadLetterDiscarded):
     """An operator gave up a dead letter."""
-
-    dead_letter: int
-    operator: Code
 
 
 @contract("civic.contact.stated.v1", writer="inquiry", kind="contact", topic="contact")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.contracts.base import Code, Digest, Facts, Identifier, Moment, Text, Words, contract
+from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded
 from shared.contracts.inquiry import LongText, Title
 
 Lane = Literal["email", "webhook"]
@@ -118,20 +119,10 @@ class PublisherRequestRefused(Facts):
 
 
 @contract("civic.publisher.deadletter_recorded.v1", writer="publisher")
-class PublisherDeadLetter(Facts):
+class PublisherDeadLetter(DeadLetterRecorded):
     """An event could not be applied; its key waits for an operator."""
-
-    consumer: Code
-    topic: Code
-    partition: int
-    offset: int
-    event_id: Text | None = None
-    error: Code
 
 
 @contract("civic.publisher.deadletter_discarded.v1", writer="publisher")
-class PublisherDeadLetterDiscarded(Facts):
+class PublisherDeadLetterDiscarded(DeadLetterDiscarded):
     """An operator gave up a dead letter."""
-
-    dead_letter: int
-    operator: Code

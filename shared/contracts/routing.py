@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.contracts.base import Code, Digest, Facts, Identifier, Moment, Text, UnitCode, contract
+from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, RequestRefused
 from shared.contracts.inquiry import (
     CaseKind,
     Evaluation,
@@ -84,34 +85,18 @@ class DeliverySucceeded(Facts):
 
 
 @contract("civic.routing.request_refused.v1", writer="routing")
-class RoutingRequestRefused(Facts):
+class RoutingRequestRefused(RequestRefused):
     """A unit's action is against the rules. For an unknown case the unit is the subject."""
-
-    state: Text
-    rule: Text
-    allowed: tuple[Text, ...] = ()
-    unit: UnitCode | None = None
-    action: Code | None = None
 
 
 @contract("civic.routing.deadletter_recorded.v1", writer="routing")
-class RoutingDeadLetter(Facts):
+class RoutingDeadLetter(DeadLetterRecorded):
     """An event could not be applied; its key waits for an operator."""
-
-    consumer: Code
-    topic: Code
-    partition: int
-    offset: int
-    event_id: Text | None = None
-    error: Code
 
 
 @contract("civic.routing.deadletter_discarded.v1", writer="routing")
-class RoutingDeadLetterDiscarded(Facts):
+class RoutingDeadLetterDiscarded(DeadLetterDiscarded):
     """An operator gave up a dead letter."""
-
-    dead_letter: int
-    operator: Code
 
 
 # What a unit receives on `civic.department.<code>.v1`. The words stand inside, for the foreign reader's sake.

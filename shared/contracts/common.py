@@ -1,0 +1,34 @@
+"""What every service says in the same way; each registers the type under its own name."""
+
+from shared.contracts.base import Code, Facts, Text, UnitCode
+
+
+class RequestRefused(Facts):
+    """A request is against the rules of its owner: in which state, by which rule, and what is allowed.
+
+    `causationid` is the request; `unit` and `action` name the department's action behind it, if there is one.
+    """
+
+    state: Text
+    rule: Text
+    allowed: tuple[Text, ...] = ()
+    unit: UnitCode | None = None
+    action: Code | None = None
+
+
+class DeadLetterRecorded(Facts):
+    """An event could not be applied; its key waits for an operator."""
+
+    consumer: Code
+    topic: Code
+    partition: int
+    offset: int
+    event_id: Text | None = None
+    error: Code
+
+
+class DeadLetterDiscarded(Facts):
+    """An operator gave up a dead letter."""
+
+    dead_letter: int
+    operator: Code
