@@ -4,17 +4,10 @@ Rows of the petitions are compared by digest, so that a failing test prints none
 """
 
 import asyncio
-import csv
 import datetime as dt
-import hashlib
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,14 +21,20 @@ from services.inquiry.importing.translate import Translator
 from services.inquiry.policies import Policies
 from shared.database import Database
 from shared.policy.loader import load_pack
-from shared.testing.schema import SECRET, open_service_database
-from tests.paths import REPO, SHARED
+from shared.testing.schema import open_service_database
+from tests.integration.imported import (
+    BALTIMORE,
+    MAPPINGS,
+    PETITIONS,
+    Command,
+    digest,
+    kill_after,
+    rows_of,
+)
+from tests.paths import REPO
 
 pytestmark = pytest.mark.integration
 
-BALTIMORE = SHARED / "data" / "baltimore311" / "311_sample.csv"
-PETITIONS = SHARED / "data" / "petitions" / "hot_4326.csv"
-MAPPINGS = REPO / "imports"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
@@ -46,63 +45,9 @@ async def inquiry(database: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-@dataclass
-class Ran:
-    code: int
-    summary: dict[str, Any]
-    stderr: str
-
-
-class Command:
-    """Runs the command as an operator would: as a process, with the environment of the service."""
-
-    def __init__(self, database_url: str, folder: Path) -> None:
-        self.folder = folder
-        self._database_url = database_url
-
-    def start(self, file: Path, mapping: Path, pack: str) -> "subprocess.Popen[str]":
-        environment = os.environ | {
-            "DATABASE_URL": self._database_url,
-            "SECRET_KEY": SECRET,
-            "PACK": pack,
-            "PYTHONPATH": str(REPO),
-        }
-        report = self.folder / "rejected.csv"
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "services.cli", "import", str(file)),
-                *("--map", str(mapping), "--report", str(report), "--json"),
-            ],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    async def run(self, file: Path, mapping: Path, pack: str) -> Ran:
-        return await self.end(self.start(file, mapping, pack))
-
-    async def end(self, process: "subprocess.Popen[str]") -> Ran:
-        out, err = await asyncio.to_thread(process.communicate, timeout=300)
-        return Ran(process.returncode, json.loads(out) if out else {}, err)
-
-    @property
-    def rejected(self) -> list[dict[str, str]]:
-        report = self.folder / "rejected.csv"
-        if not report.exists():
-            return []
-        with report.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-
 @pytest.fixture
 def command(inquiry: Database, database: str, tmp_path: Path) -> Command:
     return Command(database, tmp_path)
-
-
-def rows_of(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as opened:
-        return list(csv.DictReader(opened))
 
 
 def under_another_source(mapping: Path, source: str, folder: Path) -> Path:
@@ -136,15 +81,6 @@ async def events_of(inquiry: Database, source: str) -> dict[str, tuple[dict[str,
 async def nothing_is_left_of_imports(inquiry: Database) -> bool:
     tables = ("import_progress", "import_rejected")
     return not any([await inquiry.pool.fetchval(f"SELECT count(*) FROM {table}") for table in tables])
-
-
-async def kill_after(process: "subprocess.Popen[str]", inquiry: Database, source: str, count: int) -> None:
-    """SIGKILL once so many rows are in the system."""
-    while len(await ids_in_the_system(inquiry, source)) < count:
-        assert process.poll() is None, "it ended before it could be killed"
-        await asyncio.sleep(0.01)
-    process.kill()
-    await asyncio.to_thread(process.communicate)
 
 
 async def test_every_row_of_baltimore_is_in_the_system_once_and_again_changes_nothing(
@@ -188,7 +124,7 @@ async def test_killed_half_way_and_run_again_it_ends_as_if_nothing_had_happened(
     expected = sorted(row["SRRecordID"] for row in rows_of(BALTIMORE))
 
     process = command.start(BALTIMORE, mapping, "us-city")
-    await kill_after(process, inquiry, "killed-baltimore-311", 1_500)
+    await kill_after(process, inquiry.pool, "killed-baltimore-311", 1_500)
     there = len(await ids_in_the_system(inquiry, "killed-baltimore-311"))
     assert 1_500 <= there < 10_000, "killed too late: nothing was interrupted"
 
@@ -206,7 +142,7 @@ async def test_without_its_progress_it_still_takes_nothing_twice(
 ) -> None:
     file, mapping = small_file(tmp_path, "forgetful", range(1, 1_201))
     process = command.start(file, mapping, "us-city")
-    await kill_after(process, inquiry, "forgetful", 500)
+    await kill_after(process, inquiry.pool, "forgetful", 500)
     await inquiry.pool.execute("DELETE FROM import_progress")
 
     again = await command.run(file, mapping, "us-city")
@@ -315,7 +251,7 @@ async def test_a_killed_import_reports_every_rejected_row_once(
 ) -> None:
     file, mapping = small_file(tmp_path, "reported", [*range(1, 1_501), 1, 2, 3, *range(2_001, 6_001), 4])
     process = command.start(file, mapping, "us-city")
-    await kill_after(process, inquiry, "reported", 2_500)
+    await kill_after(process, inquiry.pool, "reported", 2_500)
 
     again = await command.run(file, mapping, "us-city")
     assert again.code == 1
@@ -337,7 +273,3 @@ def small_file(folder: Path, source: str, ids: Iterable[int]) -> tuple[Path, Pat
         encoding="utf-8",
     )
     return file, mapping
-
-
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

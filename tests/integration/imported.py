@@ -1,0 +1,179 @@
+"""What the tests of imports share: the command as a process, a city at rest, what stands on its topics."""
+
+import asyncio
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from shared.settings import SERVICES
+from shared.testing.installation import Installation
+from shared.testing.schema import SECRET
+from tests.paths import REPO, SHARED
+
+BALTIMORE = SHARED / "data" / "baltimore311" / "311_sample.csv"
+PETITIONS = SHARED / "data" / "petitions" / "hot_4326.csv"
+MAPPINGS = REPO / "imports"
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
+def digest(text: str) -> str:
+    """Petitions are compared by it, so that a failing test prints none of them."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass
+class Ran:
+    code: int
+    summary: dict[str, Any]
+    stderr: str
+
+
+class Command:
+    """Runs `civicloom import` as an operator would: as a process, with the environment of the service."""
+
+    def __init__(self, database_url: str, folder: Path, namespace: str = "civic") -> None:
+        self._folder = folder
+        self._environment = {
+            "DATABASE_URL": database_url,
+            "TOPIC_NAMESPACE": namespace,
+            "SECRET_KEY": SECRET,
+            "PYTHONPATH": str(REPO),
+        }
+
+    @property
+    def report(self) -> Path:
+        return self._folder / "rejected.csv"
+
+    @property
+    def rejected(self) -> list[dict[str, str]]:
+        return rows_of(self.report) if self.report.exists() else []
+
+    def start(self, file: Path, mapping: Path, pack: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "services.cli", "import", str(file)),
+                *("--map", str(mapping), "--report", str(self.report), "--json"),
+            ],
+            env=os.environ | self._environment | {"PACK": pack},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    async def run(self, file: Path, mapping: Path, pack: str) -> Ran:
+        return await self.end(self.start(file, mapping, pack))
+
+    async def end(self, process: "subprocess.Popen[str]") -> Ran:
+        out, err = await asyncio.to_thread(process.communicate, timeout=300)
+        return Ran(process.returncode, json.loads(out) if out else {}, err)
+
+
+async def kill_after(process: "subprocess.Popen[str]", pool: asyncpg.Pool, source: str, count: int) -> None:
+    """SIGKILL once so many rows of the source are in the system."""
+    query = "SELECT count(*) FROM inquiry.inquiry WHERE external_source = $1"
+    while await pool.fetchval(query, source) < count:
+        assert process.poll() is None, "it ended before it could be killed"
+        await asyncio.sleep(0.01)
+    process.kill()
+    await asyncio.to_thread(process.communicate)
+
+
+async def read_topics(bootstrap: str, topics: Iterable[str]) -> list[ConsumerRecord]:
+    """Every record that stands on the topics now."""
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer:
+        found = []
+        ends = await _end_offsets(consumer, topics)
+        for partition, end in ends.items():
+            consumer.assign([partition])
+            await consumer.seek_to_beginning(partition)
+            while await consumer.position(partition) < end:
+                batches = await consumer.getmany(partition, timeout_ms=500)
+                found += [record for batch in batches.values() for record in batch]
+        return found
+
+
+async def _end_offsets(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    partitions = []
+    for topic in topics:
+        await consumer._client.add_topic(topic)
+        await consumer._client.force_metadata_update()
+        numbers = consumer.partitions_for_topic(topic)
+        assert numbers, f"no topic {topic}"
+        partitions += [TopicPartition(topic, number) for number in numbers]
+    return dict(await consumer.end_offsets(partitions))
+
+
+async def at_rest(city: Installation, pool: asyncpg.Pool, seconds: float = 300) -> None:
+    """Returns when every outbox is empty, every reader has read all, and nothing is parked."""
+    topics = [f"{city.namespace}.{service}.v1" for service in SERVICES]
+    async with (
+        asyncio.timeout(seconds),
+        AIOKafkaConsumer(bootstrap_servers=city.bootstrap, enable_auto_commit=False) as consumer,
+    ):
+        await _end_offsets(consumer, topics)
+        calm = 0
+        while calm < 2:  # twice, as an event may be between a cursor and an outbox when it is looked at
+            calm = calm + 1 if not await _unrest(pool, consumer, topics) else 0
+            await asyncio.sleep(0.3)
+
+
+async def _unrest(pool: asyncpg.Pool, consumer: AIOKafkaConsumer, topics: list[str]) -> list[str]:
+    tables = [f"{one}.{table}" for one in SERVICES for table in ("outbox", "outbox_aside", "parked_key")]
+    found = [table for table in tables if await pool.fetchval(f"SELECT count(*) FROM {table}")]
+    cursors = await pool.fetch(
+        "SELECT topic, partition, next_offset FROM audit.log_cursor UNION ALL "
+        + " UNION ALL ".join(f"SELECT topic, partition, next_offset FROM {one}.cursor" for one in SERVICES)
+    )
+    partitions = [
+        TopicPartition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic) or ()
+    ]
+    ends = await consumer.end_offsets(partitions)
+    behind = [
+        row
+        for row in cursors
+        if row["next_offset"] < ends.get(TopicPartition(row["topic"], row["partition"]), 0)
+    ]
+    unread = {p for p, end in ends.items() if end} - {
+        TopicPartition(row["topic"], row["partition"]) for row in cursors
+    }
+    return found + [row["topic"] for row in behind] + [p.topic for p in unread]
+
+
+async def offers(city: Installation) -> dict[str, list[dict[str, Any]]]:
+    """What each department was offered, as its own system reads it: the events by unit.
+
+    A relay that was killed sends again what it cannot know to be sent; by its id the reader knows it.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for unit in city.units:
+        records = await read_topics(city.bootstrap, [f"{city.namespace}.department.{unit}.v1"])
+        events = {event["id"]: event for event in (orjson.loads(record.value) for record in records)}
+        found[unit] = [e for e in events.values() if e["type"] == "civic.department.case_offered.v1"]
+    return found
+
+
+async def external_ids(pool: asyncpg.Pool, source: str) -> dict[str, str]:
+    """The ids in the source by inquiry id."""
+    query = "SELECT id, external_id FROM inquiry.inquiry WHERE external_source = $1"
+    return {row["id"]: row["external_id"] for row in await pool.fetch(query, source)}
+
+
+async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.1)
