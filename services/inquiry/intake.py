@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import orjson
 
-from services.inquiry.domain.case import Case
+from services.inquiry.domain.case import Alarm, Case
 from services.inquiry.domain.clock import ReplyClock, first_clock
 from services.inquiry.domain.commands import clock_alarm
 from services.inquiry.domain.concern import Concern, Contact
 from services.inquiry.domain.states import Stage
 from services.inquiry.policies import Policies
 from services.inquiry.queries import QUERIES
-from shared.contracts.inquiry import ContactStated, InquiryReceived
+from shared.contracts.inquiry import ContactStated, Deadline, InquiryReceived
 from shared.ids import case_number, case_secret, new_id, secret_hash
 from shared.policy.model import Pack
 from shared.transaction import Emitted, Timer, Tx
@@ -38,12 +38,23 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class _Beginning:
+    """How cases of one kind, service and urgency begin at one moment."""
+
+    stage: Stage
+    policy_version: str | None = None
+    clock: ReplyClock | None = None
+    stated: Deadline | None = None
+    alarm: Alarm | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _New:
     id: str
     number: str
     secret_hash: str
     concern: Concern
-    case: Case
+    beginning: _Beginning
 
 
 class Intake:
@@ -66,6 +77,7 @@ class Intake:
         """
         pack = self._policies.current
         found = await _taken_before(tx, concerns)
+        beginnings: dict[tuple[str, str, bool], _Beginning] = {}
         taken: list[Taken] = []
         new: list[_New] = []
         emitted: list[Emitted] = []
@@ -74,43 +86,40 @@ class Intake:
             if place is not None and place in found:
                 taken.append(found[place])
                 continue
-            one = self._new(pack, concern, tx.now)
+            like = (concern.kind, concern.service_code, concern.urgent)
+            if like not in beginnings:
+                beginnings[like] = _begin(pack, concern, tx.now)
+            one = self._new(pack, concern, tx.now, beginnings[like])
             tx.create([one.id])
             received = _received(tx, pack, one, actor)
             new.append(one)
             emitted.append(received)
-            fresh = Taken(one.id, one.number, received.value)
-            taken.append(fresh)
+            taken.append(Taken(one.id, one.number, received.value))
             if place is not None:
                 found[place] = Taken(one.id, one.number, received.value, fresh=False)
-            if one.case.clock is not None:
-                alarm = clock_alarm(one.case, pack, after=0)
+            if alarm := one.beginning.alarm:
                 tx.arm(Timer(one.id, alarm.kind, alarm.due, alarm.data, alarm.judges))
         if new:
             await _store(tx, new, emitted)
         return taken
 
-    def _new(self, pack: Pack, concern: Concern, now: dt.datetime) -> _New:
+    def _new(self, pack: Pack, concern: Concern, now: dt.datetime, beginning: _Beginning) -> _New:
         id_ = new_id(now)
-        by_rule = pack.kind(concern.kind).acceptance == "rule"
-        clock = (
-            first_clock(pack, concern.kind, concern.service_code, concern.urgent, now) if by_rule else None
-        )
-        case = Case(
-            id_,
-            Stage.ACCEPTED if by_rule else Stage.RECEIVED,
-            concern.kind,
-            concern.service_code,
-            concern.urgent,
-            policy_version=pack.version if by_rule else None,
-            clock=clock,
-        )
         number = case_number(id_, pack.calendar.tz)
-        return _New(id_, number, secret_hash(self.secret(id_)), concern, case)
+        return _New(id_, number, secret_hash(self.secret(id_)), concern, beginning)
+
+
+def _begin(pack: Pack, concern: Concern, now: dt.datetime) -> _Beginning:
+    if pack.kind(concern.kind).acceptance == "clerk":
+        return _Beginning(Stage.RECEIVED)
+    clock = first_clock(pack, concern.kind, concern.service_code, concern.urgent, now)
+    case = Case("", Stage.ACCEPTED, concern.kind, concern.service_code, concern.urgent, clock=clock)
+    alarm = clock_alarm(case, pack, after=0)
+    return _Beginning(Stage.ACCEPTED, pack.version, clock, clock.stated(pack), alarm)
 
 
 def _received(tx: Tx, pack: Pack, new: _New, actor: str) -> Emitted:
-    concern, clock = new.concern, new.case.clock
+    concern = new.concern
     facts = InquiryReceived(
         number=new.number,
         kind=concern.kind,
@@ -121,7 +130,7 @@ def _received(tx: Tx, pack: Pack, new: _New, actor: str) -> Emitted:
         urgent=concern.urgent,
         secret_hash=new.secret_hash,
         has_contact=concern.contact is not None,
-        deadline=clock.stated(pack) if clock else None,
+        deadline=new.beginning.stated,
         external_source=concern.external_source,
         external_id=concern.external_id,
         original_time=concern.original_time,
@@ -177,7 +186,7 @@ async def _taken_before(tx: Tx, concerns: Sequence[Concern]) -> dict[tuple[str, 
 
 async def _store(tx: Tx, new: Sequence[_New], emitted: Sequence[Emitted]) -> None:
     concerns = [one.concern for one in new]
-    clocks: list[ReplyClock | None] = [one.case.clock for one in new]
+    clocks: list[ReplyClock | None] = [one.beginning.clock for one in new]
     ids = [one.id for one in new]
     connection = tx.connection
     await connection.execute(
@@ -195,8 +204,8 @@ async def _store(tx: Tx, new: Sequence[_New], emitted: Sequence[Emitted]) -> Non
         [concern.external_id for concern in concerns],
         [concern.original_time for concern in concerns],
         tx.now,
-        [one.case.stage for one in new],
-        [one.case.policy_version for one in new],
+        [one.beginning.stage for one in new],
+        [one.beginning.policy_version for one in new],
         [clock and clock.start for clock in clocks],
         [clock and clock.due for clock in clocks],
         [clock and clock.day_zero for clock in clocks],

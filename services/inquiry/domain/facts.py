@@ -1,45 +1,55 @@
 """What routing's facts do to a case: always something or nothing, never a refusal."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from services.inquiry.domain.case import Case, Decision, Step
 from services.inquiry.domain.states import HOLDING, Told
+from shared.contracts.base import Facts
 from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 
 Fact = CaseDispatched | CaseTriaged | AssignmentSigned | AssignmentReturned
 
 
-def meaning(fact: Fact) -> Told:
-    """Which row of the table the fact is."""
-    match fact:
-        case CaseDispatched():
-            return Told.DISPATCHED
-        case CaseTriaged():
-            return Told.TRIAGED
-        case AssignmentSigned():
-            return Told.LEAD_SIGNED if fact.role == "lead" else Told.CO_SIGNED
-        case AssignmentReturned():
-            return Told.LEAD_RETURNED if fact.role == "lead" else Told.CO_RETURNED
-
-
 def absorb(case: Case, fact: Fact) -> Decision:
     """The case with what routing has decided: who leads, who helps, whether it is signed."""
-    told = meaning(fact)
-    holding = HOLDING[case.holding, told]
-    match fact:
-        case CaseDispatched():
-            after = replace(case, holding=holding, lead=fact.lead, co=fact.co, attempt=fact.attempt)
-            step = Step("dispatched", {"lead": fact.lead, "co": list(fact.co), "attempt": fact.attempt})
-        case CaseTriaged():
-            after = replace(case, holding=holding, lead=None, co=(), attempt=fact.attempt)
-            step = Step("triaged", {"reason": fact.reason})
-        case AssignmentSigned():
-            lead = fact.unit if told is Told.LEAD_SIGNED else case.lead
-            after = replace(case, holding=holding, lead=lead)
-            step = Step("signed", {"unit": fact.unit, "role": fact.role})
-        case AssignmentReturned():
-            lead = None if told is Told.LEAD_RETURNED else case.lead
-            co = tuple(unit for unit in case.co if unit != fact.unit)
-            after = replace(case, holding=holding, lead=lead, co=co)
-            step = Step("returned", {"unit": fact.unit, "role": fact.role, "reason": fact.reason})
+    return _ABSORB[type(fact)](case, fact)
+
+
+def _dispatched(case: Case, fact: CaseDispatched) -> Decision:
+    holding = HOLDING[case.holding, Told.DISPATCHED]
+    after = replace(case, holding=holding, lead=fact.lead, co=fact.co, attempt=fact.attempt)
+    step = Step("dispatched", {"lead": fact.lead, "co": list(fact.co), "attempt": fact.attempt})
     return Decision(after, steps=(step,))
+
+
+def _triaged(case: Case, fact: CaseTriaged) -> Decision:
+    holding = HOLDING[case.holding, Told.TRIAGED]
+    after = replace(case, holding=holding, lead=None, co=(), attempt=fact.attempt)
+    return Decision(after, steps=(Step("triaged", {"reason": fact.reason}),))
+
+
+def _signed(case: Case, fact: AssignmentSigned) -> Decision:
+    leads = fact.role == "lead"
+    holding = HOLDING[case.holding, Told.LEAD_SIGNED if leads else Told.CO_SIGNED]
+    after = replace(case, holding=holding, lead=fact.unit if leads else case.lead)
+    return Decision(after, steps=(Step("signed", {"unit": fact.unit, "role": fact.role}),))
+
+
+def _returned(case: Case, fact: AssignmentReturned) -> Decision:
+    leads = fact.role == "lead"
+    holding = HOLDING[case.holding, Told.LEAD_RETURNED if leads else Told.CO_RETURNED]
+    helpers = tuple(unit for unit in case.co if unit != fact.unit)
+    after = replace(case, holding=holding, lead=None if leads else case.lead, co=helpers)
+    step = Step("returned", {"unit": fact.unit, "role": fact.role, "reason": fact.reason})
+    return Decision(after, steps=(step,))
+
+
+# By type and not by `match`: an isinstance check of a pydantic model costs as much as parsing the event.
+_ABSORB: Mapping[type[Facts], Callable[[Case, Any], Decision]] = {
+    CaseDispatched: _dispatched,
+    CaseTriaged: _triaged,
+    AssignmentSigned: _signed,
+    AssignmentReturned: _returned,
+}

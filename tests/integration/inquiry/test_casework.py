@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from services.inquiry.handlers import handlers
+from services.inquiry.policies import Policies
 from shared.contracts.inquiry import NoteWords, ReplyWords
 from shared.contracts.routing import (
     AssignmentReturned,
@@ -15,7 +17,12 @@ from shared.contracts.routing import (
     ReplyProposed,
 )
 from shared.ids import new_id
+from shared.policy.loader import load_pack
+from shared.policy.model import Pack
+from shared.slices import Slices
+from shared.testing.schema import outbox_records
 from tests.integration.inquiry.conftest import API, START, Running
+from tests.paths import REPO
 
 LEAD = "yunxi-urban"
 DUE = dt.datetime(2026, 11, 27, 9, 30, tzinfo=dt.UTC)
@@ -346,3 +353,41 @@ async def test_lists_are_for_staff_and_page_without_gaps(running: Running) -> No
     assert set(ids) <= set(seen)
     assert (await running.client.get(API, params={"cursor": "rubbish"})).status_code == 400
     assert (await running.client.get(API, params={"state": "nonsense"})).status_code == 422
+
+
+async def test_a_slice_of_many_cases_is_applied_as_one(running: Running) -> None:
+    ids = [(await running.take_in())["id"] for _ in range(5)]
+    async with running.routing.transaction(ids) as tx:
+        for inquiry in ids:
+            tx.emit(CaseDispatched(lead=LEAD, rule="r-1", attempt=1), subject=inquiry)
+            tx.emit(AssignmentSigned(unit=LEAD, role="lead", action="a-1"), subject=inquiry)
+        for inquiry in ids[:4]:
+            reply = ReplyProposed(unit=LEAD, outcome="solved", action="a-2")
+            tx.emit(reply, subject=inquiry, words=ReplyWords(text="好了"))
+        tx.emit(ReplyProposed(unit="housing", outcome="solved", action="a-3"), subject=ids[4])
+    records = (await outbox_records(running.routing.pool, "civic.routing.v1"))[-15:]
+    await running.database.pool.execute("DELETE FROM cursor")
+    await Slices(running.database, "inquiry", running.parts.handlers).process(records, accept_gap=True)
+    last = [(await running.names(inquiry))[-1] for inquiry in ids]
+    assert last == ["inquiry.replied"] * 4 + ["inquiry.request_refused"]
+
+
+async def test_a_case_keeps_its_version_of_the_pack_when_another_comes_into_force(running: Running) -> None:
+    taken = await signed(running)
+    old = load_pack(REPO / "policies" / "cn-city")
+    kinds = [
+        kind | {"evaluation": kind["evaluation"] | {"amount": 10}}
+        for kind in old.model_dump(mode="json")["kinds"]
+    ]
+    newer = Policies(Pack.of(old.model_dump(mode="json") | {"kinds": kinds}))
+    await newer.keep(running.database.pool)
+    handlers_of_newer = handlers(newer)
+    async with running.routing.transaction([taken["id"]]) as tx:
+        tx.emit(ReplyProposed(unit=LEAD, outcome="solved", action="a"), subject=taken["id"])
+    record = (await outbox_records(running.routing.pool, "civic.routing.v1"))[-1]
+    await running.database.pool.execute("DELETE FROM cursor")
+    await Slices(running.database, "inquiry", handlers_of_newer).process([record], accept_gap=True)
+    replied = (await running.said(taken["id"]))[-1]
+    assert replied["policyversion"] == old.version != newer.current.version
+    # 3 calendar days, not 10
+    assert replied["data"]["evaluate_until"] == "2026-11-27T15:59:59Z"

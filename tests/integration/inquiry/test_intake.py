@@ -1,16 +1,24 @@
 """Intake over the API: what is answered, what is stored, and what bad input leaves behind: nothing."""
 
 import asyncio
+import datetime as dt
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
+from services.inquiry import intake as intake_module
+from services.inquiry.domain.concern import Concern
+from services.inquiry.intake import Intake, Taken
+from services.inquiry.policies import Policies
+from shared.contracts.inquiry import InquiryWords
 from shared.ids import read_case_number, secret_hash
-from tests.integration.inquiry.conftest import API, CONCERN, Running
+from tests.integration.inquiry.conftest import API, CONCERN, START, Running
+
+KEY = b"k" * 32
 
 TABLES = ("inquiry", "received", "step", "contact", "outbox", "timer", "idempotency_key", "aggregate")
 
@@ -209,14 +217,57 @@ async def test_an_unknown_service_is_told_where_the_codes_are(running: Running) 
 async def test_a_failure_inside_the_transaction_leaves_nothing(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from services.inquiry import intake
-
     monkeypatch.setitem(
-        intake.QUERIES, "insert_values", "SELECT 1/0 FROM unnest($1::text[], $2::bytea[], $3::bytea[])"
+        intake_module.QUERIES, "insert_values", "SELECT 1/0 FROM unnest($1::text[], $2::bytea[], $3::bytea[])"
     )
     before = await counts(running)
-    transport = running.client._transport
-    assert isinstance(transport, httpx.ASGITransport)
     answer = await running.post(API, CONCERN)
     assert answer.status_code == 500
     assert await counts(running) == before
+
+
+def imported(number: int, **changes: Any) -> Concern:
+    words = InquiryWords(title=f"row {number}", text="text")
+    concern = Concern(words, "help", "municipal-street-light", "import", notify=False)
+    return replace(concern, external_source="old system", **{"external_id": f"row-{number}"} | changes)
+
+
+async def take_in(running: Running, concerns: list[Concern]) -> list[Taken]:
+    intake = Intake(await Policies.open(running.database, running.database.settings), KEY)
+    async with running.database.transaction() as tx:
+        return await intake.take_in(tx, concerns)
+
+
+async def test_hundreds_are_taken_in_one_transaction_each_with_its_event_and_its_timer(
+    running: Running,
+) -> None:
+    before = await counts(running)
+    taken = await take_in(running, [imported(n, external_id=None) for n in range(300)])
+    assert len({one.number for one in taken}) == 300
+    after = await counts(running)
+    for table in ("inquiry", "received", "outbox", "timer", "aggregate"):
+        assert after[table] == before[table] + 300
+    case = await running.database.pool.fetchrow("SELECT * FROM inquiry WHERE id = $1", taken[7].id)
+    assert orjson.loads(taken[7].value)["data"]["number"] == case["number"]
+
+
+async def test_a_row_of_an_import_is_taken_once_however_often_it_comes(running: Running) -> None:
+    original = dt.datetime(2019, 1, 7, 1, 5, 1, tzinfo=dt.UTC)
+    rows = [imported(n, original_time=original) for n in (1, 2, 1)]
+    first = await take_in(running, rows)
+    assert [one.fresh for one in first] == [True, True, False]
+    assert first[2].id == first[0].id
+    again = await take_in(running, [*rows, imported(3)])
+    assert [one.fresh for one in again] == [False, False, False, True]
+    assert [one.value for one in again[:2]] == [one.value for one in first[:2]]
+    event = orjson.loads(first[0].value)
+    assert event["data"]["original_time"] == "2019-01-07T01:05:01Z"
+    assert event["effectivetime"] == START.isoformat().replace("+00:00", "Z")
+    assert event["data"]["notify"] is False
+
+
+async def test_the_interface_describes_itself(running: Running) -> None:
+    document = (await running.client.get("/api/inquiry/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    operation = document["paths"][API]["post"]
+    assert "requestBody" in operation
