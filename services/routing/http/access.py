@@ -80,6 +80,8 @@ def unit_to_act_for(who: Reader, wanted: str | None) -> str:
 
 def unit_to_read(who: Reader, wanted: str | None) -> str:
     """The unit whose cases are listed. Raises Problem 403 or 422."""
+    if wanted is None and who.sees_all and not who.acts_for:
+        raise Problem(422, "which-unit", "You see all departments", "Name one with the parameter `unit`.")
     if wanted is None:
         return unit_to_act_for(who, None)
     if not who.sees(wanted):

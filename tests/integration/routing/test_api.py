@@ -102,6 +102,7 @@ async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign
         ("dispatcher", "/triage?cursor=WyJ4IiwieSJd", (400, "bad-cursor")),
         ("dispatcher", "/triage?limit=0", (422, "invalid")),
         ("dispatcher", "/cases?unit=Nope!", (422, "invalid")),
+        ("dispatcher", "/cases", (422, "which-unit")),
         ("dispatcher", "/cases?unit=water&state=lost", (422, "invalid")),
     ],
 )

@@ -107,6 +107,15 @@ async def test_an_officer_sees_no_case_of_another_department(world: World, sign_
     assert subject not in (await officer.get("/desk")).text
 
 
+async def test_oversight_reads_any_desk_and_acts_at_none(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    oversight = sign_in("oversight")
+    page = await oversight.get(f"/desk/cases/{subject}?unit={LEAD}")
+    assert page.status_code == 200
+    assert f'<option value="{LEAD}" selected>' in page.text
+    assert f"/desk/cases/{subject}/sign" not in page.text
+
+
 async def test_a_dispatcher_places_a_case_and_sees_the_queue_again(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched(service_code="no-such-service", hint="water")
     dispatcher = sign_in("dispatcher")
