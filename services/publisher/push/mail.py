@@ -62,7 +62,7 @@ class MailSession:
     async def send(self, letter: Letter) -> Outcome:
         """One attempt. A refused recipient is gone (RFC 5321 4.2: 5yz is permanent); 4yz is tried again."""
         try:
-            await self._client.sendmail(self._sender, [letter.to], letter.message.as_bytes())
+            await self._client.sendmail(self._sender, [letter.to], letter.message)
         except aiosmtplib.SMTPRecipientsRefused as error:
             code = error.recipients[0].code
             return GiveUp(f"smtp_{code}", gone=True) if code >= 500 else TryAgain(f"smtp_{code}")

@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.message import EmailMessage
 from typing import Any
 
 import asyncpg
 import orjson
 
-from services.publisher.domain.outcomes import GiveUp
+from services.publisher.domain.outcomes import GiveUp, TryAgain
 from services.publisher.keyring import Sealed
 from services.publisher.push import letters
 from services.publisher.push.ledger import Claimed
 from services.publisher.push.letters import Envelope, Office
 from services.publisher.queries import QUERIES
 from services.publisher.subscriptions import Purpose, Secrets
+from shared.logs import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Letter:
     """A mail to one address."""
 
     to: str
-    message: EmailMessage
+    message: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class Call:
     body: bytes
 
 
-Content = Letter | Call | GiveUp
-"""GiveUp: there is nothing (any more) to send or nobody to send it to."""
+Content = Letter | Call | GiveUp | TryAgain
+"""GiveUp: there is nothing (any more) to send or nobody to send it to. TryAgain: it could not be made."""
 
 
 class Packing:
@@ -51,37 +53,50 @@ class Packing:
         cases = {each.recipient for each in deliveries if each.kind == "notice"}
         subscribers = {each.recipient for each in deliveries if each.kind != "notice"}
         pushed = {each.subject for each in deliveries if each.kind == "publication"}
-        contacts = await self._people("notice_recipients", cases, "inquiry")
-        people = await self._people("subscribers", subscribers, "id")
-        shown = {row["id"]: dict(row) for row in await self._rows("versions_to_push", pushed)}
+        contacts = {row["inquiry"]: row for row in await self._rows("notice_recipients", cases)}
+        people = {row["id"]: row for row in await self._rows("subscribers", subscribers)}
+        shown = {row["id"]: row for row in await self._rows("versions_to_push", pushed)}
         packed: list[tuple[Claimed, Content]] = []
         for each in deliveries:
-            if each.kind == "notice":
-                packed.append((each, self._notice(each, contacts.get(each.recipient))))
-            elif each.kind == "confirmation":
-                packed.append((each, self._confirmation(each, people.get(each.recipient))))
-            else:
-                packed.append(
-                    (each, self._publication(each, people.get(each.recipient), shown.get(each.subject)))
-                )
+            to = (contacts if each.kind == "notice" else people).get(each.recipient)
+            try:
+                content = self._content(each, to, shown.get(each.subject))
+            except Exception as error:
+                # One that cannot be made (a key that was exchanged, a text that no mail can hold) must stop
+                # no other; it is tried again and is seen in the ledger.
+                log.exception("a delivery could not be made", delivery=each.id, kind=each.kind)
+                content = TryAgain(type(error).__name__)
+            packed.append((each, content))
         return packed
 
-    def _notice(self, delivery: Claimed, to: Mapping[str, Any] | None) -> Content:
-        if to is None or delivery.step is None:
-            return GiveUp("no_contact")
-        message = letters.notice(self._office, _envelope(delivery, to), delivery.step, to["number"])
-        return Letter(to["address"], message)
+    def _content(
+        self, delivery: Claimed, row: asyncpg.Record | None, shown: asyncpg.Record | None
+    ) -> Content:
+        if row is None:
+            return GiveUp("no_contact" if delivery.kind == "notice" else "left")
+        address = self._secrets.keyring.open(Sealed(row["address"], row["wrapped_key"]), delivery.recipient)
+        to = dict(row) | {"address": address}
+        if delivery.kind == "notice":
+            return self._notice(delivery, to)
+        if delivery.kind == "confirmation":
+            return self._confirmation(delivery, to)
+        return self._publication(delivery, to, dict(shown) if shown else None)
 
-    def _confirmation(self, delivery: Claimed, to: Mapping[str, Any] | None) -> Content:
-        if to is None or to["state"] != "pending":
+    def _notice(self, delivery: Claimed, to: Mapping[str, Any]) -> Content:
+        assert delivery.step is not None  # noqa: S101  (insert_notices always names it)
+        message = letters.notice(self._office, _envelope(delivery, to), delivery.step, to["number"])
+        return Letter(to["address"], message.as_bytes())
+
+    def _confirmation(self, delivery: Claimed, to: Mapping[str, Any]) -> Content:
+        if to["state"] != "pending":
             return GiveUp("left")
         message = letters.confirmation(self._office, _envelope(delivery, to), self._link("confirm", to["id"]))
-        return Letter(to["address"], message)
+        return Letter(to["address"], message.as_bytes())
 
     def _publication(
-        self, delivery: Claimed, to: Mapping[str, Any] | None, shown: Mapping[str, Any] | None
+        self, delivery: Claimed, to: Mapping[str, Any], shown: Mapping[str, Any] | None
     ) -> Content:
-        if to is None or to["state"] != "active":
+        if to["state"] != "active":
             return GiveUp("left")
         if shown is None or shown["version"] != delivery.version:
             return GiveUp("superseded")
@@ -89,18 +104,12 @@ class Packing:
             body = webhook_body(self._office.public_url, shown)
             return Call(to["address"], self._secrets.webhook_secret(to["id"]), body)
         leave = self._link("leave", to["id"])
-        return Letter(to["address"], letters.publication(self._office, _envelope(delivery, to), shown, leave))
+        message = letters.publication(self._office, _envelope(delivery, to), shown, leave)
+        return Letter(to["address"], message.as_bytes())
 
     def _link(self, purpose: Purpose, subscription: str) -> str:
         token = self._secrets.token(purpose, subscription)
         return f"{self._office.public_url}/subscribe/{purpose}/{subscription}/{token}"
-
-    async def _people(self, query: str, ids: set[str], key: str) -> dict[str, dict[str, Any]]:
-        people = {}
-        for row in await self._rows(query, ids):
-            address = self._secrets.keyring.open(Sealed(row["address"], row["wrapped_key"]), row[key])
-            people[row[key]] = dict(row) | {"address": address}
-        return people
 
     async def _rows(self, query: str, ids: set[str]) -> list[asyncpg.Record]:
         return await self._pool.fetch(QUERIES[query], sorted(ids)) if ids else []

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.publisher.domain.outcomes import GiveUp
+from services.publisher.domain.outcomes import GiveUp, TryAgain
 from services.publisher.metrics import LANE_READY
 from services.publisher.push.ledger import LEASE, Attempt, Claimed, Ledger
 from services.publisher.push.mail import LaneDown, MailServer
@@ -46,45 +46,58 @@ class MailWorker:
         self._packing = packing
         self._server = server
         self._bulk = bulk
+        self._stopping = False
 
     async def run(self) -> None:
         """Until cancelled."""
         await work(self.once, f"email {'bulk' if self._bulk else 'notices'}")
 
     async def once(self) -> int:
-        """One handful; the number of deliveries that have an outcome now. Raises LaneDown."""
-        started = time.monotonic()
+        """One handful; the number of deliveries that have an outcome now. Raises LaneDown.
+
+        Cancelled, it still finishes the letter in hand and records what was sent: an orderly stop is no
+        crash, and must not send anything a second time.
+        """
+        handful = asyncio.create_task(self._handful(), name="letters")
+        try:
+            return await asyncio.shield(handful)
+        except asyncio.CancelledError:
+            self._stopping = True
+            await asyncio.gather(handful, return_exceptions=True)
+            raise
+
+    async def _handful(self) -> int:
+        stop = time.monotonic() + LEASE.total_seconds() / 2
         claimed = await self._ledger.claim("email", bulk=self._bulk, limit=_LETTERS)
         if not claimed:
             return 0
         packed = await self._packing.pack(claimed)
-        done = [Attempt(delivery, content) for delivery, content in packed if isinstance(content, GiveUp)]
         letters = [(delivery, content) for delivery, content in packed if isinstance(content, Letter)]
+        done = outcomes(packed)
         try:
-            sent = await self._send(letters, started + LEASE.total_seconds() / 2)
-        except LaneDown:
-            LANE_READY.labels("email").set(0)
-            await self._ledger.release([delivery for delivery, _ in letters])
+            await self._send(letters, done, stop)
+        finally:
             await record(self._ledger, done)
-            raise
-        LANE_READY.labels("email").set(1)
-        done += sent
-        tried = {attempt.delivery.id for attempt in sent}
-        await self._ledger.release([delivery for delivery, _ in letters if delivery.id not in tried])
-        await record(self._ledger, done)
+            tried = {attempt.delivery.id for attempt in done}
+            await self._ledger.release([delivery for delivery, _ in letters if delivery.id not in tried])
         return len(done)
 
-    async def _send(self, letters: Sequence[tuple[Claimed, Letter]], stop: float) -> list[Attempt]:
-        """Stops early when the connection breaks, or long before the lease ends."""
-        sent: list[Attempt] = []
+    async def _send(
+        self, letters: Sequence[tuple[Claimed, Letter]], done: list[Attempt], stop: float
+    ) -> None:
+        """Adds to `done`. Ends early when the connection breaks, or long before the lease does."""
         if not letters:
-            return sent
-        async with self._server.session() as session:
-            for delivery, letter in letters:
-                if not session.is_open or time.monotonic() > stop:
-                    break
-                sent.append(Attempt(delivery, await session.send(letter)))
-        return sent
+            return
+        try:
+            async with self._server.session() as session:
+                LANE_READY.labels("email").set(1)
+                for delivery, letter in letters:
+                    if self._stopping or not session.is_open or time.monotonic() > stop:
+                        break
+                    done.append(Attempt(delivery, await session.send(letter)))
+        except LaneDown:
+            LANE_READY.labels("email").set(0)
+            raise
 
 
 class WebhookWorker:
@@ -101,8 +114,8 @@ class WebhookWorker:
         try:
             await work(self.once, "webhook bulk")
         finally:
-            for call in self._calls:
-                call.cancel()
+            # As with letters: what was begun gets its outcome; each call ends by its own timeout.
+            await asyncio.gather(*self._calls, return_exceptions=True)
 
     async def once(self) -> int:
         """Begins as many calls as there are free places; the number begun."""
@@ -126,11 +139,18 @@ class WebhookWorker:
 
     async def _attempt(self, delivery: Claimed, content: Content) -> None:
         if isinstance(content, Call):
-            outcome = await self._webhooks.deliver(delivery.id, content)
+            await record(
+                self._ledger, [Attempt(delivery, await self._webhooks.deliver(delivery.id, content))]
+            )
         else:
-            assert isinstance(content, GiveUp)  # noqa: S101  (letters have their own lane)
-            outcome = content
-        await record(self._ledger, [Attempt(delivery, outcome)])
+            await record(self._ledger, outcomes([(delivery, content)]))
+
+
+def outcomes(packed: Sequence[tuple[Claimed, Content]]) -> list[Attempt]:
+    """Those whose outcome is known without trying."""
+    return [
+        Attempt(delivery, content) for delivery, content in packed if isinstance(content, GiveUp | TryAgain)
+    ]
 
 
 async def record(ledger: Ledger, attempts: Sequence[Attempt]) -> None:

@@ -22,6 +22,12 @@ class MailSink:
     refusals: list[str] = field(default_factory=list)
     data_refusals: list[str] = field(default_factory=list)
     letters: list[EmailMessage] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Shut (cleared) it holds the next letter after the first; `reached` tells that one is held."""
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     async def handle_RCPT(  # noqa: N802  (aiosmtpd's name)
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -34,6 +40,9 @@ class MailSink:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         if self.data_refusals:
             return self.data_refusals.pop(0)
+        if self.letters and not self.gate.is_set():
+            self.reached.set()
+            await self.gate.wait()
         assert isinstance(envelope.content, bytes)
         letter = message_from_bytes(envelope.content, policy=default)
         assert isinstance(letter, EmailMessage)
@@ -80,6 +89,12 @@ class HookSink:
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     echo: bool = True
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Shut (cleared) it holds every delivery; `reached` tells that one is held."""
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -92,6 +107,8 @@ class HookSink:
             answer = call.content["data"]["challenge"] if self.echo else "no"
             writer.write(_response(200, {}, answer.encode()))
         else:
+            self.reached.set()
+            await self.gate.wait()
             self.calls.append(call)
             status, extra = self.answers.pop(0) if self.answers else (204, {})
             writer.write(_response(status, extra, b""))

@@ -17,7 +17,7 @@ from services.publisher.push.mail import LaneDown, MailServer
 from services.publisher.push.parcels import Call
 from services.publisher.push.webhooks import ATTEMPT_SECONDS as CALL_SECONDS
 from services.publisher.push.webhooks import Webhooks
-from services.publisher.push.workers import MailWorker
+from services.publisher.push.workers import MailWorker, WebhookWorker
 from services.publisher.subscriptions import Secrets, Wish
 from shared.clock import machine_now
 from shared.ids import new_id
@@ -108,15 +108,19 @@ async def test_a_worker_that_lost_its_lease_writes_no_outcome(running: Running) 
     assert len(await push_events(running, publication)) == 2
 
 
-async def test_two_workers_at_once_send_each_letter_once(running: Running) -> None:
+async def many_subscribers(running: Running, count: int) -> None:
     secrets = Secrets(SECRET)
-    for number in range(30):
+    for number in range(count):
         subscription = new_id(running.clock.now())
         wish = Wish("email", f"r{number}@example.org", (), "en")
         async with running.database.transaction(new=[subscription]) as tx:
             await subscriptions.ask(tx, subscription, wish, secrets)
         assert await subscriptions.confirm(running.database, subscription)
     await running.database.pool.execute("TRUNCATE delivery")
+
+
+async def test_two_workers_at_once_send_each_letter_once(running: Running) -> None:
+    await many_subscribers(running, 30)
     await running.publish()
     await running.pass_time()
     server = MailServer(running.mail.url, "noreply@city.example")
@@ -125,6 +129,54 @@ async def test_two_workers_at_once_send_each_letter_once(running: Running) -> No
         pass
     assert len(running.mail.letters) == 30
     assert len(set(running.mail.ids)) == 30
+
+
+async def test_an_orderly_stop_in_the_middle_of_a_handful_sends_nothing_twice(running: Running) -> None:
+    await many_subscribers(running, 5)
+    await running.publish()
+    await running.pass_time()
+    running.mail.gate.clear()
+    server = MailServer(running.mail.url, "noreply@city.example")
+    worker = asyncio.create_task(MailWorker(running.ledger, running.packing, server, bulk=True).run())
+    await asyncio.wait_for(running.mail.reached.wait(), 10)
+    worker.cancel()
+    running.mail.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    assert len(running.mail.letters) == 2
+    assert sorted(row["state"] for row in await running.deliveries()) == ["pending"] * 3 + ["sent"] * 2
+    await running.due_now()
+    await running.deliver()
+    assert len(running.mail.letters) == len(set(running.mail.ids)) == 5
+
+
+async def test_an_orderly_stop_waits_for_the_calls_that_were_begun(running: Running) -> None:
+    await hooked(running)
+    await running.publish()
+    await running.pass_time()
+    running.hooks.gate.clear()
+    async with Webhooks(Guard(allow_private=True)) as webhooks:
+        worker = asyncio.create_task(WebhookWorker(running.ledger, running.packing, webhooks).run())
+        await asyncio.wait_for(running.hooks.reached.wait(), 10)
+        worker.cancel()
+        running.hooks.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+    assert [row["state"] for row in await running.deliveries()] == ["sent"]
+
+
+async def test_a_delivery_that_cannot_be_made_stops_no_other(running: Running) -> None:
+    await many_subscribers(running, 2)
+    await running.database.pool.execute(
+        "UPDATE subscription SET wrapped_key = decode(repeat('00', 60), 'hex') "
+        "WHERE id = (SELECT min(id) FROM subscription)"
+    )
+    await running.publish()
+    await running.pass_time()
+    await running.deliver()
+    assert len(running.mail.letters) == 1
+    rows = await running.deliveries()
+    assert sorted((row["state"], row["error"]) for row in rows) == [("pending", "InvalidTag"), ("sent", None)]
 
 
 async def test_a_mailbox_that_is_busy_is_tried_again_later_under_the_same_id(running: Running) -> None:

@@ -259,3 +259,11 @@ async def test_what_an_editor_typed_survives_that_somebody_else_was_quicker(runn
     assert lost.status_code == 409
     assert "我写的正文" in lost.text
     assert "我的修改" in lost.text
+
+
+async def test_the_api_describes_itself(running: Running) -> None:
+    document = (await running.client.get("/api/publisher/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    drafting = document["paths"][API]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(drafting["required"]) == {"title", "body"}
+    assert "/publish" not in document["paths"]
