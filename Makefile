@@ -37,7 +37,8 @@ test-integration: $(INSTALLED)  ## what needs PostgreSQL and Kafka
 	@$(PYTEST) tests/integration
 
 test-containers: $(INSTALLED)  ## the integration suite on containers; needs a Docker engine
-	@$(PYTEST) tests/containers
+	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, or use make test" >&2; exit 1; }
+	@$(PYTEST) -s tests/containers
 
 chaos: $(INSTALLED)  ## kills, pauses and doubles everything, for long, then checks the history
 	@CHAOS=long $(PYTEST) tests/chaos

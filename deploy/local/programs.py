@@ -2,10 +2,13 @@
 
 import os
 import secrets
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from deploy.local import caddy, oidc
 from deploy.local.keeper import Program
@@ -82,6 +85,15 @@ class Plan:
             "ALLOW_PRIVATE_WEBHOOKS": "true",  # who tries it has the receiver on the same machine
         }
 
+    def write_settings(self) -> Path:
+        """Keeps the settings in a file that a shell can source, for an operator's commands; the file."""
+        file = self.data_dir / "environment"
+        with _for_the_owner(file) as opened:
+            opened.writelines(
+                f"export {name}={shlex.quote(value)}\n" for name, value in self.settings.items()
+            )
+        return file
+
     def _service(self, name: str) -> Program:
         return self._program(name, [sys.executable, "-m", f"services.{name}"], self.settings)
 
@@ -106,13 +118,18 @@ class Plan:
 
 def kept_secret(file: Path) -> str:
     """The hex secret of 32 bytes that the file holds, made on the first call; for its owner's eyes only."""
-    try:
-        return file.read_text().strip()
-    except FileNotFoundError:
+    if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        staging = file.with_suffix(".new")
-        staging.unlink(missing_ok=True)
-        with os.fdopen(os.open(staging, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:
+        with _for_the_owner(file) as opened:
             opened.write(secrets.token_hex(32) + "\n")
-        staging.rename(file)
-        return kept_secret(file)
+    return file.read_text().strip()
+
+
+@contextmanager
+def _for_the_owner(file: Path) -> Iterator[TextIO]:
+    """Writes a file that nobody else may read, whole or not at all."""
+    staging = file.with_suffix(".new")
+    staging.unlink(missing_ok=True)
+    with os.fdopen(os.open(staging, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:
+        yield opened
+    staging.rename(file)

@@ -60,7 +60,7 @@ def where_to_look(plan: Plan) -> str:
         ("/log/checkpoint", "the signed log"),
     )
     places = "\n".join(f"  {at + path:38} {what}" for path, what in lines)
-    files = f"  mail {plan.data_dir / 'mail'}, logs {plan.data_dir / 'logs'}"
+    files = f"  In {plan.data_dir}: mail/, logs/, log/ (the signed log), environment (for commands)"
     return f"\n{places}\n\n  Sign in with one of these names, without a password:\n{people}\n\n{files}\n"
 
 

@@ -92,6 +92,7 @@ class Supervisor:
             plan = Plan(
                 self._port, self._data_dir, self._pack, pair.environment, smtp_url=os.environ.get("SMTP_URL")
             )
+            plan.write_settings()
             self._prepare(plan)
             _say("starting the services")
             self._start(plan.city())

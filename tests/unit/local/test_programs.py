@@ -1,6 +1,7 @@
 """What `make run` starts: secrets that stay, ports that differ, and every sample text fit for its city."""
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None
     assert kept_secret(file) == first
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert kept_secret(tmp_path / "other" / "secret.key") != first
+
+
+def test_a_shell_takes_the_settings_as_they_are(tmp_path: Path) -> None:
+    file = plan(tmp_path / "a folder", smtp_url="smtp://me:it's $secret@mail.example").write_settings()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    command = f'. "{file}"; printf %s "$SMTP_URL|$DATA_DIR"'
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert said == f"smtp://me:it's $secret@mail.example|{tmp_path / 'a folder'}"
 
 
 def test_no_two_programs_share_a_port(tmp_path: Path) -> None:
