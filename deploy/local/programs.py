@@ -119,7 +119,6 @@ class Plan:
 def kept_secret(file: Path) -> str:
     """The hex secret of 32 bytes that the file holds, made on the first call; for its owner's eyes only."""
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
         with _for_the_owner(file) as opened:
             opened.write(secrets.token_hex(32) + "\n")
     return file.read_text().strip()
@@ -128,6 +127,7 @@ def kept_secret(file: Path) -> str:
 @contextmanager
 def _for_the_owner(file: Path) -> Iterator[TextIO]:
     """Writes a file that nobody else may read, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     staging = file.with_suffix(".new")
     staging.unlink(missing_ok=True)
     with os.fdopen(os.open(staging, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:
