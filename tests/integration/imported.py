@@ -96,22 +96,24 @@ async def kill_after(process: "subprocess.Popen[str]", pool: asyncpg.Pool, sourc
 async def read_topics(bootstrap: str, topics: Iterable[str]) -> list[ConsumerRecord]:
     """Every record that stands on the topics now."""
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer:
-        found = []
         ends = await _end_offsets(consumer, topics)
-        for partition, end in ends.items():
-            consumer.assign([partition])
-            await consumer.seek_to_beginning(partition)
-            while await consumer.position(partition) < end:
-                batches = await consumer.getmany(partition, timeout_ms=500)
-                found += [record for batch in batches.values() for record in batch]
+        unread = {partition for partition, end in ends.items() if end}
+        consumer.assign(list(ends))
+        await consumer.seek_to_beginning()
+        found: list[ConsumerRecord] = []
+        while unread:
+            for partition, records in (await consumer.getmany(timeout_ms=500)).items():
+                found += records
+                if records[-1].offset + 1 >= ends[partition]:
+                    unread.discard(partition)
         return found
 
 
 async def _end_offsets(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    wanted = list(topics)
+    await consumer._client.set_topics(wanted)
     partitions = []
-    for topic in topics:
-        await consumer._client.add_topic(topic)
-        await consumer._client.force_metadata_update()
+    for topic in wanted:
         numbers = consumer.partitions_for_topic(topic)
         assert numbers, f"no topic {topic}"
         partitions += [TopicPartition(topic, number) for number in numbers]
@@ -159,12 +161,13 @@ async def offers(city: Installation) -> dict[str, list[dict[str, Any]]]:
 
     A relay that was killed sends again what it cannot know to be sent; by its id the reader knows it.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for unit in city.units:
-        records = await read_topics(city.bootstrap, [f"{city.namespace}.department.{unit}.v1"])
-        events = {event["id"]: event for event in (orjson.loads(record.value) for record in records)}
-        found[unit] = [e for e in events.values() if e["type"] == "civic.department.case_offered.v1"]
-    return found
+    unit_of = {f"{city.namespace}.department.{unit}.v1": unit for unit in city.units}
+    found: dict[str, dict[str, Any]] = {unit: {} for unit in city.units}
+    for record in await read_topics(city.bootstrap, unit_of):
+        event = orjson.loads(record.value)
+        if event["type"] == "civic.department.case_offered.v1":
+            found[unit_of[record.topic]][event["id"]] = event
+    return {unit: list(events.values()) for unit, events in found.items()}
 
 
 async def external_ids(pool: asyncpg.Pool, source: str) -> dict[str, str]:
