@@ -21,6 +21,8 @@ from shared.database import Database
 from shared.settings import CoreSettings
 
 SPAWN = get_context("spawn")
+IN_FLIGHT = 5000
+"""How far the generator may be ahead of the slowest step."""
 _FULL_WAIT = 0.005
 
 
@@ -41,7 +43,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to generate: `total` inquiries in transactions of `batch`; `rate` per second, or 0 for as allowed."""
+    """What to generate: `total` inquiries, `batch` a transaction; `rate` per second, or 0 for as allowed."""
 
     total: int
     batch: int

@@ -51,7 +51,6 @@ class Stage:
     connection: asyncpg.Connection
     pack: Pack
 
-
     def meter(self, **more: int) -> Meter:
         """A meter over services, broker, database and `more`, by name and process id."""
         processes = {

@@ -55,6 +55,14 @@ class Meter:
             total[name] = total.get(name, 0.0) + seconds - self._first.get((name, pid), 0.0)
         return dict(sorted(total.items(), key=lambda item: -item[1]))
 
+    def three(self) -> dict[str, tuple[int, int, int]]:
+        """MiB at the start, in the middle and at the end, by name."""
+        return {
+            name: (sizes[0], sizes[len(sizes) // 2], sizes[-1])
+            for name, sizes in self.memory.items()
+            if sizes
+        }
+
     def _note(self, name: str, process: psutil.Process) -> None:
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 
-from bench.generator import Counters, Plan, start_generator
+from bench.generator import IN_FLIGHT, Counters, Plan, start_generator
 from bench.progress import STEPS, Ends, Progress, Way, check_counts, topics_of
 from bench.stage import Stage
-from bench.usage import Meter
 
-IN_FLIGHT = 5000
 BATCH = 200
 _LOOK_SECONDS = 0.2
 _STALL_SECONDS = 60.0
@@ -63,9 +61,7 @@ async def run_whole(on: Stage, inquiries: int, tell: Tell, *, rate: float = 0) -
     counters = Counters()
     services, departments = topics_of(on.installation.namespace, on.installation.units)
     plan = Plan(inquiries, BATCH if not rate else max(1, int(rate / 50)), rate)
-    generator = start_generator(
-        on.installation.environment(on.installation.copy("inquiry")), plan, counters
-    )
+    generator = start_generator(on.installation.environment(on.installation.copy("inquiry")), plan, counters)
     try:
         async with Ends(on.installation.bootstrap, (*services, *departments)) as ends:
             way = Way(
@@ -103,7 +99,9 @@ async def _watch(on: Stage, way: Way, generator: BaseProcess, inquiries: int, te
             moved = now
         if progress.settled and counters.committed.value == inquiries:
             break
-        if now - moved > _STALL_SECONDS or not (generator.is_alive() or counters.committed.value == inquiries):
+        if now - moved > _STALL_SECONDS or not (
+            generator.is_alive() or counters.committed.value == inquiries
+        ):
             raise Failed(f"stuck: {_line(progress)}")
         if now - told >= 1:
             told = now
@@ -121,7 +119,7 @@ async def _watch(on: Stage, way: Way, generator: BaseProcess, inquiries: int, te
         done_at,
         _quarters(through, inquiries, seconds),
         {name: spent * 1e6 / inquiries for name, spent in meter.cpu_seconds().items()},
-        _three(meter),
+        meter.three(),
     )
 
 
@@ -154,9 +152,3 @@ def _quarters(through: list[tuple[float, int]], inquiries: int, seconds: float) 
         inquiries / 4 / (end - start) if end > start else 0.0
         for start, end in zip(marks, marks[1:], strict=False)
     ]
-
-
-def _three(meter: Meter) -> dict[str, tuple[int, int, int]]:
-    return {
-        name: (sizes[0], sizes[len(sizes) // 2], sizes[-1]) for name, sizes in meter.memory.items() if sizes
-    }

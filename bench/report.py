@@ -1,0 +1,88 @@
+"""Figures as people read them: aligned tables on a terminal."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.intake import Intake
+from bench.latency import Latency
+from bench.log import Log
+from bench.progress import STEPS
+from bench.whole import Result
+
+# What a process of the bench, or a backend that it does not own, is spent on.
+_NAMES = {
+    "generator": "generator (intake in batches)",
+    "postgresql: generator": "postgresql for the generator",
+}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need; all but the first to the right."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = []
+    for row in (head, ["-" * width for width in widths], *rows):
+        first, *rest = row
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def whole_report(result: Result, floor: float) -> str:
+    quarters = " ".join(f"{rate:,.0f}" for rate in result.quarters)
+    steps = [(step, f"{result.done_at.get(step, result.seconds):,.1f}") for step in STEPS]
+    return "\n\n".join(
+        (
+            f"whole way: {result.rate:,.0f} inquiries/s "
+            f"over {result.inquiries:,} in {result.seconds:,.0f} s; "
+            f"floor {floor:,.0f}/s; ratio {result.rate / floor:.2f}\n"
+            f"by quarter: {quarters} /s",
+            table(("step", "all through after s"), steps),
+            cost_table(result.cpu_us, "us of CPU per inquiry"),
+            memory_table(result.memory),
+        )
+    )
+
+
+def intake_report(result: Intake) -> str:
+    return "\n\n".join(
+        (
+            f"HTTP intake: {result.rate:,.0f} acknowledged/s over {result.requests:,}, "
+            f"p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms; "
+            f"floor {result.floor_rate:,.0f}/s; ratio {result.rate / result.floor_rate:.2f}",
+            cost_table(result.cpu_us, "us of CPU per request"),
+        )
+    )
+
+
+def log_report(result: Log) -> str:
+    copy = (result.copy_before + result.copy_after) / 2
+    quarters = " ".join(f"{rate:,.0f}" for rate in result.quarters)
+    return "\n\n".join(
+        (
+            f"log: {result.rate:,.0f} entries/s over {result.entries:,} in {result.seconds:,.0f} s; "
+            f"plain COPY {result.copy_before:,.0f}/s before and {result.copy_after:,.0f}/s after; "
+            f"ratio {result.rate / copy:.2f}\n"
+            f"by quarter: {quarters} /s",
+            cost_table(result.cpu_us, "us of CPU per entry"),
+            memory_table(result.memory),
+        )
+    )
+
+
+def latency_report(result: Latency, floor: Latency | None = None) -> str:
+    beside = f"; floor p50 {floor.p50_ms:.0f} ms, p99 {floor.p99_ms:.0f} ms" if floor else ""
+    return (
+        f"latency at {result.rate:,.0f}/s over {result.inquiries:,}: received to department topic "
+        f"p50 {result.p50_ms:.0f} ms, p99 {result.p99_ms:.0f} ms, most {result.most_ms:.0f} ms{beside}"
+    )
+
+
+def cost_table(cpu_us: Mapping[str, float], head: str) -> str:
+    """Where the time goes; what costs less than a microsecond is left out."""
+    rows = [(_NAMES.get(name, name), f"{cost:,.0f}") for name, cost in cpu_us.items() if cost >= 1]
+    return table(("where", head), [*rows, ("all", f"{sum(cpu_us.values()):,.0f}")])
+
+
+def memory_table(memory: Mapping[str, tuple[int, int, int]]) -> str:
+    rows = [(name, *(f"{size:,}" for size in sizes)) for name, sizes in memory.items()]
+    return table(("resident memory", "start MiB", "middle", "end"), rows)
