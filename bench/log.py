@@ -1,4 +1,4 @@
-"""The log alone: audit's writer over topics that hold all of it already, beside plain COPY in the same run."""
+"""The log alone: audit's writer over topics that are full already, beside plain COPY in the same run."""
 
 import asyncio
 import hashlib

@@ -4,6 +4,7 @@ import datetime as dt
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 from services.inquiry.domain.concern import Concern, Contact
 from shared.contracts.inquiry import CaseKind, InquiryWords
@@ -55,7 +56,7 @@ class Sample:
 
 
 class Samples:
-    """An endless, repeatable stream of concerns that the pack accepts by rule and sends, on that day, to units with topics."""
+    """Concerns, repeatable, that the pack accepts by rule and sends, on that day, to units with topics."""
 
     def __init__(self, pack: Pack, on: dt.date, seed: int) -> None:
         self._random = random.Random(seed)
@@ -102,7 +103,7 @@ def _routes(pack: Pack, on: dt.date) -> Iterator[tuple[CaseKind, str, str | None
     """Kind, service, area, and the number of units that get a record."""
     catalogue = Catalogue(pack)
     kafka = {unit.code for unit in pack.departments if unit.kafka}
-    by_rule: list[CaseKind] = [kind.code for kind in pack.kinds if kind.acceptance == "rule"]
+    by_rule = [kind for kind in get_args(CaseKind) if pack.kind(kind).acceptance == "rule"]
     for service in pack.services:
         for area in (None, *(area.code for area in pack.areas)):
             match = catalogue.match(service.service_code, area, on)

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 _SAMPLE = 200
 
-# What stays, by schema; what inquiry adds when it learns of the dispatch is its own hop, the rest is intake's.
+# What stays, by schema; what inquiry adds when it learns of the dispatch is a hop, the rest is intake's.
 _STORED = """
 SELECT CASE WHEN schemaname = 'inquiry' AND relname <> 'step' THEN 'generator'
             WHEN schemaname = 'audit' THEN 'log' ELSE schemaname END AS hop,

@@ -53,7 +53,7 @@ class Stage:
 
     def meter(self, **more: int) -> Meter:
         """A meter over services, broker, database and `more`, by name and process id."""
-        processes = {
+        processes: dict[str, int] = {
             copy.service: copy.child.pid for copy in self.installation.copies if copy.child is not None
         }
         processes |= more | self.servers.processes

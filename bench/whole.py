@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing.process import BaseProcess
 
 from bench.generator import IN_FLIGHT, Counters, Plan, start_generator
@@ -18,7 +19,8 @@ Tell = Callable[[str], None]
 
 # The tables themselves, once it is over: what cursors say has happened must also be there.
 _COUNTS = """
-SELECT (SELECT count(*) FROM inquiry.inquiry WHERE stage = 'accepted' AND holding <> 'none') AS "known to inquiry",
+SELECT (SELECT count(*) FROM inquiry.inquiry WHERE stage = 'accepted' AND holding <> 'none')
+           AS "known to inquiry",
        (SELECT count(*) FROM inquiry.timer) AS "timers armed",
        (SELECT count(*) FROM routing.case_file WHERE lead IS NOT NULL) AS "dispatched",
        (SELECT count(*) FROM audit.log_entry WHERE kind = 'event') AS "log entries",
@@ -99,9 +101,8 @@ async def _watch(on: Stage, way: Way, generator: BaseProcess, inquiries: int, te
             moved = now
         if progress.settled and counters.committed.value == inquiries:
             break
-        if now - moved > _STALL_SECONDS or not (
-            generator.is_alive() or counters.committed.value == inquiries
-        ):
+        ended = not generator.is_alive() and counters.committed.value < inquiries
+        if ended or now - moved > _STALL_SECONDS:
             raise Failed(f"stuck: {_line(progress)}")
         if now - told >= 1:
             told = now
@@ -144,11 +145,9 @@ def _line(progress: Progress) -> str:
 
 def _quarters(through: list[tuple[float, int]], inquiries: int, seconds: float) -> list[float]:
     """The rate in each quarter of the work: falling ones would show that it slows down as it grows."""
-    marks = [0.0]
-    for quarter in (0.25, 0.5, 0.75):
-        marks.append(next((at for at, count in through if count >= quarter * inquiries), seconds))
-    marks.append(seconds)
-    return [
-        inquiries / 4 / (end - start) if end > start else 0.0
-        for start, end in zip(marks, marks[1:], strict=False)
-    ]
+    inner = (
+        next((at for at, count in through if count >= share * inquiries), seconds)
+        for share in (0.25, 0.5, 0.75)
+    )
+    marks = (0.0, *inner, seconds)
+    return [inquiries / 4 / (end - start) if end > start else 0.0 for start, end in pairwise(marks)]
