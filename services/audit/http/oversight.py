@@ -73,7 +73,6 @@ def oversight_router(database: Database, growth: Growth, pages: Pages) -> APIRou
             number=next((row["number"] for row in shown if row["number"]), None),
             live=f"/api/audit/v1/stream?from={shown[0]['index'] + 1 if shown else 0}" if live else None,
             next=f"/oversight?{urlencode(query)}" if page.next else None,
-            size=await database.pool.fetchval(QUERIES["log_size"]),
         )
 
     return router
