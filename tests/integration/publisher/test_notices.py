@@ -7,6 +7,7 @@ import pytest
 from shared.contracts.inquiry import ContactStated, InquiryErased, InquiryReceived, InquiryReplied
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.ids import new_id
+from shared.records import RawRecord
 from tests.integration.publisher.conftest import START, Running
 
 pytestmark = pytest.mark.integration
@@ -41,7 +42,7 @@ def case(running: Running) -> str:
     return new_id(running.clock.now())
 
 
-async def tell_contact(running: Running, case: str, email: str | None = "resident@example.org"):  # type: ignore[no-untyped-def]
+async def tell_contact(running: Running, case: str, email: str | None = "resident@example.org") -> RawRecord:
     return await running.tell("inquiry", case, contact(case, email), source="/services/inquiry/contacts")
 
 
