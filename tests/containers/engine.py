@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import docker
 from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+from testcontainers.core.wait_strategies import ExecWaitStrategy, LogMessageWaitStrategy
 
 from deploy.local.ports import free_port
 
@@ -68,6 +68,7 @@ def kafka() -> Iterator[str]:
     container = DockerContainer("apache/kafka:4.3.1").with_bind_ports(9092, port)
     for name, value in settings.items():
         container.with_env(f"KAFKA_{name}", value)
-    container.waiting_for(LogMessageWaitStrategy("Kafka Server started"))
+    # As the health check of Compose; what it logs when it is ready hangs on its log level.
+    container.waiting_for(ExecWaitStrategy(["bash", "-c", "</dev/tcp/127.0.0.1/9092"]))
     with container:
         yield f"127.0.0.1:{port}"

@@ -87,8 +87,10 @@ def city(folder: Path, port: int, output: Path) -> Iterator[City]:
     try:
         yield running
     finally:
+        children = running.children() if running.process.poll() is None else []
         running.process.kill()  # its children are told by the kernel
         running.process.wait()
+        psutil.wait_procs(children, STOP_SECONDS)
 
 
 def _all_gone(children: list[psutil.Process]) -> bool:
@@ -103,7 +105,7 @@ def test_a_city_lives_heals_stops_and_goes_on(open_tmp_path: Path) -> None:
         assert poll_until(lambda: first.state()["rated"] > 0, 60)
         assert poll_until(lambda: first.state()["published"] > 0, 60)
         assert httpx.get(f"{first.address}/feeds/all.json", timeout=20).json()["items"]
-        assert first.log_size() > 100
+        assert poll_until(lambda: first.log_size() > 100, 60)
         assert poll_until(lambda: any((folder / "mail").glob("*.eml")), 60)
 
         (victim,) = [child for child in first.children() if child.cmdline()[-1] == "services.routing"]
