@@ -171,8 +171,15 @@ class Reader:
     async def start(self, offsets: dict[tuple[str, int], int]) -> None:
         """Assigns itself every partition and seeks; a partition without an offset is read from its beginning.
 
-        Raises KafkaError if a topic is missing or no broker answers.
+        Raises KafkaError if a topic is missing or no broker answers; nothing stays open then.
         """
+        try:
+            await self._start(offsets)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self, offsets: dict[tuple[str, int], int]) -> None:
         await self._consumer.start()
         places: list[Any] = []
         for topic in self._topics:

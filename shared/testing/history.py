@@ -127,6 +127,21 @@ class History:
             *self._outcomes_of_actions(),
         ]
 
+    def unanswered(self, answers: Mapping[str, frozenset[str]]) -> list[Violation]:
+        """Each event of a type in `answers` is the cause of exactly one event of the types named there."""
+        wanted = {
+            seen.id: (key, answers[seen.type]) for key, seen in self.events.items() if seen.type in answers
+        }
+        given: Counter[str] = Counter()
+        for seen in self.events.values():
+            if seen.causation in wanted and seen.type in wanted[seen.causation][1]:
+                given[seen.causation] += 1
+        return [
+            Violation("I2" if given[identifier] else "I1", f"{key} has {given[identifier]} answers")
+            for identifier, (key, _) in wanted.items()
+            if given[identifier] != 1
+        ]
+
     def last_positions(
         self, types: frozenset[str] | None = None, topics: frozenset[str] | None = None
     ) -> dict[tuple[str, str], int]:

@@ -43,13 +43,19 @@ def as_shipped(service: ServiceName) -> Sequence[str]:
 
 @dataclass(slots=True)
 class Copy:
-    """One process of a service. It keeps its port and its log over restarts."""
+    """One process of a service. It keeps its port and its log over restarts.
+
+    `expected_down` is set while somebody has ended it on purpose. A rival reads in a consumer group of its
+    own: what it owns is owned twice.
+    """
 
     service: ServiceName
     number: int
     log: Path
+    is_rival: bool = False
     port: int = field(default_factory=free_port)
     child: Child | None = None
+    expected_down: bool = False
 
     @property
     def url(self) -> str:
@@ -156,6 +162,7 @@ class Installation:
         """Starts a copy and does not wait for it; nothing happens if it runs."""
         copy = self.copy(service, number)
         if not copy.running:
+            copy.expected_down = False
             copy.child = spawn(
                 f"{service}-{number}",
                 self._command(service),
@@ -168,6 +175,7 @@ class Installation:
         """SIGKILL, as a crash would; a paused copy dies too."""
         copy = self.copy(service, number)
         if copy.child:
+            copy.expected_down = True
             copy.child.kill()
 
     def pause(self, service: ServiceName, number: int = 0) -> None:
@@ -196,6 +204,14 @@ class Installation:
             child.send(SIGCONT)
         await asyncio.gather(*(asyncio.to_thread(child.stop, grace=_STOP_SECONDS) for child in children))
 
+    def ended_by_themselves(self) -> list[str]:
+        """Copies that do not run though nobody ended them, each with the end of its log."""
+        return [
+            f"{copy.service}-{copy.number} ended with {copy.child.returncode}\n{tail(copy.log)}"
+            for copy in self.copies
+            if copy.child and not copy.running and not copy.expected_down
+        ]
+
     async def ready(self, copies: Sequence[Copy] | None = None, seconds: float = _READY_SECONDS) -> None:
         """Returns when `/readyz` of all `copies` (by default of every one) answers 200. Raises NotReady."""
         async with httpx.AsyncClient(timeout=5) as client:
@@ -218,6 +234,8 @@ class Installation:
             # Empty counts as unset: what our own environment names must not lead elsewhere.
             "CLOCK_FILE": str(self.clock_file or ""),
         }
+        if copy.is_rival:
+            common["CONSUMER_GROUP"] = f"{self.namespace}.{copy.service}.rival"
         return common | self._environment
 
     async def _ready(self, client: httpx.AsyncClient, copy: Copy, seconds: float) -> None:

@@ -54,12 +54,13 @@ def check_core(
     handled: frozenset[str],
     reads: frozenset[str],
     poisoned: frozenset[str] = frozenset(),
+    forged: frozenset[str] = frozenset(),
     dead: int = 0,
 ) -> list[Violation]:
     """What the tables of a service say, against the topics.
 
     `handled` are the types that it applies, from the topics `reads`; `poisoned` the subjects whose events
-    nobody can apply, and `dead` how many dead letters they make.
+    it cannot apply, `dead` how many dead letters they make, and `forged` those that no service has told of.
     """
     found = []
     name = state.service
@@ -86,7 +87,7 @@ def check_core(
     found += [
         Violation("I4", f"{name}: {key}: table {remembered.get(key)}, topic {emitted.get(key)}")
         for key in emitted.keys() | remembered.keys()
-        if key[0] not in poisoned and emitted.get(key) != remembered.get(key)
+        if key[0] not in forged and emitted.get(key) != remembered.get(key)
     ]
     for (subject, source), value in history.last_positions(handled, reads).items():
         applied = state.sequences.get(subject, {}).get(source, 0)

@@ -1,0 +1,247 @@
+"""Faults to inject into a running installation, each by itself and mended before the next one if it can be.
+
+What runs beside the faults must survive them; `shared.testing.history` says whether it did.
+"""
+
+import asyncio
+import datetime as dt
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from random import Random  # noqa: TID251  (seeded: a run can be repeated)
+from typing import Any, Protocol
+
+import asyncpg
+import orjson
+
+from shared.clock import FileClock, machine_now
+from shared.contracts.addresses import topic_name
+from shared.ids import new_id
+from shared.infrastructure import is_infrastructure
+from shared.kafka import KafkaError, Producer, Reader
+from shared.logs import get_logger
+from shared.testing.driver import write_clock
+from shared.testing.installation import Copy, Installation
+from shared.testing.observation import Observation
+
+log = get_logger(__name__)
+Fault = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Server(Protocol):
+    """A server of the pair, as far as it is broken here."""
+
+    def kill(self) -> None: ...
+
+    def start(self) -> object: ...
+
+    def restart(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Injected:
+    """What was put on topics that nobody can apply: `poison` are the subjects, by logical topic."""
+
+    poison: dict[str, set[str]] = field(default_factory=dict)
+    resent: int = 0
+
+
+class Faults:
+    """The faults, and what they left behind. `broker` and `database` are None if not ours to break."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        observation: Observation,
+        random: Random,
+        *,
+        broker: Server | None = None,
+        database: Server | None = None,
+    ) -> None:
+        self.injected = Injected()
+        self.counts: dict[str, int] = {}
+        self._installation = installation
+        self._observation = observation
+        self._random = random
+        self._broker = broker
+        self._database = database
+        self._producer = Producer(installation.bootstrap, "faults")
+
+    @property
+    def all(self) -> dict[str, Fault]:
+        """Every fault that can be injected here, by name."""
+        faults: list[Fault] = [
+            self.kill_a_copy,
+            self.kill_a_whole_service,
+            self.pause_a_copy,
+            self.own_twice,
+            self.cut_sessions,
+            self.send_again,
+            self.send_noise,
+            self.send_poison,
+        ]
+        if self._installation.clock_file:
+            faults.append(self.jump)
+        if self._broker:
+            faults += [self.restart_broker, self.kill_broker]
+        if self._database:
+            faults += [self.restart_database, self.kill_database]
+        return {fault.__name__: fault for fault in faults}
+
+    async def inject(self, name: str) -> None:
+        """Injects one and counts it; what it needs may still be away after another one: it is tried again."""
+        fault = self.all[name]
+        self.counts[name] = self.counts.get(name, 0) + 1
+        log.info("fault", name=name)
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    return await fault()
+                except Exception as error:
+                    if not (
+                        is_infrastructure(error) or isinstance(error, KafkaError | asyncpg.PostgresError)
+                    ):
+                        raise
+                    await asyncio.sleep(0.5)
+
+    async def close(self) -> None:
+        await self._producer.stop()
+
+    async def kill_a_copy(self) -> None:
+        """SIGKILL at any moment; started again as a supervisor would."""
+        copy = self._any_copy()
+        self._installation.kill(copy.service, copy.number)
+        await self._pause(0, 1)
+        self._installation.start(copy.service, copy.number)
+
+    async def kill_a_whole_service(self) -> None:
+        """All copies at once."""
+        service = self._random.choice(self._installation.services)
+        copies = [copy for copy in self._installation.copies if copy.service == service]
+        for copy in copies:
+            self._installation.kill(service, copy.number)
+        await self._pause(0, 1)
+        for copy in copies:
+            self._installation.start(service, copy.number)
+
+    async def pause_a_copy(self) -> None:
+        """SIGSTOP for longer than others wait, so that it wakes as a zombie."""
+        copy = self._any_copy()
+        self._installation.pause(copy.service, copy.number)
+        await self._pause(2, 6)
+        self._installation.resume(copy.service, copy.number)
+
+    async def own_twice(self) -> None:
+        """From now on the last copy of a service reads in a group of its own, until it is its turn again."""
+        service = self._random.choice(self._installation.services)
+        copy = [copy for copy in self._installation.copies if copy.service == service][-1]
+        self._installation.kill(service, copy.number)
+        copy.is_rival = not copy.is_rival
+        self._installation.start(service, copy.number)
+
+    async def cut_sessions(self) -> None:
+        """`pg_terminate_backend` of some sessions of the services, in the middle of whatever they do."""
+        connection = await asyncpg.connect(self._installation.database_url, timeout=5)
+        try:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND application_name LIKE 'civicloom%' AND random() < 0.6"
+            )
+        finally:
+            await connection.close()
+
+    async def restart_broker(self) -> None:
+        assert self._broker is not None  # noqa: S101
+        await _on_main_thread(self._broker.restart)
+
+    async def kill_broker(self) -> None:
+        assert self._broker is not None  # noqa: S101
+        self._broker.kill()
+        await self._pause(0, 2)
+        await _on_main_thread(self._broker.start)
+
+    async def restart_database(self) -> None:
+        assert self._database is not None  # noqa: S101
+        await _on_main_thread(self._database.restart)
+
+    async def kill_database(self) -> None:
+        assert self._database is not None  # noqa: S101
+        self._database.kill()
+        await self._pause(0, 2)
+        await _on_main_thread(self._database.start)
+
+    async def jump(self) -> None:
+        """Business time jumps forward by hours or back by minutes."""
+        clock_file = self._installation.clock_file
+        assert clock_file is not None  # noqa: S101
+        minutes = self._random.choice([-30, -5, 60, 240])
+        write_clock(clock_file, FileClock(clock_file).now() + dt.timedelta(minutes=minutes))
+
+    async def send_again(self) -> None:
+        """Old records once more, late: as a relay does that crashed before it could delete."""
+        topics = [topic for topic in self._observation.topics if not topic.endswith(".contact.v1")]
+        reader = Reader(self._installation.bootstrap, "faults", self._random.sample(topics, 8) + topics[:3])
+        await reader.start({})
+        try:
+            records = [record for _ in range(3) for record in await reader.read(400, 300)]
+        finally:
+            await reader.stop()
+        rows = [
+            (record.topic, record.key, record.value, record.header("words"))
+            for record in records
+            if record.key is not None and record.value is not None and record.value[:1] == b"{"
+        ]
+        chosen = [row for row in rows if self._random.random() < 0.3]
+        await self._send([(t, k, v, w) for t, k, v, w in chosen if k is not None and v is not None])
+        self.injected.resent += len(chosen)
+
+    async def send_noise(self) -> None:
+        """Bytes that are no event, where services and units write."""
+        unit = self._random.choice(self._installation.units)
+        names = [
+            topic_name(self._installation.namespace, name) for name in ("inquiry", "routing", "publisher")
+        ]
+        names.append(topic_name(self._installation.namespace, "actions", unit))
+        await self._send([(topic, b"noise", b"\xff\x00" + secrets.token_bytes(20), None) for topic in names])
+
+    async def send_poison(self) -> None:
+        """An envelope without fault around facts that no handler can read."""
+        for logical, kind in (("inquiry", "inquiry.received"), ("routing", "assignment.signed")):
+            subject = new_id(machine_now())
+            event = {
+                "specversion": "1.0",
+                "type": f"civic.{kind}.v1",
+                "id": new_id(machine_now()),
+                "source": f"/services/{logical}",
+                "subject": subject,
+                "time": machine_now(),
+                "sequence": "0000000001",
+                "epoch": 1,
+                "correlationid": subject,
+                "salt": secrets.token_urlsafe(16),
+                "data": {"unit": "NO SUCH UNIT", "number": 7},
+            }
+            self.injected.poison.setdefault(logical, set()).add(subject)
+            topic = topic_name(self._installation.namespace, logical)
+            await self._send([(topic, subject.encode(), orjson.dumps(event), None)])
+
+    def _any_copy(self) -> Copy:
+        return self._random.choice(self._installation.copies)
+
+    async def _pause(self, least: float, most: float) -> None:
+        await asyncio.sleep(self._random.uniform(least, most))
+
+    async def _send(self, rows: list[tuple[str, bytes, bytes, bytes | None]]) -> None:
+        waiting = rows
+        while waiting:
+            outcome = await self._producer.send_wave(waiting)
+            if outcome.failed:
+                await self._producer.renew()
+            sent = {index for index, _ in outcome.sent}
+            waiting = [row for index, row in enumerate(waiting) if index not in sent]
+
+
+async def _on_main_thread(work: Callable[[], object]) -> None:
+    """Blocks the loop: servers end with the thread that starts them, so no other thread may."""
+    await asyncio.sleep(0)
+    work()

@@ -1,0 +1,166 @@
+"""All that must hold when the faults have stopped: the history, the tables of every service, the log."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from services.inquiry.handlers import handlers as inquiry_handlers
+from services.publisher.handlers import make_handlers as publisher_handlers
+from services.routing.handlers import build_handlers as routing_handlers
+from shared.contracts.addresses import topic_name
+from shared.contracts.registry import REGISTRY
+from shared.handlers import Handlers
+from shared.settings import REPOSITORY, ServiceName
+from shared.testing.city import Citizens
+from shared.testing.faults import Injected
+from shared.testing.history import History, Violation
+from shared.testing.installation import Installation
+from shared.testing.observation import Observation
+from shared.testing.quiescence import check_acknowledged, check_core, check_log
+
+_NOTHING: Any = None  # handlers are only asked for the types that they know
+READERS: Mapping[ServiceName, Handlers] = {
+    "inquiry": inquiry_handlers(_NOTHING),
+    "routing": routing_handlers(_NOTHING),
+    "publisher": publisher_handlers(_NOTHING),
+}
+ANSWERS = {
+    "civic.inquiry.received.v1": frozenset({"civic.case.dispatched.v1", "civic.case.triaged.v1"}),
+    "civic.assignment.reply_proposed.v1": frozenset(
+        {"civic.inquiry.replied.v1", "civic.inquiry.request_refused.v1"}
+    ),
+}
+"""What each of these leads to in another service, exactly once, as far as the city accepts by rule."""
+
+
+async def judge(
+    installation: Installation, observation: Observation, citizens: Citizens, injected: Injected
+) -> tuple[History, list[Violation]]:
+    """Everything that is wrong, with the history that shows it. The installation must be quiet."""
+    history = await observation.history()
+    poison = {subject for subjects in injected.poison.values() for subject in subjects}
+    found = [
+        *history.violations(),
+        *(
+            violation
+            for violation in history.unanswered(ANSWERS)
+            if not any(subject in violation.detail for subject in poison)
+        ),
+        *check_acknowledged(history, {case.id: case.sequence for case in citizens.cases.values()}),
+    ]
+    for service, handlers in READERS.items():
+        found += await _core(installation, observation, history, service, handlers, injected)
+    found += check_log(history, await observation.log_entries())
+    found += await _cases(observation, history, citizens, poison)
+    found += await _deadlocks(observation)
+    found += await _verified(installation, observation)
+    found += [Violation("alive", story) for story in installation.ended_by_themselves()]
+    return history, found
+
+
+async def _core(  # noqa: PLR0917  (the whole scene, handed on)
+    installation: Installation,
+    observation: Observation,
+    history: History,
+    service: ServiceName,
+    handlers: Handlers,
+    injected: Injected,
+) -> list[Violation]:
+    state = await observation.core_state(service)
+    reads = frozenset(topic for _, topic, _ in state.ends)
+    handled = frozenset(kind for kind in REGISTRY if handlers.get(kind) is not None)
+    types = {"inquiry": "civic.inquiry.received.v1", "routing": "civic.assignment.signed.v1"}
+    poisoned = frozenset(
+        subject
+        for logical, subjects in injected.poison.items()
+        if topic_name(installation.namespace, logical) in reads and types[logical] in handled
+        for subject in subjects
+    )
+    noise = sum(record.topic in reads for record in history.unreadable)
+    return check_core(
+        history,
+        state,
+        handled=handled,
+        reads=reads,
+        poisoned=poisoned,
+        forged=frozenset(subject for subjects in injected.poison.values() for subject in subjects),
+        dead=noise + len(poisoned),
+    )
+
+
+async def _cases(
+    observation: Observation, history: History, citizens: Citizens, poison: set[str]
+) -> list[Violation]:
+    """State changes if and only if events: the cases of inquiry and routing against the topics (I4)."""
+    last: dict[str, dict[str, tuple[int, str]]] = {}
+    for key, seen in history.events.items():
+        if key.subject not in poison and key.source == "/services/inquiry":
+            last.setdefault(key.subject, {})[seen.type] = (key.position, seen.id)
+    received = {subject for subject, kinds in last.items() if "civic.inquiry.received.v1" in kinds}
+    async with observation.tables("inquiry") as tables:
+        cases = await tables.fetch("SELECT id, stage FROM inquiry WHERE number IS NOT NULL")
+        receipts = await tables.fetch("SELECT inquiry, value FROM received")
+    async with observation.tables("routing") as tables:
+        files = await tables.fetch("SELECT id FROM case_file WHERE number IS NOT NULL")
+        signed = await tables.fetch("SELECT inquiry, unit FROM assignment WHERE signed_at IS NOT NULL")
+    found = _differ("cases of inquiry", {row["id"] for row in cases}, received)
+    found += _differ("case files of routing", {row["id"] for row in files}, received)
+    found += _differ("citizens' cases", {case.id for case in citizens.cases.values()}, received)
+    if len({case.id for case in citizens.cases.values()}) != len(citizens.cases):
+        found.append(Violation("I2", "two Idempotency-Keys were answered with one case"))
+    found += [
+        Violation("I4", f"the receipt of {row['inquiry']} is not the event")
+        for row in receipts
+        if orjson.loads(row["value"])["id"] != last[row["inquiry"]]["civic.inquiry.received.v1"][1]
+    ]
+    closed = {subject for subject, kinds in last.items() if _is_closed(kinds)}
+    found += _differ("closed cases", {row["id"] for row in cases if row["stage"] == "closed"}, closed)
+    told = {
+        (key.subject, str(seen.data["unit"]))
+        for key, seen in history.events.items()
+        if seen.type == "civic.assignment.signed.v1" and key.subject not in poison
+    }
+    return found + _differ("signed assignments", {(row["inquiry"], row["unit"]) for row in signed}, told)
+
+
+def _is_closed(kinds: Mapping[str, tuple[int, str]]) -> bool:
+    closed = kinds.get("civic.inquiry.closed.v1", (0, ""))[0]
+    return closed > kinds.get("civic.inquiry.reopened.v1", (0, ""))[0]
+
+
+def _differ(what: str, table: set[Any], topic: set[Any]) -> list[Violation]:
+    return [
+        *(Violation("I4", f"{what}: {one} is in the table alone") for one in table - topic),
+        *(Violation("I4", f"{what}: {one} is in events alone") for one in topic - table),
+    ]
+
+
+async def _deadlocks(observation: Observation) -> list[Violation]:
+    async with observation.tables("inquiry") as tables:
+        count = await tables.fetchval(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )
+    return [Violation("locks", f"{count} deadlocks")] if count else []
+
+
+async def _verified(installation: Installation, observation: Observation) -> list[Violation]:
+    """The published files verify, and hold the whole log, as a stranger would check it."""
+    async with observation.tables("audit") as tables:
+        size, key = await tables.fetchrow("SELECT size, vkey FROM log_head")  # type: ignore[misc]
+    folder = installation.folder / "data" / "log"
+    command = [sys.executable, "-m", "services.cli", "audit", "verify", str(folder), "--key", key, "--json"]
+    told: dict[str, Any] = {}
+    for _ in range(20):
+        done = await asyncio.to_thread(
+            subprocess.run, command, cwd=REPOSITORY, capture_output=True, check=False
+        )
+        told = json.loads(done.stdout or b"{}")
+        if done.returncode == 0 and told["size"] == size:
+            return []
+        await asyncio.sleep(0.5)  # publishing follows the tables within a second
+    return [Violation("I9", f"the log of {size} entries does not verify: {told}")]

@@ -1,0 +1,257 @@
+"""The core alone in a small world: routing tells, inquiry answers each event; relays and readers crash.
+
+Small enough to run in seconds with parts exchanged for broken ones, and judged by the same checker.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import asyncpg
+import orjson
+
+from shared.contracts.addresses import topic_name
+from shared.contracts.inquiry import InquiryRequestRefused
+from shared.contracts.routing import CaseTriaged
+from shared.database import Database
+from shared.errors import Stale
+from shared.handlers import Handlers, Results
+from shared.infrastructure import is_infrastructure
+from shared.kafka import KafkaError, Producer, Reader
+from shared.received import Received
+from shared.records import RawRecord
+from shared.relay import Relay
+from shared.slices import Behind, Slices
+from shared.testing.history import History, Violation
+from shared.testing.quiescence import CoreState, check_core
+from shared.testing.schema import make_topics, open_service_database
+from shared.transaction import Tx
+
+TOLD, ANSWERED = CaseTriaged.contract.type, InquiryRequestRefused.contract.type
+KEYS, TELLERS, ROUNDS = 24, 4, 12
+DESKS = 6
+Loop = Callable[[], Coroutine[Any, Any, object]]
+
+
+@dataclass(slots=True)
+class World:
+    """Two services of the core. `slices` and `relay` may be broken ones; with `crashes` all die often."""
+
+    routing: Database
+    inquiry: Database
+    bootstrap: str
+    random: Random
+    slices: type[Slices] = Slices
+    relay: type[Relay] = Relay
+    crashes: bool = True
+    copies: int = 2
+    history: History = field(init=False)
+
+    @property
+    def topics(self) -> list[str]:
+        return [topic_name(self.routing.settings.topic_namespace, name) for name in ("routing", "inquiry")]
+
+    async def run(self) -> list[Violation]:
+        """Tells, crashes, comes to rest, and is judged."""
+        loops: list[Loop] = [self._relaying(self.routing), self._relaying(self.inquiry), self._reading]
+        async with contextlib.AsyncExitStack() as stack:
+            tasks = [
+                await stack.enter_async_context(_kept_running(loop))
+                for loop in loops
+                for _ in range(self.copies)
+            ]
+            telling = asyncio.create_task(self._tell())
+            while not telling.done():
+                await asyncio.sleep(self.random.uniform(0.02, 0.1))
+                if self.crashes:
+                    self.random.choice(tasks).crash()
+            await telling
+            await self._come_to_rest()
+        return await self._judge()
+
+    async def _tell(self) -> None:
+        async def teller(number: int) -> None:
+            for _ in range(ROUNDS):
+                keys = [f"case-{n}" for n in range(number % 2, KEYS, 2)]
+                async with self.routing.transaction(keys) as tx:
+                    for key in keys:
+                        tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=key)
+                await asyncio.sleep(0.05)
+
+        await asyncio.gather(*(teller(number) for number in range(TELLERS)))
+
+    def _relaying(self, database: Database) -> Loop:
+        async def loop() -> None:
+            producer = Producer(self.bootstrap, "world")
+            try:
+                await self.relay(database, producer).run()
+            finally:
+                await producer.stop()
+
+        return loop
+
+    async def _reading(self) -> None:
+        """From the cursors, all partitions at once; every copy reads them all, so each is owned twice."""
+        slices = self.slices(self.inquiry, "world", answering())
+        while True:
+            rows = await self.inquiry.pool.fetch("SELECT topic, partition, next_offset FROM cursor")
+            reader = Reader(self.bootstrap, "world", self.topics[:1])
+            try:
+                await reader.start({(row["topic"], row["partition"]): row["next_offset"] for row in rows})
+                while True:
+                    found: dict[int, list[RawRecord]] = {}
+                    for record in await reader.read(50, 50):
+                        found.setdefault(record.partition, []).append(record)
+                    await asyncio.gather(*(slices.process(records) for records in found.values()))
+            except Behind:
+                continue
+            except Exception as error:
+                if not (is_infrastructure(error) or isinstance(error, KafkaError | Stale)):
+                    raise
+            finally:
+                await reader.stop()
+
+    async def _come_to_rest(self) -> None:
+        reader = Reader(self.bootstrap, "rest", self.topics)
+        await reader.start({})
+        try:
+            async with asyncio.timeout(60):
+                while not await self._rests(reader):
+                    await asyncio.sleep(0.05)
+        finally:
+            await reader.stop()
+
+    async def _rests(self, reader: Reader) -> bool:
+        before = await reader.ends()
+        waiting = [
+            await one.pool.fetchval("SELECT count(*) FROM outbox") for one in (self.routing, self.inquiry)
+        ]
+        read = (await self._state(self.inquiry, "inquiry", before)).cursors
+        unread = [
+            place
+            for place, end in before.items()
+            if place[0] == self.topics[0] and read.get(("world", *place), 0) < end
+        ]
+        return not any(waiting) and not unread and before == await reader.ends()
+
+    async def _judge(self) -> list[Violation]:
+        self.history = History(self.routing.settings.topic_namespace)
+        reader = Reader(self.bootstrap, "judge", self.topics)
+        await reader.start({})
+        try:
+            ends = await reader.ends()
+            missing = sum(ends.values())
+            while missing:
+                for record in await reader.read(5000, 200):
+                    self.history.add(record)
+                    missing -= 1
+        finally:
+            await reader.stop()
+        found = [*self.history.violations(), *self.history.unanswered({TOLD: frozenset({ANSWERED})})]
+        reads = {self.inquiry: frozenset(self.topics[:1]), self.routing: frozenset[str]()}
+        for database, topics in reads.items():
+            mine = {place: end for place, end in ends.items() if place[0] in topics}
+            state = await self._state(database, database.settings.service, mine)
+            found += check_core(self.history, state, handled=frozenset({TOLD}), reads=topics)
+        return found
+
+    async def _state(self, database: Database, service: str, ends: dict[tuple[str, int], int]) -> CoreState:
+        cursors = await database.pool.fetch("SELECT topic, partition, next_offset FROM cursor")
+        return CoreState(
+            service,
+            await database.pool.fetchval("SELECT count(*) FROM outbox"),
+            {("world", row["topic"], row["partition"]): row["next_offset"] for row in cursors},
+            {("world", *place): end for place, end in ends.items()},
+            await _sequences(database),
+            frozenset(),
+            0,
+        )
+
+
+def answering() -> Handlers:
+    """Answers each event once; it touches two desks beside its case, as a command over several would."""
+    handlers = Handlers()
+
+    def touches(event: Received[Any]) -> Iterable[str]:
+        number = sum(event.id.encode())
+        return event.subject, f"desk-{number % DESKS}", f"desk-{number // 7 % DESKS}"
+
+    @handlers.on(CaseTriaged, touches=touches)
+    async def answer(tx: Tx, events: list[Received[CaseTriaged]]) -> Results:
+        for event in events:
+            tx.emit(InquiryRequestRefused(state="world", rule="always"), subject=event.subject, cause=event)
+        return None
+
+    return handlers
+
+
+@contextlib.asynccontextmanager
+async def world(admin_url: str, bootstrap: str, namespace: str, **more: Any) -> AsyncIterator[World]:
+    """A world on fresh tables and topics of `namespace`."""
+    await make_topics(bootstrap, namespace, [])
+    routing, inquiry = [
+        await open_service_database(admin_url, service, namespace=namespace, bootstrap=bootstrap)
+        for service in ("routing", "inquiry")
+    ]
+    try:
+        for database in (routing, inquiry):
+            await database.pool.execute(
+                "TRUNCATE aggregate, outbox, outbox_aside, cursor, parked_key, parked_event"
+            )
+        yield World(routing, inquiry, bootstrap, Random(7), **more)
+    finally:
+        await routing.close()
+        await inquiry.close()
+
+
+async def deadlocks(admin_url: str) -> int:
+    """How many this database has seen so far; sessions tell at the latest when they end."""
+    connection = await asyncpg.connect(admin_url)
+    try:
+        found = await connection.fetchval(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )
+    finally:
+        await connection.close()
+    return int(found)
+
+
+class _Kept:
+    """A loop that is started again whenever it was crashed."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[object] | None = None
+
+    def crash(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def run(self) -> None:
+        while True:
+            self._task = asyncio.create_task(self._loop())
+            await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                self._task.result()
+
+
+@contextlib.asynccontextmanager
+async def _kept_running(loop: Loop) -> AsyncIterator[_Kept]:
+    kept = _Kept(loop)
+    running = asyncio.create_task(kept.run())
+    try:
+        yield kept
+    finally:
+        running.cancel()
+        kept.crash()
+        await asyncio.gather(running, return_exceptions=True)
+        if kept._task is not None:
+            await asyncio.gather(kept._task, return_exceptions=True)
+
+
+async def _sequences(database: Database) -> dict[str, dict[str, int]]:
+    rows = await database.pool.fetch("SELECT id, sequences FROM aggregate")
+    return {row["id"]: orjson.loads(row["sequences"]) for row in rows}
