@@ -48,6 +48,7 @@ class Command:
 
     def __init__(self, database_url: str, folder: Path, namespace: str = "civic") -> None:
         self._folder = folder
+        self.program: tuple[str, ...] = (sys.executable, "-m", "services.cli")
         self._environment = {
             "DATABASE_URL": database_url,
             "TOPIC_NAMESPACE": namespace,
@@ -66,7 +67,7 @@ class Command:
     def start(self, file: Path, mapping: Path, pack: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "services.cli", "import", str(file)),
+                *(*self.program, "import", str(file)),
                 *("--map", str(mapping), "--report", str(self.report), "--json"),
             ],
             env=os.environ | self._environment | {"PACK": pack},

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.cli import main
 from services.inquiry.domain.concern import Concern
 from services.inquiry.importing import records
 from services.inquiry.importing.mapping import load_mapping
@@ -313,3 +314,64 @@ def test_an_id_is_remembered_with_the_line_on_which_it_stood_first() -> None:
         *(5, 3),
     ]
     seen.close()
+
+
+# The command
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """inquiry's, with a database that nobody listens for."""
+    monkeypatch.setenv("SECRET_KEY", "00" * 32)
+    monkeypatch.setenv("PACK", "us-city")
+    monkeypatch.setenv("DATABASE_URL", "postgres://postgres@127.0.0.1:1/nowhere")
+    monkeypatch.delenv("INQUIRY_DATABASE_URL", raising=False)
+    return monkeypatch
+
+
+def files(folder: Path, mapping: str = MAPPING) -> list[str]:
+    (folder / "file.csv").write_text("Id,Title,Text,Type\n", encoding="utf-8")
+    (folder / "mapping.yaml").write_text(mapping, encoding="utf-8")
+    return ["import", str(folder / "file.csv"), "--map", str(folder / "mapping.yaml")]
+
+
+def test_a_database_that_is_away_is_one_sentence_that_says_how_to_go_on(
+    environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(files(tmp_path)) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "run it again" in said
+
+
+def test_a_bad_mapping_is_bad_usage_and_told_with_its_line(
+    environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(files(tmp_path, MAPPING.replace("format: csv", "format: xml"))) == 2
+    assert "mapping.yaml:2: format is 'xml'" in capsys.readouterr().err
+
+
+def test_without_the_services_secret_it_asks_for_it(
+    environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.delenv("SECRET_KEY")
+    assert main(files(tmp_path)) == 2
+    assert "SECRET_KEY" in capsys.readouterr().err
+
+
+def test_a_report_cannot_take_the_place_of_the_file(
+    environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = files(tmp_path)
+    assert main([*arguments, "--report", arguments[1]]) == 2
+    assert "--report" in capsys.readouterr().err
+    assert (tmp_path / "file.csv").read_text().startswith("Id,")
+
+
+def test_a_file_that_is_not_there_is_bad_usage(
+    environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = files(tmp_path)
+    (tmp_path / "file.csv").unlink()
+    assert main(arguments) == 2
+    assert "does not exist" in capsys.readouterr().err
