@@ -14,10 +14,10 @@ import uvloop
 from bench.sample import Samples
 from services.inquiry.config import secret_key
 from services.inquiry.intake import Intake
-from services.inquiry.policies import Policies
 from shared.clock import open_clock
 from shared.contracts import registry  # noqa: F401  (registers every type)
 from shared.database import Database
+from shared.packs import Packs
 from shared.settings import CoreSettings
 
 SPAWN = get_context("spawn")
@@ -73,7 +73,7 @@ async def _generate(plan: Plan, counters: Counters) -> None:
         server_settings={"search_path": "inquiry", "application_name": "generator"},
     ) as pool:
         database = Database(pool, settings, open_clock(None), epoch=1)
-        policies = await Policies.open(database, settings)
+        policies = await Packs.open(database.pool, settings)
         intake = Intake(policies, secret_key(settings))
         samples = Samples(policies.current, database.clock.now().date(), plan.seed)
         begun = time.monotonic()

@@ -137,6 +137,12 @@ WHERE shard = ANY ($1::smallint[]) AND topic = $2 ORDER BY id LIMIT $3;
 DELETE FROM outbox_aside o USING unnest($1::smallint[], $2::bigint[]) AS d (shard, id)
 WHERE o.shard = d.shard AND o.id = d.id AND o.topic = $3;
 
+-- name: keep_policy_version
+INSERT INTO policy_version (version, content) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: read_policy_versions
+SELECT content FROM policy_version WHERE version = ANY ($1::text[]);
+
 -- name: read_epoch
 SELECT epoch FROM epoch;
 

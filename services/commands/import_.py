@@ -73,9 +73,9 @@ def _translator(path: Path, settings: "CoreSettings") -> "Translator":
     from shared.packs import open_pack
     from shared.policy.errors import PolicyError
 
+    pack = open_pack(settings)
     try:
-        mapping, document = load_mapping(path)
-        return Translator(mapping, document, open_pack(settings))
+        return Translator(*load_mapping(path), pack)
     except PolicyError as error:
         raise typer.BadParameter(str(error), param_hint="--map") from error
 
@@ -85,9 +85,9 @@ async def _run(
 ) -> "Outcome":
     from services.inquiry.importing.records import UnusableFile
     from services.inquiry.importing.run import Importer, ImportStopped
-    from services.inquiry.policies import Policies
     from shared.database import Database
     from shared.infrastructure import is_infrastructure
+    from shared.packs import Packs
 
     waiting: set[str] = set()
 
@@ -99,7 +99,7 @@ async def _run(
     try:
         database = await Database.open(settings)
         try:
-            importer = Importer(database, await Policies.open(database, settings), translator, file)
+            importer = Importer(database, await Packs.open(database.pool, settings), translator, file)
             outcome = await importer.run(on_progress, on_wait)
             await importer.finish(report)
         finally:

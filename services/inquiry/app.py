@@ -13,8 +13,8 @@ from services.inquiry.http.open_api import open_api
 from services.inquiry.http.staff_api import staff_api
 from services.inquiry.http.track_pages import track_pages
 from services.inquiry.intake import Intake
-from services.inquiry.policies import Policies
 from shared.database import Database
+from shared.packs import Packs
 from shared.service import Parts
 from shared.settings import CoreSettings
 from shared.web.pages import Pages
@@ -24,7 +24,7 @@ from shared.web.signin import signin_router
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
     """The parts of inquiry on an open database. Raises PolicyError for a bad pack."""
-    policies = await Policies.open(database, settings)
+    policies = await Packs.open(database.pool, settings)
     casework = Casework(database, policies, Intake(policies, secret_key(settings)))
     access = Access.of(database, settings)
     pages = Pages("services.inquiry")

@@ -10,13 +10,13 @@ from services.inquiry.domain.concern import Concern, Contact
 from services.inquiry.domain.states import Stage
 from services.inquiry.intake import Intake
 from services.inquiry.outcomes import Outcome, carry_out
-from services.inquiry.policies import Policies
 from services.inquiry.queries import QUERIES, load_cases
 from services.inquiry.queries import erase as erase_rows
 from shared.contracts.inquiry import ContactRead, Evaluation
 from shared.database import Database
 from shared.errors import Conflict
 from shared.idempotency import Answer, Request
+from shared.packs import Packs
 from shared.policy.model import Pack
 from shared.transaction import Tx
 
@@ -44,7 +44,7 @@ class Casework:
     """What people do with cases."""
 
     database: Database
-    policies: Policies
+    policies: Packs
     intake: Intake
 
     async def receive(self, request: Request, concern: Concern, actor: str) -> bytes:
@@ -105,7 +105,7 @@ class Casework:
             row = await tx.connection.fetchrow(QUERIES["read_contact"], inquiry)
             if row is None:
                 return None
-            pack = await self.policies.of_case(tx.connection, case)
+            pack = await self.policies.find(tx.connection, case.policy_version)
             tx.emit(
                 ContactRead.model_validate({"purpose": purpose, "reader": reader}),
                 subject=inquiry,
@@ -128,7 +128,7 @@ class Casework:
             if earlier is not None:
                 return earlier
             case = await self._case(tx, inquiry)
-            pack = await self.policies.of_case(tx.connection, case)
+            pack = await self.policies.find(tx.connection, case.policy_version)
             decision = decide(case, pack, tx.now)
             if isinstance(decision, Refusal):
                 raise Refused(decision)

@@ -9,7 +9,6 @@ from services.inquiry.domain.case import Case, Decision, Refusal
 from services.inquiry.domain.commands import Proposal, close_unevaluated, propose_reply
 from services.inquiry.domain.facts import absorb
 from services.inquiry.outcomes import Outcome, carry_out
-from services.inquiry.policies import Policies
 from services.inquiry.queries import insert_steps, load_cases, store_holding
 from shared.contracts.base import Text
 from shared.contracts.inquiry import InquiryRequestRefused, ReplyWords
@@ -21,6 +20,7 @@ from shared.contracts.routing import (
     ReplyProposed,
 )
 from shared.handlers import Handlers
+from shared.packs import Packs
 from shared.policy.model import Pack
 from shared.received import Received
 from shared.timers import Fired, Timers
@@ -30,7 +30,7 @@ ACTOR = "service:inquiry"
 Decide = Callable[[Case, Pack, Fired], Decision]
 
 
-def handlers(policies: Policies) -> Handlers:
+def handlers(policies: Packs) -> Handlers:
     """The table of what inquiry reads."""
     table = Handlers()
     for fact in (CaseDispatched, CaseTriaged, AssignmentSigned, AssignmentReturned):
@@ -56,7 +56,7 @@ def handlers(policies: Policies) -> Handlers:
     return table
 
 
-def timers(policies: Policies, table: Timers) -> None:
+def timers(policies: Packs, table: Timers) -> None:
     """Registers what the timers of a case do."""
 
     @table.on("reply_mark")
@@ -107,13 +107,9 @@ async def _absorb(tx: Tx, events: list[Received[Any]]) -> None:
     )
 
 
-async def _packs(policies: Policies, tx: Tx, cases: dict[str, Case]) -> dict[str, Pack]:
-    versions = {case.policy_version for case in cases.values() if case.policy_version is not None}
-    packs = await policies.of(tx.connection, versions)
-    return {
-        id_: packs[case.policy_version] if case.policy_version else policies.current
-        for id_, case in cases.items()
-    }
+async def _packs(policies: Packs, tx: Tx, cases: dict[str, Case]) -> dict[str, Pack]:
+    await policies.load(tx.connection, {case.policy_version for case in cases.values()})
+    return {id_: policies.of(case.policy_version) for id_, case in cases.items()}
 
 
 def _acted(event: Received[ReplyProposed]) -> dt.datetime:

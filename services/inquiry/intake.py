@@ -14,10 +14,10 @@ from services.inquiry.domain.clock import ReplyClock, first_clock
 from services.inquiry.domain.commands import clock_alarm
 from services.inquiry.domain.concern import Concern, Contact
 from services.inquiry.domain.states import Stage
-from services.inquiry.policies import Policies
 from services.inquiry.queries import QUERIES
 from shared.contracts.inquiry import ContactStated, Deadline, InquiryReceived
 from shared.ids import case_number, case_secret, new_id, secret_hash
+from shared.packs import Packs
 from shared.policy.model import Pack
 from shared.transaction import Emitted, Timer, Tx
 
@@ -60,7 +60,7 @@ class _New:
 class Intake:
     """Takes concerns in under the pack in force; `key` makes the secrets."""
 
-    def __init__(self, policies: Policies, key: bytes) -> None:
+    def __init__(self, policies: Packs, key: bytes) -> None:
         self._policies = policies
         self._key = key
 

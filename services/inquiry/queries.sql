@@ -91,11 +91,5 @@ SELECT i.id, i.number, i.kind, i.service_code, i.area, i.visibility, i.channel, 
 FROM inquiry i JOIN received r ON r.inquiry = i.id
 WHERE i.stage = 'received' AND ($1::text IS NULL OR i.id > $1) ORDER BY i.id LIMIT $2;
 
--- name: keep_policy
-INSERT INTO policy_version (version, content) VALUES ($1, $2) ON CONFLICT (version) DO NOTHING;
-
--- name: read_policies
-SELECT version, content FROM policy_version WHERE version = ANY ($1::text[]);
-
 -- name: read_value
 SELECT value FROM received WHERE inquiry = $1;

@@ -14,8 +14,7 @@ from shared.web.pages import Pages
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
     """The parts of routing. Raises PolicyError if the folder of the pack cannot be used."""
-    async with database.pool.acquire() as connection:
-        policies = await Policies.open(connection, settings.policies_dir / settings.pack)
+    policies = await Policies.open(database.pool, settings)
     pages = Pages("services.routing")
     return Parts(
         title="Civicloom routing",

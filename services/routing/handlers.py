@@ -8,7 +8,7 @@ from services.routing.casework import BY_RULE, act, load_with_policies, say
 from services.routing.domain import facts, placing
 from services.routing.domain.actions import Acting, Action
 from services.routing.domain.case_file import CaseFile, Outcome
-from services.routing.policy import Policies, PolicyNotHere
+from services.routing.policy import Policies
 from services.routing.strays import refuse_later
 from shared.contracts.base import Facts
 from shared.contracts.inquiry import (
@@ -25,6 +25,7 @@ from shared.contracts.inquiry import (
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
 from shared.handlers import Fault, Handlers, Results
 from shared.ids import is_id
+from shared.packs import PackNotHere
 from shared.received import Received
 from shared.topics import code_of
 from shared.transaction import Tx
@@ -101,7 +102,7 @@ async def _absorb(
         outcome, file = absorbed, absorbed.file
         try:
             policy = policies.of(file.policy_version)
-        except PolicyNotHere as error:
+        except PackNotHere as error:
             # Not permanent: the folder may be brought up to date while the key is parked.
             results.append(Fault(type(error).__name__, str(error)))
             continue

@@ -1,22 +1,13 @@
-"""The pack versions that cases live under: kept in our table, compiled once, read from the folder if new."""
+"""The pack versions that cases live under, each with its dispatch catalogue compiled."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Self
 
-from services.routing import queries
-from shared.errors import CivicloomError
+from shared.packs import Packs, Reader
 from shared.policy.dispatch import Catalogue
-from shared.policy.loader import load_pack
 from shared.policy.model import Pack
-from shared.transaction import Connection
-
-
-class PolicyNotHere(CivicloomError):
-    """An event names a version of the pack that we have neither in the table nor in the folder (yet)."""
-
-    def __init__(self, version: str) -> None:
-        super().__init__(f"policy version {version} is not known here: bring the folder of packs up to date")
+from shared.settings import CoreSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +26,27 @@ class Policy:
 class Policies:
     """Every version seen. A case keeps the version that it was accepted under."""
 
-    def __init__(self, folder: Path, current: Pack) -> None:
-        self._folder = folder
-        self._current = current.version
-        self._known: dict[str, Policy] = {}
-        self._learn(current)
+    def __init__(self, packs: Packs) -> None:
+        self._packs = packs
+        self._compiled: dict[str, Policy] = {}
 
     @classmethod
-    async def open(cls, connection: Connection, folder: Path) -> "Policies":
-        """With the pack of the folder, which is kept in the table. Raises PolicyError for a bad pack."""
-        pack = load_pack(folder)
-        await queries.keep_policy_version(connection, pack.version, pack.to_json().decode())
-        return cls(folder, pack)
+    async def open(cls, reader: Reader, settings: CoreSettings) -> Self:
+        """With the pack that the settings name. Raises PolicyError for a bad pack."""
+        return cls(await Packs.open(reader, settings))
 
     @property
     def current(self) -> Policy:
         """The folder's pack at the start: for what is not about one case, and events that name no version."""
-        return self._known[self._current]
+        return self.of(None)
 
-    async def load(self, connection: Connection, versions: Iterable[str | None]) -> None:
-        """Makes `of` know these versions where they can be found: in the table, then in the folder."""
-        missing = {version for version in versions if version is not None} - self._known.keys()
-        if not missing:
-            return
-        for content in await queries.policy_versions(connection, sorted(missing)):
-            self._learn(Pack.from_json(content))
-        if missing - self._known.keys():
-            # inquiry was started anew on a folder that has changed since our own start.
-            pack = load_pack(self._folder)
-            await queries.keep_policy_version(connection, pack.version, pack.to_json().decode())
-            self._learn(pack)
+    async def load(self, reader: Reader, versions: Iterable[str | None]) -> None:
+        """Makes `of` know these versions where they can be found."""
+        await self._packs.load(reader, versions)
 
     def of(self, version: str | None) -> Policy:
-        """The version of a case. Raises PolicyNotHere."""
-        if version is None:
-            return self.current
-        try:
-            return self._known[version]
-        except KeyError:
-            raise PolicyNotHere(version) from None
-
-    def _learn(self, pack: Pack) -> None:
-        self._known[pack.version] = Policy(pack, Catalogue(pack))
+        """The version of a case. Raises PackNotHere."""
+        pack = self._packs.of(version)
+        if pack.version not in self._compiled:
+            self._compiled[pack.version] = Policy(pack, Catalogue(pack))
+        return self._compiled[pack.version]

@@ -74,14 +74,6 @@ async def save(
         await connection.execute(_SQL["save_assignments"], *map(list, zip(*assignments, strict=True)))
 
 
-async def keep_policy_version(connection: Reader, version: str, content: str) -> None:
-    await connection.execute(_SQL["keep_policy_version"], version, content)
-
-
-async def policy_versions(connection: Reader, versions: Sequence[str]) -> list[str]:
-    return [row["content"] for row in await connection.fetch(_SQL["policy_versions"], versions)]
-
-
 async def add_stray_actions(connection: Connection, strays: Iterable[StrayAction]) -> None:
     columns = list(map(list, zip(*strays, strict=True)))
     if columns:

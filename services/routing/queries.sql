@@ -41,12 +41,6 @@ ON CONFLICT (inquiry, unit) DO UPDATE SET
     signed_at = excluded.signed_at, ended_at = excluded.ended_at, reason = excluded.reason, note = excluded.note,
     reply_due = excluded.reply_due;
 
--- name: keep_policy_version
-INSERT INTO policy_version (version, content) VALUES ($1, $2) ON CONFLICT DO NOTHING;
-
--- name: policy_versions
-SELECT content FROM policy_version WHERE version = ANY ($1::text[]);
-
 -- name: add_stray_actions
 INSERT INTO stray_action (unit, action, rule, received_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) ON CONFLICT DO NOTHING;

@@ -19,7 +19,8 @@ CREATE TABLE outbox (
     delivery jsonb,
     PRIMARY KEY (shard, id)
 ) WITH (
-    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
+    toast_tuple_target = 8160 -- the rows live for milliseconds: compressing them would be lost work
 );
 
 -- Rows of topics that refuse, so that the rest goes on. They come back in id order.
@@ -124,6 +125,12 @@ CREATE TABLE idempotency_key (
 );
 CREATE INDEX idempotency_key_age ON idempotency_key (expires_at);
 
+-- Every version of the pack that something here lives under.
+CREATE TABLE policy_version (
+    version text PRIMARY KEY,
+    content jsonb NOT NULL
+);
+
 -- Raised by a restore; read at start.
 CREATE TABLE epoch (
     one   boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -132,5 +139,5 @@ CREATE TABLE epoch (
 INSERT INTO epoch (epoch) VALUES (1);
 
 -- migrate:down
-DROP TABLE epoch, idempotency_key, timer, dead_letter, parked_event, parked_key, seen_event, cursor,
+DROP TABLE epoch, policy_version, idempotency_key, timer, dead_letter, parked_event, parked_key, seen_event, cursor,
     outbox_aside, outbox, aggregate;

@@ -6,6 +6,7 @@ Rows of the petitions are compared by digest, so that a failing test prints none
 import asyncio
 import datetime as dt
 import re
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,8 +19,8 @@ import pytest
 from services.inquiry.importing.mapping import load_mapping
 from services.inquiry.importing.run import Importer
 from services.inquiry.importing.translate import Translator
-from services.inquiry.policies import Policies
 from shared.database import Database
+from shared.packs import Packs
 from shared.policy.loader import load_pack
 from shared.testing.schema import open_service_database
 from tests.integration.imported import (
@@ -170,7 +171,7 @@ async def test_rows_taken_by_somebody_else_in_the_middle_of_a_batch_are_found_ag
 ) -> None:
     file, mapping = small_file(tmp_path, "raced", range(1, 1_001))
     settings = inquiry.settings.model_copy(update={"pack": "us-city"})
-    policies = await Policies.open(inquiry, settings)
+    policies = await Packs.open(inquiry.pool, settings)
     importers = [
         Importer(inquiry, policies, Translator(*load_mapping(mapping), policies.current), file)
         for _ in range(2)
@@ -257,6 +258,37 @@ async def test_a_killed_import_reports_every_rejected_row_once(
     assert again.code == 1
     assert again.summary["resumed_at"] >= 2_500
     assert [row["external_id"] for row in command.rejected] == ["1", "2", "3", "4"]
+
+
+async def test_memory_stays_flat_while_the_file_grows(
+    inquiry: Database, database: str, tmp_path: Path
+) -> None:
+    peaks = []
+    for count in (2_000, 20_000):
+        source = f"large{count}"
+        file, mapping = small_file(tmp_path, source, range(count))
+        text = "word " * 400
+        lines = file.read_text(encoding="utf-8").replace("BGE-StLight(s) Out", f"BGE-StLight(s) Out,{text}")
+        file.write_text(lines.replace("Id,Type,", "Id,Type,Text,"), encoding="utf-8")
+        mapping.write_text(mapping.read_text(encoding="utf-8").replace("{Type} asked for", "{Text}"))
+        command = Command(database, tmp_path)
+        command.program = (sys.executable, "-c", SAYS_ITS_PEAK)
+        ran = await command.run(file, mapping, "us-city")
+        assert ran.summary["taken"] == count, ran.stderr
+        peaks.append(int(ran.stderr.split()[-1]))
+    assert peaks[1] < peaks[0] * 1.1, "KiB: nine times as many rows of 2 kB each"
+
+
+# Not getrusage: over fork and exec it keeps the peak of the process that started this one.
+SAYS_ITS_PEAK = """
+import sys
+from pathlib import Path
+from services.cli import main
+code = main()
+status = Path("/proc/self/status").read_text()
+print(status.split("VmHWM:")[1].split()[0], file=sys.stderr)
+sys.exit(code)
+"""
 
 
 def small_file(folder: Path, source: str, ids: Iterable[int]) -> tuple[Path, Path]:

@@ -12,7 +12,6 @@ from services.inquiry.domain.concern import flaws_of
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import proof, taken
 from services.inquiry.http.bodies import AskForm
-from services.inquiry.http.keys import keyed_form
 from services.inquiry.http.views import case_view, kind_choices, named, reader_language, service_groups
 from services.inquiry.queries import case_of
 from shared.errors import EventTooLarge
@@ -20,6 +19,7 @@ from shared.idempotency import KeyReused
 from shared.ids import secret_hash
 from shared.policy.errors import CalendarRange
 from shared.web.bodies import FieldError, Form, read_form
+from shared.web.keys import keyed_form
 from shared.web.pages import Pages
 from shared.web.problems import Problem
 
@@ -84,7 +84,7 @@ def ask_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
         secret = casework.intake.secret(found["id"])
         if secret_hash(secret) != found["secret_hash"]:
             return RedirectResponse("/track/case", 303)  # its id and secret were made elsewhere
-        pack = await policies.of_case(casework.database.pool, case_of(found))
+        pack = await policies.find(casework.database.pool, case_of(found).policy_version)
         context: dict[str, Any] = {
             "case": case_view(found, (), pack, reader_language(request)),
             "secret": secret,

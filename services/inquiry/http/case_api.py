@@ -10,13 +10,13 @@ from services.inquiry.casework import Casework
 from services.inquiry.http.access import SECRET_HEADER, Access, Found
 from services.inquiry.http.answers import problem_of, whole_case
 from services.inquiry.http.bodies import ErasureBody, EvaluationBody, ReopenBody
-from services.inquiry.http.keys import keyed
 from services.inquiry.http.open_api import BASE
 from services.inquiry.queries import QUERIES, case_of
 from shared.contracts.inquiry import Evaluation
 from shared.errors import Conflict
 from shared.web.bodies import read_model
 from shared.web.callers import current_person
+from shared.web.keys import keyed
 from shared.web.openapi import takes
 from shared.web.problems import Problem
 
@@ -37,7 +37,7 @@ def case_api(casework: Casework, access: Access) -> APIRouter:
             found = await access.get(reference)
         else:
             found = await access.open(request, reference, secret)
-        pack = await policies.of_case(pool, case_of(found))
+        pack = await policies.find(pool, case_of(found).policy_version)
         steps = await pool.fetch(QUERIES["read_steps"], found["id"])
         return whole_case(found, steps, pack, casework.database.clock.now())
 

@@ -12,12 +12,12 @@ from services.inquiry.casework import Casework
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import listed, problem_of
 from services.inquiry.http.bodies import AcceptForm
-from services.inquiry.http.keys import keyed_form
 from services.inquiry.http.views import case_view, kind_name, name_of, reader_language
 from services.inquiry.queries import QUERIES, case_of
 from shared.errors import Conflict
 from shared.web.bodies import read_form
 from shared.web.callers import require
+from shared.web.keys import keyed_form
 from shared.web.pages import Pages
 from shared.web.pagination import page_of, read_cursor
 from shared.web.problems import Problem
@@ -44,7 +44,7 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
         view = None
         if found is not None:
             steps = await pool.fetch(QUERIES["read_steps"], found["id"])
-            view = case_view(found, steps, await policies.of_case(pool, case_of(found)), language)
+            view = case_view(found, steps, await policies.find(pool, case_of(found).policy_version), language)
         return pages.render(
             request,
             "clerk.html",

@@ -12,12 +12,13 @@ from services.inquiry.domain.clock import first_clock
 from services.inquiry.domain.concern import Flaw, flaws_of
 from services.inquiry.http.answers import explained, problem_of, taken
 from services.inquiry.http.bodies import NewInquiry
-from services.inquiry.http.keys import keyed
 from shared.contracts.inquiry import CaseKind
 from shared.errors import Conflict, EventTooLarge
+from shared.packs import PackNotHere
 from shared.policy.errors import CalendarRange
 from shared.web.bodies import read_model
 from shared.web.callers import Anonymous, Caller, caller
+from shared.web.keys import keyed
 from shared.web.openapi import takes
 from shared.web.problems import Problem
 
@@ -72,9 +73,8 @@ def open_api(casework: Casework) -> APIRouter:
     ) -> dict[str, Any]:
         """When the reply is due to a case accepted at `start`, step by step: recomputes any deadline."""
         try:
-            chosen = version or policies.current.version
-            pack = (await policies.of(casework.database.pool, {chosen}))[chosen]
-        except KeyError:
+            pack = await policies.find(casework.database.pool, version)
+        except PackNotHere:
             raise Problem(
                 404, "unknown-version", "No such version of the policy pack was ever kept"
             ) from None

@@ -9,12 +9,12 @@ from services.inquiry.casework import Casework
 from services.inquiry.domain.states import PARTS, State
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import listed, problem_of
-from services.inquiry.http.keys import keyed
 from services.inquiry.http.open_api import BASE
 from services.inquiry.queries import QUERIES
 from shared.errors import Conflict
 from shared.web.api_keys import Machine
 from shared.web.callers import require, require_caller
+from shared.web.keys import keyed
 from shared.web.pagination import page_of, read_cursor
 from shared.web.problems import Problem
 from shared.web.session import Person

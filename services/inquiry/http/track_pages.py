@@ -14,7 +14,6 @@ from services.inquiry.http.access import Access, Found
 from services.inquiry.http.answers import problem_of, proof
 from services.inquiry.http.bodies import ErasureForm, EvaluationForm, ReopenForm, TrackForm
 from services.inquiry.http.case_api import receipt_of
-from services.inquiry.http.keys import keyed_form
 from services.inquiry.http.views import case_view, reader_language
 from services.inquiry.queries import QUERIES, case_of
 from shared.contracts.inquiry import Evaluation
@@ -22,6 +21,7 @@ from shared.errors import Conflict
 from shared.idempotency import Answer
 from shared.idempotency import Request as Keyed
 from shared.web.bodies import EmptyForm, FieldError, Form, read_form
+from shared.web.keys import keyed_form
 from shared.web.pages import Pages
 from shared.web.problems import Problem
 
@@ -36,7 +36,7 @@ def track_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
     pool, clock = casework.database.pool, casework.database.clock
 
     async def case_page(request: Request, found: Found, **forms: object) -> Response:
-        pack = await casework.policies.of_case(pool, case_of(found))
+        pack = await casework.policies.find(pool, case_of(found).policy_version)
         steps = await pool.fetch(QUERIES["read_steps"], found["id"])
         view = case_view(found, steps, pack, reader_language(request))
         now = clock.now()

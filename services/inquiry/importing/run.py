@@ -17,10 +17,10 @@ from services.inquiry.importing.report import write_report
 from services.inquiry.importing.seen import SeenIds
 from services.inquiry.importing.translate import Rejection, Translator, Untakeable
 from services.inquiry.intake import Intake
-from services.inquiry.policies import Policies
 from shared import sql
 from shared.database import Database
 from shared.errors import CivicloomError
+from shared.packs import Packs
 
 QUERIES = sql.load("services.inquiry.importing")
 BATCH = 500
@@ -63,7 +63,7 @@ class _Batch(NamedTuple):
 class Importer:
     """Takes one file into inquiry's database. `fingerprint` names file, mapping and pack together."""
 
-    def __init__(self, database: Database, policies: Policies, translator: Translator, path: Path) -> None:
+    def __init__(self, database: Database, policies: Packs, translator: Translator, path: Path) -> None:
         if policies.current.version != translator.pack.version:
             raise ValueError("the mapping was compiled for another version of the pack")
         self._database = database

@@ -69,11 +69,5 @@ CREATE TABLE contact (
     language text NOT NULL
 );
 
--- Every version of the pack that a case was taken in or accepted under.
-CREATE TABLE policy_version (
-    version text PRIMARY KEY,
-    content jsonb NOT NULL
-);
-
 -- migrate:down
-DROP TABLE policy_version, contact, step, received, inquiry;
+DROP TABLE contact, step, received, inquiry;

@@ -66,10 +66,5 @@ CREATE TABLE stray_action (
     PRIMARY KEY (unit, action)
 );
 
-CREATE TABLE policy_version (
-    version text PRIMARY KEY,
-    content jsonb NOT NULL
-);
-
 -- migrate:down
-DROP TABLE policy_version, stray_action, assignment, case_file;
+DROP TABLE stray_action, assignment, case_file;

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from services.inquiry.handlers import handlers
-from services.inquiry.policies import Policies
 from shared.contracts.inquiry import NoteWords, ReplyWords
 from shared.contracts.routing import (
     AssignmentReturned,
@@ -17,6 +16,7 @@ from shared.contracts.routing import (
     ReplyProposed,
 )
 from shared.ids import new_id
+from shared.packs import Packs
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.slices import Slices
@@ -379,8 +379,7 @@ async def test_a_case_keeps_its_version_of_the_pack_when_another_comes_into_forc
         kind | {"evaluation": kind["evaluation"] | {"amount": 10}}
         for kind in old.model_dump(mode="json")["kinds"]
     ]
-    newer = Policies(Pack.of(old.model_dump(mode="json") | {"kinds": kinds}))
-    await newer.keep(running.database.pool)
+    newer = Packs(Pack.of(old.model_dump(mode="json") | {"kinds": kinds}), REPO / "policies" / "cn-city")
     handlers_of_newer = handlers(newer)
     async with running.routing.transaction([taken["id"]]) as tx:
         tx.emit(ReplyProposed(unit=LEAD, outcome="solved", action="a"), subject=taken["id"])

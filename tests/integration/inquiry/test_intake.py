@@ -13,9 +13,9 @@ import pytest
 from services.inquiry import intake as intake_module
 from services.inquiry.domain.concern import Concern
 from services.inquiry.intake import Intake, Taken
-from services.inquiry.policies import Policies
 from shared.contracts.inquiry import InquiryWords
 from shared.ids import read_case_number, secret_hash
+from shared.packs import Packs
 from tests.integration.inquiry.conftest import API, CONCERN, START, Running
 
 KEY = b"k" * 32
@@ -233,7 +233,7 @@ def imported(number: int, **changes: Any) -> Concern:
 
 
 async def take_in(running: Running, concerns: list[Concern]) -> list[Taken]:
-    intake = Intake(await Policies.open(running.database, running.database.settings), KEY)
+    intake = Intake(await Packs.open(running.database.pool, running.database.settings), KEY)
     async with running.database.transaction() as tx:
         return await intake.take_in(tx, concerns)
 

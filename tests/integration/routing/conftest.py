@@ -27,7 +27,6 @@ from shared.database import Database
 from shared.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, new_id
 from shared.records import RawRecord
-from shared.settings import REPOSITORY
 from shared.slices import Slices
 from shared.testing.schema import SECRET, open_service_database
 from shared.timers import Timers
@@ -160,8 +159,7 @@ class World:
 async def world(database: str, namespace: str) -> AsyncIterator[World]:
     opened = await open_service_database(database, "routing", namespace=namespace)
     opened.clock = FixedClock(NOW)
-    async with opened.pool.acquire() as connection:
-        policies = await Policies.open(connection, REPOSITORY / "policies" / "cn-city")
+    policies = await Policies.open(opened.pool, opened.settings)
     yield World(opened, policies, namespace)
     await opened.pool.execute(
         "TRUNCATE aggregate, outbox, cursor, seen_event, parked_key, parked_event, dead_letter, timer,"

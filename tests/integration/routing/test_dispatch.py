@@ -4,13 +4,13 @@ import hashlib
 
 import pytest
 
-from services.routing import queries
 from services.routing.deliveries import on_delivered, touched_by
 from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.ids import new_id
 from shared.kafka import Sent
 from shared.policy.model import Pack
 from shared.relay import Row
+from shared.transaction import QUERIES
 
 from .conftest import DEADLINE, NOW, WORDS, World
 
@@ -114,14 +114,17 @@ async def test_a_policy_version_that_is_not_here_parks_the_case_until_it_is(worl
     assert await world.state(unknown) is None
     parked = await world.database.pool.fetchrow("SELECT key, error, dead FROM parked_key")
     assert parked is not None
-    assert tuple(parked) == (unknown, "PolicyNotHere", False)
+    assert tuple(parked) == (unknown, "PackNotHere", False)
 
 
 async def test_a_version_of_the_pack_comes_back_from_the_table(world: World) -> None:
     pack = world.policies.current.pack
-    renamed = Pack.of(dict(pack) | {"limits": pack.limits.model_copy(update={"returns_per_unit": 5})})
+    renamed = Pack.of(
+        pack.model_dump(mode="json") | {"limits": pack.limits.model_dump() | {"returns_per_unit": 5}}
+    )
     async with world.database.pool.acquire() as connection:
-        await queries.keep_policy_version(connection, renamed.version, renamed.to_json().decode())
+        kept = renamed.version, renamed.to_json().decode()
+        await connection.execute(QUERIES["keep_policy_version"], *kept)
         await world.policies.load(connection, [renamed.version])
     assert world.policies.of(renamed.version).pack == renamed
 
