@@ -6,6 +6,7 @@ records of as many bytes. Nothing is locked, checked, deduplicated, hashed, sign
 """
 
 import asyncio
+import logging
 import os
 import statistics
 import time
@@ -102,6 +103,8 @@ async def _run(floor: Floor) -> float:
 
 
 def _main(hop: str, floor: Floor, done: dict[str, Any], ready: Any) -> None:
+    # Its client logs what it retries and what it left open when we are stopped; neither is news.
+    logging.disable()
     uvloop.run(_generate(floor, done, ready) if hop == "generator" else _hop(hop, floor, done[hop], ready))
 
 

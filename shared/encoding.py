@@ -3,7 +3,7 @@
 import base64
 import datetime as dt
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -13,8 +13,7 @@ from shared.errors import EventTooLarge
 MAX_BYTES = 900_000
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An event before it is bytes; `words` are encoded words (or None)."""
 
     id: str

@@ -31,7 +31,7 @@ _OUR_TYPE = re.compile(rb'\A\{"specversion":"1\.0","type":"([a-z0-9_.]{1,100})"'
 _TYPE = re.compile(TYPE_PATTERN)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received(Generic[D_co]):
     """An event with its words and the record that brought it. `effective` is when the act reached us."""
 

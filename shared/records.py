@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RawRecord:
-    """One record as it stood on the topic. `timestamp_ms` is the broker's append time (LogAppendTime)."""
+    """One record as it stood on the topic. `timestamp_ms` is the broker's append time (LogAppendTime).
+
+    Not frozen, though nobody changes it: making a frozen dataclass costs three times as much.
+    """
 
     topic: str
     partition: int

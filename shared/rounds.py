@@ -1,8 +1,7 @@
 """Applies a slice's events in rounds: at most one event per aggregate in each, so inside it order is free."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.errors import Permanent
 from shared.handlers import Fault, Handler
@@ -15,8 +14,7 @@ from shared.transaction import QUERIES, Tx
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A record to be applied under its key, with the aggregates that it touches.
 
     Either an event with its handler, or the fault for which it could not even be read.

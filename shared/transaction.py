@@ -1,9 +1,10 @@
 """A unit of work: locked aggregates, events for the outbox, timers; all written at its end, set by set."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
@@ -22,8 +23,7 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Sequences = dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Emitted:
+class Emitted(NamedTuple):
     """What became of an `emit`: the id and the sequence that the caller may answer with, and the bytes."""
 
     id: str
@@ -43,8 +43,7 @@ class Timer:
     judges: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     topic: str
     key: str
     value: bytes
@@ -237,8 +236,8 @@ class Tx:
                 [r.words for r in rows],
                 [r.delivery for r in rows],
             )
-            for row in rows:
-                EMITTED.labels(row.type).inc()
+            for event_type, count in Counter(row.type for row in rows).items():
+                EMITTED.labels(event_type).inc(count)
         await self._flush_timers(pending.timers)
         if pending.seen:
             await self.connection.execute(

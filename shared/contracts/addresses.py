@@ -1,6 +1,7 @@
 """Where an event stands: the topics' logical names and the addresses that they have on a broker."""
 
 import re
+from functools import lru_cache
 
 ADDRESSES = {
     "inquiry": "{namespace}.inquiry.v1",
@@ -20,6 +21,7 @@ _CODE = re.compile(r"[a-z0-9-]{1,64}")
 _UNIT_TOPIC = re.compile(r"[a-z0-9-]+\.department\.([a-z0-9-]+)(?:\.actions)?\.v1")
 
 
+@lru_cache(maxsize=4096)
 def topic_name(namespace: str, logical: str, code: str | None = None) -> str:
     """The topic of a logical name; `code` is the unit's, for `department` and `actions` alone.
 
