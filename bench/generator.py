@@ -18,6 +18,7 @@ from shared.clock import open_clock
 from shared.contracts import registry  # noqa: F401  (registers every type)
 from shared.database import Database
 from shared.packs import Packs
+from shared.packs import Packs
 from shared.settings import CoreSettings
 
 SPAWN = get_context("spawn")
@@ -74,8 +75,8 @@ async def _generate(plan: Plan, counters: Counters) -> None:
     ) as pool:
         database = Database(pool, settings, open_clock(None), epoch=1)
         policies = await Packs.open(database.pool, settings)
-        intake = Intake(policies, secret_key(settings))
-        samples = Samples(policies.current, database.clock.now().date(), plan.seed)
+        intake = Intake(packs, secret_key(settings))
+        samples = Samples(packs.current, database.clock.now().date(), plan.seed)
         begun = time.monotonic()
         while (done := counters.committed.value) < plan.total:
             count = min(plan.batch, plan.total - done, counters.allowed.value - done)

@@ -47,7 +47,7 @@ CREATE TABLE received (
     inquiry text COLLATE "C" PRIMARY KEY,
     value   bytea NOT NULL,
     words   bytea
-);
+) WITH (toast_tuple_target = 8160);  -- most fit a page; compressing each would cost more than the rest of its row
 
 -- What happened after intake, for the timeline; the beginning is told from the case itself.
 CREATE TABLE step (
