@@ -121,7 +121,7 @@ class Writer:
             while True:
                 # The next batch is read and parsed while the one before is committed.
                 records = await reader.read(_BATCH, _READ_WAIT_MS)
-                _follow(records, offsets)
+                follow(records, offsets)
                 prepared = await prepare_ahead(records)
                 if appending is not None:
                     await appending
@@ -167,7 +167,7 @@ class Writer:
             await committed.wait()
 
 
-def _follow(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> None:
+def follow(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> None:
     """Moves `offsets` on. Raises LogBroken if the broker hands out an offset again that was taken.
 
     The reader begins at the cursors, so this is a topic that was made anew or a broker that lost its end:

@@ -16,13 +16,13 @@ from shared.testing.schema import open_service_database
 from tests.integration.audit.toy import Toy, cookie
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def folder() -> Iterator[Path]:
     with temporary_folder() as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def installation(pair: Pair, folder: Path) -> AsyncIterator[Installation]:
     async with Installation(
         pair.database_url, pair.bootstrap, folder, services=("audit",), copies=2
@@ -30,7 +30,7 @@ async def installation(pair: Pair, folder: Path) -> AsyncIterator[Installation]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def toy(installation: Installation) -> AsyncIterator[Toy]:
     database = await open_service_database(
         installation.database_url,
@@ -47,7 +47,7 @@ async def toy(installation: Installation) -> AsyncIterator[Toy]:
     await database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def tables(installation: Installation) -> AsyncIterator[asyncpg.Connection]:
     """audit's tables, as its operator sees them."""
     connection = await asyncpg.connect(

@@ -270,12 +270,14 @@ async def test_a_bad_cursor_or_subject_is_refused(staff: httpx.AsyncClient) -> N
 
 
 async def test_the_page_lists_in_plain_words_with_number_and_link_and_goes_on(
-    staff: httpx.AsyncClient, subject: str
+    staff: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
 ) -> None:
+    case = await toy.write()
+    await logged(tables, toy)
     page = (await staff.get("/oversight")).text
     assert "Case waits for a dispatcher" in page
     assert "civic.case.triaged.v1" in page
-    assert f'href="/oversight?subject={subject}"' in page
+    assert f'href="/oversight?subject={case}"' in page
     assert 'data-live="/api/audit/v1/stream?from=' in page
     assert page.count("<li class=") == 51  # 50, and the template of a new one
     older = page.partition('rel="next" href="')[2].partition('"')[0]

@@ -118,7 +118,7 @@ async def test_a_copy_that_waits_takes_over_within_seconds(
     async def other() -> bool:
         return await writers(installation) == [1 - first]
 
-    await until(other, "the other copy writes", 8)
+    await until(other, "the other copy writes", 15)
     await caught_up(tables, toy)
     await installation.restart("audit", first)
     assert await writers(installation) == [1 - first]
