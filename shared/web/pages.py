@@ -46,7 +46,7 @@ class Pages:
 
     In every template: `t(key, **params)`, the components `ui.*`, `static(name)`, `exact(moment)`,
     `short(moment)`, `relative(moment, now)`, `csrf()`, `first_text(keys)`; and of this request `person`,
-    `language`, `path`.
+    `language`, `path`, and `failed`: a form came back with errors, which the title then says first.
     """
 
     def __init__(self, package: str | None = None) -> None:
@@ -93,6 +93,7 @@ class Pages:
                     "language": language,
                     "languages": [(each, _in_language(request, each)) for each in LANGUAGES],
                     "path": request.url.path,
+                    "failed": status == 422,
                     "nav": site.PUBLIC,
                     "staff_nav": site.staff_links(person.roles) if person else [],
                     "footer_nav": site.FOOTER,

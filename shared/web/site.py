@@ -17,6 +17,7 @@ PUBLIC = (
     Link("/", "nav.home"),
     Link("/ask", "nav.ask"),
     Link("/track", "nav.track"),
+    Link("/policies", "nav.policies"),
 )
 STAFF = (
     Link("/clerk", "nav.clerk", frozenset({"clerk"})),
@@ -26,7 +27,7 @@ STAFF = (
     Link("/oversight", "nav.oversight", frozenset({"oversight"})),
 )
 FOOTER = (
-    Link("/policies", "nav.policies"),
+    Link("/subscribe", "nav.subscribe"),
     Link("/log", "nav.log"),
 )
 

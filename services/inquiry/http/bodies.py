@@ -87,19 +87,20 @@ class NewInquiry(Body):
 
 
 class AskForm(Body):
-    """The form at /ask: one flat model, since a form has no members inside members."""
+    """The form at /ask: one flat model, since a form has no members inside members; in the order of the page,
+    which is the order of its error summary."""
 
-    title: Title
-    text: LongText
     kind: CaseKind
     service_code: Code
-    area: Code | None = None
-    place: Place | None = None
-    visibility: Visibility
+    title: Title
+    text: LongText
     urgent: Literal["yes"] | None = None
+    place: Place | None = None
+    area: Code | None = None
     name: Name | None = None
-    email: Email | None = None
     phone: Phone | None = None
+    email: Email | None = None
+    visibility: Visibility
     idempotency_key: Code
 
     def inquiry(self, language: Literal["zh", "en"]) -> NewInquiry:

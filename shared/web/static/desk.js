@@ -32,5 +32,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// The list is long: keep the open case in sight.
+// The list is long: keep the open case in sight, and let Tab go on in the case, not through the whole list.
 list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+if (document.body.classList.contains("case-open") && !document.querySelector("[autofocus]")) {
+  document.querySelector("#case").focus({ preventScroll: true });
+}
