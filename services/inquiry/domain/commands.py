@@ -127,6 +127,8 @@ def reopen(case: Case, pack: Pack, comment: str | None, now: dt.datetime) -> Dec
     """The citizen asks for a new round (重办): in the window after closing, while a rework is left."""
     if refusal := refused_by_state(case, Command.REOPEN):
         return refusal
+    if case.erased_at is not None:
+        return refuse(case, "an_erased_case_stays_closed")
     kind = pack.kind(_known(case)[0])
     if case.closed_at is None or now > reopen_until(case, pack):
         return refuse(case, "reopen_within_the_window")
@@ -144,13 +146,16 @@ def reopen_until(case: Case, pack: Pack) -> dt.datetime:
 
 
 def erase(case: Case, basis: Basis, now: dt.datetime) -> Decision | Refusal:
-    """The words and contacts go; the case itself, its clock and its duties stay."""
+    """The words and contacts go, and with them what could be worked on: the case ends, its clocks stop."""
     if refusal := refused_by_state(case, Command.ERASE):
         return refusal
     if case.erased_at is not None:
         return refuse(case, "erased_already")
     return Decision(
-        replace(case, erased_at=now), (Said(InquiryErased(basis=basis)),), (Step("erased", {"basis": basis}),)
+        replace(case, stage=Stage.CLOSED, erased_at=now, closed_at=case.closed_at or now),
+        (Said(InquiryErased(basis=basis)),),
+        (Step("erased", {"basis": basis}),),
+        silenced=("reply_mark", "reply_due", "evaluation_ends"),
     )
 
 

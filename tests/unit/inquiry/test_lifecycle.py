@@ -43,7 +43,7 @@ OUTCOMES: dict[tuple[str, State], State] = {
     ("evaluate", State.REPLIED): State.CLOSED,
     ("not solved", State.REPLIED): State.IN_PROGRESS,
     ("reopen", State.CLOSED): State.IN_PROGRESS,
-    **{("erase", state): state for state in State if state is not State.UNKNOWN},
+    **{("erase", state): State.CLOSED for state in State if state is not State.UNKNOWN},
 }
 
 
@@ -208,5 +208,7 @@ def test_what_the_citizen_is_offered_is_what_would_be_done(
     cases: Cases, pack: Pack, state: State, expected: list[str]
 ) -> None:
     assert open_to_the_citizen(cases[state], pack, NOW) == expected
-    gone = replace(cases[state], erased_at=NOW)
-    assert "erase" not in open_to_the_citizen(gone, pack, NOW)
+    erased = erase(cases[state], "citizen_request", NOW)
+    assert isinstance(erased, Decision)
+    assert set(erased.silenced) == {"reply_mark", "reply_due", "evaluation_ends"}
+    assert open_to_the_citizen(erased.case, pack, NOW) == []
