@@ -18,7 +18,6 @@ from shared.clock import open_clock
 from shared.contracts import registry  # noqa: F401  (registers every type)
 from shared.database import Database
 from shared.packs import Packs
-from shared.packs import Packs
 from shared.settings import CoreSettings
 
 SPAWN = get_context("spawn")
@@ -74,7 +73,7 @@ async def _generate(plan: Plan, counters: Counters) -> None:
         server_settings={"search_path": "inquiry", "application_name": "generator"},
     ) as pool:
         database = Database(pool, settings, open_clock(None), epoch=1)
-        policies = await Packs.open(database.pool, settings)
+        packs = await Packs.open(database.pool, settings)
         intake = Intake(packs, secret_key(settings))
         samples = Samples(packs.current, database.clock.now().date(), plan.seed)
         begun = time.monotonic()
