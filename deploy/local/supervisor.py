@@ -119,17 +119,22 @@ class Supervisor:
 
     def _prepare(self, plan: Plan) -> None:
         """Topics and tables, by the same commands that an operator uses."""
-        for command in (["topics", "apply", "--policies", str(self._policies)], ["migrate"]):
-            done = subprocess.run(
+        commands = (["topics", "apply", "--policies", str(self._policies)], ["migrate"])
+        running = [  # both at a time: each mostly waits, one for Kafka, one for PostgreSQL
+            subprocess.Popen(
                 [sys.executable, "-m", "services.cli", *command],
                 env={**os.environ, **plan.settings},
                 cwd=REPOSITORY,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 text=True,
-                check=False,
             )
-            if done.returncode != 0:
-                raise LocalError(f"civicloom {command[0]} failed:\n{done.stdout}{done.stderr}")
+            for command in commands
+        ]
+        for command, process in zip(commands, running, strict=True):
+            said, _ = process.communicate()
+            if process.returncode != 0:
+                raise LocalError(f"civicloom {command[0]} failed:\n{said}")
 
     def _start(self, programs: Sequence[Program]) -> None:
         for program in programs:
