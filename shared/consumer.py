@@ -79,6 +79,7 @@ class Consumer:
         self._subscriber: Any = None
         self._sought: dict[Any, int] = {}
         self._caught_up: dict[Any, float] = {}
+        self._in_hand: dict[Any, float] = {}
         self._done: dict[tuple[str, int], int] = {}
         self._begun = 0.0
         self.last_poll = time.monotonic()
@@ -138,7 +139,8 @@ class Consumer:
             "decoder": unpack,
             "listener": barrier,
             "auto_offset_reset": "earliest",
-            "session_timeout_ms": 30_000,
+            # So long a crashed copy's partitions wait; who only seemed dead is harmless, by the cursor.
+            "session_timeout_ms": 10_000,
             "rebalance_timeout_ms": 30_000,
         }
         if self._pattern:
@@ -173,11 +175,13 @@ class Consumer:
         for record in raw:
             by_partition.setdefault((record.topic, record.partition), []).append(raw_record(record))
         self.last_poll = time.monotonic()
+        self._in_hand = {place: records[0].timestamp_ms / 1000 for place, records in by_partition.items()}
         async with self._barrier.lock:
             if len(raw) < _MAX_RECORDS:
                 await asyncio.sleep(max(0.0, self._begun + _PACE_SECONDS - self.last_poll))
             self._begun = time.monotonic()
             await asyncio.gather(*(self._slice(generation, records) for records in by_partition.values()))
+        self._in_hand = {}
 
     async def _slice(self, generation: int, records: list[RawRecord]) -> None:
         place = SimpleNamespace(topic=records[0].topic, partition=records[0].partition)
@@ -290,9 +294,11 @@ class Consumer:
             if asked_ms is None or lag is None:
                 return float("inf")
             oldest = max(oldest, now - asked_ms / 1000)
-            if lag or self._barrier.lock.locked():
+            if lag:
                 oldest = max(oldest, now - self._caught_up.get((place.topic, place.partition), 0.0))
-        return oldest
+        # What is at work now the client counts as read. Only its own partitions are late: else a partition
+        # that never has a record would keep judgements waiting for as long as the others are busy.
+        return max([oldest, *(now - appended for appended in self._in_hand.values())])
 
     def lag(self) -> int | None:
         """Records fetched or waiting but not yet applied; None while nothing is known."""
