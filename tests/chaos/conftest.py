@@ -1,4 +1,4 @@
-"""Chaos has a pair of its own, since it kills it."""
+"""Chaos breaks the pair that the run has started, and mends it; servers from the environment it spares."""
 
 import logging
 import os
@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.pair import Pair, temporary_folder
+from deploy.local.pair import temporary_folder
 
 # The clients of this process say many times a second that a killed broker is away.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-
-
-@pytest.fixture(scope="module")
-def breakable_pair() -> Iterator[Pair]:
-    """A pair that may be killed and restarted; servers named by the environment are left alone."""
-    with temporary_folder() as folder, Pair(folder) as running:
-        yield running
 
 
 @pytest.fixture

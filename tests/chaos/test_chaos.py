@@ -45,12 +45,12 @@ async def time_goes_on(clock: Path, stop: asyncio.Event) -> None:
 
 @pytest.mark.chaos
 async def test_nothing_is_lost_doubled_or_out_of_order_whatever_breaks(
-    breakable_pair: Pair, folder: Path, capsys: pytest.CaptureFixture[str]
+    pair: Pair, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     random = Random(SEED)
     clock = folder / "clock"
     write_clock(clock, MONDAY)
-    pair, stop = breakable_pair, asyncio.Event()
+    stop = asyncio.Event()
     async with (
         Installation(pair.database_url, pair.bootstrap, folder, copies=2, clock_file=clock) as installation,
         Observation(installation) as observation,
