@@ -73,6 +73,7 @@ def track_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
                 request,
                 "track.html",
                 status=404,
+                failed=True,
                 form=Form(None, errors, {"number": form.value.number}),
             )
         response = RedirectResponse("/track/case", 303)

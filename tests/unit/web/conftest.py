@@ -71,8 +71,10 @@ FORM = """
 
 DESK = """
 {% extends "desk.html" %}
+{% block title %}Desk{% endblock %}
+{% block list_href %}/desk?x={{ text | urlencode }}{% endblock %}
 {% block list %}<ol class="rows"><li data-row><a href="/x">{{ text }}</a></li></ol>{% endblock %}
-{% block case %}<h1>{{ text }}</h1>{% endblock %}
+{% block case %}{% if open_case %}<h1>{{ text }}</h1>{% endif %}{% endblock %}
 """
 
 
@@ -130,8 +132,8 @@ def _router(pages: Pages) -> APIRouter:
         return pages.render(request, "page.html", text=SCRIPT, errors=errors, moment=moment)
 
     @router.get("/desk")
-    async def desk(request: Request) -> Response:
-        return pages.render(request, "list.html", text=SCRIPT)
+    async def desk(request: Request, opened: bool = True) -> Response:
+        return pages.render(request, "list.html", text=SCRIPT, open_case=opened)
 
     @router.get("/form")
     async def form(request: Request) -> Response:

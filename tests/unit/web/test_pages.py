@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from jinja2 import nodes
 
 import shared.web
+from shared.web.csrf import CSRF_FIELD
 from shared.web.i18n import LANGUAGES, Catalogue
 from shared.web.settings import WebSettings
 
@@ -98,6 +99,48 @@ async def test_labels_errors_and_summary_belong_to_their_fields(client: httpx.As
     assert len(summary) >= 6
     assert described
     assert targets | summary | described <= ids
+
+
+@pytest.mark.parametrize("address", ["/gone", "/desk", "/desk?opened=false"])
+async def test_a_page_has_one_first_heading_and_a_way_past_the_navigation(
+    client: httpx.AsyncClient, address: str
+) -> None:
+    tags = Tags((await client.get(address, headers={"Accept": "text/html"})).text)
+    assert len(tags.of("h1")) == 1
+    skip = next(tag for tag in tags.of("a") if tag.get("class") == "skip")
+    assert str(skip["href"])[1:] in {attributes.get("id") for _, attributes in tags.tags}
+
+
+async def test_an_open_case_comes_first_for_the_keyboard_and_leads_back_to_its_list(
+    client: httpx.AsyncClient,
+) -> None:
+    opened, closed = [(await client.get(f"/desk?opened={open_}")).text for open_ in ("true", "false")]
+    back = [tag["href"] for tag in Tags(opened).of("a") if str(tag["href"]).startswith("/desk?x=")]
+    assert len(back) == 1
+    assert 'href="#case"' in opened
+    assert "/desk?x=" not in closed
+    assert 'href="#main"' in closed
+
+
+async def test_the_title_says_first_that_a_form_came_back_with_errors(client: httpx.AsyncClient) -> None:
+    form = await client.get("/form?lang=en")
+    token = next(tag["value"] for tag in Tags(form.text).of("input") if tag["type"] == "hidden")
+    assert "<title>Error" not in form.text
+    failed = await client.post("/form", data={CSRF_FIELD: str(token), "text": "x"})
+    assert failed.status_code == 422
+    assert "<title>Error: " in failed.text
+
+
+async def test_what_people_type_runs_in_the_direction_of_its_script(client: httpx.AsyncClient) -> None:
+    tags = Tags((await client.get("/page")).text)
+    typed = [tag for tag in tags.of("input") if tag["type"] == "text"] + tags.of("textarea")
+    assert len(typed) == 2
+    assert all(tag["dir"] == "auto" for tag in typed)
+
+
+async def test_a_list_that_moves_can_be_held(client: httpx.AsyncClient) -> None:
+    buttons = Tags((await client.get("/page")).text).of("button")
+    assert [tag["aria-pressed"] for tag in buttons if "data-live-pause" in tag] == ["false"]
 
 
 async def test_an_error_is_told_by_the_particular_text_first(client: httpx.AsyncClient) -> None:
