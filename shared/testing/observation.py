@@ -9,12 +9,10 @@ from types import TracebackType
 from typing import Self
 
 import asyncpg
-import httpx
 import orjson
-from prometheus_client.parser import text_string_to_metric_families
 
 from shared.clock import open_clock
-from shared.contracts.addresses import topic_name
+from shared.contracts.addresses import code_of, topic_name
 from shared.errors import CivicloomError
 from shared.infrastructure import is_infrastructure
 from shared.kafka import KafkaError, Reader
@@ -25,6 +23,13 @@ from shared.testing.quiescence import CoreState, LogEntry
 
 _POLL_SECONDS = 0.1
 Place = tuple[str, int]
+READS: dict[ServiceName, dict[str, tuple[str, ...]]] = {
+    "inquiry": {"inquiry": ("routing",)},
+    "routing": {"routing": ("inquiry",), "routing.actions": ("actions",)},
+    "publisher": {"publisher": ("inquiry", "routing", "contact")},
+    "audit": {},
+}
+"""The logical topics of each consumer of a service; audit's log reads apart from them."""
 
 
 class NotQuiet(CivicloomError):
@@ -37,7 +42,6 @@ class Observation:
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._clock = open_clock(installation.clock_file)
-        self._reads: dict[ServiceName, set[tuple[str, str, int]]] = {s: set() for s in installation.services}
         self._ends: Reader | None = None
         namespace = installation.namespace
         services = (
@@ -69,7 +73,7 @@ class Observation:
             try:
                 reasons = await self.unrest()
             except Exception as error:
-                if not (is_infrastructure(error) or isinstance(error, KafkaError | httpx.HTTPError)):
+                if not (is_infrastructure(error) or isinstance(error, KafkaError)):
                     raise
                 reasons = [repr(error)]
             if not reasons:
@@ -83,7 +87,6 @@ class Observation:
         Everything moves by outbox, topic and cursor or by a timer: so if the ends of the topics are the same
         before and after the tables were read, and every cursor stands at its end, nothing was under way.
         """
-        await self._learn_what_is_read()
         before = await self.ends()
         reasons = [
             reason
@@ -121,7 +124,6 @@ class Observation:
     async def core_state(self, service: ServiceName) -> CoreState:
         """The tables of a service's core."""
         ends = await self.ends()
-        await self._learn_what_is_read()
         async with self.tables(service) as tables:
             waiting = await tables.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outbox_aside)"
@@ -134,7 +136,7 @@ class Observation:
             service,
             waiting,
             {(row["consumer"], row["topic"], row["partition"]): row["next_offset"] for row in cursors},
-            {place: ends.get(place[1:], 0) for place in self._reads[service]},
+            self._read_by(service, ends),
             {row["id"]: orjson.loads(row["sequences"]) for row in sequences},
             frozenset(row["key"] for row in parked),
             dead,
@@ -180,7 +182,7 @@ class Observation:
                 else []
             )
         cursors = {(row["consumer"], row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        unread = sum(ends.get(place[1:], 0) - cursors.get(place, 0) for place in self._reads[service])
+        unread = sum(end - cursors.get(place, 0) for place, end in self._read_by(service, ends).items())
         if service == "audit":
             logged = {(row["topic"], row["partition"]): row["next_offset"] for row in log}
             unread += sum(
@@ -192,23 +194,15 @@ class Observation:
     def _is_logged(self, topic: str) -> bool:
         return topic in self.topics[:4]
 
-    async def _learn_what_is_read(self) -> None:
-        """Each copy tells in its metrics which partitions are its own; together they are all."""
-        async with httpx.AsyncClient(timeout=5) as client:
-            for copy in self._installation.copies:
-                if not copy.running:
-                    continue
-                answer = await client.get(f"{copy.url}/metrics")
-                for family in text_string_to_metric_families(answer.text):
-                    if family.name == "civicloom_consumer_lag":
-                        self._reads[copy.service].update(
-                            (
-                                sample.labels["consumer"],
-                                sample.labels["topic"],
-                                int(sample.labels["partition"]),
-                            )
-                            for sample in family.samples
-                        )
+    def _read_by(self, service: ServiceName, ends: dict[Place, int]) -> dict[tuple[str, str, int], int]:
+        """The ends of what a service's consumers read, whether they have begun to or not."""
+        logical = {topic: _logical(topic) for topic, _ in ends}
+        return {
+            (consumer, *place): end
+            for consumer, topics in READS[service].items()
+            for place, end in ends.items()
+            if logical[place[0]] in topics
+        }
 
     @asynccontextmanager
     async def tables(self, service: ServiceName) -> AsyncIterator[asyncpg.Connection]:
@@ -221,3 +215,9 @@ class Observation:
                 yield connection
         finally:
             await connection.close()
+
+
+def _logical(topic: str) -> str:
+    if code_of(topic) is not None:
+        return "actions" if topic.endswith(".actions.v1") else "department"
+    return topic.split(".")[-2]

@@ -71,6 +71,12 @@ def check_core(
             found.append(
                 Violation("I6", f"{name}: cursor {place} stands at {state.cursors.get(place, 0)} of {end}")
             )
+    places = {place[:2] for place in state.ends}
+    found += [
+        Violation("I6", f"{name}: {place[0]} reads {place[1]}, which nobody expects")
+        for place in state.cursors
+        if place[:2] not in places
+    ]
     if state.parked != poisoned:
         found.append(
             Violation("I5", f"{name}: parked are {sorted(state.parked)}, poisoned {sorted(poisoned)}")
