@@ -157,6 +157,24 @@ SELECT body_hash, status, response FROM idempotency_key WHERE scope = $1 AND key
 -- name: answer_idempotency_key
 UPDATE idempotency_key SET status = $3, response = $4 WHERE scope = $1 AND key = $2;
 
+-- name: claim_idempotency_keys
+-- In order of the keys, so that two copies which claim the same ones cannot wait for each other.
+WITH asked AS (
+    SELECT DISTINCT ON (scope, key) scope, key, body_hash, n
+    FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS a (scope, key, body_hash, n)
+    ORDER BY scope, key, n
+), claimed AS (
+    INSERT INTO idempotency_key (scope, key, body_hash, expires_at)
+    SELECT scope, key, body_hash, $4 FROM asked ORDER BY scope, key
+    ON CONFLICT (scope, key) DO NOTHING RETURNING scope, key
+)
+SELECT asked.n FROM asked JOIN claimed USING (scope, key);
+
+-- name: answer_idempotency_keys
+UPDATE idempotency_key k SET status = a.status, response = a.response
+FROM unnest($1::text[], $2::text[], $3::integer[], $4::jsonb[]) AS a (scope, key, status, response)
+WHERE k.scope = a.scope AND k.key = a.key;
+
 -- name: prune_idempotency_keys
 DELETE FROM idempotency_key WHERE expires_at < $1;
 

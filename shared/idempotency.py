@@ -6,6 +6,7 @@ what is kept is the answer without it, and whoever answers derives it again.
 
 import datetime as dt
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,3 +66,30 @@ class Request:
             answer.status,
             orjson.dumps(answer.body).decode(),
         )
+
+
+async def claim_together(tx: Tx, requests: Sequence[Request]) -> list[bool]:
+    """Claims many keys with one statement: for each request whether its key was new.
+
+    Of several with one key the first is new. For the others ask `earlier_answer`, in another transaction.
+    """
+    rows = await tx.connection.fetch(
+        QUERIES["claim_idempotency_keys"],
+        [request.scope for request in requests],
+        [request.key for request in requests],
+        [hashlib.sha256(request.body).digest() for request in requests],
+        machine_now() + KEPT,
+    )
+    claimed = {int(row["n"]) for row in rows}
+    return [number in claimed for number in range(1, len(requests) + 1)]
+
+
+async def remember_together(tx: Tx, answered: Sequence[tuple[Request, Answer]]) -> None:
+    """`Request.remember` for many."""
+    await tx.connection.execute(
+        QUERIES["answer_idempotency_keys"],
+        [request.scope for request, _ in answered],
+        [request.key for request, _ in answered],
+        [answer.status for _, answer in answered],
+        [orjson.dumps(answer.body).decode() for _, answer in answered],
+    )

@@ -13,6 +13,7 @@ from services.inquiry.http.open_api import open_api
 from services.inquiry.http.staff_api import staff_api
 from services.inquiry.http.track_pages import track_pages
 from services.inquiry.intake import Intake
+from services.inquiry.reception import Reception
 from shared.database import Database
 from shared.packs import Packs
 from shared.service import Parts
@@ -25,7 +26,8 @@ from shared.web.signin import signin_router
 async def build(database: Database, settings: CoreSettings) -> Parts:
     """The parts of inquiry on an open database. Raises PolicyError for a bad pack."""
     policies = await Packs.open(database.pool, settings)
-    casework = Casework(database, policies, Intake(policies, secret_key(settings)))
+    intake = Intake(policies, secret_key(settings))
+    casework = Casework(database, policies, intake, Reception(database, intake))
     access = Access.of(database, settings)
     pages = Pages("services.inquiry")
     return Parts(

@@ -12,6 +12,7 @@ from services.inquiry.intake import Intake
 from services.inquiry.outcomes import Outcome, carry_out
 from services.inquiry.queries import QUERIES, load_cases
 from services.inquiry.queries import erase as erase_rows
+from services.inquiry.reception import Reception
 from shared.contracts.inquiry import ContactRead, Evaluation
 from shared.database import Database
 from shared.errors import Conflict
@@ -46,20 +47,14 @@ class Casework:
     database: Database
     policies: Packs
     intake: Intake
+    reception: Reception
 
     async def receive(self, request: Request, concern: Concern, actor: str) -> bytes:
         """Takes a concern in, once per key: the event as committed.
 
         Raises KeyReused, CalendarRange and EventTooLarge.
         """
-        async with self.database.transaction() as tx:
-            earlier = await request.earlier_answer(tx)
-            if earlier is not None:
-                value: bytes = await tx.connection.fetchval(QUERIES["read_value"], earlier.body["id"])
-                return value
-            taken = (await self.intake.take_in(tx, [concern], actor=actor))[0]
-            await request.remember(tx, Answer(201, {"id": taken.id}))
-        return taken.value
+        return await self.reception.receive(request, concern, actor)
 
     async def accept(self, request: Request, inquiry: str, actor: str) -> Answer:
         """受理 by a clerk, under the pack in force now. All commands raise Refused, NoSuchCase, KeyReused."""
