@@ -5,6 +5,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import orjson
 import structlog
 
+_MOST_SENTENCES = 1000
 correlation: ContextVar[str | None] = ContextVar("correlation", default=None)
 
 
@@ -24,6 +26,46 @@ def _add_trace(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapp
 
 def _to_json(fields: Any, **_: Any) -> str:
     return orjson.dumps(fields, default=str).decode()
+
+
+class _LibraryLine(logging.Formatter):
+    """What a library says, as a line like ours."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "logger": record.name,
+            "event": record.getMessage(),
+            "service": self._service,
+            "level": record.levelname.lower(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return _to_json(line)
+
+
+class _Seldom(logging.Filter):
+    """The same sentence of a library at most every ten seconds.
+
+    While a broker is away its client says sixty a second, which costs more than the waiting itself.
+    """
+
+    def __init__(self, seconds: float = 10) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._next: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key, now = (record.name, str(record.msg)[:100]), time.monotonic()
+        if len(self._next) > _MOST_SENTENCES:
+            self._next.clear()
+        if now < self._next.get(key, now):
+            return False
+        self._next[key] = now + self._seconds
+        return True
 
 
 def setup_logs(service: str, level: str = "info") -> None:
@@ -43,12 +85,10 @@ def setup_logs(service: str, level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        force=True,
-        format=f'{{"service":"{service}","level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}}',
-    )
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(_LibraryLine(service))
+    libraries.addFilter(_Seldom())
+    logging.basicConfig(level=logging.WARNING, force=True, handlers=[libraries])
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
