@@ -52,7 +52,7 @@ def notice(office: Office, envelope: Envelope, step: str, number: str) -> EmailM
     params = {
         "number": number,
         "when": times.exact(envelope.at, office.zone, language),
-        "link": f"{office.public_url}/track",
+        "link": f"{office.public_url}/track?number={number}",
     }
     subject = office.texts.text(language, f"mail.step.{step}.subject", **params)
     lines = (f"mail.step.{step}.text", "mail.notice.when", "mail.notice.track", "mail.notice.why")

@@ -43,7 +43,7 @@ def test_a_notice_has_number_time_and_link_in_the_readers_language(
     read = message_from_bytes(raw, policy=default)
     body = read.get_content()
     assert NUMBER in body
-    assert "https://city.example/track" in body
+    assert f"https://city.example/track?number={NUMBER}" in body
     assert ("2026年11月24日 09:30" if language == "zh" else "24 November 2026, 09:30") in body
     assert "mail.step" not in body
     assert "mail.step" not in read["Subject"]
