@@ -36,6 +36,7 @@ TOPICS = ("publisher", "inquiry", "routing", "audit")
 LOCK = zlib.crc32(b"log writer") & 0x7FFFFFFF
 _BATCH = 4000
 _READ_WAIT_MS = 1000  # records end it at once; without any it is how soon a lost session is seen
+_PACE_SECONDS = 0.1  # from batch to batch, unless they are large: one entry costs as much as a hundred
 _PUBLISH_EVERY = 0.25  # at most: a checkpoint a second while there is work is promised
 _WAIT_FOR_LOCK = 1.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
@@ -118,8 +119,12 @@ class Writer:
         try:
             await reader.start(offsets)
             self.trouble = {}
+            begun, records = 0.0, list[RawRecord]()
             while True:
+                if len(records) < _BATCH // 4:
+                    await asyncio.sleep(max(0.0, begun + _PACE_SECONDS - time.monotonic()))
                 # The next batch is read and parsed while the one before is committed.
+                begun = time.monotonic()
                 records = await reader.read(_BATCH, _READ_WAIT_MS)
                 follow(records, offsets)
                 prepared = await prepare_ahead(records)
