@@ -21,6 +21,7 @@ from shared.records import RawRecord
 __all__ = ["KafkaError", "Producer", "Reader", "Sent", "WaveOutcome"]
 
 _REQUEST_SECONDS = 10
+_STOP_SECONDS = 5
 _BATCH_BYTES = 512 * 1024
 # A topic that answers so refuses for itself; any other error is the broker's and met by waiting.
 _REFUSALS = (
@@ -81,9 +82,13 @@ class Producer:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                await asyncio.wait_for(producer.stop(), 5)
+                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
             except TimeoutError:
-                return
+                # Else it would go on by itself, and send when the broker is back what its successor has sent.
+                sending = producer._sender.sender_task
+                sending.cancel()
+                await producer.client.close()
+                await asyncio.wait([sending], timeout=_STOP_SECONDS)
 
     async def renew(self) -> None:
         """A new producer id: what is in doubt is sent again, and readers drop what they have."""
@@ -201,7 +206,7 @@ class Reader:
 
     async def stop(self) -> None:
         try:
-            await asyncio.wait_for(self._consumer.stop(), 5)
+            await asyncio.wait_for(self._consumer.stop(), _STOP_SECONDS)
         except TimeoutError:
             return
 

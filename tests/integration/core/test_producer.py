@@ -1,0 +1,39 @@
+"""The producer when it is given up with a batch that nobody has acknowledged."""
+
+import asyncio
+import secrets
+
+import pytest
+
+from deploy.local.pair import Pair
+from shared import kafka
+from shared.kafka import Producer
+from shared.testing.schema import make_topics
+
+
+async def test_what_is_given_up_does_not_live_on(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A successor sends the batch again; a predecessor that lived on would send it behind newer ones."""
+    namespace = f"t{secrets.token_hex(4)}"
+    await make_topics(pair.bootstrap, namespace, [])
+    topic = f"{namespace}.inquiry.v1"
+    monkeypatch.setattr(kafka, "_STOP_SECONDS", 0.2)
+    producer = Producer(pair.bootstrap, "given-up")
+    await producer.start()
+    inner = producer._producer
+    away = asyncio.Event()
+
+    async def waits(*_: object) -> None:
+        await away.wait()
+
+    monkeypatch.setattr(inner._sender, "_send_produce_req", waits)
+    sending = asyncio.create_task(producer.send_wave([(topic, b"k", b"{}", None)]))
+    async with asyncio.timeout(10):
+        while not inner._sender._in_flight:
+            await asyncio.sleep(0.01)
+    await producer.stop()
+    away.set()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while not inner._sender.sender_task.done():
+            await asyncio.sleep(0.01)
