@@ -37,11 +37,15 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Form(Generic[M]):
-    """A form that was sent: `value` when it is good, else `errors`, and what was `typed` to show it again."""
+    """A form that was sent: `value` when it is good, else `errors`, and what was `typed` to show it again.
+
+    `chosen` is what was typed in the fields that the model takes as lists.
+    """
 
     value: M | None
     errors: tuple[FieldError, ...]
     typed: Mapping[str, str]
+    chosen: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 class _Typed(dict[str, str]):
@@ -124,6 +128,7 @@ async def read_form(request: Request, model: type[M]) -> Form[M]:
     typed = _Typed((name, values[0].replace("\0", "")) for name, values in fields.items())
     lists = {info.alias or name for name, info in model.model_fields.items() if _is_list(info.annotation)}
     data: dict[str, str | list[str]] = {}
+    chosen = {name: tuple(value.replace("\0", "") for value in fields.get(name, ())) for name in lists}
     for name, values in fields.items():
         kept = [value for value in values if value.strip()]
         if kept:
@@ -132,11 +137,12 @@ async def read_form(request: Request, model: type[M]) -> Form[M]:
         FieldError(name, "nul") for name, values in fields.items() if any("\0" in value for value in values)
     ]
     if errors:
-        return Form(None, tuple(errors), typed)
+        return Form(None, tuple(errors), typed, chosen)
     try:
-        return Form(model.model_validate(data), (), typed)
+        return Form(model.model_validate(data), (), typed, chosen)
     except ValidationError as error:
-        return Form(None, tuple(_field_error(detail) for detail in error.errors(include_url=False)), typed)
+        errors = [_field_error(detail) for detail in error.errors(include_url=False)]
+        return Form(None, tuple(errors), typed, chosen)
 
 
 async def _form_fields(request: Request) -> dict[str, list[str]]:

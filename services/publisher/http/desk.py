@@ -215,7 +215,7 @@ class _Desk:
     async def _read(self, request: Request) -> tuple[Form[DraftForm], Content | None, tuple[str, ...]]:
         form = await read_form(request, DraftForm)
         if form.value is None:
-            return form, None, ()
+            return form, None, form.chosen["topics"]
         chosen = tuple(form.value.topics)
         day = form.value.effective_on
         try:

@@ -196,7 +196,7 @@ def subscribing_router(context: Context) -> APIRouter:
     @router.post("/subscribe", include_in_schema=False)
     async def form_sent(request: Request) -> Response:
         form = await read_form(request, SubscribeForm)
-        chosen = form.value.topics if form.value else ()
+        chosen = form.value.topics if form.value else form.chosen["topics"]
         address = email_address(form.value.address) if form.value else None
         if form.value is None or address is None:
             errors = form.errors or (FieldError("address", "email"),)

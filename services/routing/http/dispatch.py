@@ -1,5 +1,6 @@
 """`/dispatch`: what the rules could not place, longest waiting first, and the form that places it."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -120,7 +121,7 @@ class TriageDesk:
         form = await read_form(request, DispatchForm)
         value = form.value
         if value is not None and len({value.lead, *value.co}) != 1 + len(value.co):
-            form = Form(None, (FieldError("co", "twice"),), form.typed)
+            form = replace(form, value=None, errors=(FieldError("co", "twice"),))
             value = None
         if value is None:
             return await self.page(request, who, inquiry, form=form)

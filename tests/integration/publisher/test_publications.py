@@ -228,9 +228,12 @@ async def test_a_feed_is_sent_again_only_when_it_changed_and_a_withdrawal_is_a_c
 async def test_an_editor_and_an_approver_do_it_all_at_the_desk(running: Running) -> None:
     running.sign_in("editor-3", "editor")
     fields = {"title": TEXT["title"], "body": TEXT["body"], "topics": ["housing", "water-energy"]}
-    empty = await running.form("/publish/new", "/publish/new", title="", body="正文在这里")
+    empty = await running.form(
+        "/publish/new", "/publish/new", title="", body="正文在这里", topics=["housing"]
+    )
     assert empty.status_code == 422
     assert "正文在这里" in empty.text
+    assert 'value="housing" checked' in empty.text
     made = await running.form("/publish/new", "/publish/new", **fields, effective_on="2027-01-01")
     assert made.status_code == 303, made.text
     place = made.headers["location"]

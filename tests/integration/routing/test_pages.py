@@ -125,6 +125,7 @@ async def test_a_dispatcher_places_a_case_and_sees_the_queue_again(world: World,
     twice = await send(dispatcher, case, case, lead="water", co="water")
     assert twice.status_code == 422
     assert "每个单位只能出现一次" in twice.text
+    assert twice.text.count('<option value="water" selected>') == 2
     placed = await send(dispatcher, case, case, lead="water", co="telecom")
     assert placed.status_code == 303
     queue = await dispatcher.get(placed.headers["location"])

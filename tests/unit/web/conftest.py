@@ -65,6 +65,7 @@ FORM = """
 <form method="post" action="/form">{{ ui.guard() }}
 {{ ui.field("title", "T", form.typed.title, errors=form.errors) }}
 {{ ui.textarea("text", "X", form.typed.text, errors=form.errors) }}
+{% for kind in form.chosen.kinds | default(()) %}{{ ui.checkbox("kinds", kind, true, kind) }}{% endfor %}
 </form>
 {% endblock %}
 """

@@ -131,6 +131,16 @@ async def test_the_title_says_first_that_a_form_came_back_with_errors(client: ht
     assert "<title>Error: " in failed.text
 
 
+async def test_a_form_that_fails_shows_every_choice_again(client: httpx.AsyncClient) -> None:
+    form = await client.get("/form")
+    token = next(tag["value"] for tag in Tags(form.text).of("input") if tag["type"] == "hidden")
+    sent = {CSRF_FIELD: str(token), "text": "x", "kinds": ["light", SCRIPT]}
+    failed = await client.post("/form", data=sent)
+    shown = [tag for tag in Tags(failed.text).of("input") if tag["name"] == "kinds"]
+    assert [tag["value"] for tag in shown] == ["light", SCRIPT]
+    assert all("checked" in tag for tag in shown)
+
+
 async def test_what_people_type_runs_in_the_direction_of_its_script(client: httpx.AsyncClient) -> None:
     tags = Tags((await client.get("/page")).text)
     typed = [tag for tag in tags.of("input") if tag["type"] == "text"] + tags.of("textarea")
