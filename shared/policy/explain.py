@@ -125,7 +125,7 @@ _BODIES: dict[DayCount, Callable[[WorkCalendar, Deadline], Iterator[Step]]] = {
 }
 
 _TEXTS: dict[str, tuple[str, str]] = {
-    "received": ("收到时间 {at}（{zone}）", "received at {at} ({zone})"),
+    "received": ("收到时间 {moment}（{zone}）", "Received at {moment} ({zone})"),
     "day_zero": ("{day} 为起算日，不计入（{why_zh}）", "{day} is day zero and not counted ({why_en})"),
     "counted": ("{span_zh} 计 {days} 天（{why_zh}）", "{span_en}: {days} counted ({why_en})"),
     "skipped": ("{span_zh} 不计（{why_zh}）", "{span_en}: not counted ({why_en})"),
@@ -133,7 +133,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "elapsed": ("连续计 {hours:g} 小时", "{hours:g} hours, day and night"),
     "months": ("计 {count} 个月，至 {last}", "{count} month(s), to {last}"),
     "rolled": ("{last} 非工作日（{why_zh}），顺延至 {to}", "{last} is no working day ({why_en}), on to {to}"),
-    "due": ("截止时间 {at}{why_zh}", "due at {at}{why_en}"),
+    "due": ("截止时间 {moment}{why_zh}", "Due at {moment}{why_en}"),
 }
 
 _WHYS: dict[str, tuple[str, str]] = {
@@ -163,12 +163,14 @@ def _step(code: str, **facts: str | int | float) -> Step:
 
 
 def _words(facts: Facts) -> Facts:
-    """What the sentences say for a reason or a name, and for a run of days that may be a single day."""
+    """What the sentences say for a reason or a name, for a run of days that may be a single day, and for a
+    moment, which the facts have exactly and a reader wants to the minute."""
     why = str(facts.get("reason", facts.get("calendar", "")))
     why_zh, why_en = _WHYS.get(why, (str(facts.get("name", "")), str(facts.get("name_en", ""))))
     first, last = facts.get("first"), facts.get("last")
     single = first == last
     return {
+        "moment": str(facts.get("at", ""))[: len("2026-11-24T09:30")].replace("T", " "),
         "why_zh": why_zh,
         "why_en": why_en,
         "span_zh": f"{first}" if single else f"{first} 至 {last}",
