@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from shared.contracts.base import Contract, Facts
+from shared.contracts.base import Contract, Event, Facts
 from shared.received import Received
 from shared.transaction import Tx
 
@@ -25,6 +25,14 @@ Touches = Callable[[Received[Any]], Iterable[str]]
 D = TypeVar("D", bound=Facts)
 
 
+Concerns = Callable[[Event[Any]], bool]
+
+
+def every_one(_: Event[Any]) -> bool:
+    """The usual case: all events of a type matter."""
+    return True
+
+
 def subject_only(event: Received[Any]) -> Iterable[str]:
     """The usual case: an event changes its own subject."""
     return (event.subject,)
@@ -32,11 +40,16 @@ def subject_only(event: Received[Any]) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """`touches` names every aggregate that the event changes; the slice locks them before anything."""
+    """`touches` names every aggregate that the event changes; the slice locks them before anything.
+
+    An event that does not concern the service is skipped like a type that it does not know: nothing is
+    locked, and its place in the sequence is not remembered.
+    """
 
     contract: Contract
     touches: Touches
     run: Run
+    concerns: Concerns = every_one
 
 
 class Handlers:
@@ -46,7 +59,7 @@ class Handlers:
         self._by_type: dict[str, Handler] = {}
 
     def on(
-        self, facts: type[D], touches: Touches = subject_only
+        self, facts: type[D], touches: Touches = subject_only, *, concerns: Concerns = every_one
     ) -> Callable[[Callable[[Tx, list[Received[D]]], Awaitable[Results]]], Run]:
         """Registers a set-based handler: a list of events of at most one per aggregate, a result for each."""
 
@@ -54,7 +67,7 @@ class Handlers:
             event_type = facts.contract.type
             if event_type in self._by_type:
                 raise ValueError(f"{event_type} has a handler already")
-            self._by_type[event_type] = Handler(facts.contract, touches, run)
+            self._by_type[event_type] = Handler(facts.contract, touches, run, concerns)
             return run
 
         return register

@@ -19,7 +19,7 @@ from shared.handlers import Fault, Handlers
 from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
-from shared.received import Received, contract_of, decode, peek_type
+from shared.received import Received, contract_of, parse_value, peek_type, with_words
 from shared.records import RawRecord
 from shared.rounds import apply, is_duplicate, known_actions
 from shared.transaction import QUERIES, Tx
@@ -215,7 +215,10 @@ class Parking:
         handler = self._handlers.get(contract.type) if contract else None
         if contract is None or handler is None:
             return None, None
-        return decode(record, contract, self._database.clock), handler
+        value = parse_value(record, contract)
+        if not handler.concerns(value):
+            return None, None
+        return with_words(record, value, contract, self._database.clock), handler
 
     async def _apply_one(self, tx: Tx, record: RawRecord, known: set[tuple[str, str]]) -> Fault | None:
         try:

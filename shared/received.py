@@ -92,6 +92,11 @@ def decode(record: RawRecord, contract: Contract, clock: Clock) -> Received[Fact
 
     Raises Undecodable with what is wrong and where.
     """
+    return with_words(record, parse_value(record, contract), contract, clock)
+
+
+def parse_value(record: RawRecord, contract: Contract) -> Event[Facts]:
+    """The first half of `decode`, which is enough to tell whether the event concerns us."""
     try:
         event = contract.parse(record.value or b"")
     except ValidationError as error:
@@ -113,9 +118,13 @@ def decode(record: RawRecord, contract: Contract, clock: Clock) -> Received[Fact
                 "jurisdiction": None,
             }
         )
-    return Received(
-        event, decode_words(record, event, contract), record, clock.effective(record.timestamp_ms)
-    )
+    return event
+
+
+def with_words(record: RawRecord, event: Event[Facts], contract: Contract, clock: Clock) -> Received[Facts]:
+    """The second half of `decode`."""
+    words = decode_words(record, event, contract)
+    return Received(event, words, record, clock.effective(record.timestamp_ms))
 
 
 def decode_words(record: RawRecord, event: Event[Facts], contract: Contract) -> Words | None:

@@ -12,7 +12,7 @@ from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 from shared.metrics import EVENTS, SLICE_SECONDS
 from shared.parking import key_of, park, park_behind, record_dead_letter, unreadable_subject
-from shared.received import Received, contract_of, decode
+from shared.received import Received, contract_of, parse_value, with_words
 from shared.records import RawRecord
 from shared.rounds import Item, apply, in_rounds, is_duplicate, known_actions
 from shared.transaction import QUERIES, Tx
@@ -154,7 +154,11 @@ class Slices:
                 if contract is None or handler is None:
                     counts["skipped"] += 1
                     continue
-                event = decode(record, contract, self._database.clock)
+                value = parse_value(record, contract)
+                if not handler.concerns(value):
+                    counts["skipped"] += 1
+                    continue
+                event = with_words(record, value, contract, self._database.clock)
             except UnknownVersion as error:
                 if error.family not in self._handlers.families:
                     counts["skipped"] += 1

@@ -31,17 +31,21 @@ from shared.transaction import Tx
 
 INQUIRY = "/services/inquiry"
 ROUTING = "/services/routing"
-_TOLD = (InquiryAccepted, CaseDispatched, InquiryReplied, DeadlineBreached, InquiryReopened, InquiryClosed)
+_TOLD = (InquiryAccepted, InquiryReplied, DeadlineBreached, InquiryReopened, InquiryClosed)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that happened to a case; `cause` is the event that told it."""
+    """Something that happened to a case; `cause` is the event that told it.
+
+    `by_inquiry`: the case's own service tells it, so that inquiry.received has come before.
+    """
 
     inquiry: str
     cause: str
     name: str
     at: dt.datetime
+    by_inquiry: bool
 
 
 def make_handlers(keyring: Keyring) -> Handlers:
@@ -52,8 +56,10 @@ def make_handlers(keyring: Keyring) -> Handlers:
     async def keep(tx: Tx, events: list[Received[ContactStated]]) -> None:
         await _keep_contacts(tx, events, keyring)
 
-    handlers.on(InquiryReceived)(_received)
-    handlers.on(AssignmentSigned)(_signed)
+    # Of ten cases nine leave no contact: what is told of them is skipped before anything is locked.
+    handlers.on(InquiryReceived, concerns=lambda event: event.data.has_contact)(_received)
+    handlers.on(CaseDispatched, concerns=lambda event: event.data.notify)(_told)
+    handlers.on(AssignmentSigned, concerns=lambda event: event.data.notify)(_signed)
     handlers.on(InquiryErased)(_erased)
     for facts in _TOLD:
         handlers.on(facts)(_told)
@@ -80,19 +86,16 @@ async def _keep_contacts(tx: Tx, events: Sequence[Received[ContactStated]], keyr
 
 
 async def _received(tx: Tx, events: list[Received[InquiryReceived]]) -> None:
-    with_contact = [event for event in events if event.data.has_contact]
-    if with_contact:
-        await tx.connection.execute(
-            QUERIES["want_notices"],
-            [event.subject for event in with_contact],
-            [event.data.notify for event in with_contact],
-        )
+    await tx.connection.execute(
+        QUERIES["want_notices"],
+        [event.subject for event in events],
+        [event.data.notify for event in events],
+    )
     # Routing cannot know a case before us, but its topic may be read first.
     early = [event.subject for event in events if tx.position(event.subject, ROUTING)]
     kept = await tx.connection.fetch(QUERIES["take_early_steps"], early) if early else []
-    told = [_step(event) for event in with_contact]
-    told += [Step(row["inquiry"], row["cause"], row["step"], row["at"]) for row in kept]
-    NOTICES_DECIDED.labels("none").inc(len(events) - len(with_contact))
+    told = [_step(event) for event in events]
+    told += [Step(row["inquiry"], row["cause"], row["step"], row["at"], by_inquiry=False) for row in kept]
     await _decide(tx, told, received={event.subject for event in events})
 
 
@@ -123,7 +126,9 @@ async def _decide(tx: Tx, steps: Sequence[Step], received: Iterable[str] = ()) -
     for step in steps:
         contact = contacts.get(step.inquiry)
         decision = notices.decide(
-            received=step.inquiry in now_received or tx.position(step.inquiry, INQUIRY) > 0,
+            received=(
+                step.by_inquiry or step.inquiry in now_received or tx.position(step.inquiry, INQUIRY) > 0
+            ),
             wanted=contact["wanted"] if contact else None,
             stated=bool(contact and contact["stated"]),
             reachable=bool(contact and contact["reachable"]),
@@ -160,7 +165,8 @@ async def _store(tx: Tx, decided: Sequence[tuple[Step, notices.Decision]]) -> No
 
 def _step(event: Received[Facts]) -> Step:
     name = event.data.contract.family.removeprefix("civic.")
-    return Step(event.subject, event.id, name, event.event.effectivetime or event.effective)
+    at = event.event.effectivetime or event.effective
+    return Step(event.subject, event.id, name, at, by_inquiry=event.event.source == INQUIRY)
 
 
 def _part(sealed: Sealed | None, name: str) -> bytes | None:

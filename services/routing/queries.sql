@@ -1,5 +1,5 @@
 -- name: case_files
-SELECT id, phase, number, kind, service_code, area, visibility, urgent, hint, received_at, reply_due, cycle,
+SELECT id, phase, number, kind, service_code, area, visibility, urgent, hint, notify, received_at, reply_due, cycle,
        policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
        proposal, proposal_unit, proposal_action, proposal_by_topic
 FROM case_file WHERE id = ANY ($1::text[]);
@@ -13,17 +13,17 @@ SELECT id, words FROM case_file WHERE id = ANY ($1::text[]) AND words IS NOT NUL
 
 -- name: save_case_files
 -- Words come with inquiry.received alone, so null leaves them as they are; they go with the erasure and stay away.
-INSERT INTO case_file (id, phase, number, kind, service_code, area, visibility, urgent, hint, received_at, reply_due,
-    cycle, policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
+INSERT INTO case_file (id, phase, number, kind, service_code, area, visibility, urgent, hint, notify,
+    received_at, reply_due, cycle, policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
     proposal, proposal_unit, proposal_action, proposal_by_topic, words)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[],
-    $9::text[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::text[], $14::text[], $15::text[],
-    $16::integer[], $17::text[], $18::text[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::text[],
-    $23::text[], $24::text[], $25::boolean[], $26::jsonb[])
+    $9::text[], $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::integer[], $14::text[], $15::text[],
+    $16::text[], $17::integer[], $18::text[], $19::text[], $20::text[], $21::timestamptz[], $22::timestamptz[], $23::text[],
+    $24::text[], $25::text[], $26::boolean[], $27::jsonb[])
 ON CONFLICT (id) DO UPDATE SET
     phase = excluded.phase, number = excluded.number, kind = excluded.kind, service_code = excluded.service_code,
     area = excluded.area, visibility = excluded.visibility, urgent = excluded.urgent, hint = excluded.hint,
-    received_at = excluded.received_at, reply_due = excluded.reply_due, cycle = excluded.cycle,
+    notify = excluded.notify, received_at = excluded.received_at, reply_due = excluded.reply_due, cycle = excluded.cycle,
     policy_version = excluded.policy_version, jurisdiction = excluded.jurisdiction, placement = excluded.placement,
     attempt = excluded.attempt, lead = excluded.lead, rule = excluded.rule, triage_reason = excluded.triage_reason,
     triaged_at = excluded.triaged_at, sign_due = excluded.sign_due, proposal = excluded.proposal,

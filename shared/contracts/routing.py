@@ -19,6 +19,8 @@ from shared.contracts.inquiry import (
 
 Role = Literal["lead", "co"]
 """主办, 协办."""
+Notify = bool
+"""False: inquiry.received said that nobody is to be told, so that who sends notices need not look it up."""
 TriageReason = Literal["no_rule", "unknown_service", "returned", "conflict"]
 
 
@@ -32,6 +34,7 @@ class CaseDispatched(Facts):
     attempt: int
     sign_due: Moment | None = None
     by: Literal["rule", "dispatcher"] = "rule"
+    notify: Notify = True
 
 
 @contract("civic.case.triaged.v1", writer="routing")
@@ -50,6 +53,7 @@ class AssignmentSigned(Facts):
     unit: UnitCode
     role: Role
     action: Code
+    notify: Notify = True
 
 
 @contract("civic.assignment.returned.v1", writer="routing", words=NoteWords)

@@ -134,7 +134,10 @@ def _sign(file: CaseFile, held: Assignment, acting: Acting, at: dt.datetime) -> 
     after = file.with_assignment(replace(held, state="signed", signed_at=at))
     if held.role == "lead":
         after = replace(after, placement="held")
-    return Outcome(after, (Said(AssignmentSigned(unit=held.unit, role=held.role, action=acting.action)),))
+    return Outcome(
+        after,
+        (Said(AssignmentSigned(unit=held.unit, role=held.role, action=acting.action, notify=file.notify)),),
+    )
 
 
 def _reply(file: CaseFile, acting: Acting, action: ReplyAction) -> Outcome:

@@ -73,6 +73,7 @@ class CaseFile:
     visibility: Visibility | None = None
     urgent: bool = False
     hint: str | None = None
+    notify: bool = True
     received_at: dt.datetime | None = None
     reply_due: dt.datetime | None = None
     cycle: int = 1

@@ -39,6 +39,7 @@ def received(
         visibility=facts.visibility,
         urgent=facts.urgent,
         hint=facts.hint,
+        notify=facts.has_contact and facts.notify,
         received_at=at,
         reply_due=file.reply_due or (facts.deadline.due if facts.deadline else None),
         policy_version=policy_version,

@@ -69,7 +69,13 @@ def dispatch(
         assignments=(*kept, *offered),
     )
     dispatched = CaseDispatched(
-        lead=match.lead, co=match.co, rule=match.rule_id, attempt=attempt, sign_due=sign_due, by=by
+        lead=match.lead,
+        co=match.co,
+        rule=match.rule_id,
+        attempt=attempt,
+        sign_due=sign_due,
+        by=by,
+        notify=file.notify,
     )
     released = (one.unit for one in file.live_assignments() if one.unit not in units)
     return Outcome(

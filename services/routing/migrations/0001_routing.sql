@@ -13,6 +13,7 @@ CREATE TABLE case_file (
     visibility     text,
     urgent         boolean NOT NULL,
     hint           text,
+    notify         boolean NOT NULL,    -- whether the citizen is to be told: repeated in what publisher reads
     received_at    timestamptz,
     reply_due      timestamptz,
     cycle          integer NOT NULL,

@@ -39,7 +39,7 @@ async def test_a_lead_signs_and_hears_that_it_counts(world: World) -> None:
     subject = await signed(world)
     event = (await world.said(about=subject))[-1]
     assert (event.type, event.actor) == ("civic.assignment.signed.v1", f"unit:{LEAD}")
-    assert event.data == {"unit": LEAD, "role": "lead", "action": "a-1"}
+    assert event.data == {"unit": LEAD, "role": "lead", "action": "a-1", "notify": False}
     result = (await world.said(LEAD))[-1]
     assert result.causationid == event.id
     assert result.data == {

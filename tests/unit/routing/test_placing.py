@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from services.routing.domain.case_file import Assignment, CaseFile
+from services.routing.domain.facts import received
 from services.routing.domain.placing import dispatch, place, triage
-from shared.contracts.inquiry import InquiryWords
+from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
 from shared.contracts.routing import CaseDispatched, CaseOffered, CaseTriaged, CaseWithdrawn
 from shared.policy.dispatch import Catalogue, Match
 from shared.policy.loader import load_pack
@@ -90,3 +91,25 @@ def test_a_placement_takes_the_case_from_those_who_still_hold_it_and_offers_it_a
         "qingshi-urban": ("offered", 2),
         "water": ("offered", 2),
     }
+
+
+@pytest.mark.parametrize(
+    ("has_contact", "wanted", "notify"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_a_dispatch_repeats_whether_anybody_is_to_be_told(
+    pack: Pack, has_contact: bool, wanted: bool, notify: bool
+) -> None:
+    told = InquiryReceived(
+        number="20261124-7K3M9Q2XWB-F",
+        kind="help",
+        service_code="municipal-manhole",
+        channel="web",
+        secret_hash="0" * 64,
+        deadline=Deadline(due=AT, day_zero=AT, amount=5, day_count="working_days"),
+        has_contact=has_contact,
+        notify=wanted,
+    )
+    file = received(CaseFile("case"), told, AT, pack.version, pack.jurisdiction)
+    dispatched, *_ = place(file, WORDS, pack, Catalogue(pack), AT).said
+    assert isinstance(dispatched.facts, CaseDispatched)
+    assert dispatched.facts.notify is notify
