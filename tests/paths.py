@@ -3,5 +3,14 @@
 import os
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("CIVICLOOM_SHARED", REPO / ".." / "shared"))
+
+
+def needed(file: Path) -> Path:
+    """The file, if the folder of public sample data lies where it is looked for; else the test is skipped."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the public sample data are not in {SHARED}: CIVICLOOM_SHARED names another folder")
+    return file

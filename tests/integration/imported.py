@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from shared.settings import SERVICES
 from shared.testing.installation import Installation
 from shared.testing.schema import SECRET
-from tests.paths import REPO, SHARED
+from tests.paths import REPO, SHARED, needed
 
 BALTIMORE = SHARED / "data" / "baltimore311" / "311_sample.csv"
 PETITIONS = SHARED / "data" / "petitions" / "hot_4326.csv"
@@ -27,7 +27,7 @@ MAPPINGS = REPO / "imports"
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as opened:
+    with needed(file).open(newline="", encoding="utf-8") as opened:
         return list(csv.DictReader(opened))
 
 

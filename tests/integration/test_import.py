@@ -32,7 +32,7 @@ from tests.integration.imported import (
     kill_after,
     rows_of,
 )
-from tests.paths import REPO
+from tests.paths import REPO, needed
 
 pytestmark = pytest.mark.integration
 
@@ -187,7 +187,7 @@ async def test_rows_taken_by_somebody_else_in_the_middle_of_a_batch_are_found_ag
 
 
 async def test_petitions_arrive_byte_for_byte(inquiry: Database, command: Command) -> None:
-    ran = await command.run(PETITIONS, MAPPINGS / "petitions.yaml", "cn-city")
+    ran = await command.run(needed(PETITIONS), MAPPINGS / "petitions.yaml", "cn-city")
     assert ran.code == 0, ran.stderr
     assert ran.summary["taken"] == 4_326
 

@@ -15,14 +15,14 @@ from shared.policy.deadlines import add_budget
 from shared.policy.dispatch import Catalogue, Match, NoMatch
 from shared.policy.model import Pack
 from shared.policy.tables import CalendarTable, DayCount
-from tests.paths import REPO, SHARED
+from tests.paths import REPO, SHARED, needed
 
 DAY = dt.date(2026, 11, 24)
 STAMP = "%m/%d/%Y %I:%M:%S %p"
 
 
 def rows(path: str) -> list[dict[str, str]]:
-    with (SHARED / "data" / path).open(newline="", encoding="utf-8") as file:
+    with needed(SHARED / "data" / path).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
