@@ -10,6 +10,7 @@ _INFRASTRUCTURE = (
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,  # I/O errors of the server
     asyncpg.TransactionRollbackError,  # deadlock, serialisation: the same slice will pass
+    asyncpg.SyntaxOrAccessError,  # the tables are not those of this release: migrate
     asyncpg.ReadOnlySQLTransactionError,  # we are connected to a standby after a fail-over
     OSError,
     TimeoutError,

@@ -14,7 +14,7 @@ from services.publisher.handlers import make_handlers as publisher_handlers
 from services.routing.handlers import build_handlers as routing_handlers
 from shared.contracts.addresses import topic_name
 from shared.contracts.registry import REGISTRY
-from shared.handlers import Handlers
+from shared.handlers import Handlers, every_one
 from shared.settings import REPOSITORY, ServiceName
 from shared.testing.city import Citizens
 from shared.testing.faults import Injected
@@ -73,12 +73,14 @@ async def _core(  # noqa: PLR0917  (the whole scene, handed on)
 ) -> list[Violation]:
     state = await observation.core_state(service)
     reads = frozenset(topic for _, topic, _ in state.ends)
-    handled = frozenset(kind for kind in REGISTRY if handlers.get(kind) is not None)
+    table = {kind: handler for kind in REGISTRY if (handler := handlers.get(kind)) is not None}
+    # Of a type that concerns the service only now and then, the last one may rightly be forgotten.
+    handled = frozenset(kind for kind, handler in table.items() if handler.concerns is every_one)
     types = {"inquiry": "civic.inquiry.received.v1", "routing": "civic.assignment.signed.v1"}
     poisoned = frozenset(
         subject
         for logical, subjects in injected.poison.items()
-        if topic_name(installation.namespace, logical) in reads and types[logical] in handled
+        if topic_name(installation.namespace, logical) in reads and types[logical] in table
         for subject in subjects
     )
     noise = sum(record.topic in reads for record in history.unreadable)

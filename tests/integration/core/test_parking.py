@@ -1,5 +1,8 @@
 """Parked keys: what waits behind a failed event is applied in order, and once."""
 
+import asyncpg
+import pytest
+
 from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import SignAction
 from shared.database import Database
@@ -76,6 +79,22 @@ async def test_a_value_that_the_database_cannot_hold_parks_its_key_alone(
     await Slices(routing, "toy", handlers).process(source.records)
     assert await routing.pool.fetchval("SELECT count(*) FROM applied") == 1
     assert await routing.pool.fetchval("SELECT error FROM parked_key") == "DataError"
+
+
+async def test_tables_of_another_release_park_nothing(routing: Database, source: Source) -> None:
+    """A copy that starts before its migration must not turn everything into dead letters."""
+    handlers = Handlers()
+
+    @handlers.on(InquiryReceived)
+    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        await tx.connection.execute("UPDATE applied SET of_tomorrow = 1")
+        return None
+
+    source.received()
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await Slices(routing, "toy", handlers).process(source.records)
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
+    assert await routing.pool.fetchval("SELECT count(*) FROM cursor WHERE next_offset > 0") == 0
 
 
 async def test_keys_of_another_consumer_do_not_keep_ours_waiting(routing: Database, source: Source) -> None:
