@@ -22,6 +22,7 @@ from tests.chaos.judgement import judge
 from tests.chaos.length import LONG, SECONDS
 
 MONDAY = dt.datetime(2026, 11, 23, 2, tzinfo=dt.UTC)
+WARM = 30
 SEED = int(os.environ.get("CHAOS_SEED", "20261124"))
 
 
@@ -61,6 +62,9 @@ async def test_nothing_is_lost_doubled_or_out_of_order_whatever_breaks(
         playing = asyncio.create_task(departments.run())
         moving = [asyncio.create_task(citizens_ask(citizens, stop, 0.1)) for _ in range(4)]
         moving.append(asyncio.create_task(time_goes_on(clock, stop)))
+        async with asyncio.timeout(60):
+            while len(citizens.cases) < WARM:  # so that the first fault already has something to damage
+                await asyncio.sleep(0.1)
         started = time.monotonic()
         todo: list[str] = []
         while time.monotonic() - started < SECONDS or (todo and not LONG):
@@ -84,3 +88,4 @@ async def test_nothing_is_lost_doubled_or_out_of_order_whatever_breaks(
         )
     assert [str(violation) for violation in violations][:20] == []
     assert counts["civic.inquiry.closed.v1"] > 0, "a run in which no case was closed shows nothing"
+    assert history.resent > 0, "a run in which nothing came twice shows nothing"
