@@ -86,6 +86,8 @@ class Slices:
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Counter[str]:
         counts: Counter[str] = Counter()
         items, unreadable = self._sort(records, counts)
+        if not items and not unreadable:
+            return counts
         topic = records[0].topic
         parked = {
             row["key"]

@@ -27,6 +27,7 @@ _SETTINGS = {
     "max_connections": "200",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
+    "autovacuum_naptime": "15s",  # in the default minute the outboxes would grow by half a million dead rows
     "wal_compression": "on",
     "jit": "off",  # our statements are short; compiling them costs more than it saves
     "random_page_cost": "1.1",

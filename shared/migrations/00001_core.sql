@@ -9,15 +9,15 @@ CREATE TABLE aggregate (
 
 -- Events on their way to Kafka. Ids grow in commit order per key, because the aggregate is locked first.
 CREATE TABLE outbox (
-    id       bigint GENERATED ALWAYS AS IDENTITY,
+    -- The key alone, so that a wave is the beginning of the index and no sort of all that waits.
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     shard    smallint GENERATED ALWAYS AS ((hashtextextended(key, 0) & 15)::smallint) STORED,
     topic    text NOT NULL,
     key      text NOT NULL,
     value    bytea NOT NULL,
     words    bytea,
     -- For a record on a unit's topic: what `delivery.succeeded` says of it.
-    delivery jsonb,
-    PRIMARY KEY (shard, id)
+    delivery jsonb
 ) WITH (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
     toast_tuple_target = 8160 -- the rows live for milliseconds: compressing them would be lost work
