@@ -9,11 +9,12 @@ import time
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 
 from .answers import answer
 from .metrics import HTTP_SECONDS
-from .problems import Problem, unexpected
+from .problems import Problem, unavailable, unexpected
 
 MAX_BODY_BYTES = 256 * 1024
 
@@ -70,6 +71,11 @@ class Edge:
         except ClientDisconnect:
             return
         except Exception as error:
+            if is_infrastructure(error) and not started:
+                # Not a fault to look for but a state that passes; nothing was stored, the client tries again.
+                _log.warning("a request met an outage", route=_route(scope), error=repr(error))
+                await answer(request, unavailable())(scope, receive, send_with_headers)
+                return
             reference = secrets.token_hex(6)
             _log.exception(
                 "a request failed", reference=reference, route=_route(scope), error=type(error).__name__

@@ -106,6 +106,17 @@ def unexpected(reference: str) -> Problem:
     )
 
 
+def unavailable() -> Problem:
+    """503: the database or the network is away for the moment."""
+    return Problem(
+        503,
+        "unavailable",
+        "This does not work for the moment",
+        "Nothing was stored. Try again in a moment, with the same Idempotency-Key.",
+        headers={"Retry-After": "5"},
+    )
+
+
 def wants_page(request: Request) -> bool:
     """Whether a person with a browser asks: an API answers in JSON whatever Accept says."""
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")

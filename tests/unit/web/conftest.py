@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Literal
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
@@ -121,6 +122,10 @@ def _router(pages: Pages) -> APIRouter:
     @router.get("/api/sample/v1/boom")
     async def boom() -> None:
         raise RuntimeError("the password is swordfish")
+
+    @router.get("/api/sample/v1/outage")
+    async def outage() -> None:
+        raise asyncpg.CannotConnectNowError("the database system is starting up")
 
     @router.get("/gone")
     async def gone() -> None:

@@ -176,6 +176,12 @@ async def test_an_unexpected_error_tells_a_reference_and_nothing_else(
     assert str(document["reference"]) in captured.out + captured.err
 
 
+async def test_an_outage_of_the_database_is_a_state_that_passes(client: httpx.AsyncClient) -> None:
+    response = await client.get("/api/sample/v1/outage")
+    assert problem(response)["type"] == TYPE_PREFIX + "unavailable"
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+
+
 async def test_a_browser_gets_a_page_in_its_language_with_the_same_code(client: httpx.AsyncClient) -> None:
     for language, title in (("zh-CN,zh;q=0.9", "没有这件诉求"), ("en-GB,en;q=0.9", "We know no such case")):
         response = await client.get("/gone", headers=BROWSER | {"Accept-Language": language})
