@@ -34,7 +34,11 @@ async def test_a_new_installation_gets_every_topic_as_declared(pair: Pair, wante
         found = await admin.describe(spec.name for spec in wanted)
     for spec in wanted:
         state = found[spec.name]
-        assert (state.partitions, state.replication, dict(state.config)) == (4, 1, dict(spec.config))
+        assert (state.partitions, state.replication, dict(state.config)) == (
+            spec.partitions,
+            1,
+            dict(spec.config),
+        )
 
 
 async def test_a_second_apply_finds_nothing_to_do(pair: Pair, wanted: list[TopicSpec]) -> None:
