@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -111,6 +112,8 @@ def main() -> int:
     for name in arguments.runs:
         if name not in AMOUNTS:
             parser.error(f"{name}: choose of {', '.join(AMOUNTS)}")
+    # What the client retries while topics are young is no news.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     results: dict[str, Any] = {"machine": machine()}
     show: Callable[[str], None] = _hide if arguments.json else _show
     show(results["machine"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -10,18 +9,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
-import orjson
 
-from bench.prefill import prefill
+from bench.prefill import prefill, sample_records
 from bench.progress import published_size
 from bench.stage import Stage
 from bench.whole import Failed, Tell
+from shared.policy.model import Pack
 
 _LOOK_SECONDS = 0.2
 _STALL_SECONDS = 60.0
 _COPY_ROWS = 50_000
 _COPY_BATCH = 4000
 _COPY_RUNS = 3
+_COPY_EVENTS = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ async def run_log(on: Stage, entries: int, tell: Tell) -> Log:
     entries -= entries % 3
     installation = on.installation
     await prefill(installation.bootstrap, installation.namespace, on.pack, entries)
-    copy_before = await _copy_rate(on.connection)
+    copy_before = await _copy_rate(on.connection, on.pack)
     installation.start("audit")
     checkpoint = installation.folder / "data" / "log" / "checkpoint"
     # From the first checkpoint with entries on: what comes before is the process starting.
@@ -78,7 +78,7 @@ async def run_log(on: Stage, entries: int, tell: Tell) -> Log:
         {name: spent * 1e6 / logged for name, spent in meter.cpu_seconds().items()},
         meter.three(),
         copy_before,
-        await _copy_rate(on.connection),
+        await _copy_rate(on.connection, on.pack),
     )
 
 
@@ -98,12 +98,9 @@ def _quarters(marks: list[tuple[float, int]]) -> list[float]:
     return [(after - before) * 4 / end for before, after in pairwise(sizes)]
 
 
-async def _copy_rate(connection: asyncpg.Connection) -> float:
+async def _copy_rate(connection: asyncpg.Connection, pack: Pack) -> float:
     """Rows a second of COPY (seq bigint primary key, hash bytea, event jsonb), median of three."""
-    event = orjson.dumps(
-        {"id": "0" * 36, "subject": "0" * 36, "data": {"text": os.urandom(230).hex()}}
-    ).decode()
-    digest = hashlib.sha256(event.encode()).digest()
+    events = [value.decode() for _, _, value, _ in sample_records("copy", pack, _COPY_EVENTS)]
     rates = []
     for _ in range(_COPY_RUNS):
         await connection.execute("DROP TABLE IF EXISTS plain_copy")
@@ -113,7 +110,11 @@ async def _copy_rate(connection: asyncpg.Connection) -> float:
         begun = time.monotonic()
         for first in range(0, _COPY_ROWS, _COPY_BATCH):
             last = min(first + _COPY_BATCH, _COPY_ROWS)
-            rows = [(number, digest, event) for number in range(first, last)]
+            rows = [(number, *_hashed(events[number % len(events)])) for number in range(first, last)]
             await connection.copy_records_to_table("plain_copy", records=rows)
         rates.append(_COPY_ROWS / (time.monotonic() - begun))
     return statistics.median(rates)
+
+
+def _hashed(event: str) -> tuple[bytes, str]:
+    return hashlib.sha256(event.encode()).digest(), event

@@ -28,7 +28,7 @@ async def prefill(bootstrap: str, namespace: str, pack: Pack, records: int) -> N
     await producer.start()
     try:
         waiting: list[Record] = []
-        for record in _records(namespace, pack, records // _KINDS):
+        for record in sample_records(namespace, pack, records):
             waiting.append(record)
             if len(waiting) >= _WAVE:
                 waiting = await _send(producer, waiting)
@@ -47,14 +47,15 @@ async def _send(producer: Producer, rows: list[Record]) -> list[Record]:
     return [row for index, row in enumerate(rows) if index not in sent]
 
 
-def _records(namespace: str, pack: Pack, cases: int) -> Iterator[Record]:
+def sample_records(namespace: str, pack: Pack, records: int) -> Iterator[Record]:
+    """Topic, key, value and words of `records` (a multiple of three), by case."""
     now = machine_now()
     samples = Samples(pack, now.date(), seed=3)
     unit = pack.departments[0].code
     units_topic = topic_name(namespace, "department", unit)
     inquiry, routing = topic_name(namespace, "inquiry"), topic_name(namespace, "routing")
     zone = ZoneInfo(pack.timezone)
-    for _ in range(cases):
+    for _ in range(records // _KINDS):
         case, concern = new_id(now), samples.take(1)[0].concern
         received = InquiryReceived(
             number=case_number(case, zone),
