@@ -136,7 +136,7 @@ async def _until(visible: Callable[[], Awaitable[bool]], otherwise: str) -> None
     """A broker learns of a change a moment after the controller; whoever goes on at once misses it."""
     try:
         async with asyncio.timeout(_VISIBLE_SECONDS):
-            while not await visible():  # noqa: ASYNC110  (Kafka can only be asked)
+            while not await visible():
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError as error:
         raise BrokerRefused(f"{otherwise} after {_VISIBLE_SECONDS:.0f} s") from error
