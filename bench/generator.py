@@ -76,6 +76,8 @@ async def _generate(plan: Plan, counters: Counters) -> None:
         packs = await Packs.open(database.pool, settings)
         intake = Intake(packs, secret_key(settings))
         samples = Samples(packs.current, database.clock.now().date(), plan.seed)
+        while counters.allowed.value == 0:
+            await asyncio.sleep(_FULL_WAIT)
         begun = time.monotonic()
         while (done := counters.committed.value) < plan.total:
             count = min(plan.batch, plan.total - done, counters.allowed.value - done)

@@ -69,11 +69,10 @@ def log_report(result: Log) -> str:
     )
 
 
-def latency_report(result: Latency, floor: Latency | None = None) -> str:
-    beside = f"; floor p50 {floor.p50_ms:.0f} ms, p99 {floor.p99_ms:.0f} ms" if floor else ""
+def latency_report(result: Latency) -> str:
     return (
-        f"latency at {result.rate:,.0f}/s over {result.inquiries:,}: received to department topic "
-        f"p50 {result.p50_ms:.0f} ms, p99 {result.p99_ms:.0f} ms, most {result.most_ms:.0f} ms{beside}"
+        f"latency at {result.rate:,.0f}/s over {result.records:,} records: received to department topic "
+        f"p50 {result.p50_ms:.0f} ms, p99 {result.p99_ms:.0f} ms, most {result.most_ms:.0f} ms"
     )
 
 
