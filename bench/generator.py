@@ -1,6 +1,7 @@
 """Takes concerns in, in a process of its own, as an import would: batches, each one transaction."""
 
 import asyncio
+import gc
 import os
 import time
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ def start_generator(environment: dict[str, str], plan: Plan, counters: Counters)
 
 def _main(environment: dict[str, str], plan: Plan, counters: Counters) -> None:
     os.environ.update(environment)
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # as the services do
     uvloop.run(_generate(plan, counters))
 
 

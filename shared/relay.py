@@ -26,7 +26,7 @@ from shared.transaction import QUERIES, Tx
 log = get_logger(__name__)
 
 SHARDS = 16
-WAVE = 1000
+WAVE = 3000
 _POLL_SECONDS = 0.05
 # From wave to wave, unless they are full: a wave costs the broker the same with one event or a hundred.
 _PACE_SECONDS = 0.03
