@@ -18,6 +18,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 COMPOSE := docker compose -f deploy/docker-compose.yml
 PYTEST := $(BIN)/python -m pytest -q
+# A file's tests stay together: they share its database and topics. Each worker has a pair of its own.
+INTEGRATION := $(PYTEST) -n 2 --dist loadfile tests/integration
 
 ##@ Try it
 .PHONY: run
@@ -28,13 +30,13 @@ run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it, i
 .PHONY: test test-unit test-integration test-containers chaos chaos-short bench
 test: $(INSTALLED)  ## the whole suite, against a real PostgreSQL and Kafka of its own
 	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
-	@$(PYTEST) tests/integration
+	@$(INTEGRATION)
 
 test-unit: $(INSTALLED)  ## what needs no server: unit, contract and property tests
 	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
 
 test-integration: $(INSTALLED)  ## what needs PostgreSQL and Kafka
-	@$(PYTEST) tests/integration
+	@$(INTEGRATION)
 
 test-containers: $(INSTALLED)  ## the integration suite on containers; needs a Docker engine
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, or use make test" >&2; exit 1; }

@@ -83,7 +83,12 @@ class Access:
             )
         client = request.client.host if request.client else "unknown"
         self._per_client.take(client)
-        found = await self.find(reference)
+        try:
+            found = await self.find(reference)
+        except BaseException:
+            # No guess: the database is away, or nobody waits any more. A thousand homes may share an address.
+            self._per_client.give_back(client)
+            raise
         number = found["number"] if found is not None else read_case_number(reference) or reference[:64]
         self._per_number.take(number)
         expected = found["secret_hash"] if found is not None else _NO_HASH

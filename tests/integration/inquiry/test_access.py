@@ -3,8 +3,10 @@
 from zoneinfo import ZoneInfo
 
 import httpx
+import pytest
 
 from services.inquiry.config import WRONG_SECRETS_PER_CLIENT, WRONG_SECRETS_PER_NUMBER
+from services.inquiry.http.access import Access
 from shared.ids import case_number, new_id
 from tests.integration.inquiry.conftest import API, START, Running
 
@@ -75,3 +77,21 @@ async def test_staff_need_no_secret_and_others_do(running: Running) -> None:
     assert (await look(running, taken["id"], None)).status_code == 401
     running.sign_in("oversight")
     assert (await look(running, taken["id"], None)).status_code == 200
+
+
+async def test_a_database_that_is_away_makes_nobody_a_guesser(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = await running.take_in()
+
+    async def away(*_: object) -> None:
+        raise ConnectionRefusedError("the database is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Access, "find", away)
+        statuses = {
+            (await look(running, taken["number"], taken["secret"])).status_code
+            for _ in range(WRONG_SECRETS_PER_CLIENT[0] + 1)
+        }
+    assert statuses == {503}
+    assert (await look(running, taken["number"], taken["secret"])).status_code == 200

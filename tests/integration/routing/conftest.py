@@ -36,6 +36,7 @@ from shared.web.session import Person
 from shared.web.settings import WebSettings
 
 NOW = dt.datetime(2026, 11, 24, 2, 0, tzinfo=dt.UTC)  # Tuesday, 10:00 in Shanghai
+UNKNOWN = "01a20b48-0900-7267-b13f-c4c61c475435"  # an id that no case has
 DUE = dt.datetime(2026, 12, 1, 9, 30, tzinfo=dt.UTC)
 DEADLINE = Deadline(due=DUE, day_zero=NOW, amount=5, day_count="working_days")
 WORDS = InquiryWords(title="路灯不亮", text="临江路 8 号门口的路灯坏了三天。\n请修一修 <b>快</b>。")

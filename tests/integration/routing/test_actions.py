@@ -11,9 +11,8 @@ from shared.contracts.inquiry import (
     InquiryRequestRefused,
     NoteWords,
 )
-from shared.ids import new_id
 
-from .conftest import DEADLINE, DUE, NOW, World
+from .conftest import DEADLINE, DUE, UNKNOWN, World
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"
@@ -114,7 +113,7 @@ async def test_a_department_that_does_not_hold_the_case_is_refused_and_told_why(
     assert await world.state(subject) == "offered"
 
 
-@pytest.mark.parametrize("subject", [new_id(NOW), "no case at all"])
+@pytest.mark.parametrize("subject", [UNKNOWN, "no case at all"])
 async def test_an_action_on_an_unknown_case_is_refused_in_the_units_name(world: World, subject: str) -> None:
     await world.act("water", subject, "sign")
     await world.fire_timers()

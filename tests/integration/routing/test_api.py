@@ -6,9 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.ids import new_id
-
-from .conftest import KEY_OF_WATER, NOW, WORDS, SignIn, World
+from .conftest import KEY_OF_WATER, UNKNOWN, WORDS, SignIn, World
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"
@@ -96,7 +94,7 @@ async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign
         ("officer", "/cases", (403, "no-unit")),
         ("clerk", "/cases", (403, "no-unit")),
         ("officer", "/triage", (403, "wrong-role")),
-        ("dispatcher", f"/cases/{new_id(NOW)}", (404, "no-such-case")),
+        ("dispatcher", f"/cases/{UNKNOWN}", (404, "no-such-case")),
         ("dispatcher", "/cases/' OR 1=1", (404, "no-such-case")),
         ("dispatcher", "/triage?cursor=garbage", (400, "bad-cursor")),
         ("dispatcher", "/triage?cursor=WyJ4IiwieSJd", (400, "bad-cursor")),
