@@ -6,14 +6,21 @@ where the barrier cannot reach (`reference/field-notes` 1: 98 stale batches disc
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
+from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    NodeNotReadyError,
+    UnknownTopicOrPartitionError,
+)
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
@@ -24,12 +31,15 @@ from shared.handlers import Handlers
 from shared.infrastructure import is_infrastructure
 from shared.kafka import raw_record
 from shared.logs import get_logger
-from shared.metrics import LAG, SLICE_WAITS, UNREAD_AGE
+from shared.metrics import LAG, SLICE_WAITS
 from shared.records import RawRecord
 from shared.slices import Behind, Slices
 from shared.transaction import QUERIES
 
 log = get_logger(__name__)
+
+Place = tuple[str, int]
+"""Topic and partition."""
 
 _MAX_RECORDS = 2000
 # From batch to batch, unless they are full: under load a slice then carries many events, each of which costs
@@ -37,6 +47,7 @@ _MAX_RECORDS = 2000
 _PACE_SECONDS = 0.1
 _FETCH_WAIT_MS = 50
 _COMMIT_SECONDS = 5
+_ENDS_SECONDS = 5
 _METADATA_SECONDS = 5
 
 
@@ -72,17 +83,15 @@ class Consumer:
     ) -> None:
         self._database = database
         self._slices = Slices(database, name, handlers)
-        self._name = name
+        self.name = name
         self._topics = tuple(topics)
         self._pattern = pattern
         self._barrier = Barrier(self)
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
         self._sought: dict[Any, int] = {}
-        self._caught_up: dict[Any, float] = {}
-        self._in_hand: dict[Any, float] = {}
-        self._done: dict[tuple[str, int], int] = {}
-        self.last_poll = time.monotonic()
+        self._done: dict[Place, int] = {}
+        self._has_topics = True
 
     async def run(self) -> None:
         """Until cancelled. Starting is retried: a missing topic or broker is a state, not a fault."""
@@ -100,7 +109,7 @@ class Consumer:
                     asyncpg.PostgresError,
                     asyncpg.InterfaceError,
                 ) as error:
-                    log.warning("consumer starts again", consumer=self._name, error=repr(error))
+                    log.warning("consumer starts again", consumer=self.name, error=repr(error))
                     await self._stop()
                     await asyncio.sleep(wait)
                     wait = min(wait * 2, 10)
@@ -127,7 +136,7 @@ class Consumer:
         async def unpack(message: Any) -> tuple[int, Any]:
             return message.body, message.raw_message
 
-        group = settings.consumer_group or f"{settings.topic_namespace}.{self._name}"
+        group = settings.consumer_group or f"{settings.topic_namespace}.{self.name}"
         options: dict[str, Any] = {
             "group_id": group,
             "batch": True,
@@ -150,7 +159,7 @@ class Consumer:
         subscriber(self._handle)
         self._broker, self._subscriber = broker, subscriber
         await broker.start()
-        log.info("consumer started", consumer=self._name, topics=self._topics or self._pattern, group=group)
+        log.info("consumer started", consumer=self.name, topics=self._topics or self._pattern, group=group)
 
     async def _watch(self) -> None:
         while True:
@@ -164,7 +173,7 @@ class Consumer:
             try:
                 await asyncio.wait_for(broker.stop(), 15)
             except (KafkaError, TimeoutError) as error:
-                log.warning("consumer stopped hard", consumer=self._name, error=repr(error))
+                log.warning("consumer stopped hard", consumer=self.name, error=repr(error))
         self._subscriber = None
 
     async def _handle(self, batch: Any) -> None:
@@ -174,13 +183,11 @@ class Consumer:
         by_partition: dict[Any, list[RawRecord]] = {}
         for record in raw:
             by_partition.setdefault((record.topic, record.partition), []).append(raw_record(record))
-        self.last_poll = time.monotonic()
-        self._in_hand = {place: records[0].timestamp_ms / 1000 for place, records in by_partition.items()}
+        began = time.monotonic()
         async with self._barrier.lock:
             await asyncio.gather(*(self._slice(generation, records) for records in by_partition.values()))
-        self._in_hand = {}
         if len(raw) < _MAX_RECORDS:
-            await asyncio.sleep(max(0.0, self.last_poll + _PACE_SECONDS - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + _PACE_SECONDS - time.monotonic()))
 
     async def _slice(self, generation: int, records: list[RawRecord]) -> None:
         place = SimpleNamespace(topic=records[0].topic, partition=records[0].partition)
@@ -195,7 +202,7 @@ class Consumer:
                     return
                 # Sought to exactly there, and this is what the broker has: the rest is gone from the topic.
                 log.critical(
-                    "records are gone", consumer=self._name, topic=place.topic, offset=behind.next_offset
+                    "records are gone", consumer=self.name, topic=place.topic, offset=behind.next_offset
                 )
                 gap_is_real = True
             except Stale:
@@ -203,14 +210,13 @@ class Consumer:
             except Exception as error:
                 if not is_infrastructure(error):
                     # Not an event's fault, or bisecting would have found it: ours. Loud, and never lost.
-                    log.exception("slice fails", consumer=self._name, topic=place.topic)
-                SLICE_WAITS.labels(self._name).inc()
-                log.warning("slice waits", consumer=self._name, topic=place.topic, error=repr(error))
+                    log.exception("slice fails", consumer=self.name, topic=place.topic)
+                SLICE_WAITS.labels(self.name).inc()
+                log.warning("slice waits", consumer=self.name, topic=place.topic, error=repr(error))
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5)
             else:
                 self._sought.pop((place.topic, place.partition), None)
-                self._caught_up[(place.topic, place.partition)] = records[-1].timestamp_ms / 1000
                 self._done[(place.topic, place.partition)] = next_offset
                 return
 
@@ -219,12 +225,12 @@ class Consumer:
         wait = 0.2
         while True:
             try:
-                rows = await self._database.pool.fetch(QUERIES["read_cursors"], self._name)
+                rows = await self._database.pool.fetch(QUERIES["read_cursors"], self.name)
                 break
             except Exception as error:
                 if not is_infrastructure(error):
                     raise
-                log.warning("cursors wait", consumer=self._name, error=repr(error))
+                log.warning("cursors wait", consumer=self.name, error=repr(error))
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5)
         offsets = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
@@ -245,7 +251,7 @@ class Consumer:
         for assigned in client.assignment():
             if (assigned.topic, assigned.partition) == (place.topic, place.partition):
                 self._sought[(place.topic, place.partition)] = offset
-                log.warning("consumer seeks", consumer=self._name, topic=place.topic, offset=offset)
+                log.warning("consumer seeks", consumer=self.name, topic=place.topic, offset=offset)
                 client.seek(assigned, offset)
 
     async def _display(self) -> None:
@@ -261,7 +267,7 @@ class Consumer:
         try:
             await asyncio.wait_for(client.commit(offsets), _COMMIT_SECONDS)
         except (KafkaError, IllegalStateError, TimeoutError) as error:
-            log.info("offset not shown", consumer=self._name, error=repr(error))
+            log.info("offset not shown", consumer=self.name, error=repr(error))
 
     def _client(self) -> Any:
         return self._subscriber.consumer if self._subscriber is not None else None
@@ -273,37 +279,44 @@ class Consumer:
         for place in client.assignment():
             lag = self._lag_of(client, place)
             if lag is not None:
-                LAG.labels(self._name, place.topic, place.partition).set(lag)
-        UNREAD_AGE.labels(self._name).set(self.unread_age())
+                LAG.labels(self.name, place.topic, place.partition).set(lag)
 
-    def unread_age(self) -> float:
-        """Seconds: at least as old as the oldest unread event. Infinite while nothing is known.
+    async def ends(self) -> dict[Place, int]:
+        """The next offset that each partition of what this consumer reads will give, whoever owns it.
 
-        A timer that judges waits while this is above its grace period. While no broker answers it grows,
-        since what came in meanwhile cannot be seen.
+        Partitions that hold nothing, or nothing any more, are left out. Raises KafkaError, OSError or
+        TimeoutError while the broker does not tell.
         """
         client = self._client()
-        if client is None or not client.assignment():
-            return float("inf")
-        now = time.time()  # noqa: TID251  (machine time: ages, not deadlines)
-        oldest = 0.0
-        for place in client.assignment():
-            asked_ms = client.last_poll_timestamp(place)
-            lag = self._lag_of(client, place)
-            if asked_ms is None or lag is None:
-                return float("inf")
-            oldest = max(oldest, now - asked_ms / 1000)
-            if lag:
-                oldest = max(oldest, now - self._caught_up.get((place.topic, place.partition), 0.0))
-        # What is at work now the client counts as read. Only its own partitions are late: else a partition
-        # that never has a record would keep judgements waiting for as long as the others are busy.
-        return max([oldest, *(now - appended for appended in self._in_hand.values())])
+        if client is None:
+            raise NodeNotReadyError("the consumer is not started")
+        topics = client.subscription() or await self._matching(client)
+        self._has_topics = bool(topics)
+        found = {topic: client.partitions_for_topic(topic) for topic in topics}
+        unknown = [topic for topic, partitions in found.items() if not partitions]
+        if unknown:
+            raise UnknownTopicOrPartitionError(f"no partitions are known of {', '.join(sorted(unknown))}")
+        places = [TopicPartition(topic, number) for topic, numbers in found.items() for number in numbers]
+        if not places:
+            return {}
+        async with asyncio.timeout(_ENDS_SECONDS):
+            starts, ends = await asyncio.gather(client.beginning_offsets(places), client.end_offsets(places))
+        return {
+            (place.topic, place.partition): ends[place] for place in places if starts[place] < ends[place]
+        }
+
+    async def _matching(self, client: Any) -> list[str]:
+        """Topics that match the pattern now: asked anew, for a broker that is away also shows none."""
+        async with asyncio.timeout(_ENDS_SECONDS):
+            return [
+                topic for topic in await client.topics() if self._pattern and re.match(self._pattern, topic)
+            ]
 
     def lag(self) -> int | None:
         """Records fetched or waiting but not yet applied; None while nothing is known."""
         client = self._client()
         if client is None or not client.assignment():
-            return None
+            return None if self._has_topics else 0
         lags = [self._lag_of(client, place) for place in client.assignment()]
         return None if None in lags else sum(lag for lag in lags if lag is not None)
 

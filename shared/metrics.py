@@ -15,7 +15,8 @@ SLICE_WAITS = Counter(
     "civicloom_slice_waits_total", "Slices put off by an infrastructure fault", ["consumer"]
 )
 LAG = Gauge("civicloom_consumer_lag", "Records not yet consumed", ["consumer", "topic", "partition"])
-UNREAD_AGE = Gauge("civicloom_unread_age_seconds", "Age of the oldest unread record", ["consumer"])
+# Over all copies of the service. Timers that judge wait while it is above their grace.
+UNREAD_AGE = Gauge("civicloom_unread_age_seconds", "Everything appended longer ago has been applied")
 PARKED_KEYS = Gauge("civicloom_parked_keys", "Keys that wait behind a failed event", ["consumer"])
 DEAD_LETTERS = Gauge("civicloom_dead_letters", "Dead letters that wait for an operator", ["consumer"])
 RELAYED = Counter(

@@ -32,6 +32,7 @@ from shared.relay import OnDelivered, Relay, TouchedByDelivery
 from shared.settings import CoreSettings, ServiceName
 from shared.timers import Timers
 from shared.transaction import QUERIES
+from shared.unread import Unread
 from shared.web.app import create_app
 from shared.web.i18n import LANGUAGES
 from shared.web.pages import Pages
@@ -93,7 +94,8 @@ class Service:
             self._consume(settings.service, topics=names)
         if parts.pattern:
             self._consume(f"{settings.service}.actions", pattern=parts.pattern)
-        self.timers = Timers(database, unread_age=self._unread_age)
+        self.unread = Unread(database, self.consumers)
+        self.timers = Timers(database, unread_age=self.unread.age)
         parts.register_timers(self.timers)
 
     def web(self) -> FastAPI:
@@ -123,6 +125,7 @@ class Service:
                     group.create_task(consumer.run(), name="consumer")
                 for parking in self.parking:
                     group.create_task(parking.run(), name="parking")
+                group.create_task(self.unread.run(), name="unread")
                 group.create_task(self.timers.run(), name="timers")
                 group.create_task(self._housekeeping(), name="housekeeping")
                 for loop in self.parts.loops:
@@ -150,9 +153,6 @@ class Service:
         handlers = self.parts.handlers
         self.consumers.append(Consumer(self.database, handlers, name=name, topics=topics, pattern=pattern))
         self.parking.append(Parking(self.database, name, handlers))
-
-    def _unread_age(self) -> float:
-        return max((consumer.unread_age() for consumer in self.consumers), default=0.0)
 
     async def _housekeeping(self) -> None:
         while True:

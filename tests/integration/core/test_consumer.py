@@ -99,7 +99,6 @@ async def test_events_flow_from_one_service_to_another_once_and_in_order(
             return consumer.lag() == 0
 
         await until(caught_up)
-        assert consumer.unread_age() < 5
 
     # Again from the beginning for Kafka, with a second copy beside it: the cursors know better.
     second = Consumer(reader, counting(), name="toy", topics=[topic_name(namespace, "routing")])

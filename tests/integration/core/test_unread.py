@@ -1,0 +1,100 @@
+"""What is unread, asked of a real broker by one of two copies."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from deploy.local.pair import Pair
+from shared.consumer import Consumer
+from shared.contracts.addresses import topic_name
+from shared.contracts.routing import CaseTriaged
+from shared.database import Database
+from shared.handlers import Handlers, Results
+from shared.kafka import KafkaError, Producer
+from shared.received import Received
+from shared.relay import Relay
+from shared.testing.schema import make_topics, open_service_database
+from shared.transaction import Tx
+from shared.unread import Unread
+
+
+@pytest.fixture
+async def databases(database: str, namespace: str, pair: Pair) -> AsyncIterator[list[Database]]:
+    await make_topics(pair.bootstrap, namespace, [])
+    opened = [
+        await open_service_database(database, service, namespace=namespace, bootstrap=pair.bootstrap)
+        for service in ("routing", "inquiry")
+    ]
+    yield opened
+    for one in opened:
+        await one.close()
+
+
+@contextlib.asynccontextmanager
+async def running(*loops: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(loop()) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool], *, look: Unread | None = None) -> None:
+    async with asyncio.timeout(40):
+        while not condition():
+            if look is not None:
+                with contextlib.suppress(KafkaError):  # not started yet
+                    await look.look()
+            await asyncio.sleep(0.1)
+
+
+async def test_what_a_stuck_sibling_has_not_applied_is_old_for_the_other_copy_too(
+    databases: list[Database], pair: Pair, namespace: str
+) -> None:
+    writer, reader = databases
+    going_on = asyncio.Event()
+    taken: list[str] = []
+
+    def handlers(*, stuck: bool) -> Handlers:
+        found = Handlers()
+
+        @found.on(CaseTriaged)
+        async def take(_: Tx, events: list[Received[CaseTriaged]]) -> Results:
+            if stuck:
+                await going_on.wait()
+            taken.extend(event.subject for event in events)
+            return None
+
+        return found
+
+    topics = [topic_name(namespace, "routing")]
+    well, sick = [Consumer(reader, handlers(stuck=stuck), name="two", topics=topics) for stuck in (0, 1)]
+    relay = Relay(writer, producer := Producer(pair.bootstrap, "test"))
+    unread = Unread(reader, [well])
+    async with running(well.run, sick.run, relay.run):
+        await until(lambda: well.lag() is not None and sick.lag() is not None)
+        await until(lambda: unread.age() < 1, look=unread)
+        keys = [f"k{n}" for n in range(40)]
+        async with writer.transaction(keys) as tx:
+            for key in keys:
+                tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=key)
+        await until(lambda: bool(taken) and well.lag() == 0)
+        assert len(taken) < len(keys), "the sibling got no partition: this shows nothing"
+        await until(lambda: unread.age() > 2, look=unread)
+        going_on.set()
+        await until(lambda: unread.age() < 1, look=unread)
+        assert sorted(taken) == sorted(keys)
+    await producer.stop()
+
+
+async def test_a_pattern_without_a_topic_has_nothing_unread(databases: list[Database]) -> None:
+    consumer = Consumer(databases[1], Handlers(), name="none", pattern=r"^nobody\.has\.such\.a\.topic$")
+    unread = Unread(databases[1], [consumer])
+    async with running(consumer.run):
+        await until(lambda: unread.age() < 1, look=unread)
+        assert consumer.lag() == 0

@@ -1,0 +1,112 @@
+"""How old the oldest unread event is: judgements hang on it, so neither too young nor for ever old."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from shared.consumer import Place
+from shared.unread import Unread
+
+MINE, SIBLINGS = ("t", 0), ("t", 1)
+
+
+class Service:
+    """What broker and tables say about one consumer, as both stand now."""
+
+    def __init__(self) -> None:
+        self.name = "c"
+        self.at_broker: dict[Place, int] = {MINE: 10, SIBLINGS: 4}
+        self.cursors: dict[Place, int] = {MINE: 10, SIBLINGS: 4}
+        self.away: Exception | None = None
+        self.pool = self
+
+    async def ends(self) -> dict[Place, int]:
+        if self.away:
+            raise self.away
+        return dict(self.at_broker)
+
+    async def fetch(self, _: str, consumer: str) -> list[dict[str, Any]]:
+        assert consumer == self.name
+        return [
+            {"topic": topic, "partition": partition, "next_offset": offset}
+            for (topic, partition), offset in self.cursors.items()
+        ]
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    moment = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr("shared.unread.time", SimpleNamespace(monotonic=lambda: moment.seconds))
+    return moment
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def unread(service: Service, now: SimpleNamespace) -> Unread:
+    return Unread(service, [service])  # type: ignore[arg-type,list-item]
+
+
+async def test_before_the_first_look_nothing_is_known(unread: Unread) -> None:
+    assert unread.age() == float("inf")
+
+
+async def test_what_is_applied_up_to_its_end_is_young(unread: Unread, now: SimpleNamespace) -> None:
+    await unread.look()
+    assert unread.age() == 0
+    now.seconds += 3
+    assert unread.age() == 3
+
+
+async def test_what_a_sibling_has_not_applied_ages_here_too(
+    unread: Unread, service: Service, now: SimpleNamespace
+) -> None:
+    await unread.look()
+    service.at_broker[SIBLINGS] = 5
+    for _ in range(40):
+        now.seconds += 1
+        await unread.look()
+    assert unread.age() == 40
+    service.cursors[SIBLINGS] = 5
+    now.seconds += 1
+    await unread.look()
+    assert unread.age() == 0
+
+
+async def test_whoever_reads_on_behind_a_steady_stream_is_as_old_as_the_distance(
+    unread: Unread, service: Service, now: SimpleNamespace
+) -> None:
+    for second in range(60):
+        service.at_broker[MINE] = 10 + second
+        service.cursors[MINE] = max(10, 10 + second - 7)
+        await unread.look()
+        now.seconds += 1
+    assert unread.age() == 8
+
+
+async def test_a_partition_that_nobody_has_begun_is_unread(unread: Unread, service: Service) -> None:
+    service.at_broker[("t", 2)] = 1
+    await unread.look()
+    assert unread.age() == float("inf")
+
+
+async def test_while_the_broker_is_away_the_age_grows(
+    unread: Unread, service: Service, now: SimpleNamespace
+) -> None:
+    await unread.look()
+    service.away = KafkaConnectionError()
+    now.seconds += 50
+    with pytest.raises(KafkaConnectionError):
+        await unread.look()
+    assert unread.age() == 50
+
+
+async def test_who_reads_nothing_has_nothing_unread(service: Service) -> None:
+    unread = Unread(service, [])  # type: ignore[arg-type]
+    await unread.look()
+    assert unread.age() < 5
