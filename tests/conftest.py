@@ -9,8 +9,19 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+import structlog
 
 from deploy.local.pair import Pair, temporary_folder
+
+# Else every logged exception is drawn with its local variables, which takes seconds.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")
