@@ -8,6 +8,7 @@ import uuid
 from zoneinfo import ZoneInfo
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_NIL = "00000000-0000-0000-0000-000000000000"
 _CHECK = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _AMBIGUOUS = str.maketrans("ILO", "110")
 
@@ -40,6 +41,17 @@ def is_id(text: str) -> bool:
         return str(uuid.UUID(text)) == text
     except ValueError:
         return False
+
+
+def trace_id(correlation: str) -> str:
+    """The 32 hex digits by which logs and tracing know a correlation id: a UUID without its dashes.
+
+    Of what is no UUID, or the nil UUID (W3C Trace Context 3.2.2.3 forbids zeros): the first 16 bytes of its
+    SHA-256.
+    """
+    if is_id(correlation) and correlation != _NIL:
+        return correlation.replace("-", "")
+    return hashlib.sha256(correlation.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def moment_of(identifier: str) -> dt.datetime:

@@ -1,28 +1,33 @@
-"""Wires audit: the writer of the log, the public log, and the desk of oversight."""
+"""Wires audit: the writer of the log, the public log, the desk of oversight, and traces."""
 
 from services.audit.config import AuditSettings
 from services.audit.http.log import log_router
 from services.audit.http.oversight import oversight_router
+from services.audit.http.traces import traces_router
 from services.audit.log.files import LogFiles
 from services.audit.log.keyfile import open_or_make
 from services.audit.log.subjects import KeyBox
+from services.audit.tracing.exporter import Exporter
 from services.audit.writer import Writer
 from shared.database import Database
 from shared.keys import derive
-from shared.service import Parts
+from shared.service import Loop, Parts
 from shared.settings import CoreSettings
 from shared.web.pages import Pages
 
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
-    """The parts of audit. Raises Malformed if the log's key file is damaged."""
-    own = AuditSettings()
+    """The parts of audit. Raises Malformed if the log's key file is damaged, ValidationError for settings."""
+    own = AuditSettings.load()
     signer = open_or_make(own.key_file(settings), own.origin(settings))
     folder = own.folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     keys = KeyBox(derive(settings.secret_key, "audit subject keys"))
     writer = Writer(database, signer, keys, LogFiles(folder))
     pages = Pages("services.audit")
+    loops: list[Loop] = [writer.run]
+    if own.traces_url is not None:
+        loops.append(Exporter(database, writer.growth, own.traces_url, own.traces_headers).run)
 
     async def ready() -> dict[str, str]:
         return writer.trouble
@@ -32,8 +37,9 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
         routers=[
             log_router(database, folder, signer.verifier, pages),
             oversight_router(database, writer.growth, pages),
+            traces_router(database),
         ],
-        loops=[writer.run],
+        loops=loops,
         ready=ready,
         pages=pages,
     )

@@ -41,6 +41,7 @@ class Batch:
     entry_rows: list[tuple[Any, ...]] = field(default_factory=list)
     words_rows: list[tuple[int, int, bytes]] = field(default_factory=list)
     erased: set[int] = field(default_factory=set)
+    correlations: set[tuple[str, int]] = field(default_factory=set)
 
     def add(self, prepared: Prepared) -> None:
         """Decide what the log says about one record."""
@@ -75,6 +76,8 @@ class Batch:
             self.incidents += 1
         self._append(prepared, members, subject.no, envelope)
         self._keep_words(index, subject, envelope)
+        if envelope.correlation is not None:
+            self.correlations.add((envelope.correlation, subject.no))
         if envelope.type == ERASED and envelope.source == ERASER and not logged and subject.key is not None:
             # What comes after it in this batch finds the key destroyed already.
             subject.erase()

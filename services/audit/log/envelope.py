@@ -32,7 +32,8 @@ _MAX_EPOCH = 9 * 10**8  # epoch * 10^10 + sequence fits a bigint
 class Envelope(NamedTuple):
     """The attributes of an event that the log works with.
 
-    `position` is epoch and sequence as one number; `words` rode beside the value and fit its `wordshash`.
+    `position` is epoch and sequence as one number; `words` rode beside the value and fit its `wordshash`;
+    `correlation` is None where the trace is named after the subject.
     """
 
     event_id: str
@@ -44,6 +45,7 @@ class Envelope(NamedTuple):
     position: int
     words: bytes | None
     words_refused: bool
+    correlation: str | None = None
 
 
 class Prepared(NamedTuple):
@@ -100,16 +102,18 @@ def _read(record: RawRecord, value: bytes) -> Envelope:
     words = record.header("words")
     fits = words is not None and words_hash(words) == event.get("wordshash")
     epoch, sequence = _epoch(event), int(_matching(event, "sequence", _SEQUENCE))
+    subject = _subject(event)
     return Envelope(
         event_id=_id(event),
         source=_source(event, record.topic),
         type=_matching(event, "type", _TYPE),
-        subject=_subject(event),
+        subject=subject,
         epoch=epoch,
         sequence=sequence,
         position=position(epoch, sequence),
         words=words if fits else None,
         words_refused=words is not None and not fits,
+        correlation=_correlation(event, subject),
     )
 
 
@@ -133,6 +137,13 @@ def _subject(event: dict[str, Any]) -> str:
     if not isinstance(subject, str) or not 1 <= len(subject) <= 200 or "\0" in subject:
         raise _Fault("`subject` is not a text of 1 to 200 characters")
     return subject
+
+
+def _correlation(event: dict[str, Any], subject: str) -> str | None:
+    correlation = event.get("correlationid")
+    if correlation == subject or not isinstance(correlation, str):
+        return None
+    return correlation if 1 <= len(correlation) <= 200 and "\0" not in correlation else None
 
 
 def _epoch(event: dict[str, Any]) -> int:

@@ -180,6 +180,10 @@ class Sequencer:
                 [name.number for name in names],
                 [data for _, data in tiles],
             )
+        if batch.correlations:
+            await connection.execute(
+                QUERIES["insert_log_correlations"], *zip(*sorted(batch.correlations), strict=True)
+            )
         if batch.erased:
             await connection.execute(QUERIES["destroy_log_keys"], list(batch.erased))
             await connection.execute(QUERIES["delete_log_words"], list(batch.erased))

@@ -8,6 +8,14 @@ CREATE TABLE log_subject (
     key     bytea
 );
 
+-- Which subjects have events of a trace that is not named after them; nearly all events belong to the trace of
+-- their own subject and need no row.
+CREATE TABLE log_correlation (
+    correlation text COLLATE "C" NOT NULL,
+    subject_no  bigint NOT NULL,
+    PRIMARY KEY (correlation, subject_no)
+);
+
 -- The log. `entry` is the public leaf; the rest is private, for readers inside audit and for openings.
 -- An unparseable record has neither event_id, source, position, type nor value; its bytes are sealed in log_words.
 CREATE TABLE log_entry (
@@ -110,6 +118,8 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON log_tile
     FOR EACH STATEMENT EXECUTE FUNCTION log_refuses();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON log_checkpoint
     FOR EACH STATEMENT EXECUTE FUNCTION log_refuses();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON log_correlation
+    FOR EACH STATEMENT EXECUTE FUNCTION log_refuses();
 CREATE TRIGGER stays BEFORE DELETE OR TRUNCATE ON log_subject
     FOR EACH STATEMENT EXECUTE FUNCTION log_refuses();
 CREATE TRIGGER erases BEFORE UPDATE ON log_subject
@@ -129,5 +139,5 @@ CREATE TRIGGER only_grows BEFORE UPDATE ON log_head
 
 -- migrate:down
 
-DROP TABLE log_head, log_cursor, log_checkpoint, log_tile, log_words, log_entry, log_subject;
+DROP TABLE log_head, log_cursor, log_checkpoint, log_tile, log_words, log_entry, log_correlation, log_subject;
 DROP FUNCTION log_refuses(), log_subject_erases(), log_words_erases(), log_only_grows();

@@ -1,0 +1,135 @@
+"""Sends the log as spans to an OpenTelemetry collector, with the log's index as cursor.
+
+The cursor moves when the collector has answered for all before it: nothing is lost or comes out of order,
+and after a crash some spans come again, with the same ids. It only reads the log; a collector that is away,
+or a fault in here, holds up nothing else.
+"""
+
+import asyncio
+import secrets
+import zlib
+from collections.abc import Sequence
+
+import asyncpg
+
+from services.audit.growth import Growth
+from services.audit.queries import QUERIES
+from services.audit.tracing.collector import Collector, Later
+from services.audit.tracing.metrics import TRACE_EXPORT_BEHIND, TRACE_SPANS
+from services.audit.tracing.read import read_log
+from services.audit.tracing.spans import Span
+from shared.database import Database
+from shared.errors import Stale
+from shared.infrastructure import is_infrastructure
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+LOCK = zlib.crc32(b"trace exporter") & 0x7FFFFFFF
+_BATCH = 500  # entries a request: some 700 kB, where collectors take 20 MB
+# What an event follows from may be logged just after it, since topics are read side by side.
+_SETTLE_SECONDS = 1.0
+_POLL_SECONDS = 1.0
+_WAIT_FOR_LOCK = 1.0
+_FIRST_WAIT, _LONGEST_WAIT, _LONGEST_ASKED = 0.5, 30.0, 300.0
+
+
+class Exporter:
+    """Follows the log while it holds the lock; `url` and `headers` are the collector's."""
+
+    def __init__(self, database: Database, growth: Growth, url: str, headers: dict[str, str]) -> None:
+        self._database = database
+        self._growth = growth
+        self._url = url
+        self._headers = headers
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._own()
+            except Exception as error:
+                # Whatever it is: telemetry must not end the process that writes the log.
+                if is_infrastructure(error) or isinstance(error, Stale):
+                    log.warning("trace exporter starts again", error=repr(error))
+                else:
+                    log.exception("trace exporter fails", error=type(error).__name__)
+            await asyncio.sleep(_LONGEST_WAIT / 10)
+
+    async def _own(self) -> None:
+        connection = await self._database.connect()
+        try:
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, 0)", LOCK):
+                await asyncio.sleep(_WAIT_FOR_LOCK)
+            # As for the log's writer: plans that were made while the tables were small must not scan them.
+            await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off")
+            async with Collector(self._url, self._headers) as collector:
+                await _Run(connection, collector, self._growth).follow()
+        finally:
+            TRACE_EXPORT_BEHIND.set(0)  # whoever takes over tells it
+            connection.terminate()
+
+
+class _Run:
+    """One possession of the lock."""
+
+    def __init__(self, connection: asyncpg.Connection, collector: Collector, growth: Growth) -> None:
+        self._connection = connection
+        self._collector = collector
+        self._growth = growth
+        self._next = 0
+        self._batch = _BATCH
+
+    async def follow(self) -> None:
+        await self._connection.execute(QUERIES["begin_trace_export"])
+        self._next = await self._connection.fetchval(QUERIES["trace_export_next"])
+        log.info("trace exporter started", index=self._next)
+        while True:
+            grown = self._growth.next()
+            size = await self._measure()
+            if size <= self._next:
+                try:
+                    # Another copy may write the log, so waiting for our own is only the quick way.
+                    await asyncio.wait_for(grown.wait(), _POLL_SECONDS)
+                except TimeoutError:
+                    continue
+            else:
+                await asyncio.sleep(_SETTLE_SECONDS)
+                while self._next < size:
+                    await self._export(min(size, self._next + self._batch))
+
+    async def _export(self, end: int) -> None:
+        found = await read_log(self._connection, self._next, end)
+        if found and not await self._send(found):
+            return
+        moved = await self._connection.fetchval(QUERIES["advance_trace_export"], self._next, end)
+        if moved is None:
+            raise Stale("another copy exports traces")
+        self._next = end
+        await self._measure()
+
+    async def _send(self, found: Sequence[Span]) -> bool:
+        """Tries until the collector has them; False if it is to be tried with fewer."""
+        wait = _FIRST_WAIT
+        while isinstance(answer := await self._collector.post(found), Later):
+            if answer.too_large and self._batch > 1:
+                self._batch = max(1, self._batch // 2)
+                return False
+            # Half of it by chance, so that many that were shut out do not come back together.
+            pause = wait / 2 * (1 + secrets.randbelow(1000) / 1000)
+            pause = max(pause, min(answer.after or 0, _LONGEST_ASKED))
+            log.warning("trace export waits", reason=answer.reason, seconds=round(pause, 1), index=self._next)
+            await asyncio.sleep(pause)
+            wait = min(wait * 2, _LONGEST_WAIT)
+            await self._measure()
+        TRACE_SPANS.labels("taken").inc(len(found) - answer.refused)
+        if answer.refused:
+            TRACE_SPANS.labels("refused").inc(answer.refused)
+            log.warning("spans are refused", count=answer.refused, reason=answer.reason, index=self._next)
+        return True
+
+    async def _measure(self) -> int:
+        """The size of the log; also shows that the session with the lock lives."""
+        size: int = await self._connection.fetchval(QUERIES["log_size"])
+        TRACE_EXPORT_BEHIND.set(max(0, size - self._next))
+        return size

@@ -1,0 +1,139 @@
+"""Events as spans: pure. Names are OpenTelemetry's semantic conventions for messaging and CloudEvents.
+
+What the log does not hold (a unit's action, a record on a unit's topic) can be a cause but no span. An event
+that follows from such a thing, or names no cause (a citizen's act, a timer), hangs at the event with which
+the trace began: so a case is one tree.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.audit.tracing.events import Logged
+from shared.ids import is_id
+
+Attribute = str | int
+
+# Codes, ids and versions: what a person wrote, or a name, is not of this form.
+_CODE = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._:/+-]{0,199}", re.ASCII)
+_ACTOR_KINDS = frozenset(
+    {"anonymous", "citizen", "import", "machine", "operator", "person", "service", "unit"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One event in its trace. Ids are hex digits, times nanoseconds since 1970; the root has no `parent`."""
+
+    trace: str
+    id: str
+    parent: str | None
+    name: str
+    service: str
+    start: int
+    end: int
+    index: int
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What spans need to know of others: causes by event id, and by correlation where a trace began."""
+
+    causes: Mapping[str, Logged]
+    roots: Mapping[str, Logged]
+
+
+def span_id(event_id: str) -> str:
+    """16 hex digits: the last 8 bytes of a UUIDv7 or v8, which are 62 random or derived bits and never zero.
+
+    Other ids may all end alike (a v1 ends with its machine): the first 8 bytes of their SHA-256.
+    """
+    if is_id(event_id) and event_id[14] in "78" and event_id[19] in "89ab":
+        return event_id.replace("-", "")[16:]
+    return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def surroundings(events: Sequence[Logged], others: Iterable[Logged]) -> Surroundings:
+    """From the events themselves and `others` that may be their causes or beginnings.
+
+    A trace began with the event that it is named after; one that is named after its subject with the first
+    event of a source about it that follows from nothing (else the first that was logged). That is the same
+    whichever part of the trace is looked at.
+    """
+    causes: dict[str, Logged] = {}
+    roots: dict[str, Logged] = {}
+    for event in [*others, *events]:
+        causes.setdefault(event.id, event)
+        if event.may_begin_its_trace:
+            known = roots.get(event.correlation, event)
+            roots[event.correlation] = min(known, event, key=_precedence)
+    return Surroundings(causes, roots)
+
+
+def _precedence(event: Logged) -> tuple[bool, bool, int]:
+    return event.id != event.correlation, event.cause is not None, event.index
+
+
+def spans(events: Iterable[Logged], around: Surroundings) -> list[Span]:
+    """A span for each event, in order."""
+    return [_span(event, around) for event in events]
+
+
+def _span(event: Logged, around: Surroundings) -> Span:
+    cause = around.causes.get(event.cause or "")
+    if cause is not None and cause.trace != event.trace:
+        cause = None
+    root = around.roots.get(event.correlation)
+    parent = cause or root
+    if root is not None and root.id == event.id:
+        # Also if a cause is logged: it came to the log late, and hangs here.
+        parent = None
+    end = event.time
+    return Span(
+        trace=event.trace,
+        id=span_id(event.id),
+        parent=None if parent is None else span_id(parent.id),
+        name=_code(event.text("type")) or "unknown",
+        service=event.service,
+        # Clocks of two machines may disagree; a span never ends before it starts.
+        start=min(event.effective if cause is None else cause.time, end),
+        end=end,
+        index=event.index,
+        attributes=_attributes(event),
+    )
+
+
+def _attributes(event: Logged) -> dict[str, Attribute]:
+    """Facts alone: nothing of `data`, no name of a person, and no text that is not a code."""
+    codes = {
+        "cloudevents.event_id": event.id,
+        "cloudevents.event_source": event.text("source"),
+        "cloudevents.event_spec_version": event.text("specversion"),
+        "cloudevents.event_type": event.text("type"),
+        "cloudevents.event_subject": event.text("subject"),
+        "messaging.destination.name": event.topic,
+        "messaging.destination.partition.id": str(event.partition),
+        "civicloom.sequence": event.text("sequence"),
+        "civicloom.cause": event.cause if is_id(event.cause or "") else None,  # a unit's action has any id
+        "civicloom.policyversion": event.text("policyversion"),
+        "civicloom.jurisdiction": event.text("jurisdiction"),
+    }
+    attributes: dict[str, Attribute] = {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "create",
+        "messaging.operation.type": "create",
+        "messaging.kafka.offset": event.offset,
+        "civicloom.log.index": event.index,
+    }
+    attributes |= {name: code for name, text in codes.items() if (code := _code(text)) is not None}
+    actor = event.text("actor")
+    if actor is not None:
+        kind = actor.partition(":")[0]
+        attributes["civicloom.actor.kind"] = kind if kind in _ACTOR_KINDS else "other"
+    return attributes
+
+
+def _code(text: str | None) -> str | None:
+    return text if text is not None and _CODE.fullmatch(text) else None
