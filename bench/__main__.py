@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bench import report
-from bench.floor import floor_rate
+from bench.floor import floor_latencies, floor_rate
 from bench.intake import run_intake
-from bench.latency import run_latency
+from bench.latency import Latency, run_latency
 from bench.log import run_log
 from bench.progress import topics_of
 from bench.shape import Shape, measure_shape
@@ -68,9 +68,16 @@ class Bench:
             async with stage(self.on, "rate") as here:
                 self.rate = (await run_whole(here, _RATE_LOOK, _tell)).rate / 2
         async with stage(self.on, "latency") as here:
-            result = await run_latency(here, self.rate, _tell)
-        self._keep("latency", dataclasses.asdict(result))
-        self.show(report.latency_report(result))
+            latency, result = await run_latency(here, self.rate, _tell)
+            shape = await _shape(here, result)
+        pair, units = self.on.pair, here.installation.units
+        found = await floor_latencies(pair.database_url, pair.bootstrap, units, shape, self.rate)
+        floor = Latency.of(found)
+        figures = {"latency": latency, "floor": floor}
+        self._keep(
+            "latency", {"rate": self.rate} | {n: dataclasses.asdict(one) for n, one in figures.items()}
+        )
+        self.show(report.latency_report(self.rate, latency, floor))
 
     async def _floor(self, here: Stage, shape: Shape) -> float:
         pair, units = self.on.pair, here.installation.units

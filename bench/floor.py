@@ -18,6 +18,7 @@ import asyncpg
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from bench.appended import WARM_UP_SECONDS, latencies
 from bench.generator import IN_FLIGHT, SPAWN
 from bench.shape import Shape
 from shared.contracts.addresses import topic_name
@@ -29,13 +30,14 @@ _LOOK_SECONDS = 0.05
 _FULL_WAIT = 0.005
 _READ = 4000
 _RUNS = 3
+LATENCY_SECONDS = 20
 _POOL_BYTES = 1 << 20
 _EPSILON = 1e-3  # sums of fractions end a little below the whole number that they mean
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The servers, topics and amount of one run of the floor."""
+    """The servers, topics and amount of one run of the floor; `rate` per second, or 0 for all it can."""
 
     database_url: str
     bootstrap: str
@@ -43,6 +45,7 @@ class Floor:
     units: tuple[str, ...]
     inquiries: int
     shape: Shape
+    rate: float = 0
 
     @property
     def inquiry(self) -> str:
@@ -74,6 +77,19 @@ async def floor_rate(
         await make_topics(bootstrap, namespace, list(units))
         rates.append(inquiries / await _run(floor))
     return statistics.median(rates)
+
+
+async def floor_latencies(
+    database_url: str, bootstrap: str, units: Sequence[str], shape: Shape, rate: float
+) -> list[float]:
+    """Milliseconds from a row's store to its record on a unit's topic, at `rate`, sorted."""
+    namespace = f"floor{os.getpid()}-paced"
+    inquiries = int(rate * (WARM_UP_SECONDS + LATENCY_SECONDS))
+    floor = Floor(database_url, bootstrap, namespace, tuple(units), inquiries, shape, rate)
+    await make_topics(bootstrap, namespace, list(units))
+    await _run(floor)
+    topics = [topic_name(namespace, "department", unit) for unit in units]
+    return await latencies(bootstrap, topics, _begun_ms)
 
 
 async def _run(floor: Floor) -> float:
@@ -145,16 +161,16 @@ class _Sender:
     async def start(self) -> None:
         await self._producer.start()
 
-    async def send(self, topics: Sequence[str], size: int) -> None:
+    async def send(self, topics: Sequence[str], size: int, keys: Sequence[bytes]) -> None:
         """One record of `size` bytes for each name in `topics`, spread over their partitions."""
         batches: dict[tuple[str, int], Any] = {}
         full: list[tuple[str, int, Any]] = []
-        for topic in topics:
+        for topic, key in zip(topics, keys, strict=True):
             self._sent += 1
             partitions = await self._producer.partitions_for(topic)
             place = (topic, self._sent % len(partitions))
             start = self._sent * 997 % (_POOL_BYTES - size)
-            value, key = self._pool[start : start + size], b"%036d" % self._sent
+            value = self._pool[start : start + size]
             batch = batches.get(place)
             if batch is None or batch.append(key=key, value=value, timestamp=None) is None:
                 if batch is not None:
@@ -169,21 +185,39 @@ class _Sender:
         await asyncio.gather(*futures)
 
 
+def _key(begun_ms: int) -> bytes:
+    """As long as an id, and like it with the moment of the beginning."""
+    return b"%036d" % begun_ms
+
+
+def _begun_ms(key: bytes) -> float:
+    return float(key)
+
+
 async def _generate(floor: Floor, done: dict[str, Any], ready: Any) -> None:
     store = _Store("generator", floor.shape, await asyncpg.connect(floor.database_url))
     sender = _Sender(floor.bootstrap)
     await sender.start()
     await asyncio.to_thread(ready.wait, 120)
     own = done["generator"]
+    begun = time.monotonic()
     while own.value < floor.inquiries:
         through = min(done[hop].value / floor.wanted(hop) for hop in HOPS[1:]) * floor.inquiries
         count = min(BATCH, floor.inquiries - own.value, int(through) + IN_FLIGHT - own.value)
+        if floor.rate:
+            count = min(count, int((time.monotonic() - begun) * floor.rate) - own.value)
         if count <= 0:
             await asyncio.sleep(_FULL_WAIT)
             continue
+        key = _key(time.time_ns() // 1_000_000)
         await store.store(count)
-        await sender.send([floor.inquiry] * count, floor.shape.inquiry_bytes)
+        await sender.send([floor.inquiry] * count, floor.shape.inquiry_bytes, [key] * count)
         own.value += count
+
+
+def _spread(keys: Sequence[bytes], count: int) -> list[bytes]:
+    """`count` of the keys, or each several times, evenly."""
+    return [keys[number * len(keys) // count] for number in range(count)]
 
 
 async def _hop(hop: str, floor: Floor, done: Any, ready: Any) -> None:
@@ -209,9 +243,11 @@ async def _hop(hop: str, floor: Floor, done: Any, ready: Any) -> None:
             continue
         await store.store(count / events_each)
         if hop == "routing":
+            keys = [record.key for records_of in found.values() for record in records_of]
             due_said, due_records = due_said + count * shape.said, due_records + count * shape.records
-            await sender.send([floor.routing] * (int(due_said + _EPSILON) - said), shape.routing_bytes)
+            routed = int(due_said + _EPSILON) - said
+            await sender.send([floor.routing] * routed, shape.routing_bytes, _spread(keys, routed))
             units = [floor.unit(number) for number in range(records, int(due_records + _EPSILON))]
-            await sender.send(units, shape.department_bytes)
-            said, records = int(due_said + _EPSILON), int(due_records + _EPSILON)
+            await sender.send(units, shape.department_bytes, _spread(keys, len(units)))
+            said, records = said + routed, records + len(units)
         done.value += count

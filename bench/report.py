@@ -69,10 +69,15 @@ def log_report(result: Log) -> str:
     )
 
 
-def latency_report(result: Latency) -> str:
+def latency_report(rate: float, found: Latency, floor: Latency) -> str:
+    rows = [
+        (name, f"{one.records:,}", *(f"{ms:,.0f}" for ms in (one.p50_ms, one.p99_ms, one.most_ms)))
+        for name, one in (("civicloom", found), ("floor", floor))
+    ]
     return (
-        f"latency at {result.rate:,.0f}/s over {result.records:,} records: received to department topic "
-        f"p50 {result.p50_ms:.0f} ms, p99 {result.p99_ms:.0f} ms, most {result.most_ms:.0f} ms"
+        f"latency at {rate:,.0f}/s, received to department topic: p99 {found.p99_ms:,.0f} ms, "
+        f"{found.p99_ms / floor.p99_ms:.1f} times the floor's\n\n"
+        + table(("", "records", "p50 ms", "p99 ms", "most ms"), rows)
     )
 
 
