@@ -12,8 +12,7 @@ from shared.clock import machine_now
 from shared.contracts.registry import by_writer
 from shared.database import Database
 from shared.errors import CivicloomError, Conflict, Permanent
-from shared.parking import unreadable_subject
-from shared.received import Received, contract_of, decode
+from shared.received import Received, contract_of, decode, unreadable_subject
 from shared.records import RawRecord
 from shared.transaction import QUERIES, Tx
 

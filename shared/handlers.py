@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from shared.contracts.base import Contract, Event, Facts
+from shared.errors import Permanent
 from shared.received import Received
+from shared.records import RawRecord
 from shared.transaction import Tx
 
 
@@ -26,11 +28,19 @@ D = TypeVar("D", bound=Facts)
 
 
 Concerns = Callable[[Event[Any]], bool]
+StandIn = Callable[[RawRecord, Permanent | None], Facts | None]
+"""A record that is no event for the service, with what is wrong (None: a type without a handler) -> facts of
+a handled type that stand in for it, or None: then it is skipped, parked or a dead letter as it deserves."""
 
 
 def every_one(_: Event[Any]) -> bool:
     """The usual case: all events of a type matter."""
     return True
+
+
+def nothing(record: RawRecord, fault: Permanent | None) -> Facts | None:  # noqa: ARG001  (a StandIn)
+    """The usual case: what is no event stands for nothing else."""
+    return None
 
 
 def subject_only(event: Received[Any]) -> Iterable[str]:
@@ -55,7 +65,8 @@ class Handler:
 class Handlers:
     """The handlers of one service."""
 
-    def __init__(self) -> None:
+    def __init__(self, stand_in: StandIn = nothing) -> None:
+        self.stand_in = stand_in
         self._by_type: dict[str, Handler] = {}
 
     def on(

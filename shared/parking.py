@@ -19,7 +19,8 @@ from shared.handlers import Fault, Handlers
 from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
-from shared.received import Received, contract_of, parse_value, peek_type, with_words
+from shared.reading import Reading, read
+from shared.received import peek_type, unreadable_subject
 from shared.records import RawRecord
 from shared.rounds import apply, is_duplicate, known_actions
 from shared.transaction import QUERIES, Tx
@@ -34,16 +35,6 @@ _LONGEST_WAIT = 300.0
 def next_attempt(attempts: int) -> dt.datetime:
     """Machine time of the next try: 1, 2, 4 ... seconds, at most five minutes."""
     return machine_now() + dt.timedelta(seconds=min(_FIRST_WAIT * 2 ** (attempts - 1), _LONGEST_WAIT))
-
-
-def key_of(record: RawRecord) -> str | None:
-    """The subject that a record's bytes tell, read without trusting anything else in them."""
-    try:
-        found = orjson.loads(record.value or b"")
-    except orjson.JSONDecodeError:
-        return None
-    subject = found.get("subject") if isinstance(found, dict) else None
-    return subject if isinstance(subject, str) and 0 < len(subject) <= 200 and "\x00" not in subject else None
 
 
 async def park(tx: Tx, consumer: str, record: RawRecord, key: str, fault: Fault) -> None:
@@ -106,11 +97,6 @@ async def record_dead_letter(
     tx.emit(data, subject=key or unreadable_subject(record), actor=f"service:{tx.service}")
 
 
-def unreadable_subject(record: RawRecord) -> str:
-    """The subject under which bytes without a key of trust are reported."""
-    return f"unreadable:{record.topic}:{record.partition}"
-
-
 class Parking:
     """The loop that tries parked keys again, each in its own transaction."""
 
@@ -162,9 +148,9 @@ class Parking:
                 )
                 for row in rows
             ]
-            events = self._readable(records)
-            await tx.lock({key, *(aggregate for event in events for aggregate in self._touched(event))})
-            known = await known_actions(tx, events)
+            readings = self._readable(records)
+            await tx.lock({key, *(aggregate for reading in readings for aggregate in reading.touches)})
+            known = await known_actions(tx, (reading.event for reading in readings))
             for record in records:
                 fault = await self._apply_one(tx, record, known)
                 if fault is not None:
@@ -196,42 +182,30 @@ class Parking:
             await record_dead_letter(tx, self._consumer, record, key, fault, attempts=attempts)
         return False
 
-    def _readable(self, records: list[RawRecord]) -> list[Received[Any]]:
-        events = []
+    def _readable(self, records: list[RawRecord]) -> list[Reading]:
+        readings = []
         for record in records:
             try:
-                event, _ = self._read(record)
+                reading = read(record, self._handlers, self._database.clock)
             except Permanent:
                 continue
-            if event is not None:
-                events.append(event)
-        return events
-
-    def _touched(self, event: Received[Any]) -> set[str]:
-        return {event.subject, *self._handlers[event.event.type].touches(event)}
-
-    def _read(self, record: RawRecord) -> tuple[Received[Any] | None, Any]:
-        contract = contract_of(record.value)
-        handler = self._handlers.get(contract.type) if contract else None
-        if contract is None or handler is None:
-            return None, None
-        value = parse_value(record, contract)
-        if not handler.concerns(value):
-            return None, None
-        return with_words(record, value, contract, self._database.clock), handler
+            if reading is not None:
+                readings.append(reading)
+        return readings
 
     async def _apply_one(self, tx: Tx, record: RawRecord, known: set[tuple[str, str]]) -> Fault | None:
         try:
-            event, handler = self._read(record)
+            reading = read(record, self._handlers, self._database.clock)
         except Permanent as error:
             # A newer version waits for an upgrade; bytes that are no event never become one.
             return Fault(type(error).__name__, str(error), permanent=isinstance(error, Undecodable))
-        if event is None or is_duplicate(tx, event):
+        if reading is None or is_duplicate(tx, reading.event):
             return None
+        event = reading.event
         named = (event.event.source, event.id)
         if event.position is None and named in known:
             return None
-        fault = (await apply(tx, handler, [event], careful=True))[0]
+        fault = (await apply(tx, reading.handler, [event], careful=True))[0]
         if fault is None and event.position is None:
             known.add(named)
         return fault

@@ -29,6 +29,7 @@ D_co = TypeVar("D_co", bound=Facts, covariant=True)
 # Our own encoder writes the type first, so that the common case needs no parse.
 _OUR_TYPE = re.compile(rb'\A\{"specversion":"1\.0","type":"([a-z0-9_.]{1,100})"')
 _TYPE = re.compile(TYPE_PATTERN)
+_MOST_FAULTS_TOLD = 5
 
 
 @dataclass(slots=True)
@@ -73,6 +74,21 @@ def peek_type(value: bytes) -> str:
     return event_type
 
 
+def told(record: RawRecord, name: str) -> str | None:
+    """A short text of the envelope, such as `id` or `subject`, read without trusting anything else in it."""
+    try:
+        found = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    text = found.get(name) if isinstance(found, dict) else None
+    return text if isinstance(text, str) and 0 < len(text) <= 200 and "\x00" not in text else None
+
+
+def unreadable_subject(record: RawRecord) -> str:
+    """The subject of bytes that tell none of trust."""
+    return f"unreadable:{record.topic}:{record.partition}"
+
+
 def contract_of(value: bytes | None) -> Contract | None:
     """The contract of the event in `value`; None for a type that we do not know, which is skipped.
 
@@ -100,7 +116,7 @@ def parse_value(record: RawRecord, contract: Contract) -> Event[Facts]:
     try:
         event = contract.parse(record.value or b"")
     except ValidationError as error:
-        raise Undecodable(f"{contract.type}: {_first(error)}") from error
+        raise Undecodable(f"{contract.type}: {_wrong(error)}") from error
     if not _belongs(record.topic, contract):
         raise Undecodable(
             f"{contract.type} has no business on {record.topic}: its writer's topic alone counts"
@@ -137,12 +153,14 @@ def decode_words(record: RawRecord, event: Event[Facts], contract: Contract) -> 
     try:
         return contract.words.model_validate_json(raw)
     except ValidationError as error:
-        raise Undecodable(f"{contract.type}: words: {_first(error)}") from error
+        raise Undecodable(f"{contract.type}: words: {_wrong(error)}") from error
 
 
-def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
+def _wrong(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:_MOST_FAULTS_TOLD]
+    )
 
 
 def _belongs(topic: str, contract: Contract) -> bool:

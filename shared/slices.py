@@ -11,8 +11,9 @@ from shared.handlers import Fault, Handlers
 from shared.infrastructure import is_infrastructure
 from shared.logs import get_logger
 from shared.metrics import EVENTS, SLICE_SECONDS
-from shared.parking import key_of, park, park_behind, record_dead_letter, unreadable_subject
-from shared.received import Received, contract_of, parse_value, with_words
+from shared.parking import park, park_behind, record_dead_letter
+from shared.reading import read
+from shared.received import Received, told, unreadable_subject
 from shared.records import RawRecord
 from shared.rounds import Item, apply, in_rounds, is_duplicate, known_actions
 from shared.transaction import QUERIES, Tx
@@ -151,29 +152,20 @@ class Slices:
         unreadable: list[tuple[RawRecord, Fault]] = []
         for record in records:
             try:
-                contract = contract_of(record.value)
-                handler = self._handlers.get(contract.type) if contract else None
-                if contract is None or handler is None:
-                    counts["skipped"] += 1
-                    continue
-                value = parse_value(record, contract)
-                if not handler.concerns(value):
-                    counts["skipped"] += 1
-                    continue
-                event = with_words(record, value, contract, self._database.clock)
+                reading = read(record, self._handlers, self._database.clock)
             except UnknownVersion as error:
-                if error.family not in self._handlers.families:
-                    counts["skipped"] += 1
-                    continue
                 # Not permanent: it waits for an upgrade, and only after the last try for an operator.
                 fault = Fault(type(error).__name__, str(error))
             except Permanent as error:
                 fault = Fault(type(error).__name__, str(error), permanent=True)
             else:
-                touches = tuple(dict.fromkeys((event.subject, *handler.touches(event))))
-                items.append(Item(record, event.subject, touches, event, handler))
+                if reading is None:
+                    counts["skipped"] += 1
+                else:
+                    event, handler = reading
+                    items.append(Item(record, event.subject, reading.touches, event, handler))
                 continue
-            key = key_of(record)
+            key = told(record, "subject")
             if key is None:
                 unreadable.append((record, fault))
             else:

@@ -9,7 +9,7 @@ from services.routing.domain import facts, placing
 from services.routing.domain.actions import Acting, Action
 from services.routing.domain.case_file import CaseFile, Outcome
 from services.routing.policy import Policies
-from services.routing.strays import refuse_later
+from services.routing.strays import Unfit, refuse_later, unfit
 from shared.contracts.base import Facts
 from shared.contracts.inquiry import (
     InquiryAccepted,
@@ -36,7 +36,7 @@ Absorb = Callable[[CaseFile, Received[D]], Outcome]
 
 def build_handlers(policies: Policies) -> Handlers:
     """The handlers of routing, on these policies."""
-    handlers = Handlers()
+    handlers = Handlers(stand_in=unfit)
     _read_inquiry(handlers, policies)
     _read_actions(handlers, policies)
     return handlers
@@ -135,6 +135,13 @@ def _read_actions(handlers: Handlers, policies: Policies) -> None:
     async def give_back(tx: Tx, events: list[Received[ReturnAction]]) -> Results:
         return await _act(tx, policies, events)
 
+    @handlers.on(Unfit)
+    async def no_action(tx: Tx, events: list[Received[Unfit]]) -> Results:
+        await refuse_later(
+            tx, [_stray(event, event.data.action, event.data.rule, event.data.detail) for event in events]
+        )
+        return None
+
 
 async def _act(tx: Tx, policies: Policies, events: Sequence[Received[Action]]) -> Results:
     """One action a case. What nobody knows is refused later, in the unit's own name."""
@@ -142,15 +149,24 @@ async def _act(tx: Tx, policies: Policies, events: Sequence[Received[Action]]) -
     changed: list[CaseFile] = []
     strays: list[queries.StrayAction] = []
     for event in events:
-        unit = code_of(event.record.topic)
-        assert unit is not None  # noqa: S101  (the core takes an action from a unit's topic alone)
         file = files.get(event.subject)
         if file is None:
-            strays.append(queries.StrayAction(unit, event.id, "unknown_case", event.effective))
+            strays.append(_stray(event, event.id, "unknown_case"))
             continue
+        unit = _unit_of(event)
         acting = Acting(unit, event.id, by_topic=True)
         after, _, _ = act(tx, policies, file, acting, event.data, cause=event, actor=f"unit:{unit}")
         changed.append(after)
     await queries.save(tx.connection, changed)
     await refuse_later(tx, strays)
     return None
+
+
+def _stray(event: Received[Facts], action: str, rule: str, detail: str | None = None) -> queries.StrayAction:
+    return queries.StrayAction(_unit_of(event), action, rule, detail, event.effective)
+
+
+def _unit_of(event: Received[Facts]) -> str:
+    unit = code_of(event.record.topic)
+    assert unit is not None  # noqa: S101  (an action is taken from a unit's topic alone)
+    return unit

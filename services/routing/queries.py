@@ -18,11 +18,12 @@ BEGINNING = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
 
 class StrayAction(NamedTuple):
-    """An action on a case that nobody knows, to be refused in the unit's own name."""
+    """An action that belongs to no case, to be refused in the unit's own name."""
 
     unit: str
     action: str
     rule: str
+    detail: str | None
     received_at: dt.datetime
 
 
@@ -81,7 +82,7 @@ async def add_stray_actions(connection: Connection, strays: Iterable[StrayAction
 
 
 async def take_stray_actions(connection: Connection, units: Sequence[str]) -> list[StrayAction]:
-    """Takes what waits for these units; the rows are gone when the transaction commits."""
+    """Takes what waits for these units, in order; the rows are gone when the transaction commits."""
     return [StrayAction(*row) for row in await connection.fetch(_SQL["take_stray_actions"], units)]
 
 

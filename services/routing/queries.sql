@@ -42,11 +42,12 @@ ON CONFLICT (inquiry, unit) DO UPDATE SET
     reply_due = excluded.reply_due;
 
 -- name: add_stray_actions
-INSERT INTO stray_action (unit, action, rule, received_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) ON CONFLICT DO NOTHING;
+INSERT INTO stray_action (unit, action, rule, detail, received_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]);
 
 -- name: take_stray_actions
-DELETE FROM stray_action WHERE unit = ANY ($1::text[]) RETURNING unit, action, rule, received_at;
+WITH taken AS (DELETE FROM stray_action WHERE unit = ANY ($1::text[]) RETURNING *)
+SELECT unit, action, rule, detail, received_at FROM taken ORDER BY number;
 
 -- name: desk_open
 -- A unit's live cases, due time first: those in a state, or without one all that wait for somebody at the desk.

@@ -1,4 +1,7 @@
-"""Actions on cases that nobody knows: refused by a timer, in the unit's own name.
+"""Actions that belong to no case: refused by a timer, in the unit's own name.
+
+They are about a case that nobody knows, or they are no actions: malformed, or of an unknown type. The latter
+come as the facts `Unfit`, standing in for what cannot be read (`shared.reading`), and never block their key.
 
 The refusal's subject is the unit. Locking the unit for every action would put each into a round of its own,
 so that a unit's thousand actions would be a thousand rounds; a timer locks it once for all that came.
@@ -10,10 +13,44 @@ from services.routing import queries
 from services.routing.domain.actions import Acting, Refusal, refuse
 from services.routing.policy import Policies
 from services.routing.queries import StrayAction
+from shared.contracts.base import Contract, Event, Facts, NoWords
+from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
+from shared.errors import Permanent, UnknownVersion
+from shared.received import told
+from shared.records import RawRecord
 from shared.timers import Fired, Timers
+from shared.topics import code_of
 from shared.transaction import Timer, Tx
 
 KIND = "refuse_strays"
+_ACTIONS = {facts.contract.type: facts.contract for facts in (SignAction, ReplyAction, ReturnAction)}
+
+
+class Unfit(Facts):
+    """What a unit sent that is no action: the id that it has there, the rule against it, what is wrong."""
+
+    action: str
+    rule: str
+    detail: str
+
+
+# Of this process alone, hence in no registry: no type on a topic leads to it.
+Unfit.contract = Contract(
+    Unfit, NoWords, "civic.action.unfit.v1", "routing", "actions", "action", Event[Unfit].model_validate_json
+)
+
+
+def unfit(record: RawRecord, fault: Permanent | None) -> Unfit | None:
+    """Takes what units send that is no action; None for what has no id, or waits for an upgrade."""
+    action = told(record, "id") if code_of(record.topic) is not None else None
+    if action is None:
+        return None
+    if isinstance(fault, UnknownVersion) and fault.family in {each.family for each in _ACTIONS.values()}:
+        return None
+    event_type = told(record, "type")
+    if fault is not None and (event_type is None or event_type in _ACTIONS):
+        return Unfit(action=action, rule="malformed", detail=str(fault))
+    return Unfit(action=action, rule="unknown_type", detail=f"type: must be one of {', '.join(_ACTIONS)}")
 
 
 async def refuse_later(tx: Tx, strays: Sequence[StrayAction]) -> None:
@@ -34,7 +71,7 @@ def register(timers: Timers, policies: Policies) -> None:
         for stray in taken:
             acting = Acting(stray.unit, stray.action, policies.current.department_has_topic(stray.unit))
             last = None
-            for said in refuse(acting, Refusal("unknown", stray.rule)):
+            for said in refuse(acting, Refusal("unknown", stray.rule, detail=stray.detail)):
                 emitted = tx.emit(
                     said.facts,
                     subject=stray.unit,

@@ -37,6 +37,7 @@ _BY_NAME: dict[str, Any] = {
     "day_count": "working_days",
     "day_zero": "2026-11-24T00:00:00Z",
     "dead_letter": 12,
+    "detail": "data.text: Field required",
     "document_number": "Municipal Notice 2026 No. 14",
     "due": "2026-12-01T09:30:00Z",
     "editor": "person:editor-3",

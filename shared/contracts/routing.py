@@ -155,13 +155,14 @@ class CaseReopened(Facts):
 
 @contract("civic.department.action_result.v1", writer="routing", kind="record", topic="department")
 class ActionResult(Facts):
-    """What became of your action: done, or refused with the rule and what is allowed now."""
+    """What became of your action: done, or refused: by which rule, what is allowed now, what is wrong."""
 
     action: Code
     accepted: bool
     state: Text | None = None
     rule: Text | None = None
     allowed: tuple[Text, ...] = ()
+    detail: Text | None = None
 
 
 # What a unit answers on `civic.department.<code>.actions.v1`: known by (topic, id); the topic is the source.

@@ -43,11 +43,15 @@ ALLOWED: dict[tuple[State, Role, AssignmentState], tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The unit may not: in which state the case is, by which rule, and what it may do instead."""
+    """The unit may not: in which state the case is, by which rule, and what it may do instead.
+
+    `detail`: what is wrong with the action itself, in words.
+    """
 
     state: str
     rule: str
     allowed: tuple[str, ...] = ()
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ def refuse(acting: Acting, refused: Refusal) -> tuple[Said, ...]:
         state=refused.state,
         rule=refused.rule,
         allowed=refused.allowed,
+        detail=refused.detail,
     )
     return (Said(event), *((Said(result, unit=acting.unit),) if acting.by_topic else ()))
 

@@ -57,14 +57,16 @@ CREATE TABLE assignment (
 CREATE INDEX assignment_live ON assignment (unit, reply_due, inquiry) WHERE state IN ('offered', 'signed');
 CREATE INDEX assignment_done ON assignment (unit, reply_due, inquiry) WHERE state = 'done';
 
--- Actions on cases that nobody knows: refused in the unit's own name by a timer, because the slice must not
--- hold the unit's row for every action.
+-- Actions that belong to no case: refused in the unit's own name by a timer, because the slice must not
+-- hold the unit's row for every action. Each counts once by the core's seen_event.
 CREATE TABLE stray_action (
     unit        text NOT NULL,
+    number      bigint GENERATED ALWAYS AS IDENTITY,
     action      text NOT NULL,
     rule        text NOT NULL,
+    detail      text,
     received_at timestamptz NOT NULL,
-    PRIMARY KEY (unit, action)
+    PRIMARY KEY (unit, number)
 );
 
 -- migrate:down

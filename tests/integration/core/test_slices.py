@@ -9,9 +9,11 @@ import pytest
 from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import CaseTriaged
 from shared.database import Database
+from shared.errors import Permanent
 from shared.handlers import Fault, Handlers, Results
 from shared.parking import LAST_TRY, Parking
 from shared.received import Received
+from shared.records import RawRecord
 from shared.slices import Behind, Slices
 from shared.transaction import Tx
 
@@ -207,6 +209,49 @@ async def test_an_unknown_type_is_skipped_and_a_newer_version_parks(
     assert len(await applied(routing)) == 1
     parked = await routing.pool.fetch("SELECT key, error, dead FROM parked_key")
     assert [tuple(row) for row in parked] == [(newer, "UnknownVersion", False)]
+
+
+async def test_a_service_may_take_what_is_no_event_as_something_else(
+    routing: Database, source: Source
+) -> None:
+    """Once however often it comes, behind what its key waits for, and without blocking the key itself."""
+    told: list[str] = []
+
+    def stand_in(record: RawRecord, fault: Permanent | None) -> CaseTriaged | None:
+        return None if b"stranger" in (record.value or b"") else CaseTriaged(reason="no_rule", attempt=1)
+
+    handlers = Handlers(stand_in)
+
+    @handlers.on(InquiryReceived)
+    async def received(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        fail = [event.words.title == POISON for event in events]  # type: ignore[union-attr]
+        told.extend("event" for failed in fail if not failed)
+        return [Fault("no", "not today", permanent=True) if failed else None for failed in fail]
+
+    @handlers.on(CaseTriaged)
+    async def instead(tx: Tx, events: list[Received[CaseTriaged]]) -> Results:
+        told.extend(event.subject for event in events)
+        return None
+
+    subject = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    bad = source.received(subject, replace_kind=(b'"complaint"', b'"gossip"'))
+    source.add(bad.value or b"", bad.header("words"))
+    source.received(subject)
+    source.add(b'{"type": "civic.weather.changed.v1"}')
+    source.add(b'{"type": "civic.stranger.v1"}')
+    slices = Slices(routing, "toy", handlers)
+    await slices.process(source.records)
+    unreadable = f"unreadable:{source.topic}:0"
+    assert sorted(told) == [subject, "event", unreadable]
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
+    await slices.process([source.received(subject, title=POISON)])
+    later = source.received(subject, replace_kind=(b'"complaint"', b'"gossip"'))
+    await slices.process([later])
+    assert len(told) == 3
+    await routing.pool.execute('DELETE FROM parked_event WHERE "offset" < $1', later.offset)
+    await routing.pool.execute("UPDATE parked_key SET dead = false, next_attempt = '-infinity'")
+    assert await Parking(routing, "toy", handlers).once() == 1
+    assert told[3:] == [subject]
 
 
 async def test_a_fact_on_a_topic_that_is_not_its_writers_is_not_believed(

@@ -113,8 +113,12 @@ class World:
 
     async def act(self, unit: str, subject: str, verb: str, action: str = "a-1", **data: Any) -> RawRecord:
         """A unit's own system puts an action onto its topic, as plainly as the contract allows."""
-        topic = f"{self.namespace}.department.{unit}.actions.v1"
-        value = {
+        return await self.send(unit, self.action(subject, verb, action, **data))
+
+    @staticmethod
+    def action(subject: str, verb: str, action: str = "a-1", **data: Any) -> dict[str, Any]:
+        """An action as its CloudEvent."""
+        return {
             "specversion": "1.0",
             "type": f"civic.action.{verb}.v1",
             "id": action,
@@ -123,9 +127,16 @@ class World:
             "time": NOW.isoformat(),
             "data": data,
         }
-        record = self.record(topic, subject, json.dumps(value).encode())
-        await self.actions.process([record])
-        return record
+
+    async def send(self, unit: str, *values: dict[str, Any] | bytes) -> RawRecord:
+        """Puts whatever a unit's system writes onto its topic, as one slice; the last record."""
+        topic = f"{self.namespace}.department.{unit}.actions.v1"
+        records = [
+            self.record(topic, "key", one if isinstance(one, bytes) else json.dumps(one).encode())
+            for one in values
+        ]
+        await self.actions.process(records)
+        return records[-1]
 
     async def fire_timers(self) -> None:
         timers = Timers(self.database, unread_age=lambda: 0.0)

@@ -1,0 +1,144 @@
+"""What a unit sends that is no action: its own system hears what is wrong, and nothing waits behind it."""
+
+from typing import Any
+
+import pytest
+
+from shared.contracts.base import Event
+
+from .conftest import World
+
+pytestmark = pytest.mark.integration
+LEAD = "urban-management"
+REPLY = {"outcome": "solved", "text": "已更换灯泡。"}
+
+
+async def results(world: World) -> list[Event[Any]]:
+    """The results that the lead hears of what it sent."""
+    await world.fire_timers()
+    return [event for event in await world.said(LEAD) if event.type == "civic.department.action_result.v1"]
+
+
+async def kept(world: World) -> dict[str, int]:
+    """What waits for somebody, by table."""
+    pool = world.database.pool
+    return {
+        table: await pool.fetchval(f"SELECT count(*) FROM {table}") for table in ("dead_letter", "parked_key")
+    }
+
+
+async def subject_of(world: World) -> str:
+    subject = await world.dispatched()
+    await world.act(LEAD, subject, "sign", "a-0")
+    return subject
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "wrong"),
+    [
+        ({"data": {"text": "好"}}, "malformed", "data.outcome: Field required"),
+        ({"data": {"outcome": "done", "text": "好"}}, "malformed", "data.outcome: Input should be"),
+        ({"data": REPLY | {"text": "好" * 20_001}}, "malformed", "data.text: Value should have at most"),
+        ({"data": None}, "malformed", "data: Input should be"),
+        ({"subject": None}, "malformed", "subject: Input should be"),
+        ({"subject": ["a"]}, "malformed", "subject: Input should be"),
+        ({"time": "yesterday"}, "malformed", "time: Input should be"),
+        ({"specversion": "0.3"}, "malformed", "specversion: Input should be"),
+        ({"type": None}, "malformed", "no `type`"),
+        ({"type": "civic.action.extend.v1"}, "unknown_type", "civic.action.sign.v1"),
+        ({"type": "civic.inquiry.replied.v1"}, "unknown_type", "type: must be one of"),
+        ({"type": "civic.inquiry.replied.v2"}, "unknown_type", "type: must be one of"),
+        ({"type": "\x00" * 300}, "unknown_type", "type: must be one of"),
+    ],
+)
+async def test_the_department_hears_which_field_is_wrong(
+    world: World, change: dict[str, Any], rule: str, wrong: str
+) -> None:
+    subject = await subject_of(world)
+    await world.send(LEAD, world.action(subject, "reply", "a-1", **REPLY) | change)
+    result = (await results(world))[-1]
+    assert wrong in result.data.pop("detail")
+    assert result.data == {
+        "action": "a-1",
+        "accepted": False,
+        "state": "unknown",
+        "rule": rule,
+        "allowed": [],
+    }
+    event = (await world.said())[-1]
+    assert (event.type, event.subject, event.actor) == (
+        "civic.routing.request_refused.v1",
+        LEAD,
+        f"unit:{LEAD}",
+    )
+    assert (event.data["rule"], event.data["action"], result.causationid) == (rule, "a-1", event.id)
+    assert await kept(world) == {"dead_letter": 0, "parked_key": 0}
+    await world.act(LEAD, subject, "reply", "a-2", **REPLY)
+    assert (await world.types(about=subject))[-1] == "assignment.reply_proposed"
+
+
+async def test_every_field_that_is_wrong_is_named(world: World) -> None:
+    await world.send(LEAD, world.action(await subject_of(world), "reply") | {"time": "yesterday"})
+    detail = (await results(world))[-1].data["detail"]
+    assert all(field in detail for field in ("time:", "data.outcome:", "data.text:"))
+
+
+async def test_what_people_wrote_does_not_stand_in_the_answer(world: World) -> None:
+    words = {"outcome": "王家的事", "text": ["王家的事"]}
+    await world.send(LEAD, world.action(await subject_of(world), "reply", **words))
+    assert "王家" not in str((await results(world))[-1].data)
+
+
+async def test_the_same_malformed_action_is_answered_once_however_often_it_comes(world: World) -> None:
+    wrong = world.action(await subject_of(world), "reply")
+    record = await world.send(LEAD, wrong, wrong)
+    await world.actions.process([record])
+    await world.send(LEAD, wrong)
+    assert [result.data["action"] for result in await results(world)] == ["a-0", "a-1"]
+
+
+async def test_a_malformed_action_does_not_use_up_its_id(world: World) -> None:
+    subject = await subject_of(world)
+    wrong = world.action(subject, "reply")
+    half = world.action(subject, "reply", text="已更换灯泡。")
+    await world.send(LEAD, wrong, half, world.action(subject, "reply", **REPLY), wrong)
+    assert (await world.types(about=subject))[-1] == "assignment.reply_proposed"
+    told = [(result.data["action"], result.data.get("rule")) for result in await results(world)]
+    assert told == [("a-0", None), ("a-1", "malformed"), ("a-1", "malformed")]
+
+
+async def test_an_action_that_counted_counts_whatever_comes_under_its_id(world: World) -> None:
+    subject = await subject_of(world)
+    await world.act(LEAD, subject, "reply", "a-1", **REPLY)
+    await world.send(LEAD, world.action(subject, "reply"))
+    assert (await results(world))[-1].data["rule"] == "malformed"
+    assert (await world.types(about=subject))[-1] == "assignment.reply_proposed"
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"[1]", b'{"type": "civic.action.sign.v1"}'])
+async def test_bytes_that_tell_no_id_are_kept_for_an_operator(world: World, value: bytes) -> None:
+    await world.send(LEAD, value)
+    assert await results(world) == []
+    assert (await kept(world))["dead_letter"] == 1
+
+
+@pytest.mark.parametrize("identifier", ["", 7, None, "x" * 201, "a\x00b"])
+async def test_without_a_usable_id_there_is_nobody_to_answer(world: World, identifier: object) -> None:
+    await world.send(LEAD, world.action("c", "sign") | {"id": identifier})
+    assert await results(world) == []
+    assert (await kept(world))["dead_letter"] == 1
+
+
+async def test_a_newer_version_of_an_action_waits_for_an_upgrade(world: World) -> None:
+    subject = await subject_of(world)
+    await world.send(LEAD, world.action(subject, "reply") | {"type": "civic.action.reply.v2"})
+    assert len(await results(world)) == 1
+    assert await kept(world) == {"dead_letter": 0, "parked_key": 1}
+
+
+async def test_a_unit_without_topics_has_the_refusal_on_the_record(world: World) -> None:
+    await world.send("nobody", world.action("c", "reply"))
+    await world.fire_timers()
+    (event,) = await world.said()
+    assert (event.subject, event.data["rule"]) == ("nobody", "malformed")
+    assert await world.said("nobody") == []
