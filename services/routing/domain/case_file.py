@@ -17,9 +17,16 @@ State = Literal["waiting", "triage", "offered", "held", "replied", "closed", "er
 """What people see: the end that inquiry told, else the placement."""
 AssignmentState = Literal["offered", "signed", "returned", "released", "done"]
 """offered, signed (签收): live. returned (退回): by the unit. released: by us. done: the case is closed."""
+Standing = Literal["offered", "signed", "returned", "released", "replied", "done"]
+"""An assignment as people see it. replied: it is live, and the case has its reply (答复)."""
 
 LIVE: frozenset[AssignmentState] = frozenset({"offered", "signed"})
 _ENDS: dict[Phase, State] = {"replied": "replied", "closed": "closed", "erased": "erased"}
+
+
+def standing(assignment: AssignmentState, case: State) -> Standing:
+    """What is true of an assignment in a case of this state: what is answered waits for no unit any more."""
+    return "replied" if case == "replied" and assignment in LIVE else assignment
 
 
 @dataclass(frozen=True, slots=True)

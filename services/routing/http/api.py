@@ -73,7 +73,7 @@ def _cases(router: APIRouter, database: Database, commands: Commands) -> None:
             database.pool, unit_to_read(who, unit), after, state=state, search=q, limit=limit + 1
         )
         page = page_of(rows, limit, lambda row: (row["reply_due"].isoformat(), row["id"]))
-        return Listed(items=[DeskItem(**row) for row in page.items], next=page.next)
+        return Listed(items=[DeskItem.of(row) for row in page.items], next=page.next)
 
     @router.get("/cases/{inquiry}")
     async def show_case(who: Who, inquiry: str, unit: WantedUnit = None) -> CaseView:

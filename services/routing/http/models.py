@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.routing.domain.actions import allowed
-from services.routing.domain.case_file import AssignmentState, CaseFile, State
+from services.routing.domain.case_file import CaseFile, Standing, State, standing
 from shared.contracts.base import UnitCode
 from shared.contracts.inquiry import CaseKind, InquiryWords, Visibility
 from shared.contracts.routing import Role, TriageReason
@@ -50,11 +50,15 @@ class DeskItem(BaseModel):
     urgent: bool
     state: State
     role: Role
-    assignment: AssignmentState
+    assignment: Standing
     lead: str | None
     reply_due: dt.datetime
     sign_due: dt.datetime | None
     reply_pending: bool
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "DeskItem":
+        return cls(**row | {"assignment": standing(row["assignment"], row["state"])})
 
 
 class TriageItem(BaseModel):
@@ -84,7 +88,7 @@ class AssignmentView(BaseModel):
 
     unit: str
     role: Role
-    state: AssignmentState
+    state: Standing
     attempt: int
     offered_at: dt.datetime
     signed_at: dt.datetime | None
@@ -124,7 +128,10 @@ class CaseView(BaseModel):
         """The file as somebody of `unit`, or of none, sees it."""
         own = {name: getattr(file, name) for name in cls.model_fields if hasattr(file, name)}
         own["assignments"] = [
-            AssignmentView(**{name: getattr(one, name) for name in AssignmentView.model_fields})
+            AssignmentView(
+                **{name: getattr(one, name) for name in AssignmentView.model_fields}
+                | {"state": standing(one.state, file.state)}
+            )
             for one in file.assignments
         ]
         return cls(

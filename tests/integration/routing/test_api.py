@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from .conftest import KEY_OF_WATER, UNKNOWN, WORDS, SignIn, World
+from shared.contracts.inquiry import InquiryReplied
+
+from .conftest import DUE, KEY_OF_WATER, UNKNOWN, WORDS, SignIn, World
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"
@@ -42,6 +44,12 @@ async def test_an_officer_lists_signs_and_replies(world: World, sign_in: SignIn)
     event = (await world.said(about=subject))[-1]
     assert (event.type, event.actor) == ("civic.assignment.reply_proposed.v1", "person:officer-1")
     assert await world.types(LEAD) == ["department.case_offered"]
+    answer = InquiryReplied(unit=LEAD, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
+    await world.take(world.fact(subject, answer, causation=event.id))
+    case = (await officer.get(f"{API}/cases/{subject}")).json()
+    assert (case["state"], case["assignments"][0]["state"]) == ("replied", "replied")
+    (item,) = (await officer.get(f"{API}/cases?state=replied")).json()["items"]
+    assert item["assignment"] == "replied"
 
 
 async def test_the_same_key_answers_the_same_and_another_body_is_a_conflict(

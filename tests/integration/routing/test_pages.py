@@ -45,7 +45,9 @@ async def test_an_officer_signs_replies_and_sees_the_answer(world: World, sign_i
     proposal = (await world.said(about=subject))[-1].id
     facts = InquiryReplied(unit=LEAD, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
     await world.take(world.fact(subject, facts, causation=proposal))
-    assert "已答复" in (await officer.get(replied.headers["location"])).text
+    page = (await officer.get(replied.headers["location"])).text
+    assert "已答复" in page
+    assert "已签收" not in page
     assert subject not in (await officer.get("/desk")).text
     assert subject in (await officer.get("/desk?state=replied")).text
 

@@ -18,6 +18,7 @@ from services.routing.domain.case_file import (
     Phase,
     Placement,
     Proposal,
+    standing,
 )
 from shared.contracts.inquiry import (
     Deadline,
@@ -162,6 +163,14 @@ def test_an_answer_reaches_the_unit_whose_proposal_it_answers_and_nobody_else() 
     at_desk = replace(file, proposal=Proposal("lead", "a-1", False, "p-1"))
     answered = facts.replied(at_desk, "p-1")
     assert (answered.said, answered.file.proposal) == ((), None)
+
+
+def test_an_assignment_that_waited_for_its_unit_is_shown_as_replied_until_the_case_is_reopened() -> None:
+    for state in get_args(AssignmentState):
+        assert standing(state, "replied") == ("replied" if state in ("offered", "signed") else state)
+        assert standing(state, "held") == standing(state, "closed") == state
+    again = FACTS["reopened"](file_in("replied", "held")).file
+    assert [standing(one.state, again.state) for one in again.assignments] == ["signed", "signed"]
 
 
 def test_a_reopened_case_is_again_what_it_was_for_its_lead() -> None:
