@@ -11,6 +11,7 @@ from services.publisher.http.desk import desk_router
 from services.publisher.http.edge import Context
 from services.publisher.http.feeds import feeds_router
 from services.publisher.http.reading import reading_router
+from services.publisher.http.subscribed import subscribed_router
 from services.publisher.http.subscribing import subscribing_router
 from services.publisher.metrics import LANE_READY
 from services.publisher.push import batches
@@ -59,6 +60,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
             feeds_router(context),
             desk_router(context),
             subscribing_router(context),
+            subscribed_router(context),
         ],
         handlers=make_handlers(secrets.keyring),
         topics=["inquiry", "routing", "contact"],

@@ -89,7 +89,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: subscription
 -- One subscription.
-SELECT id, lane, state, topics, language, address_hash, address, wrapped_key FROM subscription WHERE id = $1;
+SELECT id, lane, state, topics, language, address_hash, asked_at, confirmed_at, ended_at
+FROM subscription WHERE id = $1;
 
 -- name: active_of_address
 -- The subscription that a new one for the same address replaces.
@@ -215,6 +216,15 @@ WHERE id IN (
     ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, kind, lane, subject, recipient, version, step, at, attempts;
+
+-- name: is_wanted
+-- Asked before each letter: the handful may have been packed minutes ago, and whoever has left meanwhile, or had a
+-- case erased (its row is gone), gets nothing more.
+SELECT EXISTS (
+    SELECT FROM delivery d LEFT JOIN subscription s ON s.id = d.recipient
+    WHERE d.id = $1
+      AND CASE d.kind WHEN 'notice' THEN true WHEN 'confirmation' THEN s.state = 'pending' ELSE s.state = 'active' END
+);
 
 -- name: release_deliveries
 -- Claimed but never attempted: the lane was down.

@@ -13,6 +13,7 @@ import asyncpg
 from services.publisher.keyring import Keyring
 from services.publisher.queries import QUERIES
 from shared.clock import machine_now
+from shared.contracts.base import POSITIONS_PER_EPOCH
 from shared.contracts.publisher import Lane, SubscriptionConfirmed, SubscriptionEnded
 from shared.database import Database
 from shared.ids import new_id
@@ -22,6 +23,7 @@ from shared.transaction import Connection, Timer, Tx
 
 CONFIRM_WITHIN = dt.timedelta(days=7)
 LAPSE = "confirmation_lapses"
+SOURCE = "/services/publisher"
 Purpose = Literal["confirm", "leave"]
 Reason = Literal["asked", "gone", "failing"]
 
@@ -63,6 +65,12 @@ class Secrets:
         """Standard Webhooks' symmetric secret, `whsec_` and 32 bytes in base64."""
         digest = hmac.new(self._webhook, subscription.encode(), hashlib.sha256).digest()
         return f"whsec_{base64.b64encode(digest).decode()}"
+
+    def is_owners(self, subscription: str, secret: str) -> bool:
+        """Whether `secret` is what the subscriber alone was given: the webhook's, or the token to leave."""
+        expected = self.webhook_secret(subscription).encode()
+        is_webhooks = hmac.compare_digest(expected, secret.encode("utf-8", "replace"))
+        return is_webhooks or self.is_token("leave", subscription, secret)
 
 
 async def ask(tx: Tx, subscription: str, wish: Wish, secrets: Secrets) -> None:
@@ -108,11 +116,15 @@ async def end(tx: Tx, subscriptions: Sequence[str], reason: Reason) -> None:
         tx.emit(SubscriptionEnded(lane=row["lane"], reason=reason), subject=row["id"])
 
 
-async def leave(tx: Tx, subscription: str) -> None:
-    """By the link: ends it, or drops the question if it was not answered yet. Twice is as good as once."""
+async def leave(tx: Tx, subscription: str) -> int:
+    """By its owner: ends it, or drops the question if it was not answered yet. Twice is as good as once.
+
+    The sequence of the last event about it; 0 if there was none.
+    """
     await end(tx, [subscription], "asked")
     await tx.connection.execute(QUERIES["drop_unconfirmed"], [subscription])
     tx.disarm(subscription, LAPSE)
+    return tx.position(subscription, SOURCE) % POSITIONS_PER_EPOCH
 
 
 async def older_of(connection: Connection | asyncpg.Pool, lane: Lane, address_hash: bytes) -> list[str]:

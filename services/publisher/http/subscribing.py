@@ -24,6 +24,8 @@ from shared.web.problems import Problem
 from shared.web.ratelimit import RateLimit
 from shared.web.state import web_state
 
+SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
+
 
 def _topics(codes: tuple[str, ...]) -> tuple[str, ...]:
     if not all(is_topic(code) for code in codes):
@@ -155,7 +157,9 @@ class _Subscribing:
     def _with_secret(self, answer: Answer) -> Response:
         # Derived from the id, so it is told again to whoever repeats the request, and stored nowhere.
         secret = self.context.secrets.webhook_secret(answer.body["id"])
-        return respond(Answer(answer.status, answer.body | {"secret": secret}))
+        response = respond(Answer(answer.status, answer.body | {"secret": secret}))
+        response.headers["Location"] = f"{SUBSCRIPTIONS}/{answer.body['id']}"
+        return response
 
     def _limit(self, request: Request, address: str) -> None:
         self._per_client.take(request.client.host if request.client else "")
@@ -168,7 +172,7 @@ def subscribing_router(context: Context) -> APIRouter:
     subscribing = _Subscribing(context)
 
     @router.post(
-        "/api/publisher/v1/subscriptions",
+        SUBSCRIPTIONS,
         status_code=202,
         tags=["subscriptions"],
         openapi_extra=takes(Subscribe),
@@ -176,7 +180,8 @@ def subscribing_router(context: Context) -> APIRouter:
     async def subscribe(request: Request) -> Response:
         """E-mail: 202, and a mail asks whether the address wants it.
 
-        Webhook: the endpoint is challenged at once; 201 with the `whsec_` secret, shown here alone.
+        Webhook: the endpoint is challenged at once; 201 with the `whsec_` secret, shown here alone. With it
+        the subscription is looked at and ended at the address in `Location`.
         """
         body = await read_model(request, Subscribe)
         if body.lane == "email":

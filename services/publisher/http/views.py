@@ -1,4 +1,4 @@
-"""Rows of publications as readers get them: the reads of the service, with their cursors."""
+"""Rows of publications and subscriptions as readers get them: the service's reads, with their cursors."""
 
 import datetime as dt
 from typing import Any
@@ -72,6 +72,13 @@ def desk_json(row: Row) -> dict[str, Any]:
         name: _moment(value) if name in moments else list(value) if name == "topics" else value
         for name, value in dict(row).items()
     }
+
+
+def subscription_json(row: Row) -> dict[str, Any]:
+    """A subscription without its address."""
+    shown = {name: row[name] for name in ("id", "lane", "state", "language")}
+    moments = {name: _moment(row[name]) for name in ("asked_at", "confirmed_at", "ended_at")}
+    return shown | {"topics": list(row["topics"])} | moments
 
 
 def _place(cursor: str | None) -> tuple[dt.datetime | None, str | None]:

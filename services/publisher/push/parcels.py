@@ -69,6 +69,11 @@ class Packing:
             packed.append((each, content))
         return packed
 
+    async def is_wanted(self, delivery: Claimed) -> bool:
+        """Whether nobody has left, and nothing was erased, since the delivery was packed."""
+        wanted: bool = await self._pool.fetchval(QUERIES["is_wanted"], delivery.id)
+        return wanted
+
     def _content(
         self, delivery: Claimed, row: asyncpg.Record | None, shown: asyncpg.Record | None
     ) -> Content:

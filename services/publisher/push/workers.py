@@ -94,7 +94,8 @@ class MailWorker:
                 for delivery, letter in letters:
                     if self._stopping or not session.is_open or time.monotonic() > stop:
                         break
-                    done.append(Attempt(delivery, await session.send(letter)))
+                    wanted = await self._packing.is_wanted(delivery)
+                    done.append(Attempt(delivery, await session.send(letter) if wanted else GiveUp("left")))
         except LaneDown:
             LANE_READY.labels("email").set(0)
             raise
