@@ -6,7 +6,8 @@ What runs beside the faults must survive them; `shared.testing.history` says whe
 import asyncio
 import datetime as dt
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random  # noqa: TID251  (seeded: a run can be repeated)
 from typing import Any, Protocol
@@ -20,12 +21,16 @@ from shared.ids import new_id
 from shared.infrastructure import is_infrastructure
 from shared.kafka import KafkaError, Producer, Reader
 from shared.logs import get_logger
+from shared.records import RawRecord
+from shared.settings import ServiceName
 from shared.testing.driver import write_clock
 from shared.testing.installation import Copy, Installation
 from shared.testing.observation import Observation
 
 log = get_logger(__name__)
-Fault = Callable[[], Coroutine[Any, Any, None]]
+_MOST_SENT_AGAIN = 1200
+_CONSUMERS: tuple[ServiceName, ...] = ("inquiry", "routing", "publisher")
+Fault = Callable[..., Coroutine[Any, Any, None]]
 
 
 class Server(Protocol):
@@ -40,14 +45,20 @@ class Server(Protocol):
 
 @dataclass(slots=True)
 class Injected:
-    """What was put on topics that nobody can apply: `poison` are the subjects, by logical topic."""
+    """What was put on topics that nobody can apply: `poison` are the subjects, by logical topic.
+
+    `since_ms` is when the first fault began, in milliseconds since 1970: until then nothing was broken.
+    """
 
     poison: dict[str, set[str]] = field(default_factory=dict)
-    resent: int = 0
+    since_ms: int | None = None
 
 
 class Faults:
-    """The faults, and what they left behind. `broker` and `database` are None if not ours to break."""
+    """The faults, and what they left behind. `broker` and `database` are None if not ours to break.
+
+    A server is started and stopped on the loop, which waits: it ends with the thread that starts it.
+    """
 
     def __init__(
         self,
@@ -73,10 +84,12 @@ class Faults:
         faults: list[Fault] = [
             self.kill_a_copy,
             self.kill_a_whole_service,
+            self.kill_amid_work,
             self.pause_a_copy,
             self.own_twice,
             self.cut_sessions,
             self.send_again,
+            self.pile_up,
             self.send_noise,
             self.send_poison,
         ]
@@ -88,15 +101,17 @@ class Faults:
             faults += [self.restart_database, self.kill_database]
         return {fault.__name__: fault for fault in faults}
 
-    async def inject(self, name: str) -> None:
+    async def inject(self, name: str, *how: Any) -> None:
         """Injects one and counts it; what it needs may still be away after another one: it is tried again."""
         fault = self.all[name]
         self.counts[name] = self.counts.get(name, 0) + 1
+        if self.injected.since_ms is None:
+            self.injected.since_ms = int(machine_now().timestamp() * 1000)
         log.info("fault", name=name)
         async with asyncio.timeout(60):
             while True:
                 try:
-                    return await fault()
+                    return await fault(*how)
                 except Exception as error:
                     if not (
                         is_infrastructure(error) or isinstance(error, KafkaError | asyncpg.PostgresError)
@@ -116,13 +131,18 @@ class Faults:
 
     async def kill_a_whole_service(self) -> None:
         """All copies at once."""
-        service = self._random.choice(self._installation.services)
-        copies = [copy for copy in self._installation.copies if copy.service == service]
-        for copy in copies:
-            self._installation.kill(service, copy.number)
+        service = self._any_service()
+        self._kill_all(service)
         await self._pause(0, 1)
-        for copy in copies:
-            self._installation.start(service, copy.number)
+        self._start_all(service)
+
+    async def kill_amid_work(self, service: ServiceName | None = None) -> None:
+        """A stalled database, until all copies of a service are in the middle of something, then SIGKILL."""
+        service = service or self._any_service()
+        async with self._stalled(service):
+            await self._pause(1, 2)
+            self._kill_all(service)
+        self._start_all(service)
 
     async def pause_a_copy(self) -> None:
         """SIGSTOP for longer than others wait, so that it wakes as a zombie."""
@@ -131,10 +151,10 @@ class Faults:
         await self._pause(2, 6)
         self._installation.resume(copy.service, copy.number)
 
-    async def own_twice(self) -> None:
+    async def own_twice(self, service: ServiceName | None = None) -> None:
         """From now on the last copy of a service reads in a group of its own, until it is its turn again."""
-        service = self._random.choice(self._installation.services)
-        copy = [copy for copy in self._installation.copies if copy.service == service][-1]
+        service = service or self._any_service()
+        copy = self._copies_of(service)[-1]
         self._installation.kill(service, copy.number)
         copy.is_rival = not copy.is_rival
         self._installation.start(service, copy.number)
@@ -152,23 +172,19 @@ class Faults:
 
     async def restart_broker(self) -> None:
         assert self._broker is not None  # noqa: S101
-        await _on_main_thread(self._broker.restart)
+        self._broker.restart()
 
     async def kill_broker(self) -> None:
         assert self._broker is not None  # noqa: S101
-        self._broker.kill()
-        await self._pause(0, 2)
-        await _on_main_thread(self._broker.start)
+        await self._killed_for_a_while(self._broker)
 
     async def restart_database(self) -> None:
         assert self._database is not None  # noqa: S101
-        await _on_main_thread(self._database.restart)
+        self._database.restart()
 
     async def kill_database(self) -> None:
         assert self._database is not None  # noqa: S101
-        self._database.kill()
-        await self._pause(0, 2)
-        await _on_main_thread(self._database.start)
+        await self._killed_for_a_while(self._database)
 
     async def jump(self) -> None:
         """Business time jumps forward by hours or back by minutes."""
@@ -178,22 +194,16 @@ class Faults:
         write_clock(clock_file, FileClock(clock_file).now() + dt.timedelta(minutes=minutes))
 
     async def send_again(self) -> None:
-        """Old records once more, late: as a relay does that crashed before it could delete."""
+        """Old records once more, late and in any order, as after crashes of relays."""
         topics = [topic for topic in self._observation.topics if not topic.endswith(".contact.v1")]
-        reader = Reader(self._installation.bootstrap, "faults", self._random.sample(topics, 8) + topics[:3])
-        await reader.start({})
-        try:
-            records = [record for _ in range(3) for record in await reader.read(400, 300)]
-        finally:
-            await reader.stop()
-        rows = [
-            (record.topic, record.key, record.value, record.header("words"))
-            for record in records
-            if record.key is not None and record.value is not None and record.value[:1] == b"{"
-        ]
-        chosen = [row for row in rows if self._random.random() < 0.3]
-        await self._send([(t, k, v, w) for t, k, v, w in chosen if k is not None and v is not None])
-        self.injected.resent += len(chosen)
+        await self._send_again({*self._random.sample(topics, 8), *topics[:3]}, share=0.3)
+
+    async def pile_up(self, service: ServiceName | None = None) -> None:
+        """A stalled database, while all that a service has read comes again: then it does all at once."""
+        reader = self._random.choice(_CONSUMERS) if service is None else service
+        async with self._stalled(reader):
+            await self._send_again(self._observation.read_by(reader), share=1)
+            await self._pause(0.5, 1)
 
     async def send_noise(self) -> None:
         """Bytes that are no event, where services and units write."""
@@ -221,27 +231,78 @@ class Faults:
                 "salt": secrets.token_urlsafe(16),
                 "data": {"unit": "NO SUCH UNIT", "number": 7},
             }
-            self.injected.poison.setdefault(logical, set()).add(subject)
             topic = topic_name(self._installation.namespace, logical)
             await self._send([(topic, subject.encode(), orjson.dumps(event), None)])
+            self.injected.poison.setdefault(logical, set()).add(subject)
 
     def _any_copy(self) -> Copy:
         return self._random.choice(self._installation.copies)
 
+    def _any_service(self) -> ServiceName:
+        return self._random.choice(self._installation.services)
+
+    def _copies_of(self, service: ServiceName) -> list[Copy]:
+        return [copy for copy in self._installation.copies if copy.service == service]
+
+    def _kill_all(self, service: ServiceName) -> None:
+        for copy in self._copies_of(service):
+            self._installation.kill(service, copy.number)
+
+    def _start_all(self, service: ServiceName) -> None:
+        for copy in self._copies_of(service):
+            self._installation.start(service, copy.number)
+
+    async def _killed_for_a_while(self, server: Server) -> None:
+        """Started again even if the run is given up meanwhile: others need the server too."""
+        server.kill()
+        try:
+            await self._pause(0, 2)
+        finally:
+            server.start()
+
+    @asynccontextmanager
+    async def _stalled(self, service: ServiceName) -> AsyncIterator[None]:
+        """Whoever is about to lock or to make an aggregate of the service waits for as long as the body."""
+        connection = await asyncpg.connect(self._installation.database_url, timeout=5)
+        try:
+            async with connection.transaction():
+                await connection.execute(f"LOCK TABLE {service}.aggregate IN SHARE MODE")
+                yield
+        finally:
+            await connection.close()
+
     async def _pause(self, least: float, most: float) -> None:
         await asyncio.sleep(self._random.uniform(least, most))
 
+    async def _send_again(self, topics: Collection[str], *, share: float) -> None:
+        reader = Reader(self._installation.bootstrap, "faults", sorted(topics))
+        await reader.start({})
+        records: list[RawRecord] = []
+        try:
+            there = min(sum((await reader.ends()).values()), _MOST_SENT_AGAIN)
+            while len(records) < there:
+                records += await reader.read(400, 300)
+        finally:
+            await reader.stop()
+        rows = [
+            (record.topic, record.key, record.value, record.header("words"))
+            for record in records
+            if record.key is not None and record.value is not None and record.value[:1] == b"{"
+        ]
+        chosen = [row for row in rows if self._random.random() < share]
+        self._random.shuffle(chosen)
+        await self._send([(t, k, v, w) for t, k, v, w in chosen if k is not None and v is not None])
+
     async def _send(self, rows: list[tuple[str, bytes, bytes, bytes | None]]) -> None:
+        """Until the broker has taken every row: one in doubt is sent again, not replaced by another."""
         waiting = rows
         while waiting:
-            outcome = await self._producer.send_wave(waiting)
-            if outcome.failed:
-                await self._producer.renew()
+            try:
+                outcome = await self._producer.send_wave(waiting)
+                if outcome.failed:
+                    await self._producer.renew()
+            except (KafkaError, OSError, TimeoutError):
+                await asyncio.sleep(0.5)
+                continue
             sent = {index for index, _ in outcome.sent}
             waiting = [row for index, row in enumerate(waiting) if index not in sent]
-
-
-async def _on_main_thread(work: Callable[[], object]) -> None:
-    """Blocks the loop: servers end with the thread that starts them, so no other thread may."""
-    await asyncio.sleep(0)
-    work()

@@ -96,12 +96,17 @@ class History:
         self.events: dict[Sequenced, Seen] = {}
         self.actions: dict[Action, str] = {}
         self.unreadable: list[RawRecord] = []
-        self.resent = 0
+        self.resent_ms: list[int] = []
         self._last: dict[tuple[str, str], int] = {}
         self._ids: dict[tuple[str, str], Sequenced] = {}
         self._partitions: dict[tuple[str, bytes | None], int] = {}
         self._digests: dict[Place, bytes] = {}
         self._found: list[Violation] = []
+
+    @property
+    def resent(self) -> int:
+        """How many records are events that stood on their topic before."""
+        return len(self.resent_ms)
 
     def add(self, record: RawRecord) -> None:
         """Takes the next record of its partition."""
@@ -164,7 +169,7 @@ class History:
         words = hashlib.sha256(record.header("words") or b"").digest()
         known = self.events.get(key)
         if known is not None:
-            self.resent += 1
+            self.resent_ms.append(record.timestamp_ms)
             if (known.digest, known.words) != (digest, words):
                 self._say("I2", f"{key} stands at {known.place} and with other bytes at {place}")
             return

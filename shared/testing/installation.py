@@ -101,6 +101,7 @@ class Installation:
         self._environment = dict(environment or {})
         self._command = command
         self._keep_database = keep_database
+        self._endings: list[str] = []
         self._copies = {
             service: [Copy(service, number, folder / f"{service}-{number}.log") for number in range(copies)]
             for service in self.services
@@ -161,6 +162,7 @@ class Installation:
     def start(self, service: ServiceName, number: int = 0) -> None:
         """Starts a copy and does not wait for it; nothing happens if it runs."""
         copy = self.copy(service, number)
+        self._notice_end(copy)
         if not copy.running:
             copy.expected_down = False
             copy.child = spawn(
@@ -174,6 +176,7 @@ class Installation:
     def kill(self, service: ServiceName, number: int = 0) -> None:
         """SIGKILL, as a crash would; a paused copy dies too."""
         copy = self.copy(service, number)
+        self._notice_end(copy)
         if copy.child:
             copy.expected_down = True
             copy.child.kill()
@@ -192,25 +195,29 @@ class Installation:
     async def restart(self, service: ServiceName, number: int = 0) -> None:
         """Stops a copy in order and starts it; returns when it is ready."""
         copy = self.copy(service, number)
+        self._notice_end(copy)
         if copy.child:
+            copy.expected_down = True
             await asyncio.to_thread(copy.child.stop, grace=_STOP_SECONDS)
         self.start(service, number)
         await self.ready([copy])
 
     async def stop(self) -> None:
         """Asks all at once, then waits; whoever is paused is woken first."""
-        children = [copy.child for copy in self.copies if copy.child and copy.running]
-        for child in children:
-            child.send(SIGCONT)
+        children = []
+        for copy in self.copies:
+            self._notice_end(copy)
+            if copy.child and copy.running:
+                copy.expected_down = True
+                copy.child.send(SIGCONT)
+                children.append(copy.child)
         await asyncio.gather(*(asyncio.to_thread(child.stop, grace=_STOP_SECONDS) for child in children))
 
     def ended_by_themselves(self) -> list[str]:
-        """Copies that do not run though nobody ended them, each with the end of its log."""
-        return [
-            f"{copy.service}-{copy.number} ended with {copy.child.returncode}\n{tail(copy.log)}"
-            for copy in self.copies
-            if copy.child and not copy.running and not copy.expected_down
-        ]
+        """Every time that a copy ended though nobody had asked it to, each with the end of its log then."""
+        for copy in self.copies:
+            self._notice_end(copy)
+        return list(self._endings)
 
     async def ready(self, copies: Sequence[Copy] | None = None, seconds: float = _READY_SECONDS) -> None:
         """Returns when `/readyz` of all `copies` (by default of every one) answers 200. Raises NotReady."""
@@ -237,6 +244,14 @@ class Installation:
         if copy.is_rival:
             common["CONSUMER_GROUP"] = f"{self.namespace}.{copy.service}.rival"
         return common | self._environment
+
+    def _notice_end(self, copy: Copy) -> None:
+        """Before whatever may hide it: a copy that is killed or started again."""
+        if copy.child and not copy.running and not copy.expected_down:
+            copy.expected_down = True
+            self._endings.append(
+                f"{copy.service}-{copy.number} ended with {copy.child.returncode}\n{tail(copy.log)}"
+            )
 
     async def _ready(self, client: httpx.AsyncClient, copy: Copy, seconds: float) -> None:
         said = "no answer"

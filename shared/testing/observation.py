@@ -65,6 +65,11 @@ class Observation:
         if self._ends is not None:
             await self._ends.stop()
 
+    def read_by(self, service: ServiceName) -> list[str]:
+        """The topics that a service's consumers read."""
+        logical = {name for names in READS[service].values() for name in names}
+        return [topic for topic in self.topics if _logical(topic) in logical]
+
     async def settle(self, seconds: float = 60) -> None:
         """Returns when nothing moves any more of itself. Raises NotQuiet."""
         reasons = ["nothing was seen"]
@@ -106,17 +111,19 @@ class Observation:
         return await self._ends.ends()
 
     async def history(self) -> History:
-        """Everything that stands on the topics at this moment."""
+        """Everything that stands on the topics at this moment; what comes meanwhile is left out."""
         history = History(self._installation.namespace)
-        missing = sum((await self.ends()).values())
+        ends = await self.ends()
+        missing = sum(ends.values())
         reader = Reader(self._installation.bootstrap, "history", self.topics)
         await reader.start({})
         try:
             async with asyncio.timeout(60 + missing / 1000):
                 while missing > 0:
                     for record in await reader.read(5000, 200):
-                        history.add(record)
-                        missing -= 1
+                        if record.offset < ends[record.topic, record.partition]:
+                            history.add(record)
+                            missing -= 1
         finally:
             await reader.stop()
         return history

@@ -38,13 +38,22 @@ class CoreState:
     dead: int
 
 
-def check_acknowledged(history: History, acknowledged: Mapping[str, int]) -> list[Violation]:
+def check_acknowledged(history: History, acknowledged: Iterable[tuple[str, int]]) -> list[Violation]:
     """Each write that a client was told of, as id and sequence of inquiry, stands on the topic."""
     return [
         Violation("I1", f"inquiry acknowledged {subject} at {sequence}, which is nowhere")
-        for subject, sequence in acknowledged.items()
+        for subject, sequence in acknowledged
         if Sequenced("/services/inquiry", subject, position(1, sequence)) not in history.events
     ]
+
+
+def check_resent(history: History, broken_since_ms: int | None) -> list[Violation]:
+    """Until something is broken, at this millisecond since 1970 or never, no relay sends an event twice.
+
+    Whoever reads drops what it has, so nothing else tells of relays that do not keep apart.
+    """
+    early = [ms for ms in history.resent_ms if broken_since_ms is None or ms < broken_since_ms]
+    return [Violation("relay", f"{len(early)} events were sent again with nothing broken")] if early else []
 
 
 def check_core(

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,12 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """Data and logs of an installation; `CHAOS_KEEP` names a folder where they stay."""
+def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Data and logs of an installation; `CHAOS_KEEP` names a folder where they stay, each run's by itself."""
     kept = os.environ.get("CHAOS_KEEP")
     if kept:
         Path(kept).mkdir(parents=True, exist_ok=True)
-        yield Path(kept)
+        yield Path(tempfile.mkdtemp(prefix=f"{request.node.name}-", dir=kept))
     else:
         with temporary_folder() as temporary:
             yield temporary

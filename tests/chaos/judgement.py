@@ -21,7 +21,7 @@ from shared.testing.faults import Injected
 from shared.testing.history import History, Violation
 from shared.testing.installation import Installation
 from shared.testing.observation import Observation
-from shared.testing.quiescence import check_acknowledged, check_core, check_log
+from shared.testing.quiescence import check_acknowledged, check_core, check_log, check_resent
 
 _NOTHING: Any = None  # handlers are only asked for the types that they know
 READERS: Mapping[ServiceName, Handlers] = {
@@ -41,7 +41,10 @@ ANSWERS = {
 async def judge(
     installation: Installation, observation: Observation, citizens: Citizens, injected: Injected
 ) -> tuple[History, list[Violation]]:
-    """Everything that is wrong, with the history that shows it. The installation must be quiet."""
+    """Everything that is wrong, with the history that shows it.
+
+    What has not come to rest is wrong too: `Scene.at_work` tells it, and here its traces are found.
+    """
     history = await observation.history()
     poison = {subject for subjects in injected.poison.values() for subject in subjects}
     found = [
@@ -51,13 +54,15 @@ async def judge(
             for violation in history.unanswered(ANSWERS)
             if not any(subject in violation.detail for subject in poison)
         ),
-        *check_acknowledged(history, {case.id: case.sequence for case in citizens.cases.values()}),
+        *check_acknowledged(history, ((case.id, case.sequence) for case in citizens.cases.values())),
+        *check_acknowledged(history, citizens.evaluated.items()),
+        *check_resent(history, injected.since_ms),
     ]
     for service, handlers in READERS.items():
         found += await _core(installation, observation, history, service, handlers, injected)
     found += check_log(history, await observation.log_entries())
     found += await _cases(observation, history, citizens, poison)
-    found += await _deadlocks(observation)
+    found += await deadlocks(installation, observation)
     found += await _verified(installation, observation)
     found += [Violation("alive", story) for story in installation.ended_by_themselves()]
     return history, found
@@ -118,7 +123,7 @@ async def _cases(
     found += [
         Violation("I4", f"the receipt of {row['inquiry']} is not the event")
         for row in receipts
-        if orjson.loads(row["value"])["id"] != last[row["inquiry"]]["civic.inquiry.received.v1"][1]
+        if orjson.loads(row["value"])["id"] != _receipt(last.get(row["inquiry"], {}))
     ]
     closed = {subject for subject, kinds in last.items() if _is_closed(kinds)}
     found += _differ("closed cases", {row["id"] for row in cases if row["stage"] == "closed"}, closed)
@@ -128,6 +133,10 @@ async def _cases(
         if seen.type == "civic.assignment.signed.v1" and key.subject not in poison
     }
     return found + _differ("signed assignments", {(row["inquiry"], row["unit"]) for row in signed}, told)
+
+
+def _receipt(kinds: Mapping[str, tuple[int, str]]) -> str:
+    return kinds.get("civic.inquiry.received.v1", (0, ""))[1]
 
 
 def _is_closed(kinds: Mapping[str, tuple[int, str]]) -> bool:
@@ -142,11 +151,14 @@ def _differ(what: str, table: set[Any], topic: set[Any]) -> list[Violation]:
     ]
 
 
-async def _deadlocks(observation: Observation) -> list[Violation]:
+async def deadlocks(installation: Installation, observation: Observation) -> list[Violation]:
+    """By the database's count, which a crash of it sets back, or by what the services have logged."""
     async with observation.tables("inquiry") as tables:
-        count = await tables.fetchval(
+        counted = await tables.fetchval(
             "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         )
+    logged = sum(copy.log.read_bytes().count(b"deadlock detected") for copy in installation.copies)
+    count = max(counted, logged)
     return [Violation("locks", f"{count} deadlocks")] if count else []
 
 

@@ -1,17 +1,10 @@
-"""Controls: with a part of the core broken on purpose the checker must find it, else it proves nothing."""
+"""Controls in a small world: a part of the core broken must be found, else the checker proves nothing."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import asyncpg
 import pytest
 
 from deploy.local.pair import Pair
-from shared.records import RawRecord
-from shared.relay import SHARDS, Relay
-from shared.rounds import Item
-from shared.slices import Slices
-from shared.transaction import QUERIES, Tx
+from shared.relay import Relay
+from tests.chaos.sabotage import LocksLate, NoCursor, NoLock, OffsetsFirst, no_duplicates
 from tests.chaos.world import deadlocks, world
 
 pytestmark = [
@@ -19,54 +12,6 @@ pytestmark = [
     # A crash leaves its connections as they are: that is what it is.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
 ]
-
-
-class OffsetsFirst(Slices):
-    """Commits the place before the work, as `ACK_FIRST` does."""
-
-    async def process(self, records: Sequence[RawRecord], *, accept_gap: bool = False) -> int:
-        async with self._database.transaction() as tx:
-            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap)
-            place = (self._consumer, records[0].topic, records[0].partition)
-            await tx.connection.execute(QUERIES["advance_cursor"], *place, records[-1].offset + 1)
-        if fresh:
-            async with self._database.transaction() as tx:
-                await self._apply(tx, fresh, careful=False)
-        return records[-1].offset + 1
-
-
-class NoCursor(Slices):
-    """Believes whatever is delivered to be new."""
-
-    async def _after_cursor(self, tx: Tx, records: Sequence[RawRecord], **_: Any) -> Sequence[RawRecord]:
-        await super()._after_cursor(tx, records, accept_gap=True)
-        return records
-
-
-class NoLock(Relay):
-    """Sends every shard, whoever else does."""
-
-    async def _steal(self, _: asyncpg.Connection) -> None:
-        self._shards = list(range(SHARDS))
-
-
-class LocksLate(Slices):
-    """Locks for one event after another, in the order in which they come."""
-
-    async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Any:
-        self._locks = tx.lock
-        tx.lock = _nothing  # type: ignore[method-assign,assignment]
-        return await super()._apply(tx, records, careful=careful)
-
-    async def _round(self, tx: Tx, items: list[Item], *more: Any, careful: bool) -> None:
-        for item in items:
-            for aggregate in item.touches:
-                await Tx.lock(tx, [aggregate])
-        await super()._round(tx, items, *more, careful=careful)
-
-
-async def _nothing(_: Any) -> None:
-    return
 
 
 async def test_the_core_as_it_is_passes_through_crashes(pair: Pair, database: str, namespace: str) -> None:
@@ -84,7 +29,7 @@ async def test_offsets_committed_before_the_work_are_found(pair: Pair, database:
 async def test_a_missing_cursor_and_sequence_check_is_found(
     pair: Pair, database: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.slices.is_duplicate", lambda *_: False)
+    monkeypatch.setattr("shared.slices.is_duplicate", no_duplicates)
     async with world(database, pair.bootstrap, f"{namespace}b", slices=NoCursor) as small:
         assert "I2" in {violation.invariant for violation in await small.run()}
 

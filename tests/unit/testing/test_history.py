@@ -10,7 +10,14 @@ import pytest
 
 from shared.records import RawRecord
 from shared.testing.history import History, Violation
-from shared.testing.quiescence import CoreState, LogEntry, check_acknowledged, check_core, check_log
+from shared.testing.quiescence import (
+    CoreState,
+    LogEntry,
+    check_acknowledged,
+    check_core,
+    check_log,
+    check_resent,
+)
 
 INQUIRY, ROUTING = "/services/inquiry", "/services/routing"
 WATER = "/services/routing/departments/water"
@@ -223,8 +230,17 @@ def test_each_fault_is_found(topics: Topics, damage: Callable[[Topics], None], i
 
 def test_an_acknowledged_write_that_is_nowhere_is_found(topics: Topics) -> None:
     history = topics.history()
-    assert check_acknowledged(history, {"case": 1}) == []
-    assert [v.invariant for v in check_acknowledged(history, {"case": 2, "lost": 1})] == ["I1", "I1"]
+    assert check_acknowledged(history, [("case", 1)]) == []
+    assert [v.invariant for v in check_acknowledged(history, [("case", 2), ("lost", 1)])] == ["I1", "I1"]
+
+
+def test_what_is_sent_again_is_excused_by_a_fault_before_it_alone(topics: Topics) -> None:
+    assert check_resent(topics.history(), None) == []
+    topics.records.append(dataclasses.replace(topics.records[0], offset=9, timestamp_ms=5000))
+    history = topics.history()
+    assert check_resent(history, 5000) == []
+    for broken_since_ms in (None, 5001):
+        assert [v.invariant for v in check_resent(history, broken_since_ms)] == ["relay"]
 
 
 GOOD = CoreState(

@@ -1,0 +1,118 @@
+"""A service as shipped but for one mechanism of the core, broken on purpose: the judge must find it.
+
+`python -m tests.chaos.sabotage NAME SERVICE` starts it; NAME is one of `SABOTAGES`. What is shipped has no
+switch for this: here the mechanism is replaced before the service is imported.
+"""
+
+import runpy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+import shared.consumer
+import shared.parking
+import shared.service
+import shared.slices
+from shared.records import RawRecord
+from shared.relay import SHARDS, Relay
+from shared.rounds import Item
+from shared.settings import ServiceName
+from shared.slices import Slices
+from shared.testing.installation import Command
+from shared.transaction import QUERIES, Tx
+
+
+class OffsetsFirst(Slices):
+    """Commits the place before the work, as `ACK_FIRST` does."""
+
+    async def process(self, records: Sequence[RawRecord], *, accept_gap: bool = False) -> int:
+        async with self._database.transaction() as tx:
+            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap)
+            place = (self._consumer, records[0].topic, records[0].partition)
+            await tx.connection.execute(QUERIES["advance_cursor"], *place, records[-1].offset + 1)
+        if fresh:
+            async with self._database.transaction() as tx:
+                await self._apply(tx, fresh, careful=False)
+        return records[-1].offset + 1
+
+
+class NoCursor(Slices):
+    """Believes whatever is delivered to be new; `no_duplicates` takes the second check away."""
+
+    async def _after_cursor(self, tx: Tx, records: Sequence[RawRecord], **_: Any) -> Sequence[RawRecord]:
+        await super()._after_cursor(tx, records, accept_gap=True)
+        return records
+
+
+class NoLock(Relay):
+    """Sends every shard, whoever else does."""
+
+    async def _steal(self, _: asyncpg.Connection) -> None:
+        self._shards = list(range(SHARDS))
+
+
+class LocksLate(Slices):
+    """Locks for one event after another, in the order in which they come."""
+
+    async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Any:
+        tx.lock = _nothing  # type: ignore[method-assign,assignment]
+        return await super()._apply(tx, records, careful=careful)
+
+    async def _round(self, tx: Tx, items: list[Item], *more: Any, careful: bool) -> None:
+        for item in items:
+            for aggregate in item.touches:
+                if aggregate not in tx._pending.sequences:
+                    await Tx.lock(tx, [aggregate])
+        await super()._round(tx, items, *more, careful=careful)
+
+
+async def _nothing(_: Any) -> None:
+    return
+
+
+def no_duplicates(*_: Any) -> bool:
+    """The check of sequences, switched off."""
+    return False
+
+
+def _offsets_first() -> None:
+    shared.consumer.Slices = OffsetsFirst  # type: ignore[misc]
+
+
+def _no_cursor() -> None:
+    shared.consumer.Slices = NoCursor  # type: ignore[misc]
+    shared.slices.is_duplicate = no_duplicates
+    shared.parking.is_duplicate = no_duplicates
+
+
+def _no_lock() -> None:
+    shared.service.Relay = NoLock  # type: ignore[misc]
+
+
+def _locks_late() -> None:
+    shared.consumer.Slices = LocksLate  # type: ignore[misc]
+
+
+SABOTAGES: Mapping[str, Callable[[], None]] = {
+    "offsets-first": _offsets_first,
+    "no-cursor": _no_cursor,
+    "no-lock": _no_lock,
+    "locks-late": _locks_late,
+}
+
+
+def sabotaged(name: str) -> Command:
+    """How an installation starts its services with this sabotage."""
+
+    def command(service: ServiceName) -> Sequence[str]:
+        return (sys.executable, "-m", "tests.chaos.sabotage", name, service)
+
+    return command
+
+
+if __name__ == "__main__":
+    sabotage, service = sys.argv[1:]
+    SABOTAGES[sabotage]()
+    runpy.run_module(f"services.{service}", run_name="__main__")

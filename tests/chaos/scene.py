@@ -1,0 +1,118 @@
+"""A city at work on four real services in two copies each, and what it must look like when it rests."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import httpx
+
+from deploy.local.pair import Pair
+from shared.clock import FileClock
+from shared.testing.city import Citizens, Departments
+from shared.testing.driver import write_clock
+from shared.testing.faults import Faults
+from shared.testing.history import History, Violation
+from shared.testing.installation import Command, Installation, NotReady, as_shipped
+from shared.testing.observation import NotQuiet, Observation
+from tests.chaos.judgement import judge
+
+MONDAY = dt.datetime(2026, 11, 23, 2, tzinfo=dt.UTC)
+CITIZENS = 4
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a run is made of. `unrest` is what was wrong already before anything was judged."""
+
+    installation: Installation
+    observation: Observation
+    citizens: Citizens
+    departments: Departments
+    faults: Faults
+    clock: Path
+    unrest: list[Violation] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def at_work(self, *, rest_seconds: float) -> AsyncIterator[None]:
+        """Citizens, departments and the clock go on for as long as the body; then all comes to rest.
+
+        If one of them fails the body is ended, and if the body fails they are: either way with its error.
+        """
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            playing = group.create_task(self.departments.run())
+            asking = [group.create_task(_ask(self.citizens, stop)) for _ in range(CITIZENS)]
+            moving = group.create_task(_time_goes_on(self.clock, stop))
+            yield
+            stop.set()
+            await self._come_to_rest([*asking, moving], rest_seconds)
+            playing.cancel()
+
+    async def asked(self, cases: int) -> None:
+        """Until so many cases were taken in. Raises TimeoutError after a minute."""
+        async with asyncio.timeout(60):
+            while len(self.citizens.cases) < cases:
+                await asyncio.sleep(0.05)
+
+    async def judge(self) -> tuple[History, list[Violation]]:
+        """Everything that is wrong, and the history that shows it."""
+        history, found = await judge(self.installation, self.observation, self.citizens, self.faults.injected)
+        return history, self.unrest + found
+
+    async def _come_to_rest(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
+        """Bounded: what does not end, does not come back or does not settle is a finding, not a hang."""
+        _, waiting = await asyncio.wait(tasks, timeout=seconds)
+        if waiting:
+            self.unrest.append(Violation("I6", f"{len(waiting)} citizens wait for an answer"))
+            for task in waiting:
+                task.cancel()
+        try:
+            await self.installation.ready(seconds=seconds)
+        except NotReady as error:
+            self.unrest.append(Violation("alive", str(error)))
+        try:
+            await self.observation.settle(seconds)
+        except NotQuiet as error:
+            self.unrest.append(Violation("I6", f"it does not come to rest: {error}"))
+
+
+@asynccontextmanager
+async def scene(
+    pair: Pair, folder: Path, random: Random, command: Command = as_shipped
+) -> AsyncIterator[Scene]:
+    """The services are ready, and nothing has happened yet. Whatever happens, all is closed in the end."""
+    clock = folder / "clock"
+    write_clock(clock, MONDAY)
+    async with AsyncExitStack() as stack:
+        installation = await stack.enter_async_context(
+            Installation(
+                pair.database_url, pair.bootstrap, folder, copies=2, clock_file=clock, command=command
+            )
+        )
+        observation = await stack.enter_async_context(Observation(installation))
+        faults = Faults(installation, observation, random, broker=pair.kafka, database=pair.postgres)
+        stack.push_async_callback(faults.close)
+        departments = Departments(installation, installation.units)
+        yield Scene(installation, observation, Citizens(installation, random), departments, faults, clock)
+
+
+async def _ask(citizens: Citizens, stop: asyncio.Event) -> None:
+    """One case after another; now and then somebody looks back at an old one and rates it."""
+    async with httpx.AsyncClient(timeout=10) as client:
+        while not stop.is_set():
+            await citizens.ask(client)
+            waiting = [case for case in citizens.cases.values() if case.id not in citizens.evaluated]
+            if waiting and citizens.random.random() < 0.5:
+                solved = citizens.random.choice(["yes", "yes", "no"])
+                await citizens.evaluate(client, citizens.random.choice(waiting), solved)
+            await asyncio.sleep(0.1)
+
+
+async def _time_goes_on(clock: Path, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await asyncio.sleep(0.25)
+        write_clock(clock, FileClock(clock).now() + dt.timedelta(seconds=0.25))

@@ -1,0 +1,69 @@
+"""Controls against the real services: with a mechanism of the core broken in all of them, the judge finds it.
+
+Each run is short and has only the faults that bring its sabotage to light; the same judge then sees the same
+faults on the services as shipped, and finds nothing.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from deploy.local.pair import Pair
+from shared.testing.history import Violation
+from shared.testing.installation import Command, as_shipped
+from tests.chaos.sabotage import SABOTAGES, sabotaged
+from tests.chaos.scene import scene
+
+pytestmark = pytest.mark.chaos
+
+QUIET_CASES = 60
+"""So many are taken in before anything is broken."""
+FAULTS: Mapping[str, Sequence[tuple[Any, ...]]] = {
+    "no-lock": [],
+    "locks-late": [("pile_up", "routing"), ("pile_up", "routing"), ("pile_up", "routing")],
+    "no-cursor": [("own_twice", "routing"), ("send_again",)],
+    "offsets-first": [("kill_amid_work", "routing")],
+}
+FOUND = {"no-lock": "relay", "locks-late": "locks", "no-cursor": "I2", "offsets-first": "I1"}
+
+
+async def brief(
+    pair: Pair, folder: Path, faults: Iterable[tuple[Any, ...]], command: Command, *, rest_seconds: float
+) -> list[Violation]:
+    async with scene(pair, folder, Random(11), command) as city:
+        async with city.at_work(rest_seconds=rest_seconds):
+            await city.asked(QUIET_CASES)
+            for fault in faults:
+                await city.faults.inject(*fault)
+                await asyncio.sleep(1)
+        _, violations = await city.judge()
+    return violations
+
+
+async def test_the_services_as_shipped_pass_through_all_of_it(pair: Pair, folder: Path) -> None:
+    faults = [fault for name in SABOTAGES for fault in FAULTS[name]]
+    violations = await brief(pair, folder, faults, as_shipped, rest_seconds=120)
+    assert [str(violation) for violation in violations][:20] == []
+
+
+@pytest.mark.parametrize("name", ["no-lock", "locks-late", "no-cursor"])
+async def test_a_sabotage_is_found(pair: Pair, folder: Path, name: str) -> None:
+    """Whether it comes to rest or not: nothing that is still on its way looks like this."""
+    violations = await brief(pair, folder, FAULTS[name], sabotaged(name), rest_seconds=15)
+    assert FOUND[name] in {violation.invariant for violation in violations}
+
+
+async def test_offsets_committed_before_the_work_are_found_where_all_has_come_to_rest(
+    pair: Pair, folder: Path
+) -> None:
+    """Else what is only late would pass for what is lost."""
+    violations = await brief(
+        pair, folder, FAULTS["offsets-first"], sabotaged("offsets-first"), rest_seconds=120
+    )
+    found = {violation.invariant for violation in violations}
+    assert "I1" in found
+    assert "I6" not in found
