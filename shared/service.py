@@ -34,6 +34,7 @@ from shared.timers import Timers
 from shared.transaction import QUERIES
 from shared.unread import Unread
 from shared.web.app import create_app
+from shared.web.health import Reasons, none
 from shared.web.i18n import LANGUAGES
 from shared.web.pages import Pages
 from shared.web.settings import WebSettings
@@ -41,7 +42,6 @@ from shared.web.settings import WebSettings
 log = get_logger(__name__)
 
 Loop = Callable[[], Awaitable[None]]
-Unready = Callable[[], Awaitable[dict[str, str]]]
 
 _KEEP_SEEN = dt.timedelta(days=35)  # as long as Kafka keeps what could be delivered again
 
@@ -50,15 +50,11 @@ def _no_timers(_: Timers) -> None:
     return
 
 
-async def _all_ready() -> dict[str, str]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a service consists of beside the core. `topics` are logical names; `pattern` is a regular
     expression over topic names, for a second consumer (routing's actions); `loops` run until cancelled;
-    `ready` names what of its own is not ready."""
+    `ready` names what of its own is not ready, `degraded` what waits while the service works."""
 
     title: str
     routers: Sequence[APIRouter]
@@ -69,7 +65,8 @@ class Parts:
     on_delivered: OnDelivered | None = None
     touched_by: TouchedByDelivery | None = None
     loops: Sequence[Loop] = ()
-    ready: Unready = _all_ready
+    ready: Reasons = none
+    degraded: Reasons = none
     pages: Pages | None = None
 
 
@@ -107,7 +104,9 @@ class Service:
             routers=self.parts.routers,
             settings=self._web_settings(),
             ready=self.unready,
+            degraded=self.parts.degraded,
             pages=self.parts.pages,
+            unit_name=open_pack(settings).unit_name,
         )
 
     def _web_settings(self) -> WebSettings:

@@ -110,6 +110,11 @@ class Pack(Head):
         """The department of that code."""
         return self._find("department", self.departments_by_code, code)
 
+    def unit_name(self, code: str, language: str) -> str:
+        """How people call a department; one that this version does not have, by its code."""
+        department = self.departments_by_code.get(code)
+        return department.in_language(language) if department is not None else code
+
     def kind(self, code: str) -> Kind:
         """The kind of case of that code."""
         return self._find("kind", self.kinds_by_code, code)

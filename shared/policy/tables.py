@@ -142,12 +142,21 @@ class Limits(Row):
     source: Source
 
 
-class Service(Row):
+class Named(Row):
+    """A row that people know by a name: the place's own, and an English one where that is another."""
+
+    name: str = Field(min_length=1)
+    name_en: str | None = None
+
+    def in_language(self, language: str) -> str:
+        """The name for readers of that language."""
+        return self.name_en if language == "en" and self.name_en else self.name
+
+
+class Service(Named):
     """A line of services.csv: what a citizen can ask for (GeoReport v2 service)."""
 
     service_code: Code
-    name: str = Field(min_length=1)
-    name_en: str | None = None
     group: str = Field(min_length=1)
     kind: Code
     description: str = ""
@@ -173,23 +182,19 @@ class Service(Row):
         return Budget(amount=self.due_amount, day_count=self.due_day_count, source=self.source)
 
 
-class Department(Row):
+class Department(Named):
     """A line of departments.csv: a unit (承办单位) that can hold a case."""
 
     code: Code
-    name: str = Field(min_length=1)
-    name_en: str | None = None
     kind: str = Field(min_length=1)
     kafka: bool
     source: Source
 
 
-class Area(Row):
+class Area(Named):
     """A line of areas.csv: a part of the city by which the catalogue may choose the lead."""
 
     code: Code
-    name: str = Field(min_length=1)
-    name_en: str | None = None
     source: Source
 
 

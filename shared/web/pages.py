@@ -46,7 +46,8 @@ class Pages:
 
     In every template: `t(key, **params)`, the components `ui.*`, `static(name)`, `exact(moment)`,
     `short(moment)`, `relative(moment, now)`, `csrf()`, `first_text(keys)`; and of this request `person`,
-    `language`, `path`, and `failed`: a form came back with errors, which the title then says first.
+    `own_unit` (its name), `language`, `path`, and `failed`: a form came back with errors, which the title
+    then says first.
     """
 
     def __init__(self, package: str | None = None) -> None:
@@ -90,6 +91,7 @@ class Pages:
             html = self._environment.get_template(name).render(
                 {
                     "person": person,
+                    "own_unit": state.unit_name(person.unit, language) if person and person.unit else None,
                     "language": language,
                     "languages": [(each, _in_language(request, each)) for each in LANGUAGES],
                     "path": request.url.path,

@@ -1,5 +1,6 @@
 """What the web edge of a process keeps: made once by `create_app`, found again from any request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from .pages import Pages
 
 
+UnitName = Callable[[str, str], str]
+"""The code of a unit, a language -> the name by which its readers know the unit."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebState:
     settings: WebSettings
@@ -20,6 +25,7 @@ class WebState:
     csrf_key: bytes
     api_keys: ApiKeys
     pages: "Pages"
+    unit_name: UnitName
 
 
 def web_state(request: Request) -> WebState:

@@ -12,7 +12,7 @@ from services.inquiry.domain.concern import flaws_of
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import proof, taken
 from services.inquiry.http.bodies import AskForm
-from services.inquiry.http.views import case_view, kind_choices, named, reader_language, service_groups
+from services.inquiry.http.views import case_view, kind_choices, reader_language, service_groups
 from services.inquiry.queries import case_of
 from shared.errors import EventTooLarge
 from shared.idempotency import KeyReused
@@ -39,7 +39,7 @@ def ask_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
             key=form.typed.get("idempotency_key") or secrets.token_urlsafe(24),
             groups=service_groups(pack, language),
             kinds=kind_choices(pack, language),
-            areas=[(area.code, named(area, language)) for area in pack.areas],
+            areas=[(area.code, area.in_language(language)) for area in pack.areas],
         )
 
     @router.get("/ask")

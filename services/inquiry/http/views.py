@@ -15,7 +15,7 @@ from services.inquiry.http.answers import story
 from services.inquiry.queries import case_of
 from shared.contracts.inquiry import InquiryWords
 from shared.policy.model import Pack
-from shared.policy.tables import Area, Department, Service
+from shared.policy.tables import Named
 from shared.web.i18n import language_of
 from shared.web.state import web_state
 
@@ -44,17 +44,12 @@ def reader_language(request: Request) -> Language:
     return "zh" if language_of(request, web_state(request).settings.language) == "zh" else "en"
 
 
-def named(row: Service | Area | Department, language: Language) -> str:
-    """The name of a row of the pack: English where there is one and it is asked for."""
-    return row.name_en if language == "en" and row.name_en else row.name
-
-
-def name_of(table: Mapping[str, Service | Area | Department], code: str | None, language: Language) -> str:
+def name_of(table: Mapping[str, Named], code: str | None, language: Language) -> str:
     """The name of a code, or the code itself where this version of the pack does not know it."""
     if code is None:
         return ""
     row = table.get(code)
-    return named(row, language) if row is not None else code
+    return row.in_language(language) if row is not None else code
 
 
 def service_groups(pack: Pack, language: Language) -> list[tuple[str, list[Choice]]]:
@@ -63,7 +58,7 @@ def service_groups(pack: Pack, language: Language) -> list[tuple[str, list[Choic
     order = {service.group: index for index, service in reversed(list(enumerate(offered)))}
     offered.sort(key=lambda service: order[service.group])
     return [
-        (group, [(service.service_code, named(service, language)) for service in services])
+        (group, [(service.service_code, service.in_language(language)) for service in services])
         for group, services in groupby(offered, key=lambda service: service.group)
     ]
 

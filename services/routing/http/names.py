@@ -1,7 +1,7 @@
 """Codes as their readers know them, from the pack in force; a code that it no longer has shows as itself."""
 
 from services.routing.policy import Policies
-from shared.policy.tables import Area, Department, Service
+from shared.policy.tables import Named
 
 
 class Names:
@@ -27,7 +27,5 @@ class Names:
             groups.setdefault(department.kind, []).append((department.code, self.unit(department.code)))
         return list(groups.items())
 
-    def _name(self, row: Department | Service | Area | None, code: str | None) -> str:
-        if row is None:
-            return code or ""
-        return row.name_en if self._language == "en" and row.name_en else row.name
+    def _name(self, row: Named | None, code: str | None) -> str:
+        return row.in_language(self._language) if row is not None else code or ""

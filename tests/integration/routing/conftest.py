@@ -204,6 +204,7 @@ async def sign_in(world: World, tmp_path: Path) -> AsyncIterator[SignIn]:
         settings=settings,
         ready=ready,
         pages=pages,
+        unit_name=world.policies.current.pack.unit_name,
     )
     clients: list[httpx.AsyncClient] = []
 

@@ -1,5 +1,7 @@
 """The two desks: what they show, what a form does, and that nothing typed becomes markup."""
 
+import re
+
 import httpx
 import pytest
 
@@ -25,6 +27,15 @@ async def test_the_desk_of_a_unit_without_cases_says_what_will_come(world: World
     assert page.status_code == 200
     assert "没有待办工单" in page.text
     assert "Nothing to do" in (await sign_in("officer", unit=LEAD).get("/desk?lang=en")).text
+
+
+async def test_the_head_of_a_page_names_the_officers_unit_in_the_readers_language(sign_in: SignIn) -> None:
+    head = re.compile(r'<span class="name">李经办 <span class="unit">(.*?)</span>')
+    found = [
+        head.search((await sign_in("officer", unit=unit).get(f"/desk?lang={language}")).text)
+        for unit, language in ((LEAD, "zh"), (LEAD, "en"), ("abolished", "zh"))
+    ]
+    assert [one and one[1] for one in found] == ["市城市管理局", "City Urban Management Bureau", "abolished"]
 
 
 async def test_a_stranger_is_sent_to_sign_in_and_comes_back(sign_in: SignIn) -> None:
