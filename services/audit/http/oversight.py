@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -100,11 +101,11 @@ async def _follow(
         if found:
             position = found[-1].index + 1
             continue
-        try:
-            # Another copy may be the writer, so waiting for our own is only the quick way.
-            await asyncio.wait_for(grown.wait(), _POLL_SECONDS)
-        except TimeoutError:
-            continue
+        # Another copy may be the writer, so waiting for our own is only the quick way. (`wait_for` of Python
+        # 3.11 would swallow the cancellation of a reader who leaves just when the log grows.)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await grown.wait()
 
 
 def _index(text: str) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 
 import asyncpg
 
@@ -88,11 +89,11 @@ class _Run:
             grown = self._growth.next()
             size = await self._measure()
             if size <= self._next:
-                try:
-                    # Another copy may write the log, so waiting for our own is only the quick way.
-                    await asyncio.wait_for(grown.wait(), _POLL_SECONDS)
-                except TimeoutError:
-                    continue
+                # Another copy may write the log, so waiting for our own is only the quick way. (`wait_for` of
+                # Python 3.11 would swallow a cancellation that comes together with the growth.)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        await grown.wait()
             else:
                 await asyncio.sleep(_SETTLE_SECONDS)
                 while self._next < size:
