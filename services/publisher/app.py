@@ -28,6 +28,7 @@ from shared.policy.loader import load_pack
 from shared.service import Loop, Parts
 from shared.settings import CoreSettings
 from shared.timers import Timers
+from shared.web.health import Reasons
 from shared.web.pages import Pages
 
 
@@ -41,6 +42,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
     office = Office(public_url, own.sender(public_url), ZoneInfo(pack.timezone), pages.catalogue)
     guard = Guard(own.allow_private_webhooks)
     packing = Packing(database.pool, secrets, office)
+    server = MailServer(own.smtp_url.get_secret_value(), office.sender) if own.smtp_url else None
     context = Context(
         database=database,
         pages=pages,
@@ -49,7 +51,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
         public_url=public_url,
         policy=pack.version,
         jurisdiction=pack.jurisdiction,
-        mail_works=own.smtp_url is not None,
+        mail_works=server is not None,
         plain_http=own.allow_private_webhooks,
     )
     return Parts(
@@ -65,7 +67,8 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
         handlers=make_handlers(secrets.keyring),
         topics=["inquiry", "routing", "contact"],
         register_timers=_register_timers,
-        loops=_loops(Ledger(database), packing, guard, own, office),
+        loops=_loops(Ledger(database), packing, guard, server),
+        degraded=_waiting_lanes(server),
         pages=pages,
     )
 
@@ -75,17 +78,23 @@ def _register_timers(timers: Timers) -> None:
     timers.on(subscriptions.LAPSE)(subscriptions.lapse)
 
 
-def _loops(
-    ledger: Ledger, packing: Packing, guard: Guard, own: PublisherSettings, office: Office
-) -> list[Loop]:
+def _waiting_lanes(server: MailServer | None) -> Reasons:
+    async def waiting() -> dict[str, str]:
+        if server is None:
+            return {"email": "SMTP_URL is not set, so mails wait"}
+        return {"email": "the mail server does not answer, so mails wait"} if server.away else {}
+
+    return waiting
+
+
+def _loops(ledger: Ledger, packing: Packing, guard: Guard, server: MailServer | None) -> list[Loop]:
     async def webhooks() -> None:
         async with Webhooks(guard) as client:
             await WebhookWorker(ledger, packing, client).run()
 
     LANE_READY.labels("webhook").set(1)
-    LANE_READY.labels("email").set(0 if own.smtp_url is None else 1)
+    LANE_READY.labels("email").set(0 if server is None else 1)
     loops: list[Loop] = [webhooks]
-    if own.smtp_url is not None:
-        server = MailServer(own.smtp_url.get_secret_value(), office.sender)
+    if server is not None:
         loops += [MailWorker(ledger, packing, server, bulk=bulk).run for bulk in (False, True)]
     return loops

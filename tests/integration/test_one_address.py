@@ -32,7 +32,9 @@ class _Stub(BaseHTTPRequestHandler):
         server = self.server
         assert isinstance(server, _Service)
         if self.path == "/readyz":
-            self._answer(503 if server.missing else 200, server.missing or "ready")
+            said = [value for name, value in self.headers.items() if name.startswith("X-Degraded")]
+            degraded = "; ".join(dict.fromkeys(part for part in [*said, server.degraded] if part))
+            self._answer(503 if server.missing else 200, server.missing or degraded or "ready", degraded)
         elif self.path == "/log/stream":
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
@@ -43,10 +45,12 @@ class _Stub(BaseHTTPRequestHandler):
         else:
             self._answer(200, server.service)
 
-    def _answer(self, status: int, text: str) -> None:
+    def _answer(self, status: int, text: str, degraded: str = "") -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if degraded:
+            self.send_header("X-Degraded", degraded)
         self.end_headers()
         self.wfile.write(body)
 
@@ -61,6 +65,7 @@ class _Service(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Stub)
         self.service = service
         self.missing = ""
+        self.degraded = ""
         self.go_on = threading.Event()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -156,6 +161,15 @@ def test_the_address_is_ready_when_all_four_are(city: City, service: str) -> Non
     city.services[service].missing = f"{service}: no broker"
     answer = city.get("/readyz")
     assert (answer.status_code, answer.text) == (503, f"{service}: no broker")
+
+
+def test_the_address_tells_what_is_degraded_anywhere_and_believes_no_caller(city: City) -> None:
+    assert httpx.get(city.address + "/readyz", headers={"X-Degraded-X": "lies"}).text == "ready"
+    city.services["publisher"].degraded = "publisher email: no SMTP_URL"
+    city.services["audit"].degraded = "audit disk: nearly full"
+    answer = city.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.text == "publisher email: no SMTP_URL; audit disk: nearly full"
 
 
 def test_a_dead_service_has_a_friendly_page_and_the_others_go_on(city: City) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -17,12 +17,16 @@ class LaneDown(Exception):
     """The server could not be reached or does not want us: nothing was attempted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MailServer:
-    """`url` is `smtp://[user:password@]host[:port]` or `smtps://...`; `sender` the envelope's sender."""
+    """`url` is `smtp://[user:password@]host[:port]` or `smtps://...`; `sender` the envelope's sender.
+
+    `away`: the last attempt to reach it failed.
+    """
 
     url: str
     sender: str
+    away: bool = field(default=False, init=False)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["MailSession"]:
@@ -40,7 +44,9 @@ class MailServer:
             await client.connect()
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             client.close()
+            self.away = True
             raise LaneDown(type(error).__name__) from error
+        self.away = False
         try:
             yield MailSession(client, self.sender)
         finally:

@@ -14,7 +14,7 @@ from services.publisher.push.ledger import Claimed
 from services.publisher.push.letters import Envelope, Office
 from services.publisher.queries import QUERIES
 from services.publisher.subscriptions import Purpose, Secrets
-from shared.logs import get_logger
+from shared.logs import about, get_logger
 
 log = get_logger(__name__)
 
@@ -64,7 +64,8 @@ class Packing:
             except Exception as error:
                 # One that cannot be made (a key that was exchanged, a text that no mail can hold) must stop
                 # no other; it is tried again and is seen in the ledger.
-                log.exception("a delivery could not be made", delivery=each.id, kind=each.kind)
+                with about(each.subject):
+                    log.exception("a delivery could not be made", delivery=each.id, kind=each.kind)
                 content = TryAgain(type(error).__name__)
             packed.append((each, content))
         return packed

@@ -216,6 +216,7 @@ async def running(databases: dict[str, Database], monkeypatch: pytest.MonkeyPatc
         routers=parts.routers,
         settings=settings,
         ready=parts.ready,
+        degraded=parts.degraded,
         pages=parts.pages,
     )
     assert parts.pages is not None

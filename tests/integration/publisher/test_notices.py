@@ -1,13 +1,17 @@
 """The citizen hears of each step of the case, whichever topic is read first."""
 
+import asyncio
 import datetime as dt
 
 import pytest
 
+from deploy.local.ports import free_port
+from services.publisher.app import build
 from shared.contracts.inquiry import ContactStated, InquiryErased, InquiryReceived, InquiryReplied
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.ids import new_id
 from shared.records import RawRecord
+from shared.service import Loop
 from tests.integration.publisher.conftest import START, Running
 
 pytestmark = pytest.mark.integration
@@ -35,6 +39,14 @@ def contact(case: str, email: str | None = "resident@example.org", language: str
 DISPATCHED = CaseDispatched(lead="water", rule="r", attempt=1)
 SIGNED = AssignmentSigned(unit="water", role="lead", action="a")
 REPLIED = InquiryReplied(unit="water", outcome="solved", cycle=1, on_time=True, evaluate_until=START)
+
+
+async def mail_lane(running: Running) -> list[str]:
+    """What `/readyz` says is degraded; the service is ready all the same."""
+    answer = await running.client.get("/readyz")
+    assert answer.status_code == 200
+    said: list[str] = answer.json().get("degraded", [])
+    return said
 
 
 @pytest.fixture
@@ -179,3 +191,40 @@ async def test_the_address_is_sealed_under_a_key_of_its_own(running: Running, ca
     rows = await running.database.pool.fetch("SELECT * FROM contact")
     assert all(b"resident" not in row["address"] for row in rows)
     assert rows[0]["wrapped_key"] != rows[1]["wrapped_key"]
+
+
+async def test_without_a_mail_server_a_notice_waits_and_readiness_names_the_lane(
+    running: Running, case: str
+) -> None:
+    await running.hear(await running.tell("inquiry", case, received()), await tell_contact(running, case))
+    assert await mail_lane(running) == ["publisher email: SMTP_URL is not set, so mails wait"]
+    assert len(running.parts.loops) == 1  # webhooks: nobody takes mails from the ledger
+    (row,) = await running.deliveries()
+    assert (row["state"], row["attempts"]) == ("pending", 0)
+    await running.deliver()
+    assert steps(running) == ["we have your message"]
+
+
+async def test_a_mail_server_that_is_away_is_named_until_it_answers(
+    running: Running, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{free_port()}")
+    parts = await build(running.database, running.database.settings)
+    assert await parts.degraded() == {}
+    await running.hear(await running.tell("inquiry", case, received()), await tell_contact(running, case))
+    loops = [asyncio.create_task(as_coroutine(loop)) for loop in parts.loops]
+    try:
+        async with asyncio.timeout(10):
+            while not (waiting := await parts.degraded()):
+                await asyncio.sleep(0.02)
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+    assert waiting == {"email": "the mail server does not answer, so mails wait"}
+    (row,) = await running.deliveries()
+    assert row["state"] == "pending"
+
+
+async def as_coroutine(loop: Loop) -> None:
+    await loop()

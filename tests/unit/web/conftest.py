@@ -20,6 +20,7 @@ from shared.web.api_keys import Machine
 from shared.web.app import create_app
 from shared.web.bodies import FieldError, blank_form, read_form, read_model
 from shared.web.callers import Caller, caller, require, require_caller, require_scope
+from shared.web.health import Reasons, none
 from shared.web.openapi import takes
 from shared.web.pages import Pages
 from shared.web.problems import Problem
@@ -227,16 +228,14 @@ MakeApp = Callable[..., FastAPI]
 
 @pytest.fixture
 def make_app(sample_pages: Pages) -> MakeApp:
-    async def all_ready() -> dict[str, str]:
-        return {}
-
-    def make(settings: WebSettings, ready: Callable[..., object] = all_ready) -> FastAPI:
+    def make(settings: WebSettings, ready: Reasons = none, degraded: Reasons = none) -> FastAPI:
         return create_app(
             "sample",
             title="Sample",
             routers=[_router(sample_pages)],
             settings=settings,
-            ready=ready,  # type: ignore[arg-type]
+            ready=ready,
+            degraded=degraded,
             pages=sample_pages,
         )
 
