@@ -55,7 +55,8 @@ async def save(
     rows = [
         (
             *(f.id, f.phase, f.number, f.kind, f.service_code, f.area, f.visibility, f.urgent, f.hint),
-            *(f.notify, f.received_at, f.reply_due, f.cycle, f.policy_version, f.jurisdiction),
+            *(f.notify, f.received_at, f.reply_due, f.reply_day_count, f.cycle),
+            *(f.policy_version, f.jurisdiction),
             *(f.placement, f.attempt, f.lead, f.rule, f.triage_reason, f.triaged_at, f.sign_due),
             *((p.id, p.unit, p.action, p.by_topic) if (p := f.proposal) else (None, None, None, None)),
             told[f.id].model_dump_json(exclude_none=True) if f.id in told and f.phase != "erased" else None,

@@ -48,6 +48,7 @@ class WorkCalendar:
     closes[n]: UTC moment at which duty ends on the n-th working day.
     day_ends[day - first]: UTC moment of the last second of the local day.
     opens_at, closes_at, duty_before: the duty spans in microseconds, and the duty time before each.
+    ordinary_day: the duty time of the longest weekday.
     """
 
     def __init__(self, table: CalendarTable, timezone: str) -> None:
@@ -55,6 +56,9 @@ class WorkCalendar:
         self.tz = ZoneInfo(timezone)
         self.first = dt.date(table.years[0].year, 1, 1).toordinal()
         self.last = dt.date(table.years[-1].year + UNDECLARED_YEARS, 12, 31).toordinal()
+        self.ordinary_day = dt.timedelta(
+            minutes=max(sum(closes - opens for opens, closes in spans) for spans in table.duty.week)
+        )
         self.waits_for_duty = table.day_zero.rule == "next_working_moment"
         self._status = {entry.year: entry.status for entry in table.years}
         self._holidays = {
@@ -128,6 +132,10 @@ class WorkCalendar:
         """Whether the day has duty hours. Raises CalendarRange."""
         position = self.rank[self.index(day.toordinal())]
         return position < len(self.working) and self.working[position] == day.toordinal()
+
+    def covers(self, moment: dt.datetime) -> bool:
+        """Whether the local day of an aware moment lies in the calendar's years."""
+        return self.first <= moment.astimezone(self.tz).toordinal() <= self.last
 
     def index(self, ordinal: int) -> int:
         """Position of a day in `rank` and `day_ends`. Raises CalendarRange."""

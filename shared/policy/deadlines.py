@@ -106,8 +106,13 @@ def rework_deadline(pack: Pack, kind: str, service_code: str, start: dt.datetime
 
 def clock_deadline(pack: Pack, clock: str, urgent: bool, start: dt.datetime) -> Deadline:
     """When a clock of the procedure runs out, such as `sign` (签收). Raises UnknownCode."""
+    return _add(pack, start, clock_budget(pack, clock, urgent))
+
+
+def clock_budget(pack: Pack, clock: str, urgent: bool) -> Budget:
+    """How long a clock of the procedure runs, and by which day count. Raises UnknownCode."""
     rules = pack.clock(clock)
-    return _add(pack, start, (urgent and rules.urgent) or rules.normal)
+    return (urgent and rules.urgent) or rules.normal
 
 
 def _add(pack: Pack, start: dt.datetime, budget: Budget) -> Deadline:

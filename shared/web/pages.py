@@ -45,9 +45,9 @@ class Pages:
     """The pages of one service: templates in `<package>/pages`, texts in `pages/messages/{zh,en}.yaml`.
 
     In every template: `t(key, **params)`, the components `ui.*`, `static(name)`, `exact(moment)`,
-    `short(moment)`, `relative(moment, now)`, `csrf()`, `first_text(keys)`; and of this request `person`,
-    `own_unit` (its name), `language`, `path`, and `failed`: a form came back with errors, which the title
-    then says first.
+    `short(moment)`, `relative(moment, now)`, `left(policy.left.Left)`, `csrf()`, `first_text(keys)`; and of
+    this request `person`, `own_unit` (its name), `language`, `path`, and `failed`: a form came back with
+    errors, which the title then says first.
     """
 
     def __init__(self, package: str | None = None) -> None:
@@ -73,6 +73,7 @@ class Pages:
             exact=lambda moment: times.exact(moment, _view.get().zone, _view.get().language),
             short=lambda moment: times.short(moment, _view.get().zone),
             relative=lambda moment, now: times.relative(moment, now, _view.get().text),
+            left=lambda found: times.left(found, _view.get().text),
             is_current=site.is_current,
         )
         self._environment.globals["ui"] = self._environment.get_template("components.html").module

@@ -4,10 +4,14 @@ import datetime as dt
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
+from shared.policy.left import DAY, Left
+
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )  # not strftime: its words follow the process's locale
+
+_MINUTE, _HOUR = dt.timedelta(minutes=1), dt.timedelta(hours=1)
 
 Texts = Callable[..., str]
 
@@ -40,19 +44,25 @@ def offset_name(local: dt.datetime) -> str:
     return f"UTC{'+' if minutes > 0 else '-'}{hours}" + (f":{rest:02d}" if rest else "")
 
 
-def span(length: dt.timedelta, text: Texts) -> str:
-    """`3 hours`, `2 days`: the largest unit that loses less than half of itself. The sign is not told."""
-    minutes = abs(length.total_seconds()) / 60
-    if minutes < 1:
-        return text("time.moment")
-    if minutes < 60:
-        return text("time.minutes", count=int(minutes))
-    if minutes < 48 * 60:
-        return text("time.hours", count=int(minutes // 60))
-    return text("time.days", count=int(minutes // (24 * 60)))
+def span(length: dt.timedelta, text: Texts, *, day: dt.timedelta = DAY, working: bool = False) -> str:
+    """`3 hours`, `2 working days`: the largest unit that loses less than half of itself; without the sign."""
+    length, of = abs(length), "working_" if working else ""
+    if length < _MINUTE:
+        return text(f"time.{of}moment")
+    if length < _HOUR:
+        return text(f"time.{of}minutes", count=length // _MINUTE)
+    if length < 2 * day:
+        return text(f"time.{of}hours", count=length // _HOUR)
+    return text(f"time.{of}days", count=length // day)
+
+
+def left(found: Left, text: Texts) -> str:
+    """`in 3 working hours` until something is due, or `2 working days late`."""
+    words = span(found.length, text, day=found.day, working=found.working)
+    return text("time.late" if found.late else "time.left", span=words)
 
 
 def relative(moment: dt.datetime, now: dt.datetime, text: Texts) -> str:
-    """`in 3 hours` or `2 days ago` of calendar time; working time is counted by the policy, not here."""
+    """`in 3 hours` or `2 days ago` of calendar time."""
     length = moment - now
     return text("time.ahead" if length > dt.timedelta() else "time.past", span=span(length, text))

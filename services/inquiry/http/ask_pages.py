@@ -85,10 +85,10 @@ def ask_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
         if secret_hash(secret) != found["secret_hash"]:
             return RedirectResponse("/track/case", 303)  # its id and secret were made elsewhere
         pack = await policies.find(casework.database.pool, case_of(found).policy_version)
+        now = casework.database.clock.now()
         context: dict[str, Any] = {
-            "case": case_view(found, (), pack, reader_language(request)),
+            "case": case_view(found, (), pack, reader_language(request), now),
             "secret": secret,
-            "now": casework.database.clock.now(),
         }
         return pages.render(request, "received.html", proof=proof(context["case"]["event_id"]), **context)
 

@@ -41,10 +41,11 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
         rows = await pool.fetch(QUERIES["list_to_accept"], after[0] if after else None, _ROWS + 1)
         page = page_of(rows, _ROWS, lambda row: (row["id"],))
         found = await access.find(case) if case else None
-        view = None
+        view, now = None, clock.now()
         if found is not None:
             steps = await pool.fetch(QUERIES["read_steps"], found["id"])
-            view = case_view(found, steps, await policies.find(pool, case_of(found).policy_version), language)
+            version = await policies.find(pool, case_of(found).policy_version)
+            view = case_view(found, steps, version, language, now)
         return pages.render(
             request,
             "clerk.html",
@@ -61,7 +62,7 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
             next=page.next and "/clerk?" + urlencode({"cursor": page.next}),
             case=view,
             sought=case or "",
-            now=clock.now(),
+            now=now,
             key=secrets.token_urlsafe(24),
         )
 

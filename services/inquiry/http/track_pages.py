@@ -38,8 +38,8 @@ def track_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
     async def case_page(request: Request, found: Found, **forms: object) -> Response:
         pack = await casework.policies.find(pool, case_of(found).policy_version)
         steps = await pool.fetch(QUERIES["read_steps"], found["id"])
-        view = case_view(found, steps, pack, reader_language(request))
         now = clock.now()
+        view = case_view(found, steps, pack, reader_language(request), now)
         failed = any(isinstance(form, Form) for form in forms.values())
         return pages.render(
             request,

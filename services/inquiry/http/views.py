@@ -14,6 +14,7 @@ from services.inquiry.domain.timeline import Entry
 from services.inquiry.http.answers import story
 from services.inquiry.queries import case_of
 from shared.contracts.inquiry import InquiryWords
+from shared.policy.left import time_left
 from shared.policy.model import Pack
 from shared.policy.tables import Named
 from shared.web.i18n import language_of
@@ -77,9 +78,13 @@ def kind_name(pack: Pack, code: str, language: Language) -> str:
 
 
 def case_view(
-    found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pack, language: Language
+    found: asyncpg.Record,
+    steps: Sequence[asyncpg.Record],
+    pack: Pack,
+    language: Language,
+    now: dt.datetime,
 ) -> dict[str, Any]:
-    """What the pages about one case need of it."""
+    """What the pages about one case need of it; `pack` is the version that it lives under."""
     case = case_of(found)
     words = InquiryWords.model_validate_json(found["words"]) if found["words"] is not None else None
     event = orjson.loads(found["value"])
@@ -101,10 +106,13 @@ def case_view(
         "words": words,
         "erased": case.erased_at is not None,
         "due": case.clock and case.clock.due,
+        "left": case.clock and time_left(pack.calendar, case.clock.day_count, case.clock.due, now),
         "why": [step.text(language) for step in case.clock.explained(pack)] if case.clock else [],
         "breached": case.breached,
         "lead": name_of(pack.departments_by_code, case.lead, language),
         "evaluate_until": case.evaluate_until,
+        "evaluate_left": case.evaluate_until
+        and time_left(pack.calendar, pack.kind(found["kind"]).evaluation.day_count, case.evaluate_until, now),
         "event_id": event["id"],
         "answer": answers[-1] if answers and case.state in (State.REPLIED, State.CLOSED) else None,
         "entries": entries,

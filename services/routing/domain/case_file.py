@@ -83,6 +83,7 @@ class CaseFile:
     notify: bool = True
     received_at: dt.datetime | None = None
     reply_due: dt.datetime | None = None
+    reply_day_count: str | None = None
     cycle: int = 1
     policy_version: str | None = None
     jurisdiction: str | None = None

@@ -29,6 +29,7 @@ def received(
     phase = file.phase
     if phase == "unknown":
         phase = "accepted" if facts.deadline else "received"
+    deadline = facts.deadline if file.reply_due is None else None
     return replace(
         file,
         phase=phase,
@@ -41,7 +42,8 @@ def received(
         hint=facts.hint,
         notify=facts.has_contact and facts.notify,
         received_at=at,
-        reply_due=file.reply_due or (facts.deadline.due if facts.deadline else None),
+        reply_due=deadline.due if deadline else file.reply_due,
+        reply_day_count=deadline.day_count if deadline else file.reply_day_count,
         policy_version=policy_version,
         jurisdiction=jurisdiction,
     )
@@ -51,7 +53,8 @@ def accepted(file: CaseFile, facts: InquiryAccepted) -> CaseFile:
     """A clerk has accepted it (受理)."""
     if file.phase not in _BEFORE_ACCEPTED:
         return file
-    return replace(file, phase="accepted", reply_due=facts.deadline.due)
+    deadline = facts.deadline
+    return replace(file, phase="accepted", reply_due=deadline.due, reply_day_count=deadline.day_count)
 
 
 def replied(file: CaseFile, request: str | None) -> Outcome:
@@ -82,7 +85,13 @@ def reopened(file: CaseFile, facts: InquiryReopened, note: str | None) -> Outcom
     """重办: the case is the lead's again, signed if it was signed; one in triage stays there."""
     if file.phase == "erased":
         return Outcome(file)
-    after = replace(file, phase="accepted", reply_due=facts.deadline.due, cycle=facts.cycle)
+    after = replace(
+        file,
+        phase="accepted",
+        reply_due=facts.deadline.due,
+        reply_day_count=facts.deadline.day_count,
+        cycle=facts.cycle,
+    )
     lead = file.assignment(file.lead) if file.lead else None
     if lead is None:
         return Outcome(after)

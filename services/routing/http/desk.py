@@ -16,6 +16,8 @@ from services.routing.commands import Caller, Commands
 from services.routing.domain.actions import Action
 from services.routing.http.access import SEE_ALL, Reader, reader, unit_to_act_for
 from services.routing.http.answers import answered, case_id, case_view, place_of
+from services.routing.http.deadlines import Deadlines
+from services.routing.http.models import DeskItem
 from services.routing.http.names import Names
 from services.routing.policy import Policies
 from shared.contracts.base import Code
@@ -158,13 +160,14 @@ class Desk:
             limit=PAGE + 1,
         )
         listed = page_of(rows, PAGE, lambda row: (row["reply_due"].isoformat(), row["id"]))
+        items = [DeskItem.of(row) for row in listed.items]
         case = await case_view(self._database, who, inquiry, unit) if inquiry else None
         now = self._database.clock.now()
         return self._pages.render(
             request,
             "desk_cases.html",
             status=(409 if sent.refusal else 422) if sent else 200,
-            rows=listed.items,
+            rows=items,
             next_href="/desk" + shown.query(cursor=listed.next) if listed.next else None,
             shown=shown,
             unit=unit,
@@ -175,6 +178,7 @@ class Desk:
             sent=sent,
             idempotency_key=new_id(now),
             names=Names(self._policies, language_of(request, web_state(request).settings.language)),
+            deadlines=await Deadlines.of(self._database, self._policies, [*items, *([case] if case else [])]),
             now=now,
             soon=now + dt.timedelta(days=1),
         )

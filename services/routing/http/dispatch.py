@@ -13,6 +13,7 @@ from services.routing import queries
 from services.routing.commands import Caller, Commands
 from services.routing.http.access import Reader, reader
 from services.routing.http.answers import answered, case_id, case_view, place_of
+from services.routing.http.deadlines import Deadlines
 from services.routing.http.names import Names
 from services.routing.policy import Policies
 from shared.contracts.base import Code, UnitCode
@@ -113,6 +114,7 @@ class TriageDesk:
             co_fields=CO_FIELDS,
             idempotency_key=new_id(now),
             names=Names(self._policies, language_of(request, web_state(request).settings.language)),
+            deadlines=await Deadlines.of(self._database, self._policies, [case] if case else []),
             now=now,
         )
 

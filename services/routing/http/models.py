@@ -53,7 +53,9 @@ class DeskItem(BaseModel):
     assignment: Standing
     lead: str | None
     reply_due: dt.datetime
+    reply_day_count: str | None
     sign_due: dt.datetime | None
+    policy_version: str | None
     reply_pending: bool
 
     @classmethod
@@ -111,6 +113,7 @@ class CaseView(BaseModel):
     words: InquiryWords | None
     received_at: dt.datetime | None
     reply_due: dt.datetime | None
+    reply_day_count: str | None
     sign_due: dt.datetime | None
     lead: str | None
     rule: str | None

@@ -16,6 +16,7 @@ CREATE TABLE case_file (
     notify         boolean NOT NULL,    -- whether the citizen is to be told: repeated in what publisher reads
     received_at    timestamptz,
     reply_due      timestamptz,
+    reply_day_count text,               -- by which day count of the policy: a page tells what is left in it
     cycle          integer NOT NULL,
     policy_version text,
     jurisdiction   text,

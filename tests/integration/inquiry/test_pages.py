@@ -10,7 +10,7 @@ import pytest
 
 from shared.contracts.inquiry import ReplyWords
 from shared.contracts.routing import AssignmentSigned, CaseDispatched, ReplyProposed
-from tests.integration.inquiry.conftest import CONCERN, Running
+from tests.integration.inquiry.conftest import CONCERN, START, Running
 
 PAGE = {"Accept": "text/html", "Accept-Language": "en"}
 SCRIPT = "<script>alert('x')</script>"
@@ -68,6 +68,7 @@ async def test_a_citizen_asks_and_gets_number_secret_deadline_and_receipt_at_onc
     asked = await ask(running, email="wang@example.cn")
     page = asked["page"].text
     assert "27 November 2026, 17:30 (UTC+8)" in page
+    assert "in 3 working days" in page
     assert "Why this date?" in page
     value = await running.database.pool.fetchval("SELECT value FROM received WHERE inquiry = $1", asked["id"])
     assert f"/log/proof/{orjson.loads(value)['id']}" in page
@@ -160,6 +161,20 @@ async def test_the_citizen_rates_on_the_page_and_reopens_what_is_not_solved(runn
     assert (await running.names(asked["id"]))[-1] == "inquiry.reopened"
 
 
+async def test_the_time_left_is_told_as_its_clock_counts(running: Running) -> None:
+    await ask(running)
+    told = {}
+    for day in (24, 28, 30):  # Tuesday; the Saturday after it was due; Monday morning
+        running.clock.moment = START.replace(day=day)
+        told[day] = (await get(running, "/track/case")).text
+    assert "in 3 working days" in told[24]
+    assert "less than a working minute late" in told[28]
+    assert "30 working minutes late" in told[30]
+    running.clock.moment = START
+    urgent = await ask(running, title="桥上护栏断了", urgent="yes")
+    assert "in 24 hours" in urgent["page"].text
+
+
 async def test_a_form_of_another_site_changes_nothing(running: Running) -> None:
     asked = await ask(running)
     await brought_to_reply(running, asked["id"])
@@ -187,6 +202,7 @@ async def test_a_clerk_accepts_from_the_queue(running: Running) -> None:
     accepted = await send(running, f"/clerk?case={asked['number']}", f"/clerk/{asked['number']}/accept", {})
     assert accepted.status_code == 303
     assert (await running.names(asked["id"]))[-1] == "inquiry.accepted"
+    assert "in 13 working days" in (await get(running, accepted.headers["location"])).text
     assert (await get(running, "/clerk?case=20261124-0000000000-0")).status_code == 404
 
 

@@ -5,10 +5,11 @@ import re
 import httpx
 import pytest
 
+from shared.clock import FixedClock
 from shared.contracts.inquiry import InquiryReplied, InquiryWords
 
 from . import conftest
-from .conftest import DUE, SignIn, World, hidden
+from .conftest import DUE, NOW, SignIn, World, hidden
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"
@@ -61,6 +62,24 @@ async def test_an_officer_signs_replies_and_sees_the_answer(world: World, sign_i
     assert "已签收" not in page
     assert subject not in (await officer.get("/desk")).text
     assert subject in (await officer.get("/desk?state=replied")).text
+
+
+async def test_the_desk_tells_the_time_left_as_the_cases_clock_counts_it(
+    world: World, sign_in: SignIn
+) -> None:
+    subject, urgent = await world.dispatched(), await world.dispatched(urgent=True)
+    officer = sign_in("officer", unit=LEAD)
+    assert "还剩 5 个工作日" in (await officer.get("/desk")).text
+    case = (await officer.get(f"/desk/cases/{subject}")).text
+    assert "还剩 13 个工作小时" in case  # to sign: by the end of the next working day
+    assert "2026年12月1日 17:30（UTC+8）" in case
+    assert "还剩 30 分钟" in (await officer.get(f"/desk/cases/{urgent}")).text
+    assert "还剩 5 个工作日" in (await sign_in("dispatcher").get(f"/dispatch/cases/{subject}")).text
+    world.database.clock = FixedClock(NOW.replace(month=12, day=4))
+    assert "超时 2 个工作日" in (await officer.get("/desk")).text
+    closed = InquiryReplied(unit=LEAD, outcome="solved", cycle=1, on_time=False, evaluate_until=DUE)
+    await world.take(world.fact(subject, closed))
+    assert "超时" not in (await officer.get("/desk?state=replied")).text
 
 
 async def test_a_form_sent_twice_acts_once(world: World, sign_in: SignIn) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import functools
 from collections.abc import AsyncGenerator
 from zoneinfo import ZoneInfo
 
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.policy.left import Left
 from shared.web.i18n import Catalogue
 from shared.web.pagination import page_of, read_cursor, write_cursor
 from shared.web.problems import Problem
 from shared.web.ratelimit import RateLimit
 from shared.web.sse import ServerEvent, event_stream
-from shared.web.times import exact, offset_name, relative, span
+from shared.web.times import exact, left, offset_name, relative, span
 
 
 @given(
@@ -136,6 +138,28 @@ def test_spans_and_moments_in_words() -> None:
     assert relative(now + dt.timedelta(days=3), now, en) == "in 3 days"
     assert relative(now - dt.timedelta(minutes=1), now, en) == "1 minute ago"
     assert relative(now + dt.timedelta(hours=3), now, zh) == "3 小时后"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "working", "late", "en", "zh"),
+    [
+        (0, True, True, "less than a working minute late", "超时 不到 1 个工作分钟"),
+        (25, True, False, "in 25 working minutes", "还剩 25 个工作分钟"),
+        (190, True, False, "in 3 working hours", "还剩 3 个工作小时"),
+        (14 * 60 - 1, True, False, "in 13 working hours", "还剩 13 个工作小时"),
+        (14 * 60, True, True, "2 working days late", "超时 2 个工作日"),
+        (41 * 60, True, False, "in 5 working days", "还剩 5 个工作日"),
+        (190, False, False, "in 3 hours", "还剩 3 小时"),
+        (3 * 24 * 60, False, True, "3 days late", "超时 3 天"),
+    ],
+)
+def test_what_is_left_is_told_in_the_time_of_its_clock(
+    minutes: int, working: bool, late: bool, en: str, zh: str
+) -> None:
+    catalogue, day = Catalogue.load(), dt.timedelta(hours=7 if working else 24)
+    found = Left(dt.timedelta(minutes=minutes), day, working, late)
+    told = {language: left(found, functools.partial(catalogue.text, language)) for language in ("en", "zh")}
+    assert told == {"en": en, "zh": zh}
 
 
 @pytest.mark.parametrize(
