@@ -1,5 +1,6 @@
 """Who calls: a person, a machine or nobody known; and how a route says whom it serves."""
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -49,6 +50,14 @@ def caller(request: Request) -> Caller:
             )
         return machine
     return current_person(request) or Anonymous()
+
+
+def access_end(request: Request) -> dt.datetime | None:
+    """Until when (machine time) what a session allows may go on; None for a machine.
+
+    API keys are read when the process starts, so a key that is taken away ends what runs with it anyhow.
+    """
+    return None if isinstance(caller(request), Machine) else web_state(request).sessions.end(request)
 
 
 def require(*roles: str) -> Callable[[Request], Person]:

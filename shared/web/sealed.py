@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import datetime as dt
 import secrets
 from typing import Any
 
@@ -9,7 +10,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared.clock import machine_now
+from shared.clock import UTC, machine_now
 
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
@@ -34,6 +35,11 @@ class Sealer:
 
     def open(self, sealed: str) -> dict[str, Any] | None:
         """What was sealed, or None if it is over, was changed, or was never ours."""
+        opened = self.open_until(sealed)
+        return opened[0] if opened else None
+
+    def open_until(self, sealed: str) -> tuple[dict[str, Any], dt.datetime] | None:
+        """The same with the moment from which it will be over."""
         try:
             raw = base64.b64decode(sealed[:_LONGEST], altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
@@ -48,4 +54,4 @@ class Sealer:
         if content["end"] <= machine_now().timestamp():
             return None
         value: dict[str, Any] = content["value"]
-        return value
+        return value, dt.datetime.fromtimestamp(content["end"], UTC)

@@ -56,6 +56,11 @@ class Sessions:
             dt.datetime.fromtimestamp(content["in"], UTC),
         )
 
+    def end(self, request: Request) -> dt.datetime | None:
+        """When the session of the request's cookie is over (machine time); None for who has none."""
+        opened = self._sealer.open_until(request.cookies.get(self.cookie, ""))
+        return opened[1] if opened else None
+
     def sign_in(self, response: Response, person: Person) -> None:
         """Sets the cookie, for an hour from now and never beyond a working day from the sign-in."""
         left = LONGEST_SECONDS - int((machine_now() - person.signed_in).total_seconds())

@@ -14,7 +14,7 @@ from services.audit.growth import Growth
 from services.audit.http.rows import Rows
 from services.audit.queries import QUERIES
 from shared.database import Database
-from shared.web.callers import require, require_caller
+from shared.web.callers import access_end, require, require_caller
 from shared.web.pages import Pages
 from shared.web.pagination import Page, page_of, read_cursor
 from shared.web.problems import Problem
@@ -42,14 +42,15 @@ def oversight_router(database: Database, growth: Growth, pages: Pages) -> APIRou
         """Server-Sent Events over the log's entries; the event id is the log index, by which one resumes.
 
         `from` is the first index that is wanted; by default what comes from now on. `text` and `at` are in
-        the reader's language and zone.
+        the reader's language and zone. The stream ends with the reader's session.
         """
         seen = last_event_id(request)
         if seen is not None:
             start = _index(seen) + 1
         if start is None:
             start = await database.pool.fetchval(QUERIES["log_size"])
-        return event_stream(_follow(database, growth, Rows(request, pages.catalogue), start))
+        rows = Rows(request, pages.catalogue)
+        return event_stream(_follow(database, growth, rows, start), until=access_end(request))
 
     @router.get("/api/audit/v1/entries", dependencies=[_READ])
     async def entries(cursor: str | None = None, subject: Subject = None) -> dict[str, Any]:

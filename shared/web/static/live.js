@@ -1,7 +1,10 @@
 // Follows a stream of Server-Sent Events and puts a row for each at the top of a list that the server has begun.
 // Markup (macro ui.live): [data-live=url][data-most] with [data-live-rows], <template>, [data-live-on], [data-live-off],
-// and [data-live-pause], a button that holds new rows back so that somebody can read.
+// [data-live-over] with a link to sign in again, and [data-live-pause], a button that holds new rows back so that somebody can read.
 // Inside the template [data-field="x"] is filled as text, and [data-href="x"] as a link, from member x of the JSON data.
+
+const FIRST_WAIT = 2_000; // ms
+const LONGEST_WAIT = 60_000;
 
 for (const box of document.querySelectorAll("[data-live]")) {
   const rows = box.querySelector("[data-live-rows]");
@@ -10,11 +13,13 @@ for (const box of document.querySelectorAll("[data-live]")) {
   const pause = box.querySelector("[data-live-pause]");
   const most = Number(box.dataset.most) || 200;
   let held = null;
+  let source = null;
+  let last = null; // the id of the newest event
+  let wait = FIRST_WAIT;
 
-  const show = (connected) => {
+  const show = (now) => {
     state.hidden = false;
-    box.querySelector("[data-live-on]").hidden = !connected;
-    box.querySelector("[data-live-off]").hidden = connected;
+    for (const name of ["on", "off", "over"]) box.querySelector(`[data-live-${name}]`).hidden = name !== now;
   };
 
   const put = (fields) => {
@@ -38,10 +43,8 @@ for (const box of document.querySelectorAll("[data-live]")) {
     waiting.forEach(put);
   });
 
-  const source = new EventSource(box.dataset.live);
-  source.addEventListener("open", () => show(true));
-  source.addEventListener("error", () => show(false)); // the browser tries again by itself, from the last id
-  source.addEventListener("message", (event) => {
+  const take = (event) => {
+    last = event.lastEventId || last;
     const fields = JSON.parse(event.data);
     if (held === null) {
       put(fields);
@@ -49,6 +52,43 @@ for (const box of document.querySelectorAll("[data-live]")) {
       held.push(fields);
       if (held.length > most) held.shift(); // the list would not hold it either
     }
-  });
+  };
+
+  const address = () => {
+    const url = new URL(box.dataset.live, location.href);
+    if (last !== null) url.searchParams.set("lastEventId", last);
+    return url;
+  };
+
+  const connect = () => {
+    source = new EventSource(address());
+    source.addEventListener("message", take);
+    source.addEventListener("open", () => {
+      wait = FIRST_WAIT;
+      show("on");
+    });
+    source.addEventListener("error", () => {
+      show("off");
+      // While it is not closed the browser tries again by itself, from the last id. It gives up for good after an
+      // answer that is no stream, and does not say which: the session is over, or a service is being restarted.
+      if (source.readyState === EventSource.CLOSED) askWhy();
+    });
+  };
+
+  const askWhy = async () => {
+    const asking = new AbortController();
+    const status = await fetch(address(), { signal: asking.signal }).then((answer) => answer.status, () => 0);
+    asking.abort();
+    if (status === 401 || status === 403) {
+      const here = new URLSearchParams({ next: location.pathname + location.search });
+      box.querySelector("[data-live-over] a").href = `/login?${here}`;
+      show("over");
+      return;
+    }
+    setTimeout(connect, wait);
+    wait = Math.min(wait * 2, LONGEST_WAIT);
+  };
+
+  connect();
   addEventListener("pagehide", () => source.close());
 }

@@ -63,6 +63,11 @@ class Stream:
     async def opened(self) -> None:
         assert (await anext(self._lines)).startswith(":")
 
+    async def ended(self) -> None:
+        """Returns when the server has ended it."""
+        async for _ in self._lines:
+            pass
+
     async def take(self, count: int, seconds: float = 10) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         index = ""
@@ -189,6 +194,26 @@ async def test_the_stream_gives_every_entry_from_an_index_on_in_order(
     assert [entry["index"] for entry in entries] == list(range(5, 55))
     assert entries[0]["event"]["data"] == {"reason": "no_rule", "attempt": 1}
     assert entries[0]["text"] == "Case waits for a dispatcher"
+
+
+async def test_a_stream_ends_with_the_session_and_the_reader_that_comes_back_is_asked_to_sign_in(
+    installation: Installation, subject: str
+) -> None:
+    headers = {"cookie": cookie("oversight", seconds=2)}
+    async with httpx.AsyncClient(base_url=installation.url("audit"), headers=headers, timeout=20) as client:
+        async with asyncio.timeout(10), stream(client) as reading:
+            await reading.opened()
+            await reading.ended()
+        again = await client.get("/api/audit/v1/stream")
+    assert again.status_code == 401
+    assert again.json()["type"].endswith("sign-in-needed")
+
+
+async def test_a_script_that_begins_anew_goes_on_behind_what_it_has_seen(
+    staff: httpx.AsyncClient, subject: str
+) -> None:
+    async with stream(staff, "?from=0&lastEventId=9") as reading:
+        assert (await reading.take(1))[0]["index"] == 10
 
 
 async def test_a_reader_that_comes_back_goes_on_behind_what_it_has_seen(

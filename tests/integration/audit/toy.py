@@ -16,7 +16,7 @@ from shared.database import Database
 from shared.ids import new_id
 from shared.testing.schema import SECRET
 from shared.transaction import Emitted
-from shared.web.session import Person, Sessions
+from shared.web.session import LONGEST_SECONDS, Person, Sessions
 from shared.web.settings import WebSettings
 
 NOW = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
@@ -65,11 +65,11 @@ class Toy:
                 ended.set()
 
 
-def cookie(*roles: str) -> str:
-    """The session of a person with these roles, as /login would set it."""
+def cookie(*roles: str, seconds: int = LONGEST_SECONDS) -> str:
+    """The session of a person with these roles, as /login would set it, for `seconds` at most."""
     sessions = Sessions(WebSettings(secret_key=SecretStr(SECRET)))
     response = Response()
-    signed_in = dt.datetime.now(dt.UTC)
+    signed_in = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=LONGEST_SECONDS - seconds)
     sessions.sign_in(response, Person("ann", "Ann", frozenset(roles), None, signed_in))
     return response.headers["set-cookie"].split(";")[0]
 

@@ -19,7 +19,7 @@ from shared.clock import machine_now
 from shared.web.api_keys import Machine
 from shared.web.app import create_app
 from shared.web.bodies import FieldError, blank_form, read_form, read_model
-from shared.web.callers import Caller, caller, require, require_caller, require_scope
+from shared.web.callers import Caller, access_end, caller, require, require_caller, require_scope
 from shared.web.health import Reasons, none
 from shared.web.openapi import takes
 from shared.web.pages import Pages
@@ -159,6 +159,10 @@ def _router(pages: Pages) -> APIRouter:
         person = Person("u-1", "李经办", frozenset({role}), "water", machine_now().replace(microsecond=0))
         web_state(request).sessions.sign_in(response, person)
         return response
+
+    @router.get("/access-end")
+    async def ends(request: Request) -> dt.datetime | None:
+        return access_end(request)
 
     @router.get("/staff")
     async def staff(person: Annotated[Person, Depends(require("officer", "clerk"))]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.clock import machine_now
 from shared.policy.left import Left
 from shared.web.i18n import Catalogue
 from shared.web.pagination import page_of, read_cursor, write_cursor
@@ -102,6 +103,34 @@ async def test_silence_is_filled_without_losing_the_event_that_comes() -> None:
         if seen.count(b": still here") == 2:
             come.set()
     assert b"data: late" in seen
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_a_stream_ends_when_its_time_is_over_however_much_comes(busy: bool) -> None:
+    closed = asyncio.Event()
+
+    async def events() -> AsyncGenerator[ServerEvent, None]:
+        try:
+            while True:
+                yield ServerEvent("x")
+                await asyncio.sleep(0 if busy else 3600)
+        finally:
+            closed.set()
+
+    until = machine_now() + dt.timedelta(seconds=0.2)
+    async with asyncio.timeout(10):
+        parts = [bytes(part) async for part in event_stream(events(), until=until).body_iterator]  # type: ignore[arg-type]
+    assert machine_now() >= until
+    assert b"data: x\n\n" in parts
+    assert closed.is_set()
+
+
+async def test_a_stream_whose_time_is_over_sends_nothing() -> None:
+    async def events() -> AsyncGenerator[ServerEvent, None]:
+        yield ServerEvent("x")
+
+    body = event_stream(events(), until=machine_now()).body_iterator
+    assert b"data" not in b"".join([bytes(part) async for part in body])  # type: ignore[arg-type]
 
 
 async def test_the_source_is_closed_when_the_reader_goes() -> None:

@@ -1,5 +1,6 @@
 """Who may do what: sessions, forms, roles, keys and scopes."""
 
+import datetime as dt
 import re
 from collections.abc import Callable
 
@@ -8,8 +9,10 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 
+from shared.clock import machine_now
 from shared.web.redirects import safe_next
 from shared.web.sealed import Sealer
+from shared.web.session import IDLE_SECONDS
 from shared.web.settings import WebSettings
 
 BROWSER = {"Accept": "text/html"}
@@ -28,6 +31,15 @@ async def test_a_session_is_read_and_its_cookie_is_guarded(client: httpx.AsyncCl
     assert "SameSite=lax" in cookie
     assert "officer" not in cookie
     assert (await client.get("/staff")).json() == "李经办"
+
+
+async def test_a_session_says_when_it_ends_and_a_machines_key_does_not(client: httpx.AsyncClient) -> None:
+    before = machine_now()
+    await client.get("/as/officer")
+    ends = dt.datetime.fromisoformat((await client.get("/access-end")).json())
+    assert abs((ends - before).total_seconds() - IDLE_SECONDS) < 5
+    machine = await client.get("/access-end", headers={"Authorization": "Bearer other"})
+    assert machine.json() is None
 
 
 async def test_over_https_cookies_are_bound_to_host_and_encryption(
