@@ -73,8 +73,8 @@ ORDER BY a.reply_due, a.inquiry LIMIT $5;
 
 -- name: triage
 -- Whoever has waited longest comes first.
-SELECT id, number, kind, service_code, area, visibility, urgent, state, reply_due, hint, triage_reason, triaged_at,
-       attempt, words ->> 'title' AS title
+SELECT id, number, kind, service_code, area, visibility, urgent, state, reply_due, reply_day_count, policy_version,
+       hint, triage_reason, triaged_at, attempt, words ->> 'title' AS title
 FROM case_file WHERE state = 'triage' AND (triaged_at, id) > ($1, $2) ORDER BY triaged_at, id LIMIT $3;
 
 -- name: count_triage

@@ -3,13 +3,14 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from services.routing.http.models import CaseView, DeskItem
+from services.routing.http.models import CaseView, ListedCase
 from services.routing.policy import Policies
-from shared.database import Database
-from shared.packs import PackNotHere
+from shared.packs import PackNotHere, Reader
 from shared.policy.deadlines import clock_budget
 from shared.policy.left import Left, time_left
 from shared.policy.model import Pack
+
+Case = CaseView | ListedCase
 
 
 class Deadlines:
@@ -21,17 +22,17 @@ class Deadlines:
 
     @classmethod
     async def of(
-        cls, database: Database, policies: Policies, cases: Sequence[CaseView | DeskItem]
+        cls, reader: Reader, policies: Policies, cases: Sequence[Case], now: dt.datetime
     ) -> "Deadlines":
         """With the versions of these cases at hand."""
-        await policies.load(database.pool, {case.policy_version for case in cases})
-        return cls(policies, database.clock.now())
+        await policies.load(reader, {case.policy_version for case in cases})
+        return cls(policies, now)
 
-    def reply(self, case: CaseView | DeskItem) -> Left | None:
+    def reply(self, case: Case) -> Left | None:
         """Until the reply (答复) is due; None for a case without a deadline."""
         return self._left(self._pack(case), case.reply_day_count, case.reply_due)
 
-    def sign(self, case: CaseView | DeskItem) -> Left | None:
+    def sign(self, case: CaseView) -> Left | None:
         """Until the lead has to sign (签收); None for a case that was not dispatched."""
         pack = self._pack(case)
         day_count = clock_budget(pack, "sign", case.urgent).day_count if pack is not None else None
@@ -42,7 +43,7 @@ class Deadlines:
             return None
         return time_left(pack.calendar if pack is not None else None, day_count, due, self._now)
 
-    def _pack(self, case: CaseView | DeskItem) -> Pack | None:
+    def _pack(self, case: Case) -> Pack | None:
         try:
             return self._policies.of(case.policy_version).pack
         except PackNotHere:

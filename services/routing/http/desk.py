@@ -12,48 +12,38 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.routing import queries
-from services.routing.commands import Caller, Commands
 from services.routing.domain.actions import Action
 from services.routing.http.access import SEE_ALL, Reader, reader, unit_to_act_for
 from services.routing.http.answers import answered, case_id, case_view, place_of
-from services.routing.http.deadlines import Deadlines
+from services.routing.http.case_desk import ROWS, CaseDesk, KeyedForm
 from services.routing.http.models import DeskItem
-from services.routing.http.names import Names
 from services.routing.policy import Policies
-from shared.contracts.base import Code
 from shared.contracts.inquiry import LongText, ReplyOutcome
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
 from shared.database import Database
-from shared.ids import new_id
-from shared.web.bodies import EmptyForm, Form, read_form
+from shared.web.bodies import Form, read_form
 from shared.web.callers import require
-from shared.web.i18n import language_of
-from shared.web.keys import keyed_form
 from shared.web.pages import Pages
 from shared.web.pagination import page_of
 from shared.web.problems import Problem
-from shared.web.state import web_state
 
-PAGE = 50
 VIEW_SECONDS = 2.0
 Verb = Literal["sign", "reply", "return"]
 ListState = Literal["replied", "closed"]
 
 
-class SignForm(EmptyForm):
-    idempotency_key: Code
+class SignForm(KeyedForm):
+    """Nothing but its button."""
 
 
-class ReplyForm(BaseModel):
+class ReplyForm(KeyedForm):
     outcome: ReplyOutcome
     text: LongText
-    idempotency_key: Code
 
 
-class ReturnForm(BaseModel):
+class ReturnForm(KeyedForm):
     reason: Literal["not_our_duty", "not_our_area", "unclear_owner", "overlapping_duty"]
     text: LongText
-    idempotency_key: Code
 
 
 _FORMS: dict[str, type[SignForm | ReplyForm | ReturnForm]] = {
@@ -132,14 +122,8 @@ def build_desk(database: Database, policies: Policies, pages: Pages) -> APIRoute
     return router
 
 
-class Desk:
+class Desk(CaseDesk):
     """The desk's pages."""
-
-    def __init__(self, database: Database, policies: Policies, pages: Pages) -> None:
-        self._database = database
-        self._policies = policies
-        self._pages = pages
-        self._commands = Commands(database, policies)
 
     async def page(
         self,
@@ -157,28 +141,22 @@ class Desk:
             place_of(shown.cursor),
             state=shown.state,
             search=shown.q,
-            limit=PAGE + 1,
+            limit=ROWS + 1,
         )
-        listed = page_of(rows, PAGE, lambda row: (row["reply_due"].isoformat(), row["id"]))
-        items = [DeskItem.of(row) for row in listed.items]
-        case = await case_view(self._database, who, inquiry, unit) if inquiry else None
+        listed = page_of(rows, ROWS, lambda row: (row["reply_due"].isoformat(), row["id"]))
         now = self._database.clock.now()
-        return self._pages.render(
+        return await self._render(
             request,
             "desk_cases.html",
             status=(409 if sent.refusal else 422) if sent else 200,
-            rows=items,
+            rows=[DeskItem.of(row) for row in listed.items],
+            case=await case_view(self._database, who, inquiry, unit) if inquiry else None,
             next_href="/desk" + shown.query(cursor=listed.next) if listed.next else None,
             shown=shown,
             unit=unit,
             chooses_unit=who.sees_all,
-            case=case,
             acts=unit in who.acts_for,
-            open_case=case is not None,
             sent=sent,
-            idempotency_key=new_id(now),
-            names=Names(self._policies, language_of(request, web_state(request).settings.language)),
-            deadlines=await Deadlines.of(self._database, self._policies, [*items, *([case] if case else [])]),
             now=now,
             soon=now + dt.timedelta(days=1),
         )
@@ -191,9 +169,8 @@ class Desk:
         value = form.value
         if value is None:
             return await self.page(request, who, shown, inquiry, sent=Sent(verb, form))
-        said = value.model_dump_json(exclude={"idempotency_key"}).encode()
-        by = Caller(who.actor, keyed_form(request, who.actor, value.idempotency_key, said))
         unit = unit_to_act_for(who, shown.unit)
+        by = value.sent_by(request, who)
         command = self._commands.act(by, case_id(inquiry), unit, _action(verb, value))
         answer = await answered(command)
         if answer.status != 200:

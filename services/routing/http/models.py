@@ -37,8 +37,8 @@ class Done(BaseModel):
     sequence: int
 
 
-class DeskItem(BaseModel):
-    """A line of a unit's list."""
+class ListedCase(BaseModel):
+    """What every line of a list tells of a case. `reply_day_count`: by which `reply_due` was set."""
 
     id: str
     number: str
@@ -48,14 +48,19 @@ class DeskItem(BaseModel):
     area: str | None
     visibility: Visibility
     urgent: bool
+    reply_due: dt.datetime
+    reply_day_count: str | None
+    policy_version: str | None
+
+
+class DeskItem(ListedCase):
+    """A line of a unit's list."""
+
     state: State
     role: Role
     assignment: Standing
     lead: str | None
-    reply_due: dt.datetime
-    reply_day_count: str | None
     sign_due: dt.datetime | None
-    policy_version: str | None
     reply_pending: bool
 
     @classmethod
@@ -63,18 +68,9 @@ class DeskItem(BaseModel):
         return cls(**row | {"assignment": standing(row["assignment"], row["state"])})
 
 
-class TriageItem(BaseModel):
+class TriageItem(ListedCase):
     """A line of the triage queue. `reason`: why no rule has placed it; `hint`: what somebody suggests."""
 
-    id: str
-    number: str
-    title: str | None
-    kind: CaseKind
-    service_code: str
-    area: str | None
-    visibility: Visibility
-    urgent: bool
-    reply_due: dt.datetime
     reason: TriageReason
     hint: str | None
     since: dt.datetime

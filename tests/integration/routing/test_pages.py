@@ -151,7 +151,9 @@ async def test_oversight_reads_any_desk_and_acts_at_none(world: World, sign_in: 
 async def test_a_dispatcher_places_a_case_and_sees_the_queue_again(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched(service_code="no-such-service", hint="water")
     dispatcher = sign_in("dispatcher")
-    assert subject in (await dispatcher.get("/dispatch")).text
+    waiting = (await dispatcher.get("/dispatch")).text
+    assert subject in waiting
+    assert "答复时限: 还剩 5 个工作日" in waiting
     case = f"/dispatch/cases/{subject}"
     assert '<option value="water" selected>' in (await dispatcher.get(case)).text
     twice = await send(dispatcher, case, case, lead="water", co="water")
