@@ -27,7 +27,7 @@ run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it, i
 	@exec $(BIN)/civicloom run --port $(PORT) --data-dir $(DATA_DIR) --pack $(PACK)
 
 ##@ Test it
-.PHONY: test test-unit test-integration test-containers chaos chaos-short bench
+.PHONY: test test-unit test-integration test-browser test-containers chaos chaos-short bench
 test: $(INSTALLED)  ## the whole suite, against a real PostgreSQL and Kafka of its own
 	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
 	@$(INTEGRATION)
@@ -37,6 +37,10 @@ test-unit: $(INSTALLED)  ## what needs no server: unit, contract and property te
 
 test-integration: $(INSTALLED)  ## what needs PostgreSQL and Kafka
 	@$(INTEGRATION)
+
+test-browser: $(INSTALLED)  ## every page in a real Chromium, as its readers use it; CHROMIUM= names one
+	@$(BIN)/python -m tests.browser.chromium
+	@$(PYTEST) tests/browser
 
 test-containers: $(INSTALLED)  ## the integration suite on containers; needs a Docker engine
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, or use make test" >&2; exit 1; }

@@ -1,0 +1,161 @@
+"""What there is to see: cases in each state and publications, made over the public API."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.async_api import APIRequestContext, APIResponse, BrowserContext
+
+from tests.browser.visitors import CITIZEN, OFFICER, Visitors
+
+INQUIRIES = "/api/inquiry/v1/inquiries"
+CASES = "/api/routing/v1/cases"
+PUBLICATIONS = "/api/publisher/v1/publications"
+SERVICE = "utilities-communications"  # goes to telecom, wherever it is
+PATIENCE_SECONDS = 30.0
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a citizen has in hand, and the id that staff's addresses have."""
+
+    id: str
+    number: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """Cases by the state that they are left in, and the ids of publications by theirs."""
+
+    offered: Case
+    signed: Case
+    replied: Case
+    closed: Case
+    returned: Case
+    reported: Case
+    draft: str
+    published: str
+    withdrawn: str
+
+
+async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
+    """Asks until it is so. Raises TimeoutError: services tell each other by events, which take a moment."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await check():
+            await asyncio.sleep(0.1)
+
+
+async def write(client: APIRequestContext, path: str, body: Json, **headers: str) -> Json:
+    """A write of the API, under a key of its own."""
+    answer = await client.post(path, data=body, headers={"Idempotency-Key": secrets.token_hex(8), **headers})
+    return await _told(answer)
+
+
+async def ask(client: APIRequestContext, title: str, text: str, **more: object) -> Case:
+    """A new case; without more it goes to the officer's unit at once."""
+    concern = {"title": title, "text": text, "service_code": SERVICE, **more}
+    taken = await write(client, INQUIRIES, concern)
+    return Case(taken["id"], taken["number"], taken["secret"])
+
+
+async def act(officer: APIRequestContext, case: Case, verb: str, **body: str) -> None:
+    """The officer signs, replies or returns, as soon as the unit has the case."""
+
+    async def offered() -> bool:
+        return (await officer.get(f"{CASES}/{case.id}")).status == 200
+
+    await eventually(offered)
+    await write(officer, f"{CASES}/{case.id}/actions/{verb}", body)
+
+
+async def reaches(client: APIRequestContext, case: Case, state: str) -> None:
+    """Waits until the citizen is told this state."""
+
+    async def there() -> bool:
+        answer = await client.get(f"{INQUIRIES}/{case.number}", headers={"X-Case-Secret": case.secret})
+        return bool((await _told(answer))["state"] == state)
+
+    await eventually(there)
+
+
+async def publish(editor: APIRequestContext, approver: APIRequestContext, content: Json, *acts: str) -> str:
+    """A publication on which the second person has done `acts`; its id."""
+    made = await write(editor, PUBLICATIONS, content)
+    for verb in acts:
+        body = {"version": made["version"]} | ({"reason": "已由新办法代替。"} if verb == "withdraw" else {})
+        await write(approver, f"{PUBLICATIONS}/{made['id']}/{verb}", body)
+    return str(made["id"])
+
+
+async def follow(context: BrowserContext, case: Case) -> None:
+    """The citizen opens the case with number and secret, and the browser follows it from then on."""
+    page = await context.new_page()
+    await page.goto("/track")
+    await page.locator("#number").fill(case.number)
+    await page.locator("#secret").fill(case.secret)
+    await page.locator("main button[type=submit]").click()
+    await page.wait_for_url("**/track/case")
+    await page.close()
+
+
+async def found(visitors: Visitors) -> Town:
+    """Makes it all, and lets the visitors remember who follows which case (`of replied` and so on)."""
+    async with (
+        visitors.visit(CITIZEN) as someone,
+        visitors.visit(OFFICER) as at_desk,
+        visitors.visit("editor") as writing,
+        visitors.visit("approver") as approving,
+    ):
+        citizen, officer = someone.request, at_desk.request
+        titles = {
+            "offered": "三号楼的宽带晚上总是断",
+            "signed": "地下车库没有手机信号",
+            "replied": "The cabinet at Wenchang Road hums all night",
+            "closed": "携号转网被要求先交违约金",
+            "returned": "电线杆歪在人行道上",
+        }
+        cases = {
+            state: await ask(
+                citizen, title, f"{title}。\n\n已经两周，请尽快处理。", area="yunxi", place="文昌路 3 号"
+            )
+            for state, title in titles.items()
+        }
+        cases["reported"] = await ask(citizen, "举报机房夜间施工", "每晚十一点以后开工。", kind="report")
+        for state in ("signed", "replied", "closed"):
+            await act(officer, cases[state], "sign")
+        for state in ("replied", "closed"):
+            await act(
+                officer, cases[state], "reply", outcome="solved", text="已检修，恢复正常。\n\nThank you."
+            )
+            await reaches(citizen, cases[state], "replied")
+        await act(officer, cases["returned"], "return", reason="not_our_duty", text="电线杆归供电公司管理。")
+        opinion = {"contacted": True, "solved": "yes", "rating": 5, "secret": cases["closed"].secret}
+        await write(citizen, f"{INQUIRIES}/{cases['closed'].number}/evaluation", opinion)
+
+        editor, approver = writing.request, approving.request
+        content = {"summary": "怎样申请，多久办好。", "body": "第一段。\n\n第二段。", "topics": ["education"]}
+        publications = {
+            "draft": await publish(editor, approver, content | {"title": "关于宽带进小区的通知（草案）"}),
+            "published": await publish(
+                editor, approver, content | {"title": "老旧小区宽带改造办法"}, "approve", "publish"
+            ),
+            "withdrawn": await publish(
+                editor, approver, content | {"title": "旧的资费办法"}, "approve", "publish", "withdraw"
+            ),
+        }
+        for state in ("offered", "replied", "closed"):
+            async with visitors.visit(CITIZEN) as follower:
+                await follow(follower, cases[state])
+                await visitors.remember(f"of {state}", follower)
+    return Town(**cases, **publications)
+
+
+async def _told(answer: APIResponse) -> Json:
+    assert answer.ok, f"{answer.url}: {answer.status} {await answer.text()}"
+    told: Json = await answer.json()
+    return told
