@@ -9,6 +9,7 @@ from services.inquiry.http.access import Access
 from services.inquiry.http.ask_pages import ask_pages
 from services.inquiry.http.case_api import case_api
 from services.inquiry.http.clerk_pages import clerk_pages
+from services.inquiry.http.contact_pages import contact_pages
 from services.inquiry.http.open_api import open_api
 from services.inquiry.http.staff_api import staff_api
 from services.inquiry.http.track_pages import track_pages
@@ -39,6 +40,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
             ask_pages(casework, access, pages),
             track_pages(casework, access, pages),
             clerk_pages(casework, access, pages),
+            contact_pages(casework, access, pages),
             signin_router(WebSettings()),
         ],
         handlers=handlers(policies),

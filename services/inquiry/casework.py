@@ -13,7 +13,7 @@ from services.inquiry.outcomes import Outcome, carry_out
 from services.inquiry.queries import QUERIES, load_cases
 from services.inquiry.queries import erase as erase_rows
 from services.inquiry.reception import Reception
-from shared.contracts.inquiry import ContactRead, Evaluation
+from shared.contracts.inquiry import ContactRead, Evaluation, NoteWords
 from shared.database import Database
 from shared.errors import Conflict
 from shared.idempotency import Answer, Request
@@ -87,11 +87,12 @@ class Casework:
         return await self._command(request, inquiry, actor, decide, also=erase_rows)
 
     async def read_contact(
-        self, inquiry: str, purpose: str, reader: str, unit: str | None = None
+        self, inquiry: str, purpose: str, reader: str, unit: str | None = None, note: str | None = None
     ) -> Contact | None:
         """The contact, if there is one; that it was read is an event in the same transaction.
 
-        With `unit` the reader must belong to the lead or a co-handler: raises NotYours. Raises NoSuchCase.
+        `note` is the reader's own word on the purpose. With `unit` the reader must belong to the lead or a
+        co-handler: raises NotYours. Raises NoSuchCase.
         """
         async with self.database.transaction([inquiry]) as tx:
             case = await self._case(tx, inquiry)
@@ -104,6 +105,7 @@ class Casework:
             tx.emit(
                 ContactRead.model_validate({"purpose": purpose, "reader": reader}),
                 subject=inquiry,
+                words=NoteWords(text=note) if note else None,
                 actor=reader,
                 policy=pack.version,
                 jurisdiction=pack.jurisdiction,

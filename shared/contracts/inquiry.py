@@ -151,9 +151,9 @@ class InquiryErased(Facts):
     basis: Literal["citizen_request", "retention", "court_order"]
 
 
-@contract("civic.person.contact_read.v1", writer="inquiry")
+@contract("civic.person.contact_read.v1", writer="inquiry", words=NoteWords)
 class ContactRead(Facts):
-    """An officer read a citizen's contact points, for a stated purpose."""
+    """An officer read a citizen's contact points, for a stated purpose; the words are the officer's own."""
 
     purpose: Literal["call_back", "clarify", "deliver", "oversight"]
     reader: Code

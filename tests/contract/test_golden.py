@@ -22,9 +22,15 @@ EXAMPLES = sorted(
 
 every_contract = pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.type)
 every_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+# A type that was given words after its example was published keeps that example, which has none.
+WORDS_CAME_LATER = {"civic.person.contact_read.v1"}
 with_words = pytest.mark.parametrize(
     "contract",
-    [contract for contract in CONTRACTS if contract.words is not NoWords],
+    [
+        contract
+        for contract in CONTRACTS
+        if contract.words is not NoWords and contract.type not in WORDS_CAME_LATER
+    ],
     ids=lambda contract: contract.type,
 )
 
@@ -116,9 +122,10 @@ def test_words_begin_with_a_salt_and_hash_to_the_values_wordshash(contract: Cont
 @every_contract
 def test_a_type_without_words_has_neither_words_nor_a_hash_of_them(contract: Contract) -> None:
     has_words = contract.words is not NoWords
+    assert (FOLDER / "schemas" / f"{contract.type}.words.json").exists() == has_words
+    has_words = has_words and contract.type not in WORDS_CAME_LATER
     assert ("wordshash" in json.loads(value_of(contract))) == has_words
     assert (FOLDER / "golden" / f"{contract.type}.words.json").exists() == has_words
-    assert (FOLDER / "schemas" / f"{contract.type}.words.json").exists() == has_words
 
 
 def test_wordshash_is_sha256_over_the_byte_3_and_the_words() -> None:

@@ -164,6 +164,13 @@ class ErasureForm(Body):
     idempotency_key: Code
 
 
+class ContactForm(Body):
+    """Why somebody of the staff reads the citizen's contact points."""
+
+    purpose: Literal["call_back", "clarify", "deliver"]
+    note: Annotated[Text, Field(max_length=500)] | None = None
+
+
 class AcceptForm(Body):
     idempotency_key: Code
 

@@ -15,7 +15,7 @@ from services.inquiry.http.bodies import AcceptForm
 from services.inquiry.http.views import case_view, kind_name, name_of, reader_language
 from services.inquiry.queries import QUERIES, case_of
 from shared.errors import Conflict
-from shared.web.bodies import read_form
+from shared.web.bodies import blank_form, read_form
 from shared.web.callers import require
 from shared.web.keys import keyed_form
 from shared.web.pages import Pages
@@ -61,6 +61,7 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
             ],
             next=page.next and "/clerk?" + urlencode({"cursor": page.next}),
             case=view,
+            reading=blank_form(),
             sought=case or "",
             now=now,
             key=secrets.token_urlsafe(24),

@@ -105,6 +105,7 @@ def case_view(
         "original_time": found["original_time"],
         "words": words,
         "erased": case.erased_at is not None,
+        "has_contact": case.erased_at is None and event["data"].get("has_contact", False),
         "due": case.clock and case.clock.due,
         "left": case.clock and time_left(pack.calendar, case.clock.day_count, case.clock.due, now),
         "why": [step.text(language) for step in case.clock.explained(pack)] if case.clock else [],
