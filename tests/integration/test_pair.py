@@ -21,6 +21,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from deploy.local import jars, process
 from deploy.local import postgres as postgres_module
+from deploy.local import server as server_module
 from deploy.local.errors import FolderInUseError, JarsRefusedError, LocalError, StartFailedError
 from deploy.local.kafka import Kafka
 from deploy.local.pair import Pair
@@ -286,9 +287,7 @@ def test_a_port_that_somebody_took_meanwhile_is_replaced(
     with socket.create_server(("127.0.0.1", free_port())) as squatter:
         taken = squatter.getsockname()[1]
         offers = iter([taken])
-        monkeypatch.setattr(
-            sys.modules[server.__module__], "free_port", lambda: next(offers, None) or free_port()
-        )
+        monkeypatch.setattr(server_module, "free_port", lambda: next(offers, None) or free_port())
         with server(open_tmp_path) as started:
             assert started.port != taken
     assert "Address already in use" in started.log.read_text()

@@ -1,0 +1,113 @@
+"""What our own Kafka and PostgreSQL have in common: one folder, one port, a start that is waited for."""
+
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from signal import SIGTERM, Signals
+from typing import ClassVar, Self
+
+from deploy.local.errors import LocalError, StartFailedError
+from deploy.local.ports import free_port
+from deploy.local.process import Child, poll_until, tail
+
+_RETRY_SECONDS = 0.5
+_PORT_TAKEN = "Address already in use"
+_LINES = 40
+
+
+class Server(ABC):
+    """A server on one folder, on 127.0.0.1.
+
+    Use it from the main thread. `port=None` takes a free one and keeps it over restarts of this object.
+    """
+
+    NAME: ClassVar[str]
+    START_SECONDS: ClassVar[float]
+    STOP_SIGNAL: ClassVar[Signals] = SIGTERM
+    STOP_SECONDS: ClassVar[float]
+    STALE: ClassVar[tuple[str, ...]]
+    """How its log says that the last server on the folder, killed or going down only now, is not gone yet."""
+
+    def __init__(self, data_dir: Path, port: int | None, log: str) -> None:
+        self.data_dir = data_dir.absolute()
+        self.log = self.data_dir / log
+        self.child: Child | None = None
+        self._port = port
+        self._port_is_ours = port is None
+        self._log_offset = 0  # where the present child's begins
+
+    @property
+    def port(self) -> int:
+        if self._port is None:
+            raise LocalError(f"{self.NAME} has no port before its first start")
+        return self._port
+
+    def start(self) -> Self:
+        """Starts it and returns when it answers. Raises StartFailedError with the end of its log.
+
+        What passes is waited for: a last server on the folder that is not gone yet. A free port that
+        somebody took meanwhile is replaced.
+        """
+        deadline = time.monotonic() + self.START_SECONDS
+        while not self._started(deadline):
+            time.sleep(_RETRY_SECONDS)
+        self._port_is_ours = False  # from here on others know it
+        return self
+
+    def stop(self) -> None:
+        """Orderly shutdown: everything written, nothing left running."""
+        if self.child:
+            self.child.stop(self.STOP_SIGNAL, self.STOP_SECONDS)
+            self.child = None
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would; children of its own notice and go within a second or so."""
+        if self.child:
+            self.child.kill()
+            self.child = None
+
+    def restart(self) -> None:
+        """Orderly shutdown and start, on the same port."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Starts the child on `self.port`, unless it runs; makes what it needs on the first start."""
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Whether it serves."""
+
+    def _prepare(self) -> None:
+        """For `_begin`, before it starts a child."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._log_offset = self.log.stat().st_size if self.log.exists() else 0
+        if self._port is None:
+            self._port = free_port()
+
+    def _running(self) -> bool:
+        return self.child is not None and self.child.returncode is None
+
+    def _started(self, deadline: float) -> bool:
+        """One attempt; False if another may succeed."""
+        self._begin()
+        left = deadline - time.monotonic()
+        if poll_until(lambda: not self._running() or self._answers(), left) and self._running():
+            return True
+        code = self.child.returncode if self.child else None
+        self.kill()
+        said = tail(self.log, self._log_offset, _LINES)
+        if code is None:
+            raise StartFailedError(self.NAME, f"no answer in {self.START_SECONDS:.0f} s", self.log, said)
+        if time.monotonic() > deadline or not any(sign in said for sign in (*self.STALE, _PORT_TAKEN)):
+            raise StartFailedError(self.NAME, f"exit code {code}", self.log, said)
+        if _PORT_TAKEN in said and self._port_is_ours:
+            self._port = None
+        return False
