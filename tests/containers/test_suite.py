@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 # They start the embedded servers themselves, or need no server: nothing here would be another way.
-ELSEWHERE = ("test_pair.py", "test_run.py", "test_one_address.py", "test_signin.py")
+ELSEWHERE = ("pair", "test_run.py", "test_one_address.py", "test_signin.py")
 
 
 def test_the_integration_suite_passes_on_the_public_images() -> None:

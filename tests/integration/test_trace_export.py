@@ -24,7 +24,7 @@ from shared.ids import derived_id, trace_id
 from shared.records import RawRecord
 from shared.testing.schema import SECRET, open_service_database
 from tests.collector import FakeCollector, fake_collector
-from tests.integration.test_log_writer import Topic
+from tests.integration.log.conftest import Topic
 from tests.otlp import all_spans, parse, roots
 
 pytestmark = pytest.mark.integration

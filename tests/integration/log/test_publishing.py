@@ -1,0 +1,103 @@
+"""What is published verifies after every step and every crash, and is never behind itself."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from services.audit.log.errors import LogBroken
+from services.audit.log.files import LogFiles
+from services.audit.log.proof import Proof
+from services.audit.log.prove import Prover
+from services.audit.log.publish import publish
+from services.audit.log.source import Folder, read_tile
+from services.audit.log.tiles import TileName
+from services.audit.log.verify import verify
+from shared.records import RawRecord
+from tests.integration.log.conftest import SIGNER, Topic, append, connect, empty_log, open_log
+
+pytestmark = pytest.mark.integration
+
+
+async def test_a_log_behind_its_published_checkpoint_is_not_opened(
+    connection: asyncpg.Connection, database: str, files: LogFiles, tmp_path: Path
+) -> None:
+    sequencer, topic = await open_log(connection), Topic()
+    await append(sequencer, topic.event("subject", 1))
+    await publish(connection, files, SIGNER.verifier)
+    async with empty_log(database) as restored:
+        other = await connect(database, restored)
+        with pytest.raises(LogBroken, match="1 entries are published, but the log has 0"):
+            await open_log(other, files.checkpoint())
+        forked = await open_log(other)
+        await append(forked, topic.event("subject", 2), topic.event("subject", 3))
+        with pytest.raises(LogBroken, match="has not signed a checkpoint of size 1"):
+            await open_log(other, files.checkpoint())
+        with pytest.raises(LogBroken, match="has not signed a checkpoint of size 1"):
+            await publish(other, files, SIGNER.verifier)
+        await other.close()
+    assert verify(tmp_path, SIGNER.verifier.vkey).ok
+
+
+async def test_an_empty_log_can_be_published_and_verified(
+    connection: asyncpg.Connection, files: LogFiles, tmp_path: Path
+) -> None:
+    with pytest.raises(LogBroken, match="never opened"):
+        await publish(connection, files, SIGNER.verifier)
+    await open_log(connection)
+    assert await publish(connection, files, SIGNER.verifier) == 0
+    assert verify(tmp_path, SIGNER.verifier.vkey).ok
+
+
+async def test_a_log_published_in_uneven_steps_verifies_after_each_and_proves_its_entries(
+    connection: asyncpg.Connection, files: LogFiles, tmp_path: Path
+) -> None:
+    sequencer, topic = await open_log(connection), Topic()
+    records: list[RawRecord] = []
+    for count in (1, 254, 1, 1, 300, 700, 0, 35):
+        batch = [topic.event("subject", len(records) + 1 + n) for n in range(count)]
+        records += batch
+        await append(sequencer, *batch)
+        assert await publish(connection, files, SIGNER.verifier) == len(records)
+        assert verify(tmp_path, SIGNER.verifier.vkey).ok
+    assert not (tmp_path / "tile/0/000.p").exists()
+    assert (tmp_path / "tile/1/000.p/5").exists()
+    note = files.checkpoint()
+    assert note is not None
+    folder = Folder(tmp_path)
+    prover = Prover(len(records), lambda name: read_tile(folder, name))
+    for index in (0, 255, 256, 1000, len(records) - 1):
+        entry = await connection.fetchval("SELECT entry FROM log_entry WHERE index = $1", index)
+        proof = Proof(index, tuple(prover.inclusion(index)), note, entry)
+        assert proof.verify_event(records[index].value or b"", SIGNER.verifier).size == len(records)
+
+
+async def test_publishing_goes_on_where_a_crash_left_it(
+    connection: asyncpg.Connection, files: LogFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequencer, topic = await open_log(connection), Topic()
+    await append(sequencer, *(topic.event("subject", n) for n in range(1, 301)))
+    await publish(connection, files, SIGNER.verifier)
+    await append(sequencer, *(topic.event("subject", n) for n in range(301, 901)))
+    for survived in range(3):
+        with monkeypatch.context() as patched:
+            patched.setattr(LogFiles, "add", crash_after(survived))
+            with pytest.raises(OSError, match="crash"):
+                await publish(connection, files, SIGNER.verifier)
+        report = verify(tmp_path, SIGNER.verifier.vkey)
+        assert (report.ok, report.entries) == (True, 300)
+    assert await publish(connection, files, SIGNER.verifier) == 900
+    assert verify(tmp_path, SIGNER.verifier.vkey).ok
+
+
+def crash_after(calls: int) -> Callable[[LogFiles, Iterable[tuple[TileName, bytes]]], int]:
+    """An `add` that works so many times and then dies."""
+    add, left = LogFiles.add, iter(range(calls))
+
+    def dying(self: LogFiles, files: Iterable[tuple[TileName, bytes]]) -> int:
+        if next(left, None) is None:
+            raise OSError("crash")
+        return add(self, files)
+
+    return dying
