@@ -1,6 +1,6 @@
 """Pages that go on by themselves."""
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.findings import Watched
 from tests.browser.town import Town, ask
@@ -37,3 +37,22 @@ async def test_oversight_holds_still_while_somebody_reads(visitors: Visitors, to
         await expect(held.locator(".entry", has_text=case.number)).to_have_count(0)
         await pause.click()
         await expect(held.locator(".entry", has_text=case.number).first).to_be_visible()
+
+
+async def test_oversight_whose_session_is_over_leads_back_by_a_sign_in_and_asks_no_more(
+    visitors: Visitors, town: Town
+) -> None:
+    asked: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(status=401)
+
+    async with visitors.visit("oversight") as watching:
+        page = await watching.new_page()
+        await page.route("**/api/audit/v1/stream*", refuse)
+        await page.goto("/oversight")
+        await expect(page.locator("[data-live-over]")).to_be_visible()
+        await expect(page.locator("[data-live-over] a")).to_have_attribute("href", "/login?next=%2Foversight")
+        await page.wait_for_timeout(3_000)  # longer than the first pause between two tries
+        assert len(asked) == 2  # the stream, and the question why there is none
