@@ -1,26 +1,51 @@
 """Structured logs: one JSON object a line, a constant message with named fields, never one line per event.
 
-`trace_id` is the correlation id without dashes, so that one case reads as one trace across all services.
+A line about one case has its `trace_id`, so that the case reads as one trace across all services; it is the
+one under which `civicloom trace` and an OpenTelemetry collector know the case (`shared.ids.trace_id`).
 """
 
 import logging
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import orjson
 import structlog
 
+from shared.ids import trace_id
+
 _MOST_SENTENCES = 1000
-correlation: ContextVar[str | None] = ContextVar("correlation", default=None)
+Correlation = str | Callable[[], str | None] | None
+_correlation: ContextVar[Correlation] = ContextVar("correlation", default=None)
+
+
+@contextmanager
+def about(correlation: Correlation) -> Iterator[None]:
+    """Lines said inside, also by libraries, belong to the trace of this correlation id (a case's id).
+
+    A function is asked when a line is written: for what is known only later.
+    """
+    before = _correlation.set(correlation)
+    try:
+        yield
+    finally:
+        _correlation.reset(before)
+
+
+def concerns(correlation: str) -> None:
+    """From here on, until the `about` around it ends, lines belong to this trace."""
+    _correlation.set(correlation)
 
 
 def _add_trace(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    current = correlation.get()
-    if current is not None and "trace_id" not in fields:
-        fields["trace_id"] = current.replace("-", "")
+    current = _correlation.get()
+    if callable(current):
+        current = current()
+    if current is not None:
+        fields["trace_id"] = trace_id(current)
     return fields
 
 
@@ -36,7 +61,7 @@ class _LibraryLine(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, Any] = {
             "logger": record.name,
             "event": record.getMessage(),
             "service": self._service,
@@ -44,7 +69,7 @@ class _LibraryLine(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return _to_json(line)
+        return _to_json(_add_trace(None, "", line))
 
 
 class _Seldom(logging.Filter):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from shared.errors import Permanent
 from shared.handlers import Fault, Handler
 from shared.infrastructure import is_infrastructure
-from shared.logs import get_logger
+from shared.logs import about, get_logger
 from shared.received import Received
 from shared.records import RawRecord
 from shared.transaction import QUERIES, Tx
@@ -78,13 +78,9 @@ async def apply(
             raise
         tx.rewind(mark)
         if len(events) == 1:
-            log.warning(
-                "event failed",
-                type=events[0].event.type,
-                id=events[0].id,
-                trace_id=(events[0].event.correlationid or "").replace("-", ""),
-                exc_info=error,
-            )
+            failed = events[0].event
+            with about(failed.correlationid or failed.subject):
+                log.warning("event failed", type=failed.type, id=failed.id, exc_info=error)
             return [Fault(type(error).__name__, str(error)[:2000], permanent=isinstance(error, Permanent))]
         half = len(events) // 2
         first = await apply(tx, handler, events[:half], careful=True)

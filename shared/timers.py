@@ -11,7 +11,7 @@ import orjson
 from shared.clock import Clock
 from shared.database import Database
 from shared.infrastructure import is_infrastructure
-from shared.logs import get_logger
+from shared.logs import about, get_logger
 from shared.metrics import TIMER_FAULTS, TIMERS
 from shared.transaction import QUERIES, Tx
 
@@ -90,7 +90,8 @@ class Timers:
                 raise
             log.warning("timers fail together, one by one now", error=repr(error))
         for place in places:
-            await self._fire_alone(place)
+            with about(place[0]):
+                await self._fire_alone(place)
         return len(places)
 
     async def _fire(self, places: list[tuple[str, str]]) -> int:

@@ -9,8 +9,9 @@ import time
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.ids import is_id
 from shared.infrastructure import is_infrastructure
-from shared.logs import get_logger
+from shared.logs import about, get_logger
 
 from .answers import answer
 from .metrics import HTTP_SECONDS
@@ -32,6 +33,8 @@ _SECURITY_HEADERS = {
     "Cache-Control": "no-store",  # a page may show a case: what others may keep says so itself
 }
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# How routes name the case, publication or subscription that they are about.
+_SUBJECTS = ("inquiry", "reference", "identifier", "subscription")
 _log = get_logger(__name__)
 
 
@@ -48,6 +51,10 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with about(lambda: _subject(scope)):
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         started = False
 
@@ -92,6 +99,12 @@ class Edge:
 def _route(scope: Scope) -> str:
     """The route's pattern: a path would make a series, or a log field, of every case number."""
     return getattr(scope.get("route"), "path", "unmatched")
+
+
+def _subject(scope: Scope) -> str | None:
+    """The id in the path of what the request is about, once it is routed: it names the trace as well."""
+    found = (scope.get("path_params", {}).get(name) for name in _SUBJECTS)
+    return next((text for text in found if isinstance(text, str) and is_id(text)), None)
 
 
 def _too_large() -> Problem:

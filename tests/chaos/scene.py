@@ -53,8 +53,8 @@ class Scene:
             playing.cancel()
 
     async def asked(self, cases: int) -> None:
-        """Until so many cases were taken in. Raises TimeoutError after a minute."""
-        async with asyncio.timeout(60):
+        """Until so many cases were taken in. Raises TimeoutError after three minutes: a guard, no measure."""
+        async with asyncio.timeout(180):
             while len(self.citizens.cases) < cases:
                 await asyncio.sleep(0.05)
 

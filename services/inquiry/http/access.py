@@ -17,6 +17,7 @@ from services.inquiry.config import (
 from services.inquiry.queries import QUERIES
 from shared.database import Database
 from shared.ids import is_id, read_case_number, secret_hash
+from shared.logs import concerns
 from shared.settings import CoreSettings
 from shared.web.problems import Problem
 from shared.web.ratelimit import RateLimit
@@ -60,7 +61,10 @@ class Access:
         number = None if id_ else read_case_number(reference)
         if id_ is None and number is None:
             return None
-        return await self.database.pool.fetchrow(QUERIES["find_case"], id_, number)
+        found = await self.database.pool.fetchrow(QUERIES["find_case"], id_, number)
+        if found is not None:
+            concerns(found["id"])
+        return found
 
     async def get(self, reference: str) -> Found:
         """The same for staff. Raises Problem 404."""
