@@ -1,9 +1,16 @@
 """Controls in a small world: a part of the core broken must be found, else the checker proves nothing."""
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from deploy.local.pair import Pair
+from shared.records import RawRecord
 from shared.relay import Relay
+from shared.slices import Slices
+from shared.transaction import Tx
 from tests.chaos.sabotage import LocksLate, NoCursor, NoLock, OffsetsFirst, no_duplicates
 from tests.chaos.world import deadlocks, world
 
@@ -14,6 +21,22 @@ pytestmark = [
 ]
 
 
+class CrashesAtWork(Slices):
+    """Crashes once where it begins to apply: random crashes hit the narrow place before it too seldom."""
+
+    crashed = False
+
+    async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Any:
+        if not type(self).crashed:
+            type(self).crashed = True
+            raise asyncio.CancelledError
+        return await super()._apply(tx, records, careful=careful)
+
+
+class OffsetsFirstAndCrashes(CrashesAtWork, OffsetsFirst):
+    pass
+
+
 async def test_the_core_as_it_is_passes_through_crashes(pair: Pair, database: str, namespace: str) -> None:
     before = await deadlocks(database)
     async with world(database, pair.bootstrap, namespace) as small:
@@ -22,7 +45,10 @@ async def test_the_core_as_it_is_passes_through_crashes(pair: Pair, database: st
 
 
 async def test_offsets_committed_before_the_work_are_found(pair: Pair, database: str, namespace: str) -> None:
-    async with world(database, pair.bootstrap, f"{namespace}a", slices=OffsetsFirst) as small:
+    async with world(database, pair.bootstrap, f"{namespace}c", slices=CrashesAtWork) as small:
+        assert await small.run() == []
+    assert CrashesAtWork.crashed
+    async with world(database, pair.bootstrap, f"{namespace}a", slices=OffsetsFirstAndCrashes) as small:
         assert "I1" in {violation.invariant for violation in await small.run()}
 
 
