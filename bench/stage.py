@@ -38,7 +38,7 @@ class Servers:
 @contextmanager
 def servers() -> Iterator[Servers]:
     """A pair on fresh data, gone afterwards."""
-    with temporary_folder() as folder, Pair(folder) as pair:
+    with temporary_folder() as folder, Pair(folder, for_load=True) as pair:
         yield Servers(pair, folder)
 
 

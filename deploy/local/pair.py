@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
@@ -29,8 +29,8 @@ class Pair:
 
     `database_url` and `bootstrap`, else the environment's `DATABASE_URL` and `KAFKA_BOOTSTRAP`, name
     servers that run already: such a side is used as it is, neither started nor stopped, and `postgres` or
-    `kafka` is None. `KAFKA_PORT` fixes the broker's port. `postgres_settings` and `kafka_properties`
-    override single settings of what is started.
+    `kafka` is None. `KAFKA_PORT` fixes the broker's port. With `for_load` the broker is made for throughput,
+    not for a quick start.
     """
 
     def __init__(
@@ -39,20 +39,17 @@ class Pair:
         database_url: str | None = None,
         bootstrap: str | None = None,
         *,
-        postgres_settings: Mapping[str, str] | None = None,
-        kafka_properties: Mapping[str, str] | None = None,
+        for_load: bool = False,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self._database_url = database_url or os.environ.get("DATABASE_URL")
         self._bootstrap = bootstrap or os.environ.get("KAFKA_BOOTSTRAP")
         port = os.environ.get("KAFKA_PORT")
-        self.postgres = (
-            None if self._database_url else Postgres(self.data_dir / "postgres", settings=postgres_settings)
-        )
+        self.postgres = None if self._database_url else Postgres(self.data_dir / "postgres")
         self.kafka = (
             None
             if self._bootstrap
-            else Kafka(self.data_dir / "kafka", port=int(port) if port else None, properties=kafka_properties)
+            else Kafka(self.data_dir / "kafka", port=int(port) if port else None, for_load=for_load)
         )
         self._lock: IO[bytes] | None = None
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
@@ -42,9 +41,9 @@ OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108 - folders in it are made by mkdtemp
 class Postgres(Server):
     """One server, by TCP only; whoever can reach it is trusted, as on a desk.
 
-    The first start makes the cluster and the database, later ones go on with the data. `settings` are `-c`
-    overrides. The log is `data_dir/postgres.log`, the cluster `data_dir/data` (a link into /var/tmp where
-    PostgreSQL's account could not reach it, as under root's home).
+    The first start makes the cluster and the database, later ones go on with the data. The log is
+    `data_dir/postgres.log`, the cluster `data_dir/data` (a link into /var/tmp where PostgreSQL's account
+    could not reach it, as under root's home).
     """
 
     NAME = "PostgreSQL"
@@ -53,11 +52,8 @@ class Postgres(Server):
     STOP_SECONDS = 60.0
     STALE = ("lock file", "pre-existing shared memory block")
 
-    def __init__(
-        self, data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, data_dir: Path, port: int | None = None) -> None:
         super().__init__(data_dir, port, "postgres.log")
-        self._settings = {**_SETTINGS, **(settings or {})}
         self._account = unprivileged_account()
 
     @property
@@ -74,7 +70,7 @@ class Postgres(Server):
         if self._running():
             return
         self._prepare()
-        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         server: list[str | Path] = [self._program("postgres"), "-D", self._cluster()]
         self.child = spawn(
             "PostgreSQL",

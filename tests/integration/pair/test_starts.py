@@ -13,15 +13,18 @@ from deploy.local import server as server_module
 from deploy.local.errors import StartFailedError
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
-from deploy.local.postgres import Postgres
+from deploy.local.postgres import _SETTINGS, Postgres
 from tests.integration.pair.conftest import make_topic, processes_under
 
 pytestmark = pytest.mark.integration
 
 
-def test_a_start_that_fails_says_why_with_the_end_of_the_log(open_tmp_path: Path) -> None:
+def test_a_start_that_fails_says_why_with_the_end_of_the_log(
+    open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_SETTINGS, "no_such_setting", "1")
     with pytest.raises(StartFailedError, match="no_such_setting") as caught:
-        Postgres(open_tmp_path, settings={"no_such_setting": "1"}).start()
+        Postgres(open_tmp_path).start()
     assert caught.value.name == "PostgreSQL"
     assert processes_under(open_tmp_path) == {}
 
