@@ -33,6 +33,12 @@ def run(
     from deploy.local.errors import LocalError
     from deploy.local.supervisor import Supervisor
 
+    if not (policies / pack).is_dir():
+        known = sorted(found.name for found in policies.iterdir() if found.is_dir()) if policies.is_dir() else []
+        raise typer.BadParameter(
+            f"there is no pack {pack!r} in {policies}: choose {', '.join(known) or 'another folder'}",
+            param_hint="--pack",
+        )
     try:
         Supervisor(port, data_dir, pack, policies, sample=sample).run()
     except LocalError as error:

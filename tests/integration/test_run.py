@@ -71,6 +71,7 @@ def test_an_unknown_pack_is_told_as_a_sentence(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no-such-city" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "cn-city, nl-city, us-city" in done.stderr
+    assert done.stderr.count("\n") == 1
