@@ -34,7 +34,7 @@ def run(
     from deploy.local.supervisor import Supervisor
 
     if not (policies / pack).is_dir():
-        known = sorted(found.name for found in policies.iterdir() if found.is_dir()) if policies.is_dir() else []
+        known = sorted(found.parent.name for found in policies.glob("*/pack.yaml"))
         raise typer.BadParameter(
             f"there is no pack {pack!r} in {policies}: choose {', '.join(known) or 'another folder'}",
             param_hint="--pack",
