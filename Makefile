@@ -24,7 +24,7 @@ INTEGRATION := $(PYTEST) -n 2 --dist loadfile tests/integration
 ##@ Try it
 .PHONY: run
 run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it, its data stay in .data
-	@exec $(BIN)/civicloom run --port $(PORT) --data-dir $(DATA_DIR) --pack $(PACK)
+	@exec $(BIN)/civicloom run --port "$(PORT)" --data-dir "$(DATA_DIR)" --pack "$(PACK)"
 
 ##@ Test it
 .PHONY: test test-unit test-integration test-browser test-containers chaos chaos-short bench
@@ -90,8 +90,10 @@ down:  ## stop what `make up` started; the data stay
 	@$(COMPOSE) down
 
 deploy/.env:
-	@umask 077; sed "s/^SECRET_KEY=.*/SECRET_KEY=$$(openssl rand -hex 32)/; s/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=$$(openssl rand -hex 16)/" \
-		deploy/.env.example > $@
+	@umask 077; secret=$$(openssl rand -hex 32); settings="s/^SECRET_KEY=.*/SECRET_KEY=$$secret/"; \
+	for name in POSTGRES PUBLISHER INQUIRY ROUTING AUDIT; do \
+		password=$$(openssl rand -hex 16); settings="$$settings; s/^$${name}_PASSWORD=.*/$${name}_PASSWORD=$$password/"; done; \
+	sed "$$settings" deploy/.env.example > $@.new; mv $@.new $@
 	@echo "made deploy/.env with secrets of its own; look at it before others use this installation"
 
 ##@ Housekeeping

@@ -1,20 +1,17 @@
-"""A service's database for a command that an operator gives in that service's environment."""
+"""What an operator's command finds in its environment: a service's settings and database, a policy pack."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from shared.errors import CivicloomError
+from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
     from shared.database import Database
     from shared.settings import CoreSettings, ServiceName
-
-
-class DatabaseAway(CivicloomError):
-    """Nobody answers at the service's database, or it is not what DATABASE_URL says."""
 
 
 @asynccontextmanager
@@ -28,13 +25,24 @@ async def opened(service: "ServiceName") -> "AsyncIterator[Database]":
     try:
         database = await Database.open(settings(service))
     except Exception as error:
-        if not (is_infrastructure(error) or isinstance(error, asyncpg.PostgresError)):
+        if not (is_infrastructure(error) or isinstance(error, asyncpg.PostgresError | ValueError)):
             raise
         raise DatabaseAway(f"the database of {service} does not answer: {error}") from error
     try:
         yield database
     finally:
         await database.close()
+
+
+def pack_folder(policies: Path, pack: str) -> Path:
+    """Where the pack lies. Raises typer.BadParameter that names those there are."""
+    if not (policies / pack).is_dir():
+        known = sorted(found.parent.name for found in policies.glob("*/pack.yaml"))
+        raise typer.BadParameter(
+            f"there is no pack {pack!r} in {policies}: choose {', '.join(known) or 'another folder'}",
+            param_hint="--pack",
+        )
+    return policies / pack
 
 
 def settings(service: "ServiceName") -> "CoreSettings":

@@ -7,6 +7,7 @@ CivicloomError
 │   └── EventTooLarge    an event above the bound that the broker takes
 ├── PolicyError          (shared.policy.errors) a pack that cannot be used
 ├── LogError             (services.audit.log.errors) something is wrong with the log
+├── DatabaseAway         nobody answers at a command's database, or it is not what its URL says
 ├── Conflict             a command lost against the present state (HTTP 409)
 └── Stale                our authority is gone (cursor moved, partition revoked, lock lost): stop, do nothing
 """
@@ -36,6 +37,10 @@ class UnknownVersion(Permanent):
 
 class EventTooLarge(Permanent):
     """An event above 900 kB; the broker would refuse it and break the producer's partition for ever."""
+
+
+class DatabaseAway(CivicloomError):
+    """Nobody answers at the database that a command needs, or it is not what its URL says."""
 
 
 class Conflict(CivicloomError):

@@ -1,14 +1,15 @@
 """Schemas, roles and migrations: dbmate with plain SQL files, the core's first, then the service's own."""
 
+import os
 import subprocess
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from shared.errors import CivicloomError
+from shared.errors import CivicloomError, DatabaseAway
 from shared.settings import REPOSITORY, SERVICES, ServiceName, with_user
 
 # Versions of the core have five digits, of a service four: they never collide, and the core sorts first.
@@ -26,10 +27,24 @@ class MigrationFailed(CivicloomError):
         return f"migrations of {self.service} failed: {self.output}"
 
 
+def role_url(admin_url: str, service: ServiceName) -> str:
+    """The admin's database as the service's role, with the password of `<SERVICE>_DATABASE_URL` if it is set.
+
+    Without that, all roles have the admin's.
+    """
+    own = os.environ.get(f"{service}_database_url".upper())
+    return with_user(admin_url, service, urlsplit(own).password if own else None)
+
+
 async def prepare_roles(admin_url: str) -> None:
-    """Makes the role and schema of each service, if missing. A role owns its schema and reads no other."""
-    parts = urlsplit(admin_url)
-    connection = await asyncpg.connect(admin_url)
+    """Makes the role and schema of each service, if missing. A role owns its schema and reads no other.
+
+    Raises DatabaseAway.
+    """
+    try:
+        connection = await asyncpg.connect(admin_url, timeout=10)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        raise DatabaseAway(f"no database answers at DATABASE_URL: {error}") from error
     try:
         # Two at a time would collide in the catalogue; the second waits and finds all there.
         async with connection.transaction():
@@ -37,8 +52,8 @@ async def prepare_roles(admin_url: str) -> None:
             for service in SERVICES:
                 if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", service):
                     await connection.execute(f"CREATE ROLE {service} LOGIN")
-                if parts.password:
-                    quoted = await connection.fetchval("SELECT quote_literal($1::text)", parts.password)
+                if password := urlsplit(role_url(admin_url, service)).password:
+                    quoted = await connection.fetchval("SELECT quote_literal($1::text)", unquote(password))
                     await connection.execute(f"ALTER ROLE {service} PASSWORD {quoted}")
                 await connection.execute(f"GRANT {service} TO CURRENT_USER")
                 await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {service} AUTHORIZATION {service}")
@@ -54,7 +69,7 @@ def migrate(admin_url: str, service: ServiceName) -> str:
         [
             _dbmate(),
             "--url",
-            _dbmate_url(with_user(admin_url, service), service),
+            _dbmate_url(role_url(admin_url, service), service),
             *(part for folder in folders if folder.is_dir() for part in ("-d", str(folder))),
             "--migrations-table",
             f"{service}.schema_migrations",

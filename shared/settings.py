@@ -57,9 +57,9 @@ class CoreSettings(BaseSettings):
         return with_user(self.database_url, self.service)
 
 
-def with_user(url: str, user: str) -> str:
-    """The same database for another role; the password comes from the url or from PGPASSWORD."""
+def with_user(url: str, user: str, password: str | None = None) -> str:
+    """The same database for another role; without a password it is the url's, or else that of PGPASSWORD."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    password = f":{parts.password}" if parts.password else ""
-    return urlunsplit(parts._replace(netloc=f"{user}{password}@{host}"))
+    password = password or parts.password
+    return urlunsplit(parts._replace(netloc=f"{user}{f':{password}' if password else ''}@{host}"))

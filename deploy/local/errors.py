@@ -7,6 +7,10 @@ class LocalError(RuntimeError):
     """The embedded pair cannot run; the message says what to do."""
 
 
+class UnusableSettingError(LocalError):
+    """A setting names something that cannot be used."""
+
+
 class JarsRefusedError(LocalError):
     """A jar of the broker is not the one whose SHA-256 the repository keeps."""
 

@@ -36,7 +36,7 @@ Advance = Callable[[int], None]
 
 def cache_folder() -> Path:
     """Where fetched things are kept: `CIVICLOOM_CACHE`, else `.cache` of the repository."""
-    return Path(os.environ.get("CIVICLOOM_CACHE", _REPO / ".cache"))
+    return Path(os.environ.get("CIVICLOOM_CACHE", _REPO / ".cache")).absolute()
 
 
 def kafka_libs() -> Path:
@@ -47,7 +47,7 @@ def kafka_libs() -> Path:
     when the registry cannot be reached, LocalError for a KAFKA_HOME without jars.
     """
     if home := os.environ.get("KAFKA_HOME"):
-        libs = Path(home) / "libs"
+        libs = Path(home).absolute() / "libs"
         if not any(libs.glob("kafka_*.jar")):
             raise LocalError(
                 f"KAFKA_HOME={home} holds no libs/kafka_*.jar; unpack an official Apache Kafka there"

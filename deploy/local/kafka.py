@@ -122,7 +122,8 @@ class Kafka(Server):
             main_class,
             *arguments,
         ]
-        return spawn(name, command, cwd=self.data_dir, log=self.log)
+        # Java reads the names of files as the locale says.
+        return spawn(name, command, env={"LC_ALL": "C.UTF-8"}, cwd=self.data_dir, log=self.log)
 
     def _begin(self) -> None:
         self.launch()

@@ -10,13 +10,16 @@ import argparse
 import json
 import os
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.settings import REPOSITORY
+
+_SURNAMES = "李王赵钱何吕施张"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,15 @@ class SamplePerson:
         return claims | ({"unit": self.unit} if self.unit else {})
 
 
-def sample_people(officer_units: tuple[str, str]) -> tuple[SamplePerson, ...]:
-    """One person per role and an officer in each of two departments of the pack. The names are invented."""
-    first, second = officer_units
+def sample_people(officer_units: Iterable[str]) -> tuple[SamplePerson, ...]:
+    """One person per role, and an officer in each of these departments. The names are invented."""
     return (
         SamplePerson("clerk", "周受理", "clerk"),
         SamplePerson("dispatcher", "吴派单", "dispatcher"),
-        SamplePerson(f"officer-{first}", "李经办", "officer", first),
-        SamplePerson(f"officer-{second}", "王经办", "officer", second),
+        *(
+            SamplePerson(f"officer-{unit}", f"{surname}经办", "officer", unit)
+            for unit, surname in zip(officer_units, cycle(_SURNAMES), strict=False)
+        ),
         SamplePerson("editor", "郑编辑", "editor"),
         SamplePerson("approver", "冯审核", "approver"),
         SamplePerson("oversight", "陈督办", "oversight"),
@@ -51,11 +55,12 @@ def sample_people(officer_units: tuple[str, str]) -> tuple[SamplePerson, ...]:
     )
 
 
-def officer_units(pack: Pack) -> tuple[str, str]:
-    """Whose officers can sign in. The first is a unit without Kafka, if there is one: in a sample city that
-    desk's work is done by nobody else."""
-    units = sorted(pack.departments, key=lambda unit: (unit.kafka, unit.kind == "centre"))
-    return units[0].code, next(unit.code for unit in units[1:] if unit.kafka)
+def officer_units(pack: Pack) -> tuple[str, ...]:
+    """Whose officers can sign in: units without Kafka, since in a sample city nobody else does their work,
+    and one with it, whose work can be watched (two, if there are none without)."""
+    without = [unit.code for unit in pack.departments if not unit.kafka]
+    with_kafka = [unit.code for unit in pack.departments if unit.kafka and unit.kind != "centre"]
+    return (*without, *with_kafka[: 1 if without else 2])
 
 
 def client_environment(port: int) -> Mapping[str, str]:

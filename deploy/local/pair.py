@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
 
-from deploy.local.errors import FolderInUseError, LocalError
+from deploy.local.errors import FolderInUseError, LocalError, UnusableSettingError
 from deploy.local.kafka import Kafka
 from deploy.local.postgres import Postgres
 from deploy.local.process import spawn
@@ -29,8 +29,8 @@ class Pair:
 
     `database_url` and `bootstrap`, else the environment's `DATABASE_URL` and `KAFKA_BOOTSTRAP`, name
     servers that run already: such a side is used as it is, neither started nor stopped, and `postgres` or
-    `kafka` is None. `KAFKA_PORT` fixes the broker's port. With `for_load` the broker is made for throughput,
-    not for a quick start.
+    `kafka` is None. `KAFKA_PORT` fixes the broker's port; raises UnusableSettingError if it is none. With
+    `for_load` the broker is made for throughput, not for a quick start.
     """
 
     def __init__(
@@ -44,13 +44,9 @@ class Pair:
         self.data_dir = data_dir.absolute()
         self._database_url = database_url or os.environ.get("DATABASE_URL")
         self._bootstrap = bootstrap or os.environ.get("KAFKA_BOOTSTRAP")
-        port = os.environ.get("KAFKA_PORT")
+        port = _kafka_port()
         self.postgres = None if self._database_url else Postgres(self.data_dir / "postgres")
-        self.kafka = (
-            None
-            if self._bootstrap
-            else Kafka(self.data_dir / "kafka", port=int(port) if port else None, for_load=for_load)
-        )
+        self.kafka = None if self._bootstrap else Kafka(self.data_dir / "kafka", port=port, for_load=for_load)
         self._lock: IO[bytes] | None = None
 
     @property
@@ -128,6 +124,15 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def _kafka_port() -> int | None:
+    told = os.environ.get("KAFKA_PORT")
+    if not told:
+        return None
+    if not (told.isascii() and told.isdigit() and 0 < int(told) < 65536):
+        raise UnusableSettingError(f"KAFKA_PORT={told} is no port: name one from 1 to 65535")
+    return int(told)
 
 
 class _TerminatedError(BaseException):

@@ -12,6 +12,8 @@ from deploy.local.process import Child, poll_until, tail
 
 _RETRY_SECONDS = 0.5
 _PORT_TAKEN = "Address already in use"
+_PORT_SECONDS = 10.0
+"""So long whoever had a port that we were told to take may need to go."""
 _LINES = 40
 
 
@@ -46,7 +48,7 @@ class Server(ABC):
         """Starts it and returns when it answers. Raises StartFailedError with the end of its log.
 
         What passes is waited for: a last server on the folder that is not gone yet. A free port that
-        somebody took meanwhile is replaced.
+        somebody took meanwhile is replaced, one that we were told to take is not.
         """
         deadline = time.monotonic() + self.START_SECONDS
         while not self._started(deadline):
@@ -106,8 +108,11 @@ class Server(ABC):
         said = tail(self.log, self._log_offset, _LINES)
         if code is None:
             raise StartFailedError(self.NAME, f"no answer in {self.START_SECONDS:.0f} s", self.log, said)
-        if time.monotonic() > deadline or not any(sign in said for sign in (*self.STALE, _PORT_TAKEN)):
+        stale, taken = any(sign in said for sign in self.STALE), _PORT_TAKEN in said
+        if time.monotonic() > deadline or not (stale or taken):
             raise StartFailedError(self.NAME, f"exit code {code}", self.log, said)
-        if _PORT_TAKEN in said and self._port_is_ours:
+        if taken and self._port_is_ours:
             self._port = None
+        elif taken and not stale and time.monotonic() > deadline - self.START_SECONDS + _PORT_SECONDS:
+            raise StartFailedError(self.NAME, f"port {self._port} is taken", self.log, said)
         return False

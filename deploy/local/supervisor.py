@@ -7,7 +7,6 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,10 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from deploy.local.errors import FolderInUseError, LocalError
+from deploy.local.errors import FolderInUseError, LocalError, UnusableSettingError
 from deploy.local.keeper import Keeper, Program
 from deploy.local.pair import Pair
-from deploy.local.process import tail
+from deploy.local.process import spawn, tail
 from deploy.local.programs import Plan
 from deploy.local.status import counts, get, sample_state, where_to_look
 from shared.policy.loader import load_pack
@@ -60,11 +59,12 @@ def _request_stop(_number: int, _frame: FrameType | None) -> None:
 class Supervisor:
     """Runs one city on `data_dir` until a signal comes. Use it from the main thread."""
 
-    def __init__(self, port: int, data_dir: Path, pack: str, policies: Path, *, sample: bool = True) -> None:
+    def __init__(self, port: int, data_dir: Path, pack: Path, *, sample: bool = True) -> None:
+        """`pack` is a pack's folder. Raises PolicyError if it cannot be used."""
         self._port = port
         self._data_dir = data_dir.absolute()
-        self._pack = load_pack(policies / pack)
-        self._policies = policies
+        self._pack = load_pack(pack)
+        self._policies = pack.parent
         self._sample = sample
         self._keepers: list[Keeper] = []
 
@@ -112,29 +112,35 @@ class Supervisor:
     @contextmanager
     def _folder(self) -> Iterator[None]:
         """One city per folder, also when servers that run already are used."""
-        (self._data_dir / "logs").mkdir(parents=True, exist_ok=True)
-        with (self._data_dir / "run.lock").open("ab") as lock:
+        try:
+            (self._data_dir / "logs").mkdir(parents=True, exist_ok=True)
+            opened = (self._data_dir / "run.lock").open("ab")
+        except OSError as error:
+            raise UnusableSettingError(
+                f"the data folder {self._data_dir} cannot be used ({error.strerror}): name another one"
+            ) from error
+        with opened as lock:
             _take(lock, self._data_dir)
             yield
 
     def _prepare(self, plan: Plan) -> None:
         """Topics and tables, by the same commands that an operator uses."""
         commands = (["topics", "apply", "--policies", str(self._policies)], ["migrate"])
+        log = self._data_dir / "logs" / "prepare.log"
+        offset = log.stat().st_size if log.exists() else 0
         running = [  # both at a time: each mostly waits, one for Kafka, one for PostgreSQL
-            subprocess.Popen(
+            spawn(
+                f"civicloom {command[0]}",
                 [sys.executable, "-m", "services.cli", *command],
-                env={**os.environ, **plan.settings},
+                env=plan.settings,
                 cwd=REPOSITORY,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
+                log=log,
             )
             for command in commands
         ]
-        for command, process in zip(commands, running, strict=True):
-            said, _ = process.communicate()
-            if process.returncode != 0:
-                raise LocalError(f"civicloom {command[0]} failed:\n{said}")
+        failed = [child.name for child in running if child.wait() != 0]
+        if failed:
+            raise LocalError(f"{' and '.join(failed)} failed; {log} ends:\n{tail(log, offset)}")
 
     def _start(self, programs: Sequence[Program]) -> None:
         for program in programs:

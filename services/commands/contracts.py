@@ -12,7 +12,7 @@ contracts = typer.Typer(
 
 _REPO = Path(__file__).resolve().parents[2]
 
-Folder = Annotated[Path, typer.Option(help="The folder of generated files.")]
+Folder = Annotated[Path, typer.Option(help="The folder of generated files.", file_okay=False)]
 Base = Annotated[
     str | None,
     typer.Option(

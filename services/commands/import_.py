@@ -44,27 +44,15 @@ def import_(
         raise typer.BadParameter(
             f"{report} cannot be written: name a file in a folder that exists", param_hint="--report"
         )
-    settings = _settings()
+    from services.environment import settings as read_settings
+
+    settings = read_settings("inquiry")
     translator = _translator(mapping, settings)
     started = time.monotonic()
     with _progress(file, shown=not as_json) as on_progress:
         outcome = asyncio.run(_run(settings, translator, file, report, on_progress))
     _say(outcome, report if outcome.rejected else None, time.monotonic() - started, as_json=as_json)
     return int(outcome.rejected > 0)
-
-
-def _settings() -> "CoreSettings":
-    from pydantic import ValidationError
-
-    from shared.settings import CoreSettings
-
-    try:
-        return CoreSettings.for_service("inquiry")
-    except ValidationError as error:
-        faults = ", ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise typer.BadParameter(
-            f"{faults}; give it the environment of the service inquiry", param_hint="environment"
-        ) from error
 
 
 def _translator(path: Path, settings: "CoreSettings") -> "Translator":

@@ -10,9 +10,21 @@ def register(cli: typer.Typer) -> None:
     cli.command("migrate")(migrate)
 
 
+def _address(told: str) -> str:
+    if not told.startswith(("postgres://", "postgresql://")):
+        raise typer.BadParameter("not postgres://role:password@host:port/database")
+    return told
+
+
 def migrate(
     database_url: Annotated[
-        str, typer.Option(envvar="DATABASE_URL", help="As a role that may create roles and schemas.")
+        str,
+        typer.Option(
+            envvar="DATABASE_URL",
+            help="As a role that may create roles and schemas. PUBLISHER_DATABASE_URL and so on give the "
+            "services' roles passwords of their own.",
+            callback=_address,
+        ),
     ],
 ) -> int:
     """Make each service's role and schema and apply its pending migrations. Safe to run again."""

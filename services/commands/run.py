@@ -18,7 +18,10 @@ def run(
         int, typer.Option(envvar="PORT", min=1, max=65535, help="The one address's port.")
     ] = 8080,
     data_dir: Annotated[
-        Path, typer.Option(envvar="DATA_DIR", help="Everything is kept here; a second run needs its own.")
+        Path,
+        typer.Option(
+            envvar="DATA_DIR", file_okay=False, help="Everything is kept here; a second run needs its own."
+        ),
     ] = _REPO / ".data",
     pack: Annotated[str, typer.Option(envvar="PACK", help="Policy pack of the city.")] = "cn-city",
     policies: Annotated[Path, typer.Option(envvar="POLICIES_DIR", help="Folder of the packs.")] = _REPO
@@ -30,17 +33,15 @@ def run(
     KAFKA_BOOTSTRAP and DATABASE_URL name servers to use instead, KAFKA_PORT fixes the broker's port, SMTP_URL
     sends mail for real.
     """
-    from deploy.local.errors import LocalError
+    from deploy.local.errors import LocalError, UnusableSettingError
     from deploy.local.supervisor import Supervisor
+    from services.environment import pack_folder
 
-    if not (policies / pack).is_dir():
-        known = sorted(found.parent.name for found in policies.glob("*/pack.yaml"))
-        raise typer.BadParameter(
-            f"there is no pack {pack!r} in {policies}: choose {', '.join(known) or 'another folder'}",
-            param_hint="--pack",
-        )
+    folder = pack_folder(policies, pack)
     try:
-        Supervisor(port, data_dir, pack, policies, sample=sample).run()
+        Supervisor(port, data_dir, folder, sample=sample).run()
+    except UnusableSettingError as error:
+        raise typer.BadParameter(str(error), param_hint="environment") from error
     except LocalError as error:
         typer.echo(f"civicloom run: {error}", err=True)
         return 1

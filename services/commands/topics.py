@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.environment import pack_folder
+
 if TYPE_CHECKING:
     from shared.topic_changes import Change
     from shared.topics import TopicSpec
 
 topics = typer.Typer(name="topics", no_args_is_help=True, help="Make and compare the Kafka topics.")
 
-Bootstrap = Annotated[str, typer.Option(envvar="KAFKA_BOOTSTRAP", help="host:port, several with commas.")]
+
+def _addresses(told: str) -> str:
+    for address in told.split(","):
+        host, colon, port = address.rpartition(":")
+        if not (host and colon and port.isascii() and port.isdigit()):
+            raise typer.BadParameter(f"{address!r} is not host:port")
+    return told
+
+
+Bootstrap = Annotated[
+    str,
+    typer.Option(envvar="KAFKA_BOOTSTRAP", help="host:port, several with commas.", callback=_addresses),
+]
 Namespace = Annotated[str, typer.Option(envvar="TOPIC_NAMESPACE", help="First part of every topic's name.")]
 Pack = Annotated[str, typer.Option(envvar="PACK", help="Policy pack whose units get topics.")]
 Policies = Annotated[Path, typer.Option(envvar="POLICIES_DIR", help="Folder of the packs.")]
@@ -44,7 +58,7 @@ def apply(
     """Make what is missing and correct settings. Exits 1 if something is left that it must not change."""
     from shared.topic_changes import apply as make
 
-    changes = asyncio.run(make(bootstrap, _specs(namespace, policies / pack, file, replication)))
+    changes = asyncio.run(make(bootstrap, _specs(namespace, pack_folder(policies, pack), file, replication)))
     _show(changes, as_json)
     return int(any(change.action == "refuse" for change in changes))
 
@@ -63,7 +77,9 @@ def diff(
     """Show how the broker differs from the declaration. Exits 1 if it does; changes nothing."""
     from shared.topic_changes import diff as compare
 
-    changes = asyncio.run(compare(bootstrap, _specs(namespace, policies / pack, file, replication)))
+    changes = asyncio.run(
+        compare(bootstrap, _specs(namespace, pack_folder(policies, pack), file, replication))
+    )
     _show(changes, as_json)
     return int(bool(changes))
 

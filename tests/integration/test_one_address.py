@@ -35,6 +35,8 @@ class _Stub(BaseHTTPRequestHandler):
             said = [value for name, value in self.headers.items() if name.startswith("X-Degraded")]
             degraded = "; ".join(dict.fromkeys(part for part in [*said, server.degraded] if part))
             self._answer(503 if server.missing else 200, server.missing or degraded or "ready", degraded)
+        elif self.path == "/ask/who":
+            self._answer(200, ", ".join(self.headers.get_all("X-Forwarded-For", [])))
         elif self.path == "/log/stream":
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
@@ -84,26 +86,41 @@ class City:
         return httpx.get(self.address + path, headers={"Accept": accept})
 
 
-@pytest.fixture
-def city(tmp_path: Path) -> Iterator[City]:
+@contextlib.contextmanager
+def joined(folder: Path, **more: str) -> Iterator[City]:
+    """Four stubs behind the proxy; `more` is added to its environment."""
     with contextlib.ExitStack() as stack:
         services = {name: _Service(name) for name in SERVICES}
         for service in services.values():
             stack.callback(service.end)
         port = free_port()
         ports = caddy.Services(**{name: service.server_port for name, service in services.items()})
-        arguments, environment = caddy.command(port, ports, tmp_path)
+        arguments, environment = caddy.command(port, ports, folder)
         if other := os.environ.get("CADDY"):  # the version of Compose, where it is installed
             arguments[0] = other
-        log = stack.enter_context((tmp_path / "caddy.log").open("wb"))
+        log = stack.enter_context((folder / "caddy.log").open("wb"))
         proxy = stack.enter_context(
-            subprocess.Popen(arguments, env=os.environ | environment, stdout=log, stderr=log)
+            subprocess.Popen(arguments, env=os.environ | environment | more, stdout=log, stderr=log)
         )
         stack.callback(proxy.wait, 10)
         stack.callback(proxy.terminate)
         city = City(f"http://127.0.0.1:{port}", services)
-        _wait_until_it_listens(city, proxy, tmp_path / "caddy.log")
+        _wait_until_it_listens(city, proxy, folder / "caddy.log")
         yield city
+
+
+@pytest.fixture(scope="module")
+def shared_city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+    with joined(tmp_path_factory.mktemp("city")) as city:
+        yield city
+
+
+@pytest.fixture
+def city(shared_city: City) -> City:
+    """All of it well again."""
+    for service in shared_city.services.values():
+        service.missing = service.degraded = ""
+    return shared_city
 
 
 def _wait_until_it_listens(city: City, proxy: subprocess.Popen[bytes], log: Path) -> None:
@@ -124,6 +141,11 @@ OWNERS = {
         "/hub",
         "/wechat/callback",
         "/static/x.css",
+        "/publish",
+        "/subscribe",
+        "/api/publisher/openapi.json",
+        "/nowhere",
+        "/asking",
     ],
     "inquiry": [
         "/ask",
@@ -133,19 +155,11 @@ OWNERS = {
         "/login/callback",
         "/logout",
         "/open311/v2/x.xml",
+        "/api/inquiry/v1/inquiries",
     ],
     "routing": ["/desk", "/desk/water", "/dispatch", "/api/routing/v1/x"],
     "audit": ["/oversight", "/log/checkpoint", "/api/audit/v1/x"],
 }
-OWNERS["publisher"] += [
-    "/wechat/callback",
-    "/publish",
-    "/subscribe",
-    "/api/publisher/openapi.json",
-    "/nowhere",
-    "/asking",
-]
-OWNERS["inquiry"] += ["/open311/v2/x.xml", "/api/inquiry/v1/inquiries"]
 
 
 def test_every_path_reaches_its_service(city: City) -> None:
@@ -172,8 +186,13 @@ def test_the_address_tells_what_is_degraded_anywhere_and_believes_no_caller(city
     assert answer.text == "publisher email: no SMTP_URL; audit disk: nearly full"
 
 
-def test_a_dead_service_has_a_friendly_page_and_the_others_go_on(city: City) -> None:
-    city.services["routing"].end()
+def test_a_dead_service_has_a_friendly_page_and_the_others_go_on(tmp_path: Path) -> None:
+    with joined(tmp_path) as city:
+        city.services["routing"].end()
+        _routing_is_away(city)
+
+
+def _routing_is_away(city: City) -> None:
     page = city.get("/desk", "text/html,*/*")
     assert page.status_code in (502, 503)
     assert "暂时无法使用" in page.text
@@ -196,3 +215,17 @@ def test_a_stream_arrives_at_once(city: City) -> None:
     ) as stream:
         assert next(stream.iter_text()) == "data: first\n\n"
         assert not city.services["audit"].go_on.is_set()
+
+
+SPOOFED = {"X-Forwarded-For": "192.0.2.1, 198.51.100.2"}
+
+
+def test_what_a_client_says_of_its_own_address_is_forgotten(city: City) -> None:
+    assert httpx.get(city.address + "/ask/who", headers=SPOOFED).text == "127.0.0.1"
+
+
+@pytest.mark.parametrize("told", ["198.51.100.2", SPOOFED["X-Forwarded-For"], "192.0.2.1,2001:db8::7"])
+def test_the_proxy_in_front_is_believed_in_what_it_adds_itself(tmp_path: Path, told: str) -> None:
+    with joined(tmp_path, FRONT_PROXIES="127.0.0.0/8 192.0.2.64") as city:
+        who = httpx.get(city.address + "/ask/who", headers={"X-Forwarded-For": told}).text
+    assert who == told.replace(" ", "").split(",")[-1]

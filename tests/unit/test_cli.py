@@ -17,8 +17,8 @@ MODULES = sorted(module.name for module in iter_modules(commands.__path__))
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert "topics" in shown
-    assert "contracts" in shown
+    for module in MODULES:
+        assert f"  {module.rstrip('_')} " in shown
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -30,7 +30,18 @@ def test_every_module_registers_itself(module: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["frobnicate"], ["topics", "frobnicate"], ["topics", "apply", "--replication", "none"], ["--wrong"]],
+    [
+        ["frobnicate"],
+        ["topics", "frobnicate"],
+        ["topics", "apply", "--replication", "none"],
+        ["topics", "diff", "--bootstrap", "127.0.0.1:port"],
+        ["topics", "diff", "--bootstrap", "127.0.0.1:1", "--pack", "no-such-city"],
+        ["migrate", "--database-url", "nonsense"],
+        ["contracts", "check", "--folder", __file__],
+        ["run", "--pack", "no-such-city"],
+        ["run", "--data-dir", __file__],
+        ["--wrong"],
+    ],
 )
 def test_bad_usage_is_one_sentence_and_exit_code_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -54,6 +65,11 @@ def test_what_we_name_ends_as_a_sentence_and_not_as_a_trace(
     monkeypatch.setattr(cli, "build", lambda: application)
     assert cli.main([]) == 1
     assert capsys.readouterr().err == "civicloom: the case is closed\n"
+
+
+def test_a_database_that_is_away_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["migrate", "--database-url", "postgres://nobody@127.0.0.1:1/nothing"]) == 1
+    assert capsys.readouterr().err.startswith("civicloom: no database answers at DATABASE_URL")
 
 
 def test_what_we_do_not_name_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:

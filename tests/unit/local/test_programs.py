@@ -49,9 +49,13 @@ def test_mail_is_kept_unless_a_server_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", ["cn-city", "us-city", "nl-city"])
-def test_the_officers_of_every_pack_are_of_two_departments(pack: str) -> None:
-    first, second = oidc.officer_units(load_pack(REPO / "policies" / pack))
-    assert first != second
+def test_every_desk_without_kafka_has_an_officer_and_one_with_it_to_be_watched(pack: str) -> None:
+    loaded = load_pack(REPO / "policies" / pack)
+    units = oidc.officer_units(loaded)
+    assert len(set(units)) == len(units) >= 2
+    assert {unit.code for unit in loaded.departments if not unit.kafka} < set(units)
+    people = oidc.sample_people(units)
+    assert len({person.subject for person in people}) == len({person.name for person in people})
 
 
 def test_every_sample_concern_is_one_that_the_sample_city_takes() -> None:
