@@ -82,7 +82,9 @@ def _waiting_lanes(server: MailServer | None) -> Reasons:
     async def waiting() -> dict[str, str]:
         if server is None:
             return {"email": "SMTP_URL is not set, so mails wait"}
-        return {"email": "the mail server does not answer, so mails wait"} if server.away else {}
+        if server.away:
+            return {"email": "the mail server does not answer or does not take our mails, so they wait"}
+        return {}
 
     return waiting
 

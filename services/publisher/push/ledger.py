@@ -118,7 +118,7 @@ def _entry(attempt: Attempt) -> _Entry:
             return _Entry(attempt, "sent", now, None)
         case GiveUp(reason):
             return _Entry(attempt, "failed", now, reason)
-        case TryAgain(reason, retry_after):
+        case TryAgain(reason, retry_after, _):
             fraction = secrets.randbelow(1001) / 1000
             wait = wait_after(attempt.delivery.attempts, fraction, retry_after)
             if wait is None:
@@ -127,7 +127,10 @@ def _entry(attempt: Attempt) -> _Entry:
 
 
 def _ended(entries: Sequence[_Entry]) -> dict[subscriptions.Reason, list[str]]:
-    """Which subscriptions end with these outcomes: the address is gone, or a webhook has failed for days."""
+    """Which subscriptions end with these outcomes: the address is gone, or a webhook has failed for days.
+
+    Never for what may be our own fault, since nothing brings an address back.
+    """
     ended: dict[subscriptions.Reason, list[str]] = {"gone": [], "failing": []}
     for entry in entries:
         delivery, outcome = entry.attempt.delivery, entry.attempt.outcome
@@ -135,7 +138,12 @@ def _ended(entries: Sequence[_Entry]) -> dict[subscriptions.Reason, list[str]]:
             continue
         if isinstance(outcome, GiveUp) and outcome.gone:
             ended["gone"].append(delivery.recipient)
-        elif isinstance(outcome, TryAgain) and entry.state == "failed":
+        elif (
+            isinstance(outcome, TryAgain)
+            and entry.state == "failed"
+            and delivery.lane == "webhook"
+            and outcome.theirs
+        ):
             ended["failing"].append(delivery.recipient)
     return ended
 

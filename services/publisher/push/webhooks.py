@@ -56,19 +56,22 @@ class Webhooks:
         await self._client.aclose()
 
     async def deliver(self, identifier: str, call: Call) -> Outcome:
-        """One attempt. 2xx is sent; 410 ends the subscription; all else is tried again."""
+        """One attempt. 2xx is sent; 410 ends the subscription; all else is tried again.
+
+        A private address is given up without an end: it may be our own resolver or setting that is wrong.
+        """
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 status, headers, _ = await self._post(call.url, identifier, call.body, call.secret, read=0)
         except Forbidden:
-            return GiveUp("private_address", gone=True)
+            return GiveUp("private_address")
         except _NO_ANSWER as error:
             return TryAgain(type(error).__name__)
         if 200 <= status < 300:
             return Sent()
         if status == 410:
             return GiveUp("http_410", gone=True)
-        return TryAgain(f"http_{status}", _retry_after(headers))
+        return TryAgain(f"http_{status}", _retry_after(headers), theirs=True)
 
     async def echoes(self, url: str, identifier: str, secret: str) -> bool:
         """Whether the endpoint answers the challenge: 200 and a body that holds it. Raises Forbidden."""

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.publisher.domain.outcomes import GiveUp, TryAgain
+from services.publisher.domain.outcomes import GiveUp, Sent, TryAgain
+from services.publisher.domain.replies import Barred
 from services.publisher.metrics import LANE_READY
 from services.publisher.push.ledger import LEASE, Attempt, Claimed, Ledger
 from services.publisher.push.mail import LaneDown, MailServer
@@ -90,15 +91,21 @@ class MailWorker:
             return
         try:
             async with self._server.session() as session:
-                LANE_READY.labels("email").set(1)
+                barred: list[tuple[Claimed, Barred]] = []
                 for delivery, letter in letters:
                     if self._stopping or not session.is_open or time.monotonic() > stop:
                         break
                     wanted = await self._packing.is_wanted(delivery)
-                    done.append(Attempt(delivery, await session.send(letter) if wanted else GiveUp("left")))
+                    outcome = await session.send(letter) if wanted else GiveUp("left")
+                    if isinstance(outcome, Barred):
+                        barred.append((delivery, outcome))
+                    else:
+                        done.append(Attempt(delivery, outcome))
+                done += _judged(barred, done)
         except LaneDown:
             LANE_READY.labels("email").set(0)
             raise
+        LANE_READY.labels("email").set(1)
 
 
 class WebhookWorker:
@@ -152,6 +159,16 @@ def outcomes(packed: Sequence[tuple[Claimed, Content]]) -> list[Attempt]:
     return [
         Attempt(delivery, content) for delivery, content in packed if isinstance(content, GiveUp | TryAgain)
     ]
+
+
+def _judged(barred: Sequence[tuple[Claimed, Barred]], done: Sequence[Attempt]) -> list[Attempt]:
+    """Who is barred, we or they: a server that took another letter means these recipients.
+
+    Raises LaneDown if it took none: no letter has to pay for that with an attempt.
+    """
+    if barred and not any(isinstance(attempt.outcome, Sent) for attempt in done):
+        raise LaneDown(barred[0][1].reason)
+    return [Attempt(delivery, TryAgain(each.reason)) for delivery, each in barred]
 
 
 async def record(ledger: Ledger, attempts: Sequence[Attempt]) -> None:

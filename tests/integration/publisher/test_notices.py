@@ -221,7 +221,7 @@ async def test_a_mail_server_that_is_away_is_named_until_it_answers(
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
-    assert waiting == {"email": "the mail server does not answer, so mails wait"}
+    assert waiting == {"email": "the mail server does not answer or does not take our mails, so they wait"}
     (row,) = await running.deliveries()
     assert row["state"] == "pending"
 
