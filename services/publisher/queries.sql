@@ -217,14 +217,19 @@ WHERE id IN (
 )
 RETURNING id, kind, lane, subject, recipient, version, step, at, attempts;
 
--- name: is_wanted
--- Asked before each letter: the handful may have been packed minutes ago, and whoever has left meanwhile, or had a
--- case erased (its row is gone), gets nothing more.
-SELECT EXISTS (
-    SELECT FROM delivery d LEFT JOIN subscription s ON s.id = d.recipient
-    WHERE d.id = $1
-      AND CASE d.kind WHEN 'notice' THEN true WHEN 'confirmation' THEN s.state = 'pending' ELSE s.state = 'active' END
-);
+-- name: objection
+-- Asked before each letter, null if there is none: the handful may have been packed minutes ago. Whoever has left
+-- meanwhile, or had a case erased (its row is gone), gets nothing more; what was withdrawn or corrected goes to nobody.
+SELECT CASE
+    WHEN d.id IS NULL THEN 'no_contact'
+    WHEN d.kind = 'notice' THEN NULL
+    WHEN s.state IS DISTINCT FROM CASE d.kind WHEN 'confirmation' THEN 'pending' ELSE 'active' END THEN 'left'
+    WHEN d.kind = 'publication' AND (p.state = 'withdrawn' OR p.public_version <> d.version) THEN 'superseded'
+END
+FROM (VALUES ($1::text)) AS asked (delivery)
+LEFT JOIN delivery d ON d.id = asked.delivery
+LEFT JOIN subscription s ON s.id = d.recipient
+LEFT JOIN publication p ON p.id = d.subject;
 
 -- name: release_deliveries
 -- Claimed but never attempted: the lane was down.

@@ -70,10 +70,10 @@ class Packing:
             packed.append((each, content))
         return packed
 
-    async def is_wanted(self, delivery: Claimed) -> bool:
-        """Whether nobody has left, and nothing was erased, since the delivery was packed."""
-        wanted: bool = await self._pool.fetchval(QUERIES["is_wanted"], delivery.id)
-        return wanted
+    async def objection(self, delivery: Claimed) -> GiveUp | None:
+        """What has happened since the delivery was packed, so that it must not be sent."""
+        reason = await self._pool.fetchval(QUERIES["objection"], delivery.id)
+        return GiveUp(reason) if reason else None
 
     def _content(
         self, delivery: Claimed, row: asyncpg.Record | None, shown: asyncpg.Record | None

@@ -95,8 +95,7 @@ class MailWorker:
                 for delivery, letter in letters:
                     if self._stopping or not session.is_open or time.monotonic() > stop:
                         break
-                    wanted = await self._packing.is_wanted(delivery)
-                    outcome = await session.send(letter) if wanted else GiveUp("left")
+                    outcome = await self._packing.objection(delivery) or await session.send(letter)
                     if isinstance(outcome, Barred):
                         barred.append((delivery, outcome))
                     else:
