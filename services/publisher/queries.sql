@@ -92,6 +92,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 SELECT id, lane, state, topics, language, address_hash, asked_at, confirmed_at, ended_at
 FROM subscription WHERE id = $1;
 
+-- name: lock_address
+-- Whoever makes a subscription of one address active does so alone. Not by an aggregate: that row would stay, and
+-- with it the address's hash, after the subscription has ended.
+SELECT pg_advisory_xact_lock($1);
+
 -- name: active_of_address
 -- The subscription that a new one for the same address replaces.
 SELECT id FROM subscription WHERE lane = $1 AND address_hash = $2 AND state = 'active';

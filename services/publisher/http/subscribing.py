@@ -92,11 +92,9 @@ class _Subscribing:
             return self._with_secret(answer)
         self._limit(request, url)
         await self._challenge(url, identifier)
-        older = await subscriptions.older_of(
-            context.database.pool, "webhook", context.secrets.address_hash(url)
-        )
         wish = Wish("webhook", url, body.topics, body.language)
-        async with refusals(), context.database.transaction(older, new=[identifier]) as tx:
+        async with refusals(), context.database.transaction(new=[identifier]) as tx:
+            older = await subscriptions.lock_older(tx, "webhook", context.secrets.address_hash(url))
 
             async def act() -> Answer:
                 await subscriptions.add_webhook(tx, identifier, wish, context.secrets, older)
