@@ -8,13 +8,14 @@ from starlette.responses import Response
 
 from services.publisher import subscriptions
 from services.publisher.http.api import STAFF
-from services.publisher.http.edge import Context, keyed, once, refusals, respond
+from services.publisher.http.edge import Context, once, refusals, respond
 from services.publisher.http.subscribing import SUBSCRIPTIONS
 from services.publisher.http.views import subscription_json
 from services.publisher.queries import QUERIES
 from shared.idempotency import Answer
 from shared.ids import is_id
 from shared.web.callers import current_person
+from shared.web.keys import keyed
 from shared.web.problems import Problem
 
 SECRET_HEADER = "X-Subscription-Secret"  # noqa: S105  (a name)
@@ -53,7 +54,7 @@ def subscribed_router(context: Context) -> APIRouter:
         One that has ended already stays ended, and the answer is the same.
         """
         _owned(context, subscription, secret)
-        keyed_request = keyed(request, "subscriber", await request.body())
+        keyed_request = await keyed(request, "subscriber")
         async with refusals(), context.database.transaction([subscription]) as tx:
 
             async def act() -> Answer:

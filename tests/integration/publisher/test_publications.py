@@ -118,11 +118,14 @@ async def test_a_repeated_request_with_its_key_makes_one_draft_and_another_body_
     first = await running.post(API, TEXT, key="one")
     second = await running.post(API, TEXT, key="one")
     assert first.json() == second.json()
-    assert (await running.post(API, TEXT | {"title": "x"}, key="one")).status_code == 409
-    assert await running.database.pool.fetchval("SELECT count(*) FROM publication") == 1
+    reused = await running.post(API, TEXT | {"title": "x"}, key="one")
+    assert reused.status_code == 409
+    assert reused.json()["type"].endswith(":key-reused")
+    assert (await running.post(API, TEXT, key="k" * 255)).status_code == 201
+    assert await running.database.pool.fetchval("SELECT count(*) FROM publication") == 2
     missing = await running.client.post(API, json=TEXT)
     assert missing.status_code == 400
-    assert missing.json()["type"].endswith("idempotency-key-missing")
+    assert missing.json()["type"].endswith(":idempotency-key-needed")
 
 
 @pytest.mark.parametrize(
@@ -249,6 +252,45 @@ async def test_an_editor_and_an_approver_do_it_all_at_the_desk(running: Running)
     shown = (await running.client.get(f"{API}/{identifier}")).json()
     assert shown["effective_from"] == "2026-12-31T16:00:00Z"
     assert shown["topics"] == ["housing", "water-energy"]
+
+
+async def test_a_button_and_a_form_that_are_sent_twice_act_once_and_answer_the_same(
+    running: Running,
+) -> None:
+    running.sign_in("editor-3", "editor")
+    identifier = (await running.post(API, TEXT)).json()["id"]
+    place = f"/publish/{identifier}"
+    fields = {"title": "改", "body": "正文", "version": "1", "idempotency_key": "change-1"}
+    for _ in range(2):
+        assert (await running.form(f"{place}/change", f"{place}/change", **fields)).status_code == 303
+    other = await running.form(f"{place}/change", f"{place}/change", **fields | {"body": "后来写的正文"})
+    assert other.status_code == 409
+    assert "后来写的正文" in other.text
+    assert "change-1" not in other.text
+    running.sign_in("approver-7", "approver")
+    for act in ("approve", "publish", "withdraw"):
+        sent = {"version": "2", "reason": "金额有误", "idempotency_key": f"{act}-1"}
+        for _ in range(2):
+            assert (await running.form(place, f"{place}/{act}", **sent)).status_code == 303
+    changed = await running.form("/publish", f"{place}/withdraw", **sent | {"reason": "x"})
+    assert changed.status_code == 409
+    assert await running.names(identifier) == [
+        *["publication.drafted"] * 2,
+        "publication.approved",
+        "publication.published",
+        "publication.withdrawn",
+    ]
+
+
+async def test_a_new_draft_that_is_sent_again_with_other_content_is_not_lost(running: Running) -> None:
+    running.sign_in("editor-3", "editor")
+    first = {"title": "一", "body": "正文", "idempotency_key": "draft-1"}
+    assert (await running.form("/publish/new", "/publish/new", **first)).status_code == 303
+    again = await running.form("/publish/new", "/publish/new", **first | {"body": "后来写的正文"})
+    assert again.status_code == 409
+    assert "后来写的正文" in again.text
+    assert "draft-1" not in again.text
+    assert await running.database.pool.fetchval("SELECT count(*) FROM publication") == 1
 
 
 async def test_what_an_editor_typed_survives_that_somebody_else_was_quicker(running: Running) -> None:

@@ -197,6 +197,18 @@ async def test_nobody_can_fill_somebody_elses_mailbox(running: Running) -> None:
     assert int(answers[-1].headers["retry-after"]) > 60
 
 
+async def test_the_form_that_is_sent_twice_asks_once(running: Running) -> None:
+    sent = {"address": ADDRESS, "topics": ["housing"], "idempotency_key": "form-1"}
+    for _ in range(5):
+        assert (await running.form("/subscribe", "/subscribe", **sent)).status_code == 303
+    other = await running.form("/subscribe", "/subscribe", **sent | {"address": "other@example.org"})
+    assert other.status_code == 409
+    await running.deliver()
+    assert [letter["To"] for letter in running.mail.letters] == [ADDRESS]
+    kept = await running.database.pool.fetch("SELECT idempotency_key::text AS row FROM idempotency_key")
+    assert all(ADDRESS not in row["row"] for row in kept)
+
+
 async def test_the_page_takes_an_address_and_shows_again_what_was_wrong(running: Running) -> None:
     wrong = await running.form("/subscribe", "/subscribe", address="<script>x</script>", topics=["housing"])
     assert wrong.status_code == 422
