@@ -117,6 +117,7 @@ async def publish(tx: Tx, identifier: str, version: int, author: Author) -> Done
     publication, topics = await _decide(tx, identifier, "publish", author, version)
     await _move(tx, identifier, publication)
     await tx.connection.execute(QUERIES["publish_version"], identifier, version, tx.now)
+    await tx.connection.execute(QUERIES["swap_public_version"], identifier, version, tx.now)
     # A timer of its own transaction: the editor does not wait until every subscriber has a ledger row.
     tx.arm(Timer(identifier, PUSH, tx.now, {"version": version}))
     facts = PublicationPublished(version=version, topics=topics, publisher=author.actor)
@@ -131,6 +132,7 @@ async def withdraw(tx: Tx, identifier: str, version: int, reason: str, author: A
     publication, _ = await _decide(tx, identifier, "withdraw", author, version)
     await _move(tx, identifier, publication)
     await tx.connection.execute(QUERIES["withdraw_publication"], identifier, reason, tx.now)
+    await tx.connection.execute(QUERIES["swap_public_version"], identifier, None, tx.now)
     tx.disarm(identifier, PUSH)
     assert publication.public_version is not None  # noqa: S101  (the rule `never_published`)
     facts = PublicationWithdrawn(version=publication.public_version, reason=reason, by=author.actor)

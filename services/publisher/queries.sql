@@ -28,6 +28,13 @@ UPDATE publication
 SET public_version = $2, published_at = coalesce(published_at, $3), public_changed_at = $3
 WHERE id = $1;
 
+-- name: swap_public_version
+-- The version that becomes public and the one whose place it takes; $2 null: none becomes public, it is withdrawn.
+UPDATE publication_version
+SET published_at = CASE version WHEN $2 THEN $3 ELSE published_at END,
+    retired_at = CASE version WHEN $2 THEN NULL ELSE $3 END
+WHERE publication = $1 AND (version = $2 OR (published_at IS NOT NULL AND retired_at IS NULL));
+
 -- name: withdraw_publication
 -- The text stays readable under its address, marked; lists and feeds drop it.
 UPDATE publication SET withdrawal_reason = $2, public_changed_at = $3 WHERE id = $1;
@@ -51,10 +58,9 @@ FROM publication p JOIN publication_version v ON v.publication = p.id AND v.vers
 WHERE p.id = $1;
 
 -- name: feed_changed_at
--- When what a feed shows last changed, withdrawals included; null for a topic that nothing was ever public under.
-SELECT max(p.public_changed_at)
-FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
-WHERE $1::text IS NULL OR $1 = ANY(v.topics);
+-- When what a feed shows last changed: something came or went. Null for a topic that nothing was ever public under.
+SELECT max(greatest(published_at, retired_at)) FROM publication_version
+WHERE published_at IS NOT NULL AND ($1::text IS NULL OR $1 = ANY(topics));
 
 -- name: desk_publications
 -- A page of the desk's list by last change; $1 a state or null for all.

@@ -107,10 +107,10 @@ class Running:
             assert done.status_code == 200, done.text
         self.sign_out()
 
-    async def withdraw(self, identifier: str, reason: str = "printed by mistake") -> None:
-        """Takes back the first version of a publication."""
+    async def withdraw(self, identifier: str, reason: str = "printed by mistake", version: int = 1) -> None:
+        """Takes a publication back."""
         self.sign_in("approver-7", "approver")
-        done = await self.post(f"{API}/{identifier}/withdraw", {"version": 1, "reason": reason})
+        done = await self.post(f"{API}/{identifier}/withdraw", {"version": version, "reason": reason})
         assert done.status_code == 200, done.text
         self.sign_out()
 

@@ -214,18 +214,54 @@ async def test_a_feed_is_sent_again_only_when_it_changed_and_a_withdrawal_is_a_c
         )
         assert same.status_code == 304
         assert same.content == b""
-        since = {"If-Modified-Since": first.headers["last-modified"]}
-        assert (await running.client.get(f"/feeds/all.{kind}", headers=since)).status_code == 304
     before = await running.client.get("/feeds/water-energy.atom")
     running.clock.moment = START + dt.timedelta(minutes=5)
     running.sign_in("approver-7", "approver")
     await running.post(f"{API}/{identifier}/withdraw", {"version": 1, "reason": "x"})
-    for name, header in (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified")):
-        again = await running.client.get("/feeds/water-energy.atom", headers={name: before.headers[header]})
-        assert again.status_code == 200
+    known = {"If-None-Match": before.headers["etag"]}
+    assert (await running.client.get("/feeds/water-energy.atom", headers=known)).status_code == 200
     assert (await running.client.get("/feeds/housing.atom")).status_code == 200
     assert (await running.client.get("/feeds/no-such.atom")).status_code == 404
     assert (await running.client.get("/feeds/all.rss")).status_code in (404, 422)
+
+
+async def feed_updated(running: Running, topic: str) -> str:
+    answer = await running.client.get(f"/feeds/{topic}.atom")
+    root = ElementTree.fromstring(answer.content)  # noqa: S314
+    return root.findtext("{http://www.w3.org/2005/Atom}updated", "")
+
+
+async def test_a_feed_that_a_publication_leaves_by_a_correction_has_changed_then_and_not_later(
+    running: Running,
+) -> None:
+    identifier = await running.publish(topics=["water-energy"])
+    running.clock.moment = START + dt.timedelta(hours=1)
+    await running.correct(identifier, topics=["housing"])
+    assert (await running.client.get("/feeds/water-energy.json")).json()["items"] == []
+    assert await feed_updated(running, "water-energy") == "2026-11-24T02:30:00+00:00"
+    running.clock.moment = START + dt.timedelta(hours=2)
+    await running.withdraw(identifier, version=2)
+    assert await feed_updated(running, "water-energy") == "2026-11-24T02:30:00+00:00"
+    for topic in ("housing", "all"):
+        assert await feed_updated(running, topic) == "2026-11-24T03:30:00+00:00"
+
+
+async def test_a_change_in_the_same_second_is_not_held_back(running: Running) -> None:
+    first = await running.client.get("/feeds/all.atom")
+    assert "last-modified" not in first.headers
+    await running.publish()
+    asked = {"If-Modified-Since": "Tue, 24 Nov 2026 01:30:00 GMT"}
+    assert (await running.client.get("/feeds/all.atom", headers=asked)).status_code == 200
+
+
+async def test_a_draft_that_was_never_public_changes_no_feed(running: Running) -> None:
+    identifier = await running.publish(topics=["water-energy"])
+    running.clock.moment = START + dt.timedelta(hours=1)
+    running.sign_in("editor-3", "editor")
+    await running.put(f"{API}/{identifier}", TEXT | {"topics": ["health"], "version": 1})
+    for topic in ("water-energy", "all"):
+        assert await feed_updated(running, topic) == "2026-11-24T01:30:00+00:00"
+    assert await feed_updated(running, "health") == "2026-01-01T00:00:00+00:00"
 
 
 async def test_an_editor_and_an_approver_do_it_all_at_the_desk(running: Running) -> None:
