@@ -8,6 +8,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from services.publisher.domain import publications
 from services.publisher.domain.publications import Act, Publication, Refusal
 from services.publisher.queries import QUERIES
+from shared.contracts.base import Facts, Words
+from shared.contracts.inquiry import NoteWords
 from shared.contracts.publisher import (
     PublicationApproved,
     PublicationDrafted,
@@ -135,8 +137,8 @@ async def withdraw(tx: Tx, identifier: str, version: int, reason: str, author: A
     await tx.connection.execute(QUERIES["swap_public_version"], identifier, None, tx.now)
     tx.disarm(identifier, PUSH)
     assert publication.public_version is not None  # noqa: S101  (the rule `never_published`)
-    facts = PublicationWithdrawn(version=publication.public_version, reason=reason, by=author.actor)
-    return _emitted(identifier, publication, _emit(tx, identifier, author, facts))
+    facts = PublicationWithdrawn(version=publication.public_version, by=author.actor)
+    return _emitted(identifier, publication, _emit(tx, identifier, author, facts, NoteWords(text=reason)))
 
 
 async def _decide(
@@ -182,25 +184,17 @@ async def _store_draft(
         editor=author.actor,
     )
     words = PublicationWords(title=content.title, summary=content.summary, body=content.body)
-    emitted = tx.emit(
+    return _emitted(identifier, publication, _emit(tx, identifier, author, facts, words))
+
+
+def _emit(tx: Tx, identifier: str, author: Author, facts: Facts, words: Words | None = None) -> Emitted:
+    return tx.emit(
         facts,
         subject=identifier,
         words=words,
         actor=author.actor,
         policy=author.policy,
         jurisdiction=author.jurisdiction,
-    )
-    return _emitted(identifier, publication, emitted)
-
-
-def _emit(
-    tx: Tx,
-    identifier: str,
-    author: Author,
-    facts: PublicationApproved | PublicationPublished | PublicationWithdrawn,
-) -> Emitted:
-    return tx.emit(
-        facts, subject=identifier, actor=author.actor, policy=author.policy, jurisdiction=author.jurisdiction
     )
 
 

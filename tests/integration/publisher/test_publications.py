@@ -87,7 +87,10 @@ async def test_a_withdrawn_publication_leaves_lists_and_says_why_under_its_addre
     page = await running.client.get(f"/policies/{identifier}")
     assert "金额有误" in page.text
     assert "已撤回" in page.text
-    assert (await running.names(identifier))[-1] == "publication.withdrawn"
+    withdrawn = (await running.said(identifier))[-1]
+    assert withdrawn["name"] == "publication.withdrawn"
+    assert withdrawn["data"] == {"version": 1, "by": "person:approver-7"}
+    assert withdrawn["words"]["text"] == "金额有误"
 
 
 @pytest.mark.parametrize(
