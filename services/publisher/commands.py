@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from services.publisher.domain import publications
 from services.publisher.domain.publications import Act, Publication, Refusal
@@ -32,14 +40,28 @@ def _topics(codes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(codes))
 
 
+def _newlines(text: object) -> object:
+    """Lines end alike wherever they were typed: browsers send CR LF, and so do some programs."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if isinstance(text, str) else text
+
+
+Summary = Annotated[
+    str, BeforeValidator(_newlines), StringConstraints(strip_whitespace=True, max_length=1_000)
+]
+Body = Annotated[str, BeforeValidator(_newlines), StringConstraints(min_length=1, max_length=20_000)]
+Reason = Annotated[
+    str, BeforeValidator(_newlines), StringConstraints(strip_whitespace=True, max_length=1_000)
+]
+
+
 class Content(BaseModel):
     """What an editor writes. Lengths are in characters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    summary: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] = ""
-    body: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    summary: Summary = ""
+    body: Body
     topics: Annotated[tuple[str, ...], Field(max_length=10), AfterValidator(_topics)] = ()
     document_number: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.publisher import commands
-from services.publisher.commands import Content, Done
+from services.publisher.commands import Content, Done, Reason
 from services.publisher.http import views
 from services.publisher.http.edge import Context, no_publication, once, refusals, respond
 from shared.idempotency import Answer
@@ -42,7 +42,7 @@ class OfVersion(BaseModel):
 class Withdrawal(OfVersion):
     """`reason` is shown to the public."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
+    reason: Annotated[Reason, StringConstraints(min_length=1)]
 
 
 Editor = Annotated[Person, Depends(require("editor"))]

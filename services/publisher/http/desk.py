@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.publisher import commands
-from services.publisher.commands import Content, Done, Refused
+from services.publisher.commands import Body, Content, Done, Reason, Refused, Summary
 from services.publisher.domain.publications import TOPICS, Publication
 from services.publisher.http import views
 from services.publisher.http.api import Editor, Staff
@@ -37,8 +37,8 @@ class DraftForm(BaseModel):
     """What the form sends; `effective_on` is a day, from whose beginning it is in force."""
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    summary: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] = ""
-    body: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    summary: Summary = ""
+    body: Body
     topics: list[str] = []
     document_number: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
     effective_on: dt.date | None = None
@@ -50,7 +50,7 @@ class ActForm(BaseModel):
     """A button; `reason` belongs to withdrawing."""
 
     version: Annotated[int, Field(ge=1, le=2**31 - 1)]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] = ""
+    reason: Reason = ""
     idempotency_key: Key
 
 

@@ -228,6 +228,17 @@ async def test_a_feed_is_sent_again_only_when_it_changed_and_a_withdrawal_is_a_c
     assert (await running.client.get("/feeds/all.rss")).status_code in (404, 422)
 
 
+async def test_lines_end_alike_wherever_they_were_typed(running: Running) -> None:
+    identifier = await running.publish(summary="一\r\n二", body="第一段\r\n\r\n第二段\r\n第二行\r末行")
+    answer = (await running.client.get(f"{API}/{identifier}")).json()
+    assert (answer["summary"], answer["body"]) == ("一\n二", "第一段\n\n第二段\n第二行\n末行")
+    feed = (await running.client.get("/feeds/all.atom")).text
+    assert "&lt;p&gt;第一段&lt;/p&gt;&lt;p&gt;第二段&lt;br&gt;第二行&lt;br&gt;末行&lt;/p&gt;" in feed
+    running.sign_in("editor-3", "editor")
+    long = {"title": "t", "body": "\r\n" * 19_000 + "x"}  # 19,001 characters, as a reader counts
+    assert (await running.form("/publish/new", "/publish/new", **long)).status_code == 303
+
+
 async def feed_updated(running: Running, topic: str) -> str:
     answer = await running.client.get(f"/feeds/{topic}.atom")
     root = ElementTree.fromstring(answer.content)  # noqa: S314
