@@ -130,7 +130,8 @@ ORDER BY id LIMIT $3;
 
 -- name: contacts_of
 -- What is known of some cases; none for cases without contact.
-SELECT inquiry, wanted, stated, erased, address IS NOT NULL AS reachable FROM contact WHERE inquiry = ANY($1::text[]);
+SELECT inquiry, wanted, stated, erased, address IS NOT NULL AS email, webhook IS NOT NULL AS webhook
+FROM contact WHERE inquiry = ANY($1::text[]);
 
 -- name: want_notices
 -- inquiry.received said that there is a contact, and whether it is to be told; if not, its address is of no use.
@@ -139,17 +140,19 @@ SELECT * FROM unnest($1::text[], $2::boolean[])
 ON CONFLICT (inquiry) DO UPDATE
 SET wanted = excluded.wanted,
     address = CASE WHEN excluded.wanted THEN contact.address END,
-    wrapped_key = CASE WHEN excluded.wanted THEN contact.wrapped_key END;
+    wrapped_key = CASE WHEN excluded.wanted THEN contact.wrapped_key END,
+    webhook = CASE WHEN excluded.wanted THEN contact.webhook END,
+    webhook_key = CASE WHEN excluded.wanted THEN contact.webhook_key END;
 
 -- name: keep_contacts
 -- contact.stated, before or after received; an erased case keeps nothing.
-INSERT INTO contact (inquiry, stated, number, language, address, wrapped_key)
-SELECT u.inquiry, true, u.number, u.language, u.address, u.wrapped_key
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
-    AS u (inquiry, number, language, address, wrapped_key)
+INSERT INTO contact (inquiry, stated, number, language, address, wrapped_key, webhook, webhook_key)
+SELECT u.inquiry, true, u.number, u.language, u.address, u.wrapped_key, u.webhook, u.webhook_key
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
+    AS u (inquiry, number, language, address, wrapped_key, webhook, webhook_key)
 ON CONFLICT (inquiry) DO UPDATE
-SET stated = true, number = excluded.number, language = excluded.language,
-    address = excluded.address, wrapped_key = excluded.wrapped_key
+SET stated = true, number = excluded.number, language = excluded.language, address = excluded.address,
+    wrapped_key = excluded.wrapped_key, webhook = excluded.webhook, webhook_key = excluded.webhook_key
 WHERE NOT contact.erased AND contact.wanted IS NOT FALSE;
 
 -- name: erase_contacts
@@ -157,7 +160,12 @@ WHERE NOT contact.erased AND contact.wanted IS NOT FALSE;
 INSERT INTO contact (inquiry, erased)
 SELECT inquiry, true FROM unnest($1::text[]) AS u (inquiry)
 ON CONFLICT (inquiry) DO UPDATE
-SET erased = true, stated = false, number = NULL, language = NULL, address = NULL, wrapped_key = NULL;
+SET erased = true, stated = false, number = NULL, language = NULL, address = NULL, wrapped_key = NULL,
+    webhook = NULL, webhook_key = NULL;
+
+-- name: forget_webhooks
+-- Their endpoint has answered that it is gone.
+UPDATE contact SET webhook = NULL, webhook_key = NULL WHERE inquiry = ANY($1::text[]);
 
 -- name: drop_open_notices
 -- Of an erased case nothing is sent any more; an attempt that is in the air finds its row gone.
@@ -165,11 +173,12 @@ DELETE FROM delivery
 WHERE subject = ANY($1::text[]) AND kind = 'notice' AND state IN ('waiting', 'pending', 'sending');
 
 -- name: release_waiting_notices
--- Their contact has come.
-UPDATE delivery SET state = 'pending', due_at = $2 WHERE subject = ANY($1::text[]) AND state = 'waiting';
+-- Their contact has come and names the lane.
+UPDATE delivery d SET state = 'pending', due_at = $3 FROM unnest($1::text[], $2::text[]) AS u (inquiry, lane)
+WHERE d.subject = u.inquiry AND d.lane = u.lane AND d.state = 'waiting';
 
 -- name: drop_waiting_notices
--- Their contact has come and has no address that we can reach.
+-- Their contact has come; what still waits is of a lane that it does not name.
 DELETE FROM delivery WHERE subject = ANY($1::text[]) AND state = 'waiting';
 
 -- name: insert_early_steps
@@ -182,10 +191,11 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]);
 DELETE FROM early_step WHERE inquiry = ANY($1::text[]) RETURNING inquiry, cause, step, at;
 
 -- name: insert_notices
--- A notice to be sent, or waiting for its contact.
+-- A notice to be sent, or waiting for its contact: on each lane that it names, or may name.
 INSERT INTO delivery (id, kind, lane, bulk, subject, recipient, step, at, state, due_at)
-SELECT u.id, 'notice', 'email', false, u.inquiry, u.inquiry, u.step, u.at, u.state, $6
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[]) AS u (id, inquiry, step, at, state);
+SELECT u.id, 'notice', u.lane, false, u.inquiry, u.inquiry, u.step, u.at, u.state, $7
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+    AS u (id, lane, inquiry, step, at, state);
 
 -- name: insert_confirmation
 -- The question whether an address wants what was asked for in its name.
@@ -257,9 +267,9 @@ WHERE d.id = u.id AND d.attempts = u.attempts AND d.state = 'sending'
 RETURNING d.id;
 
 -- name: notice_recipients
--- Number, language and sealed address of some cases.
-SELECT inquiry, number, language, address, wrapped_key FROM contact
-WHERE inquiry = ANY($1::text[]) AND address IS NOT NULL;
+-- Number, language and sealed contact points of some cases.
+SELECT inquiry, number, language, address, wrapped_key, webhook, webhook_key FROM contact
+WHERE inquiry = ANY($1::text[]) AND stated;
 
 -- name: subscribers
 -- Sealed addresses of some subscriptions.

@@ -2,7 +2,6 @@
 
 import base64
 import datetime as dt
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from shared.ids import new_id
 from shared.keys import derive
 from shared.timers import Fired
 from shared.transaction import Timer, Tx
+from shared.webhooks import webhook_secret
 
 CONFIRM_WITHIN = dt.timedelta(days=7)
 LAPSE = "confirmation_lapses"
@@ -60,9 +60,8 @@ class Secrets:
         return hmac.compare_digest(expected, token.encode("utf-8", "replace"))
 
     def webhook_secret(self, subscription: str) -> str:
-        """Standard Webhooks' symmetric secret, `whsec_` and 32 bytes in base64."""
-        digest = hmac.new(self._webhook, subscription.encode(), hashlib.sha256).digest()
-        return f"whsec_{base64.b64encode(digest).decode()}"
+        """What a subscriber verifies our signatures with."""
+        return webhook_secret(self._webhook, subscription)
 
     def is_owners(self, subscription: str, secret: str) -> bool:
         """Whether `secret` is what the subscriber alone was given: the webhook's, or the token to leave."""

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.publisher import subscriptions
-from services.publisher.domain.addresses import email_address, webhook_url
+from services.publisher.domain.addresses import email_address
 from services.publisher.domain.publications import TOPICS, is_topic
 from services.publisher.http.edge import Context, once, refusals, respond
 from services.publisher.push.guard import Forbidden
@@ -25,6 +25,7 @@ from shared.web.openapi import takes
 from shared.web.problems import Problem
 from shared.web.ratelimit import RateLimit
 from shared.web.state import web_state
+from shared.webhooks import webhook_url
 
 SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
 

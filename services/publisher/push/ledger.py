@@ -91,6 +91,7 @@ class Ledger:
             _emit_notices(tx, written)
             await subscriptions.end(tx, ended["gone"], "gone")
             await subscriptions.end(tx, ended["failing"], "failing")
+            await tx.connection.execute(QUERIES["forget_webhooks"], _gone_webhooks(entries))
             for publication, version in sorted(_pushes(written)):
                 await batches.close_if_done(tx, publication, version)
         for entry in written:
@@ -146,6 +147,18 @@ def _ended(entries: Sequence[_Entry]) -> dict[subscriptions.Reason, list[str]]:
         ):
             ended["failing"].append(delivery.recipient)
     return ended
+
+
+def _gone_webhooks(entries: Sequence[_Entry]) -> list[str]:
+    """Cases whose contact named an endpoint that is no more."""
+    return [
+        entry.attempt.delivery.subject
+        for entry in entries
+        if entry.attempt.delivery.kind == "notice"
+        and entry.attempt.delivery.lane == "webhook"
+        and isinstance(entry.attempt.outcome, GiveUp)
+        and entry.attempt.outcome.gone
+    ]
 
 
 def _emit_notices(tx: Tx, entries: Sequence[_Entry]) -> None:

@@ -1,5 +1,6 @@
 """From a ledger row to what is sent: addresses are opened and texts made at the last moment, never stored."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import asyncpg
 import orjson
 
 from services.publisher.domain.outcomes import GiveUp, TryAgain
+from services.publisher.hooks import Hook
 from services.publisher.keyring import Sealed
 from services.publisher.push import letters
 from services.publisher.push.ledger import Claimed
@@ -78,20 +80,29 @@ class Packing:
     def _content(
         self, delivery: Claimed, row: asyncpg.Record | None, shown: asyncpg.Record | None
     ) -> Content:
+        if delivery.kind == "notice":
+            return self._notice(delivery, row)
         if row is None:
-            return GiveUp("no_contact" if delivery.kind == "notice" else "left")
+            return GiveUp("left")
         address = self._secrets.keyring.open(Sealed(row["address"], row["wrapped_key"]), delivery.recipient)
         to = dict(row) | {"address": address}
-        if delivery.kind == "notice":
-            return self._notice(delivery, to)
         if delivery.kind == "confirmation":
             return self._confirmation(delivery, to)
         return self._publication(delivery, to, dict(shown) if shown else None)
 
-    def _notice(self, delivery: Claimed, to: Mapping[str, Any]) -> Content:
+    def _notice(self, delivery: Claimed, row: asyncpg.Record | None) -> Content:
         assert delivery.step is not None  # noqa: S101  (insert_notices always names it)
-        message = letters.notice(self._office, _envelope(delivery, to), delivery.step, to["number"])
-        return Letter(to["address"], message.as_bytes())
+        box, key = ("webhook", "webhook_key") if delivery.lane == "webhook" else ("address", "wrapped_key")
+        if row is None or row[box] is None:
+            return GiveUp("no_contact")
+        opened = self._secrets.keyring.open(Sealed(row[box], row[key]), delivery.recipient)
+        if delivery.lane == "webhook":
+            hook = Hook.unpacked(opened)
+            body = notice_body(self._office.public_url, delivery.step, delivery.at, row["number"])
+            return Call(hook.url, hook.secret, body)
+        envelope = Envelope(delivery.id, delivery.at, opened, row["language"])
+        message = letters.notice(self._office, envelope, delivery.step, row["number"])
+        return Letter(opened, message.as_bytes())
 
     def _confirmation(self, delivery: Claimed, to: Mapping[str, Any]) -> Content:
         if to["state"] != "pending":
@@ -123,6 +134,18 @@ class Packing:
 
 def _envelope(delivery: Claimed, to: Mapping[str, Any]) -> Envelope:
     return Envelope(delivery.id, delivery.at, to["address"], to["language"])
+
+
+def notice_body(public_url: str, step: str, at: dt.datetime, number: str) -> bytes:
+    """A step of a case under the name of the event that told it, without anybody's words."""
+    return orjson.dumps(
+        {
+            "type": step,
+            "timestamp": at,
+            "data": {"number": number, "step": step, "url": f"{public_url}/track?number={number}"},
+        },
+        option=orjson.OPT_UTC_Z,
+    )
 
 
 def webhook_body(public_url: str, shown: Mapping[str, Any]) -> bytes:

@@ -110,16 +110,17 @@ class MailWorker:
 class WebhookWorker:
     """Calls some endpoints at a time; a slow one delays nobody but itself."""
 
-    def __init__(self, ledger: Ledger, packing: Packing, webhooks: Webhooks) -> None:
+    def __init__(self, ledger: Ledger, packing: Packing, webhooks: Webhooks, *, bulk: bool) -> None:
         self._ledger = ledger
         self._packing = packing
         self._webhooks = webhooks
+        self._bulk = bulk
         self._calls: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
         try:
-            await work(self.once, "webhook bulk")
+            await work(self.once, f"webhook {'bulk' if self._bulk else 'notices'}")
         finally:
             # As with letters: what was begun gets its outcome; each call ends by its own timeout.
             await asyncio.gather(*self._calls, return_exceptions=True)
@@ -134,7 +135,7 @@ class WebhookWorker:
         if free <= 0:
             await asyncio.wait(self._calls, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             return 1
-        claimed = await self._ledger.claim("webhook", bulk=True, limit=free)
+        claimed = await self._ledger.claim("webhook", bulk=self._bulk, limit=free)
         for delivery, content in await self._packing.pack(claimed) if claimed else ():
             self._calls.add(asyncio.create_task(self._attempt(delivery, content), name="webhook"))
         return len(claimed)

@@ -172,9 +172,10 @@ class Running:
             while await worker.once():
                 pass
         async with Webhooks(Guard(allow_private=True)) as webhooks:
-            caller = WebhookWorker(self.ledger, self.packing, webhooks)
-            while await caller.once():
-                await caller.drain()
+            for bulk in (False, True):
+                caller = WebhookWorker(self.ledger, self.packing, webhooks, bulk=bulk)
+                while await caller.once():
+                    await caller.drain()
 
     async def due_now(self) -> None:
         """The machine's clock, as far as the ledger goes, runs until everything is due."""

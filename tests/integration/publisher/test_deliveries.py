@@ -156,7 +156,9 @@ async def test_an_orderly_stop_waits_for_the_calls_that_were_begun(running: Runn
     await running.pass_time()
     running.hooks.gate.clear()
     async with Webhooks(Guard(allow_private=True)) as webhooks:
-        worker = asyncio.create_task(WebhookWorker(running.ledger, running.packing, webhooks).run())
+        worker = asyncio.create_task(
+            WebhookWorker(running.ledger, running.packing, webhooks, bulk=True).run()
+        )
         await asyncio.wait_for(running.hooks.reached.wait(), 10)
         worker.cancel()
         running.hooks.gate.set()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from services.publisher.domain.addresses import email_address, webhook_url
+from services.publisher.domain.addresses import email_address
 from services.publisher.push.guard import Forbidden, Guard, Unresolvable, is_public
+from shared.webhooks import webhook_url
 
 
 @pytest.mark.parametrize(
