@@ -95,8 +95,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: subscription
 -- One subscription.
-SELECT id, lane, state, topics, language, address_hash, asked_at, confirmed_at, ended_at
+SELECT id, lane, state, topics, language, address_hash, asked_at, confirmed_at, ended_at, generation
 FROM subscription WHERE id = $1;
+
+-- name: rotate_secret
+-- The next secret of a webhook.
+UPDATE subscription SET generation = generation + 1, rotated_at = $2
+WHERE id = $1 AND lane = 'webhook' AND state = 'active'
+RETURNING generation;
 
 -- name: lock_address
 -- Whoever makes a subscription of one address active does so alone. Not by an aggregate: that row would stay, and
@@ -273,7 +279,7 @@ WHERE inquiry = ANY($1::text[]) AND stated;
 
 -- name: subscribers
 -- Sealed addresses of some subscriptions.
-SELECT id, lane, state, language, address, wrapped_key FROM subscription
+SELECT id, lane, state, language, address, wrapped_key, generation, rotated_at FROM subscription
 WHERE id = ANY($1::text[]) AND address IS NOT NULL;
 
 -- name: versions_to_push

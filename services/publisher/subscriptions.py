@@ -20,6 +20,7 @@ from shared.transaction import Timer, Tx
 from shared.webhooks import webhook_secret
 
 CONFIRM_WITHIN = dt.timedelta(days=7)
+OVERLAP = dt.timedelta(hours=24)
 LAPSE = "confirmation_lapses"
 SOURCE = "/services/publisher"
 Purpose = Literal["confirm", "leave"]
@@ -59,14 +60,27 @@ class Secrets:
         expected = self.token(purpose, subscription).encode()
         return hmac.compare_digest(expected, token.encode("utf-8", "replace"))
 
-    def webhook_secret(self, subscription: str) -> str:
-        """What a subscriber verifies our signatures with."""
-        return webhook_secret(self._webhook, subscription)
+    def webhook_secret(self, subscription: str, generation: int = 0) -> str:
+        """What a subscriber verifies our signatures with; every rotation makes the next generation."""
+        return webhook_secret(self._webhook, f"{subscription} {generation}" if generation else subscription)
 
-    def is_owners(self, subscription: str, secret: str) -> bool:
+    def signing_secrets(
+        self, subscription: str, generation: int, rotated_at: dt.datetime | None, now: dt.datetime
+    ) -> tuple[str, ...]:
+        """What is signed with at `now`: the newest secret, and for a day after a rotation the one before."""
+        newest = self.webhook_secret(subscription, generation)
+        if rotated_at is None or now >= rotated_at + OVERLAP:
+            return (newest,)
+        return newest, self.webhook_secret(subscription, generation - 1)
+
+    def is_webhook_secret(self, subscription: str, generation: int, secret: str) -> bool:
+        """Whether `secret` is the webhook's of that generation, in constant time."""
+        expected = self.webhook_secret(subscription, generation).encode()
+        return hmac.compare_digest(expected, secret.encode("utf-8", "replace"))
+
+    def is_owners(self, subscription: str, generation: int, secret: str) -> bool:
         """Whether `secret` is what the subscriber alone was given: the webhook's, or the token to leave."""
-        expected = self.webhook_secret(subscription).encode()
-        is_webhooks = hmac.compare_digest(expected, secret.encode("utf-8", "replace"))
+        is_webhooks = self.is_webhook_secret(subscription, generation, secret)
         return is_webhooks or self.is_token("leave", subscription, secret)
 
 

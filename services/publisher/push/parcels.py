@@ -16,6 +16,7 @@ from services.publisher.push.ledger import Claimed
 from services.publisher.push.letters import Envelope, Office
 from services.publisher.queries import QUERIES
 from services.publisher.subscriptions import Purpose, Secrets
+from shared.clock import machine_now
 from shared.logs import about, get_logger
 
 log = get_logger(__name__)
@@ -31,10 +32,10 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A webhook: Standard Webhooks signs `body` under the delivery's id with `secret`."""
+    """A webhook: Standard Webhooks signs `body` under the delivery's id with each of `secrets`."""
 
     url: str
-    secret: str
+    secrets: tuple[str, ...]
     body: bytes
 
 
@@ -99,7 +100,7 @@ class Packing:
         if delivery.lane == "webhook":
             hook = Hook.unpacked(opened)
             body = notice_body(self._office.public_url, delivery.step, delivery.at, row["number"])
-            return Call(hook.url, hook.secret, body)
+            return Call(hook.url, (hook.secret,), body)
         envelope = Envelope(delivery.id, delivery.at, opened, row["language"])
         message = letters.notice(self._office, envelope, delivery.step, row["number"])
         return Letter(opened, message.as_bytes())
@@ -119,7 +120,10 @@ class Packing:
             return GiveUp("superseded")
         if delivery.lane == "webhook":
             body = webhook_body(self._office.public_url, shown)
-            return Call(to["address"], self._secrets.webhook_secret(to["id"]), body)
+            secrets = self._secrets.signing_secrets(
+                to["id"], to["generation"], to["rotated_at"], machine_now()
+            )
+            return Call(to["address"], secrets, body)
         leave = self._link("leave", to["id"])
         message = letters.publication(self._office, _envelope(delivery, to), shown, leave)
         return Letter(to["address"], message.as_bytes())

@@ -26,6 +26,7 @@ from shared.testing.schema import SECRET
 from tests.integration.publisher.conftest import TEXT, Running
 
 pytestmark = pytest.mark.integration
+SIGNED_WITH = ("whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=",)
 SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
 
 
@@ -247,7 +248,7 @@ async def test_a_redirect_is_not_followed(running: Running) -> None:
 
 async def test_without_leave_no_webhook_leads_into_our_own_network(running: Running) -> None:
     async with Webhooks(Guard(allow_private=False)) as webhooks:
-        call = Call(running.hooks.url, "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=", b"{}")
+        call = Call(running.hooks.url, SIGNED_WITH, b"{}")
         outcome = await webhooks.deliver("id", call)
     assert outcome == GiveUp("private_address")
     assert running.hooks.calls == []
@@ -255,7 +256,7 @@ async def test_without_leave_no_webhook_leads_into_our_own_network(running: Runn
 
 async def test_an_endpoint_that_is_not_there_is_tried_again() -> None:
     async with Webhooks(Guard(allow_private=True)) as webhooks:
-        call = Call("http://127.0.0.1:1/in", "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=", b"{}")
+        call = Call("http://127.0.0.1:1/in", SIGNED_WITH, b"{}")
         assert await webhooks.deliver("id", call) == TryAgain("ConnectError")
 
 
