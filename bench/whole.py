@@ -24,7 +24,8 @@ SELECT (SELECT count(*) FROM inquiry.inquiry WHERE stage = 'accepted' AND holdin
        (SELECT count(*) FROM inquiry.timer) AS "timers armed",
        (SELECT count(*) FROM routing.case_file WHERE lead IS NOT NULL) AS "dispatched",
        (SELECT count(*) FROM audit.log_entry WHERE kind = 'event') AS "log entries",
-       (SELECT count(*) FROM publisher.delivery WHERE kind = 'notice') AS "notices decided",
+       (SELECT count(*) FROM publisher.delivery WHERE kind = 'notice' AND lane = 'email')
+           AS "notices decided",
        (SELECT count(*) FROM inquiry.parked_key) + (SELECT count(*) FROM routing.parked_key)
            + (SELECT count(*) FROM publisher.parked_key) AS "parked keys"
 """

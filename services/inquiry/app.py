@@ -3,7 +3,7 @@
 from functools import partial
 
 from services.inquiry.casework import Casework
-from services.inquiry.config import secret_key
+from services.inquiry.config import InquirySettings, secret_key
 from services.inquiry.handlers import handlers, timers
 from services.inquiry.http.access import Access
 from services.inquiry.http.ask_pages import ask_pages
@@ -34,7 +34,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
     return Parts(
         title="Inquiry",
         routers=[
-            open_api(casework),
+            open_api(casework, plain_http=InquirySettings().allow_private_webhooks),
             staff_api(casework, access),
             case_api(casework, access),
             ask_pages(casework, access, pages),

@@ -1,4 +1,6 @@
-"""What inquiry derives from the settings that all services share."""
+"""Settings of inquiry alone, and what it derives from those that all services share."""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.keys import derive
 from shared.settings import CoreSettings
@@ -11,8 +13,16 @@ TRACKING_SECONDS = 30 * 60
 """How long a browser that has shown the secret need not show it again."""
 
 
+class InquirySettings(BaseSettings):
+    """`ALLOW_PRIVATE_WEBHOOKS` as in publisher, which calls the webhooks: contacts may name plain http."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    allow_private_webhooks: bool = False
+
+
 def secret_key(settings: CoreSettings) -> bytes:
-    """The key that makes the secrets of cases."""
+    """The key that makes the secrets of cases and of their webhooks."""
     return derive(settings.secret_key, "inquiry secret")
 
 

@@ -20,6 +20,7 @@ from shared.ids import case_number, case_secret, new_id, secret_hash
 from shared.packs import Packs
 from shared.policy.model import Pack
 from shared.transaction import Emitted, Timer, Tx
+from shared.webhooks import webhook_secret
 
 CONTACT_SOURCE = "/services/inquiry/contacts"
 
@@ -68,6 +69,10 @@ class Intake:
         """The secret of a case whose id was made here: derived again whenever it is asked for."""
         return case_secret(self._key, inquiry)
 
+    def webhook_secret(self, inquiry: str) -> str:
+        """What the case's webhook is signed with: derived as well, under a label that makes it another."""
+        return webhook_secret(self._key, f"webhook {inquiry}")
+
     async def take_in(self, tx: Tx, concerns: Sequence[Concern], *, actor: str = "citizen") -> list[Taken]:
         """Takes in concerns that have no flaws, in order; ids are made here, nothing has to be locked.
 
@@ -92,6 +97,8 @@ class Intake:
             one = self._new(pack, concern, tx.now, beginnings[like])
             tx.create([one.id])
             received = _received(tx, pack, one, actor)
+            if concern.contact is not None:
+                self._state_contact(tx, one, concern.contact)
             new.append(one)
             emitted.append(received)
             taken.append(Taken(one.id, one.number, received.value))
@@ -107,6 +114,20 @@ class Intake:
         id_ = new_id(now)
         number = case_number(id_, pack.calendar.tz)
         return _New(id_, number, secret_hash(self.secret(id_)), concern, beginning)
+
+    def _state_contact(self, tx: Tx, new: _New, contact: Contact) -> None:
+        facts = ContactStated(
+            name=contact.name,
+            email=contact.email,
+            phone=contact.phone,
+            language=contact.language,
+            number=new.number,
+            inquiry=new.id,
+            webhook=contact.webhook,
+            webhook_secret=self.webhook_secret(new.id) if contact.webhook else None,
+        )
+        # A source of its own: this event is never logged, and must leave no gap in the sequence that is.
+        tx.emit(facts, subject=new.id, source=CONTACT_SOURCE)
 
 
 def _begin(pack: Pack, concern: Concern, now: dt.datetime) -> _Beginning:
@@ -137,7 +158,7 @@ def _received(tx: Tx, pack: Pack, new: _New, actor: str) -> Emitted:
         hint=concern.hint,
         notify=concern.notify,
     )
-    emitted = tx.emit(
+    return tx.emit(
         facts,
         subject=new.id,
         words=concern.words,
@@ -145,22 +166,6 @@ def _received(tx: Tx, pack: Pack, new: _New, actor: str) -> Emitted:
         policy=pack.version,
         jurisdiction=pack.jurisdiction,
     )
-    if concern.contact is not None:
-        _state_contact(tx, new, concern.contact)
-    return emitted
-
-
-def _state_contact(tx: Tx, new: _New, contact: Contact) -> None:
-    facts = ContactStated(
-        name=contact.name,
-        email=contact.email,
-        phone=contact.phone,
-        language=contact.language,
-        number=new.number,
-        inquiry=new.id,
-    )
-    # A source of its own: this event is never logged, and must leave no gap in the sequence that is.
-    tx.emit(facts, subject=new.id, source=CONTACT_SOURCE)
 
 
 def _place(concern: Concern) -> tuple[str, str] | None:
@@ -215,7 +220,9 @@ async def _store(tx: Tx, new: Sequence[_New], emitted: Sequence[Emitted]) -> Non
     await connection.execute(
         QUERIES["insert_values"], ids, [one.value for one in emitted], [one.words for one in emitted]
     )
-    reachable = [(one.id, one.concern.contact) for one in new if one.concern.contact is not None]
+    reachable = [
+        (one.id, contact) for one in new if (contact := one.concern.contact) is not None and contact.is_kept
+    ]
     if reachable:
         await connection.execute(
             QUERIES["insert_contacts"],

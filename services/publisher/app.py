@@ -1,6 +1,7 @@
 """Wires the publisher. The only file that knows all its parts."""
 
 import asyncio
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from services.publisher import commands, subscriptions
@@ -64,7 +65,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
             subscribing_router(context),
             subscribed_router(context),
         ],
-        handlers=make_handlers(secrets.keyring),
+        handlers=make_handlers(secrets.keyring, plain_http=own.allow_private_webhooks),
         topics=["inquiry", "routing", "contact"],
         register_timers=_register_timers,
         loops=_loops(Ledger(database), packing, guard, server),
@@ -82,19 +83,21 @@ def _waiting_lanes(server: MailServer | None) -> Reasons:
     async def waiting() -> dict[str, str]:
         if server is None:
             return {"email": "SMTP_URL is not set, so mails wait"}
-        return {"email": "the mail server does not answer, so mails wait"} if server.away else {}
+        if server.away:
+            return {"email": "the mail server does not answer or does not take our mails, so they wait"}
+        return {}
 
     return waiting
 
 
 def _loops(ledger: Ledger, packing: Packing, guard: Guard, server: MailServer | None) -> list[Loop]:
-    async def webhooks() -> None:
+    async def webhooks(*, bulk: bool) -> None:
         async with Webhooks(guard) as client:
-            await WebhookWorker(ledger, packing, client).run()
+            await WebhookWorker(ledger, packing, client, bulk=bulk).run()
 
     LANE_READY.labels("webhook").set(1)
     LANE_READY.labels("email").set(0 if server is None else 1)
-    loops: list[Loop] = [webhooks]
+    loops: list[Loop] = [partial(webhooks, bulk=bulk) for bulk in (False, True)]
     if server is not None:
         loops += [MailWorker(ledger, packing, server, bulk=bulk).run for bulk in (False, True)]
     return loops

@@ -3,11 +3,21 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from services.publisher.domain import publications
 from services.publisher.domain.publications import Act, Publication, Refusal
 from services.publisher.queries import QUERIES
+from shared.contracts.base import Facts, Words
+from shared.contracts.inquiry import NoteWords
 from shared.contracts.publisher import (
     PublicationApproved,
     PublicationDrafted,
@@ -30,14 +40,28 @@ def _topics(codes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(codes))
 
 
+def _newlines(text: object) -> object:
+    """Lines end alike wherever they were typed: browsers send CR LF, and so do some programs."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if isinstance(text, str) else text
+
+
+Summary = Annotated[
+    str, BeforeValidator(_newlines), StringConstraints(strip_whitespace=True, max_length=1_000)
+]
+Body = Annotated[str, BeforeValidator(_newlines), StringConstraints(min_length=1, max_length=20_000)]
+Reason = Annotated[
+    str, BeforeValidator(_newlines), StringConstraints(strip_whitespace=True, max_length=1_000)
+]
+
+
 class Content(BaseModel):
     """What an editor writes. Lengths are in characters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    summary: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] = ""
-    body: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    summary: Summary = ""
+    body: Body
     topics: Annotated[tuple[str, ...], Field(max_length=10), AfterValidator(_topics)] = ()
     document_number: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None
@@ -117,6 +141,7 @@ async def publish(tx: Tx, identifier: str, version: int, author: Author) -> Done
     publication, topics = await _decide(tx, identifier, "publish", author, version)
     await _move(tx, identifier, publication)
     await tx.connection.execute(QUERIES["publish_version"], identifier, version, tx.now)
+    await tx.connection.execute(QUERIES["swap_public_version"], identifier, version, tx.now)
     # A timer of its own transaction: the editor does not wait until every subscriber has a ledger row.
     tx.arm(Timer(identifier, PUSH, tx.now, {"version": version}))
     facts = PublicationPublished(version=version, topics=topics, publisher=author.actor)
@@ -131,10 +156,11 @@ async def withdraw(tx: Tx, identifier: str, version: int, reason: str, author: A
     publication, _ = await _decide(tx, identifier, "withdraw", author, version)
     await _move(tx, identifier, publication)
     await tx.connection.execute(QUERIES["withdraw_publication"], identifier, reason, tx.now)
+    await tx.connection.execute(QUERIES["swap_public_version"], identifier, None, tx.now)
     tx.disarm(identifier, PUSH)
     assert publication.public_version is not None  # noqa: S101  (the rule `never_published`)
-    facts = PublicationWithdrawn(version=publication.public_version, reason=reason, by=author.actor)
-    return _emitted(identifier, publication, _emit(tx, identifier, author, facts))
+    facts = PublicationWithdrawn(version=publication.public_version, by=author.actor)
+    return _emitted(identifier, publication, _emit(tx, identifier, author, facts, NoteWords(text=reason)))
 
 
 async def _decide(
@@ -180,25 +206,17 @@ async def _store_draft(
         editor=author.actor,
     )
     words = PublicationWords(title=content.title, summary=content.summary, body=content.body)
-    emitted = tx.emit(
+    return _emitted(identifier, publication, _emit(tx, identifier, author, facts, words))
+
+
+def _emit(tx: Tx, identifier: str, author: Author, facts: Facts, words: Words | None = None) -> Emitted:
+    return tx.emit(
         facts,
         subject=identifier,
         words=words,
         actor=author.actor,
         policy=author.policy,
         jurisdiction=author.jurisdiction,
-    )
-    return _emitted(identifier, publication, emitted)
-
-
-def _emit(
-    tx: Tx,
-    identifier: str,
-    author: Author,
-    facts: PublicationApproved | PublicationPublished | PublicationWithdrawn,
-) -> Emitted:
-    return tx.emit(
-        facts, subject=identifier, actor=author.actor, policy=author.policy, jurisdiction=author.jurisdiction
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.publisher.domain import notices
 from services.publisher.domain.addresses import email_address
+from services.publisher.hooks import Hook
 from services.publisher.keyring import Keyring, Sealed
 from services.publisher.metrics import NOTICES_DECIDED
 from services.publisher.queries import QUERIES
@@ -23,11 +24,13 @@ from shared.contracts.inquiry import (
     InquiryReopened,
     InquiryReplied,
 )
+from shared.contracts.publisher import Lane
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.handlers import Handlers
 from shared.ids import derived_id
 from shared.received import Received
 from shared.transaction import Tx
+from shared.webhooks import webhook_url
 
 INQUIRY = "/services/inquiry"
 ROUTING = "/services/routing"
@@ -48,13 +51,22 @@ class Step:
     by_inquiry: bool
 
 
-def make_handlers(keyring: Keyring) -> Handlers:
-    """The handlers of publisher; contact points are sealed with `keyring`."""
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided for a step; while the contact has not come, every lane waits that it may name."""
+
+    step: Step
+    decision: notices.Decision
+    lanes: tuple[Lane, ...]
+
+
+def make_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
+    """The handlers of publisher; `keyring` seals contact points; `plain_http`: webhooks may use it."""
     handlers = Handlers()
 
     @handlers.on(ContactStated)
     async def keep(tx: Tx, events: list[Received[ContactStated]]) -> None:
-        await _keep_contacts(tx, events, keyring)
+        await _keep_contacts(tx, events, keyring, plain_http)
 
     # Of ten cases nine leave no contact: what is told of them is skipped before anything is locked.
     handlers.on(InquiryReceived, concerns=lambda event: event.data.has_contact)(_received)
@@ -66,23 +78,36 @@ def make_handlers(keyring: Keyring) -> Handlers:
     return handlers
 
 
-async def _keep_contacts(tx: Tx, events: Sequence[Received[ContactStated]], keyring: Keyring) -> None:
-    sealed: dict[str, Sealed] = {}
+async def _keep_contacts(
+    tx: Tx, events: Sequence[Received[ContactStated]], keyring: Keyring, plain_http: bool
+) -> None:
+    mails: dict[str, Sealed] = {}
+    hooks: dict[str, Sealed] = {}
     for event in events:
-        address = email_address(event.data.email or "")
+        contact = event.data
+        address = email_address(contact.email or "")
         if address is not None:
-            sealed[event.subject] = keyring.seal(address, event.subject)
+            mails[event.subject] = keyring.seal(address, event.subject)
+        url = webhook_url(contact.webhook or "", plain_http=plain_http)
+        if url is not None and contact.webhook_secret is not None:
+            hooks[event.subject] = keyring.seal(Hook(url, contact.webhook_secret).packed(), event.subject)
     await tx.connection.execute(
         QUERIES["keep_contacts"],
         [event.subject for event in events],
         [event.data.number for event in events],
         [event.data.language for event in events],
-        [_part(sealed.get(event.subject), "box") for event in events],
-        [_part(sealed.get(event.subject), "wrapped_key") for event in events],
+        [_part(mails.get(event.subject), "box") for event in events],
+        [_part(mails.get(event.subject), "wrapped_key") for event in events],
+        [_part(hooks.get(event.subject), "box") for event in events],
+        [_part(hooks.get(event.subject), "wrapped_key") for event in events],
     )
-    unreachable = [event.subject for event in events if event.subject not in sealed]
-    await tx.connection.execute(QUERIES["release_waiting_notices"], list(sealed), machine_now())
-    await tx.connection.execute(QUERIES["drop_waiting_notices"], unreachable)
+    await tx.connection.execute(
+        QUERIES["release_waiting_notices"],
+        [*mails, *hooks],
+        [*("email" for _ in mails), *("webhook" for _ in hooks)],
+        machine_now(),
+    )
+    await tx.connection.execute(QUERIES["drop_waiting_notices"], [event.subject for event in events])
 
 
 async def _received(tx: Tx, events: list[Received[InquiryReceived]]) -> None:
@@ -122,24 +147,25 @@ async def _decide(tx: Tx, steps: Sequence[Step], received: Iterable[str] = ()) -
     rows = await tx.connection.fetch(QUERIES["contacts_of"], sorted({step.inquiry for step in steps}))
     contacts = {row["inquiry"]: row for row in rows}
     now_received = frozenset(received)
-    decided: list[tuple[Step, notices.Decision]] = []
+    decided: list[Decided] = []
     for step in steps:
         contact = contacts.get(step.inquiry)
+        named = tuple(lane for lane in notices.LANES if contact and contact[lane])
         decision = notices.decide(
             received=(
                 step.by_inquiry or step.inquiry in now_received or tx.position(step.inquiry, INQUIRY) > 0
             ),
             wanted=contact["wanted"] if contact else None,
             stated=bool(contact and contact["stated"]),
-            reachable=bool(contact and contact["reachable"]),
+            reachable=bool(named),
             erased=bool(contact and contact["erased"]),
         )
-        decided.append((step, decision))
+        decided.append(Decided(step, decision, named if decision == "send" else notices.LANES))
     await _store(tx, decided)
 
 
-async def _store(tx: Tx, decided: Sequence[tuple[Step, notices.Decision]]) -> None:
-    kept = [step for step, decision in decided if decision == "keep"]
+async def _store(tx: Tx, decided: Sequence[Decided]) -> None:
+    kept = [each.step for each in decided if each.decision == "keep"]
     if kept:
         await tx.connection.execute(
             QUERIES["insert_early_steps"],
@@ -148,18 +174,24 @@ async def _store(tx: Tx, decided: Sequence[tuple[Step, notices.Decision]]) -> No
             [step.name for step in kept],
             [step.at for step in kept],
         )
-    told = [(step, decision) for step, decision in decided if decision in ("send", "wait")]
+    told = [
+        (each.step, "pending" if each.decision == "send" else "waiting", lane)
+        for each in decided
+        if each.decision in ("send", "wait")
+        for lane in each.lanes
+    ]
     if told:
         await tx.connection.execute(
             QUERIES["insert_notices"],
-            [derived_id(step.cause, "notice", "email") for step, _ in told],
-            [step.inquiry for step, _ in told],
-            [step.name for step, _ in told],
-            [step.at for step, _ in told],
-            ["pending" if decision == "send" else "waiting" for _, decision in told],
+            [derived_id(step.cause, "notice", lane) for step, _, lane in told],
+            [lane for _, _, lane in told],
+            [step.inquiry for step, _, _ in told],
+            [step.name for step, _, _ in told],
+            [step.at for step, _, _ in told],
+            [state for _, state, _ in told],
             machine_now(),
         )
-    for decision, count in Counter(decision for _, decision in decided).items():
+    for decision, count in Counter(each.decision for each in decided).items():
         NOTICES_DECIDED.labels(decision).inc(count)
 
 

@@ -28,6 +28,13 @@ UPDATE publication
 SET public_version = $2, published_at = coalesce(published_at, $3), public_changed_at = $3
 WHERE id = $1;
 
+-- name: swap_public_version
+-- The version that becomes public and the one whose place it takes; $2 null: none becomes public, it is withdrawn.
+UPDATE publication_version
+SET published_at = CASE version WHEN $2 THEN $3 ELSE published_at END,
+    retired_at = CASE version WHEN $2 THEN NULL ELSE $3 END
+WHERE publication = $1 AND (version = $2 OR (published_at IS NOT NULL AND retired_at IS NULL));
+
 -- name: withdraw_publication
 -- The text stays readable under its address, marked; lists and feeds drop it.
 UPDATE publication SET withdrawal_reason = $2, public_changed_at = $3 WHERE id = $1;
@@ -51,10 +58,9 @@ FROM publication p JOIN publication_version v ON v.publication = p.id AND v.vers
 WHERE p.id = $1;
 
 -- name: feed_changed_at
--- When what a feed shows last changed, withdrawals included; null for a topic that nothing was ever public under.
-SELECT max(p.public_changed_at)
-FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
-WHERE $1::text IS NULL OR $1 = ANY(v.topics);
+-- When what a feed shows last changed: something came or went. Null for a topic that nothing was ever public under.
+SELECT max(greatest(published_at, retired_at)) FROM publication_version
+WHERE published_at IS NOT NULL AND ($1::text IS NULL OR $1 = ANY(topics));
 
 -- name: desk_publications
 -- A page of the desk's list by last change; $1 a state or null for all.
@@ -89,8 +95,19 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: subscription
 -- One subscription.
-SELECT id, lane, state, topics, language, address_hash, asked_at, confirmed_at, ended_at
+SELECT id, lane, state, topics, language, address_hash, asked_at, confirmed_at, ended_at, generation
 FROM subscription WHERE id = $1;
+
+-- name: rotate_secret
+-- The next secret of a webhook.
+UPDATE subscription SET generation = generation + 1, rotated_at = $2
+WHERE id = $1 AND lane = 'webhook' AND state = 'active'
+RETURNING generation;
+
+-- name: lock_address
+-- Whoever makes a subscription of one address active does so alone. Not by an aggregate: that row would stay, and
+-- with it the address's hash, after the subscription has ended.
+SELECT pg_advisory_xact_lock($1);
 
 -- name: active_of_address
 -- The subscription that a new one for the same address replaces.
@@ -119,7 +136,8 @@ ORDER BY id LIMIT $3;
 
 -- name: contacts_of
 -- What is known of some cases; none for cases without contact.
-SELECT inquiry, wanted, stated, erased, address IS NOT NULL AS reachable FROM contact WHERE inquiry = ANY($1::text[]);
+SELECT inquiry, wanted, stated, erased, address IS NOT NULL AS email, webhook IS NOT NULL AS webhook
+FROM contact WHERE inquiry = ANY($1::text[]);
 
 -- name: want_notices
 -- inquiry.received said that there is a contact, and whether it is to be told; if not, its address is of no use.
@@ -128,17 +146,19 @@ SELECT * FROM unnest($1::text[], $2::boolean[])
 ON CONFLICT (inquiry) DO UPDATE
 SET wanted = excluded.wanted,
     address = CASE WHEN excluded.wanted THEN contact.address END,
-    wrapped_key = CASE WHEN excluded.wanted THEN contact.wrapped_key END;
+    wrapped_key = CASE WHEN excluded.wanted THEN contact.wrapped_key END,
+    webhook = CASE WHEN excluded.wanted THEN contact.webhook END,
+    webhook_key = CASE WHEN excluded.wanted THEN contact.webhook_key END;
 
 -- name: keep_contacts
 -- contact.stated, before or after received; an erased case keeps nothing.
-INSERT INTO contact (inquiry, stated, number, language, address, wrapped_key)
-SELECT u.inquiry, true, u.number, u.language, u.address, u.wrapped_key
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])
-    AS u (inquiry, number, language, address, wrapped_key)
+INSERT INTO contact (inquiry, stated, number, language, address, wrapped_key, webhook, webhook_key)
+SELECT u.inquiry, true, u.number, u.language, u.address, u.wrapped_key, u.webhook, u.webhook_key
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
+    AS u (inquiry, number, language, address, wrapped_key, webhook, webhook_key)
 ON CONFLICT (inquiry) DO UPDATE
-SET stated = true, number = excluded.number, language = excluded.language,
-    address = excluded.address, wrapped_key = excluded.wrapped_key
+SET stated = true, number = excluded.number, language = excluded.language, address = excluded.address,
+    wrapped_key = excluded.wrapped_key, webhook = excluded.webhook, webhook_key = excluded.webhook_key
 WHERE NOT contact.erased AND contact.wanted IS NOT FALSE;
 
 -- name: erase_contacts
@@ -146,7 +166,12 @@ WHERE NOT contact.erased AND contact.wanted IS NOT FALSE;
 INSERT INTO contact (inquiry, erased)
 SELECT inquiry, true FROM unnest($1::text[]) AS u (inquiry)
 ON CONFLICT (inquiry) DO UPDATE
-SET erased = true, stated = false, number = NULL, language = NULL, address = NULL, wrapped_key = NULL;
+SET erased = true, stated = false, number = NULL, language = NULL, address = NULL, wrapped_key = NULL,
+    webhook = NULL, webhook_key = NULL;
+
+-- name: forget_webhooks
+-- Their endpoint has answered that it is gone.
+UPDATE contact SET webhook = NULL, webhook_key = NULL WHERE inquiry = ANY($1::text[]);
 
 -- name: drop_open_notices
 -- Of an erased case nothing is sent any more; an attempt that is in the air finds its row gone.
@@ -154,11 +179,12 @@ DELETE FROM delivery
 WHERE subject = ANY($1::text[]) AND kind = 'notice' AND state IN ('waiting', 'pending', 'sending');
 
 -- name: release_waiting_notices
--- Their contact has come.
-UPDATE delivery SET state = 'pending', due_at = $2 WHERE subject = ANY($1::text[]) AND state = 'waiting';
+-- Their contact has come and names the lane.
+UPDATE delivery d SET state = 'pending', due_at = $3 FROM unnest($1::text[], $2::text[]) AS u (inquiry, lane)
+WHERE d.subject = u.inquiry AND d.lane = u.lane AND d.state = 'waiting';
 
 -- name: drop_waiting_notices
--- Their contact has come and has no address that we can reach.
+-- Their contact has come; what still waits is of a lane that it does not name.
 DELETE FROM delivery WHERE subject = ANY($1::text[]) AND state = 'waiting';
 
 -- name: insert_early_steps
@@ -171,10 +197,11 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]);
 DELETE FROM early_step WHERE inquiry = ANY($1::text[]) RETURNING inquiry, cause, step, at;
 
 -- name: insert_notices
--- A notice to be sent, or waiting for its contact.
+-- A notice to be sent, or waiting for its contact: on each lane that it names, or may name.
 INSERT INTO delivery (id, kind, lane, bulk, subject, recipient, step, at, state, due_at)
-SELECT u.id, 'notice', 'email', false, u.inquiry, u.inquiry, u.step, u.at, u.state, $6
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[]) AS u (id, inquiry, step, at, state);
+SELECT u.id, 'notice', u.lane, false, u.inquiry, u.inquiry, u.step, u.at, u.state, $7
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+    AS u (id, lane, inquiry, step, at, state);
 
 -- name: insert_confirmation
 -- The question whether an address wants what was asked for in its name.
@@ -217,14 +244,19 @@ WHERE id IN (
 )
 RETURNING id, kind, lane, subject, recipient, version, step, at, attempts;
 
--- name: is_wanted
--- Asked before each letter: the handful may have been packed minutes ago, and whoever has left meanwhile, or had a
--- case erased (its row is gone), gets nothing more.
-SELECT EXISTS (
-    SELECT FROM delivery d LEFT JOIN subscription s ON s.id = d.recipient
-    WHERE d.id = $1
-      AND CASE d.kind WHEN 'notice' THEN true WHEN 'confirmation' THEN s.state = 'pending' ELSE s.state = 'active' END
-);
+-- name: objection
+-- Asked before each letter, null if there is none: the handful may have been packed minutes ago. Whoever has left
+-- meanwhile, or had a case erased (its row is gone), gets nothing more; what was withdrawn or corrected goes to nobody.
+SELECT CASE
+    WHEN d.id IS NULL THEN 'no_contact'
+    WHEN d.kind = 'notice' THEN NULL
+    WHEN s.state IS DISTINCT FROM CASE d.kind WHEN 'confirmation' THEN 'pending' ELSE 'active' END THEN 'left'
+    WHEN d.kind = 'publication' AND (p.state = 'withdrawn' OR p.public_version <> d.version) THEN 'superseded'
+END
+FROM (VALUES ($1::text)) AS asked (delivery)
+LEFT JOIN delivery d ON d.id = asked.delivery
+LEFT JOIN subscription s ON s.id = d.recipient
+LEFT JOIN publication p ON p.id = d.subject;
 
 -- name: release_deliveries
 -- Claimed but never attempted: the lane was down.
@@ -241,13 +273,13 @@ WHERE d.id = u.id AND d.attempts = u.attempts AND d.state = 'sending'
 RETURNING d.id;
 
 -- name: notice_recipients
--- Number, language and sealed address of some cases.
-SELECT inquiry, number, language, address, wrapped_key FROM contact
-WHERE inquiry = ANY($1::text[]) AND address IS NOT NULL;
+-- Number, language and sealed contact points of some cases.
+SELECT inquiry, number, language, address, wrapped_key, webhook, webhook_key FROM contact
+WHERE inquiry = ANY($1::text[]) AND stated;
 
 -- name: subscribers
 -- Sealed addresses of some subscriptions.
-SELECT id, lane, state, language, address, wrapped_key FROM subscription
+SELECT id, lane, state, language, address, wrapped_key, generation, rotated_at FROM subscription
 WHERE id = ANY($1::text[]) AND address IS NOT NULL;
 
 -- name: versions_to_push

@@ -2,13 +2,10 @@
 
 import base64
 import datetime as dt
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-import asyncpg
 
 from services.publisher.keyring import Keyring
 from services.publisher.queries import QUERIES
@@ -19,9 +16,11 @@ from shared.database import Database
 from shared.ids import new_id
 from shared.keys import derive
 from shared.timers import Fired
-from shared.transaction import Connection, Timer, Tx
+from shared.transaction import Timer, Tx
+from shared.webhooks import webhook_secret
 
 CONFIRM_WITHIN = dt.timedelta(days=7)
+OVERLAP = dt.timedelta(hours=24)
 LAPSE = "confirmation_lapses"
 SOURCE = "/services/publisher"
 Purpose = Literal["confirm", "leave"]
@@ -61,15 +60,27 @@ class Secrets:
         expected = self.token(purpose, subscription).encode()
         return hmac.compare_digest(expected, token.encode("utf-8", "replace"))
 
-    def webhook_secret(self, subscription: str) -> str:
-        """Standard Webhooks' symmetric secret, `whsec_` and 32 bytes in base64."""
-        digest = hmac.new(self._webhook, subscription.encode(), hashlib.sha256).digest()
-        return f"whsec_{base64.b64encode(digest).decode()}"
+    def webhook_secret(self, subscription: str, generation: int = 0) -> str:
+        """What a subscriber verifies our signatures with; every rotation makes the next generation."""
+        return webhook_secret(self._webhook, f"{subscription} {generation}" if generation else subscription)
 
-    def is_owners(self, subscription: str, secret: str) -> bool:
+    def signing_secrets(
+        self, subscription: str, generation: int, rotated_at: dt.datetime | None, now: dt.datetime
+    ) -> tuple[str, ...]:
+        """What is signed with at `now`: the newest secret, and for a day after a rotation the one before."""
+        newest = self.webhook_secret(subscription, generation)
+        if rotated_at is None or now >= rotated_at + OVERLAP:
+            return (newest,)
+        return newest, self.webhook_secret(subscription, generation - 1)
+
+    def is_webhook_secret(self, subscription: str, generation: int, secret: str) -> bool:
+        """Whether `secret` is the webhook's of that generation, in constant time."""
+        expected = self.webhook_secret(subscription, generation).encode()
+        return hmac.compare_digest(expected, secret.encode("utf-8", "replace"))
+
+    def is_owners(self, subscription: str, generation: int, secret: str) -> bool:
         """Whether `secret` is what the subscriber alone was given: the webhook's, or the token to leave."""
-        expected = self.webhook_secret(subscription).encode()
-        is_webhooks = hmac.compare_digest(expected, secret.encode("utf-8", "replace"))
+        is_webhooks = self.is_webhook_secret(subscription, generation, secret)
         return is_webhooks or self.is_token("leave", subscription, secret)
 
 
@@ -93,18 +104,18 @@ async def confirm(database: Database, subscription: str) -> bool:
     row = await database.pool.fetchrow(QUERIES["subscription"], subscription)
     if row is None or row["state"] == "ended":
         return False
-    older = await older_of(database.pool, row["lane"], row["address_hash"])
-    async with database.transaction({subscription, *older}) as tx:
+    async with database.transaction() as tx:
+        older = await lock_older(tx, row["lane"], row["address_hash"], subscription)
         await end(tx, [each for each in older if each != subscription], "asked")
         confirmed = await tx.connection.fetchrow(QUERIES["confirm_subscription"], subscription, tx.now)
         if confirmed is not None:
             tx.disarm(subscription, LAPSE)
             _emit_confirmed(tx, subscription, confirmed["lane"], confirmed["topics"])
-    return confirmed is not None or row["state"] == "active"
+    return confirmed is not None or subscription in older
 
 
 async def add_webhook(tx: Tx, subscription: str, wish: Wish, secrets: Secrets, older: Sequence[str]) -> None:
-    """A webhook whose endpoint has echoed the challenge; `older` ones of the same URL (locked) end."""
+    """A webhook whose endpoint has echoed the challenge; `older` ones of the same URL (`lock_older`) end."""
     await end(tx, older, "asked")
     await _insert(tx, subscription, wish, secrets, active=True)
     _emit_confirmed(tx, subscription, wish.lane, wish.topics)
@@ -127,10 +138,16 @@ async def leave(tx: Tx, subscription: str) -> int:
     return tx.position(subscription, SOURCE) % POSITIONS_PER_EPOCH
 
 
-async def older_of(connection: Connection | asyncpg.Pool, lane: Lane, address_hash: bytes) -> list[str]:
-    """The active subscription of the address, if there is one, to be locked before it is replaced."""
-    rows = await connection.fetch(QUERIES["active_of_address"], lane, address_hash)
-    return [row["id"] for row in rows]
+async def lock_older(tx: Tx, lane: Lane, address_hash: bytes, *subscriptions: str) -> list[str]:
+    """Locks the address, its active subscription if there is one, and `subscriptions`; gives the active one.
+
+    First thing in the transaction. Two who choose for one address at once come one after the other.
+    """
+    await tx.connection.execute(QUERIES["lock_address"], int.from_bytes(address_hash[:8], "big", signed=True))
+    rows = await tx.connection.fetch(QUERIES["active_of_address"], lane, address_hash)
+    older = [row["id"] for row in rows]
+    await tx.lock({*subscriptions, *older})
+    return older
 
 
 async def lapse(tx: Tx, fired: list[Fired]) -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
-from shared import ids
+from shared import ids, webhooks
 from shared.contracts.base import Contract, Event, NoWords, words_hash
 from shared.contracts.schemas import SERVICE_PREFIX
 
@@ -91,6 +91,8 @@ _BY_NAME: dict[str, Any] = {
     "topics": ["street-lighting"],
     "unit": UNIT,
     "version": 2,
+    "webhook": "https://resident.example.org/civicloom",
+    "webhook_secret": webhooks.webhook_secret(b"golden", SUBJECT),
 }
 
 

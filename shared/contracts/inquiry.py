@@ -176,7 +176,10 @@ class InquiryDeadLetterDiscarded(DeadLetterDiscarded):
 
 @contract("civic.contact.stated.v1", writer="inquiry", kind="contact", topic="contact")
 class ContactStated(Facts):
-    """Where the citizen wants to hear of this case. The only event with direct identifiers."""
+    """Where the citizen wants to hear of this case. The only event with direct identifiers.
+
+    `webhook_secret` signs what goes to `webhook`; the two come together.
+    """
 
     name: Annotated[Text, Field(max_length=200)] | None = None
     email: Annotated[Text, Field(max_length=254)] | None = None
@@ -184,3 +187,5 @@ class ContactStated(Facts):
     language: Literal["zh", "en", "nl"] = "zh"
     number: Text
     inquiry: Identifier
+    webhook: Annotated[Text, Field(max_length=2_000)] | None = None
+    webhook_secret: Annotated[Text, Field(pattern=r"^whsec_[A-Za-z0-9+/]{43}=$")] | None = None

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.contracts.base import Code, Digest, Facts, Identifier, Moment, Text, Words, contract
 from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded
-from shared.contracts.inquiry import LongText, Title
+from shared.contracts.inquiry import LongText, NoteWords, Title
 
 Lane = Literal["email", "webhook"]
 
@@ -45,12 +45,11 @@ class PublicationPublished(Facts):
     publisher: Code
 
 
-@contract("civic.publication.withdrawn.v1", writer="publisher")
+@contract("civic.publication.withdrawn.v1", writer="publisher", words=NoteWords)
 class PublicationWithdrawn(Facts):
-    """It is no longer shown as in force."""
+    """It is no longer shown as in force. The words are the reason, as the public reads it."""
 
     version: int
-    reason: Text
     by: Code
 
 

@@ -27,7 +27,7 @@ _NOTHING: Any = None  # handlers are only asked for the types that they know
 READERS: Mapping[ServiceName, Handlers] = {
     "inquiry": inquiry_handlers(_NOTHING),
     "routing": routing_handlers(_NOTHING),
-    "publisher": publisher_handlers(_NOTHING),
+    "publisher": publisher_handlers(_NOTHING, plain_http=False),
 }
 ANSWERS = {
     "civic.inquiry.received.v1": frozenset({"civic.case.dispatched.v1", "civic.case.triaged.v1"}),

@@ -10,12 +10,18 @@ from shared.policy.model import Pack
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Where the citizen wants to hear of the case."""
+    """Where the citizen wants to hear of the case. `webhook` is passed on and not kept here."""
 
     name: str | None = None
     email: str | None = None
     phone: str | None = None
     language: str = "zh"
+    webhook: str | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is something by which a person is reached."""
+        return bool(self.name or self.email or self.phone)
 
 
 @dataclass(frozen=True, slots=True)

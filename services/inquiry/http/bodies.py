@@ -24,6 +24,13 @@ Name = Annotated[Text, Field(max_length=200)]
 # Whether an address exists is told by its mail server; here only what cannot be one is refused.
 Email = Annotated[Text, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 Phone = Annotated[Text, Field(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$")]
+Webhook = Annotated[
+    Text,
+    Field(
+        max_length=2_000,
+        description="An https address that gets each step of the case, signed with `webhook_secret`.",
+    ),
+]
 Comment = Annotated[Text, Field(max_length=20_000)]
 Solved = Literal["yes", "partly", "no"]
 Rating = Annotated[int, Field(ge=1, le=5)]
@@ -40,6 +47,7 @@ class NewContact(Body):
     email: Email | None = None
     phone: Phone | None = None
     language: Literal["zh", "en", "nl"] | None = None
+    webhook: Webhook | None = None
 
 
 class NewInquiry(Body):
@@ -176,7 +184,7 @@ class AcceptForm(Body):
 
 
 def _contact(contact: NewContact | None, pack: Pack) -> Contact | None:
-    if contact is None or not (contact.name or contact.email or contact.phone):
+    if contact is None or not (contact.name or contact.email or contact.phone or contact.webhook):
         return None
     language = contact.language or pack.language.partition("-")[0]
-    return Contact(contact.name, contact.email, contact.phone, language)
+    return Contact(contact.name, contact.email, contact.phone, language, contact.webhook)

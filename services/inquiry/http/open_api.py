@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from services.inquiry.casework import Casework
 from services.inquiry.domain.clock import first_clock
-from services.inquiry.domain.concern import Flaw, flaws_of
+from services.inquiry.domain.concern import Concern, Flaw, flaws_of
 from services.inquiry.http.answers import explained, problem_of, taken
 from services.inquiry.http.bodies import NewInquiry
 from shared.contracts.inquiry import CaseKind
@@ -21,22 +21,30 @@ from shared.web.callers import Anonymous, Caller, caller
 from shared.web.keys import keyed
 from shared.web.openapi import takes
 from shared.web.problems import Problem
+from shared.webhooks import webhook_url
 
 BASE = "/api/inquiry/v1"
 
 
-def open_api(casework: Casework) -> APIRouter:
-    """The routes that need neither secret nor sign-in."""
+def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
+    """The routes that need neither secret nor sign-in; `plain_http`: a webhook may use it."""
     router = APIRouter(prefix=BASE, tags=["intake"])
     policies = casework.policies
 
     @router.post("/inquiries", status_code=201, openapi_extra=takes(NewInquiry))
     async def receive(request: Request, who: Annotated[Caller, Depends(caller)]) -> JSONResponse:
-        """Takes a concern in. Number, secret, deadline and receipt at once; the same for the same key."""
+        """Takes a concern in. Number, secret, deadline and receipt at once; the same for the same key.
+
+        With `contact.webhook` the answer also has `webhook_secret` (`whsec_...`), and each step of the case
+        is posted there, signed as Standard Webhooks says and without anybody's words: `{"type":
+        "inquiry.replied", "timestamp": ..., "data": {"number": ..., "step": "inquiry.replied", "url": ...}}`.
+        2xx takes it, 410 ends it, and all else is tried again, eight times over some 31 hours in all, under
+        the same `webhook-id`.
+        """
         new = await read_model(request, NewInquiry)
         concern = new.concern(policies.current, "api")
-        if flaws := flaws_of(concern, policies.current):
-            raise invalid_by_pack(flaws)
+        if flaws := [*flaws_of(concern, policies.current), *_flaws_of_webhook(concern, plain_http)]:
+            raise invalid(flaws)
         actor = "citizen" if isinstance(who, Anonymous) else who.actor
         try:
             value = await casework.receive(await keyed(request, actor), concern, actor)
@@ -45,6 +53,8 @@ def open_api(casework: Casework) -> APIRouter:
         except (CalendarRange, EventTooLarge) as error:
             raise Problem(422, "cannot-take-in", "This concern cannot be taken in", str(error)) from error
         answer = taken(value, casework.intake.secret)
+        if concern.contact is not None and concern.contact.webhook is not None:
+            answer["webhook_secret"] = casework.intake.webhook_secret(answer["id"])
         return JSONResponse(answer, 201, headers={"Location": f"{BASE}/inquiries/{answer['number']}"})
 
     @router.get("/services")
@@ -90,7 +100,16 @@ def open_api(casework: Casework) -> APIRouter:
     return router
 
 
-def invalid_by_pack(flaws: list[Flaw]) -> Problem:
+def _flaws_of_webhook(concern: Concern, plain_http: bool) -> list[Flaw]:
+    url = concern.contact.webhook if concern.contact else None
+    if url is None or webhook_url(url, plain_http=plain_http) is not None:
+        return []
+    return [
+        Flaw("contact/webhook", "webhook", "expected an https address without user, password and fragment")
+    ]
+
+
+def invalid(flaws: list[Flaw]) -> Problem:
     """422 in the form of all validation errors."""
     return Problem(
         422,

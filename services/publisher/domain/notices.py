@@ -1,6 +1,8 @@
-"""Which steps of a case its citizen is told of, and what is decided for each."""
+"""Which steps of a case its citizen is told of, by which lanes, and what is decided for each."""
 
 from typing import Literal
+
+from shared.contracts.publisher import Lane
 
 # The step's name is the event's family without `civic.`; its texts are `mail.step.<name>.*`.
 STEPS = (
@@ -13,15 +15,16 @@ STEPS = (
     "inquiry.reopened",
     "inquiry.closed",
 )
+LANES: tuple[Lane, ...] = ("email", "webhook")
 Decision = Literal["send", "wait", "keep", "none"]
-"""send: the address is known. wait: it is on its way. keep: whether one comes is not known yet. none."""
+"""send: the lanes are known. wait: they are on their way. keep: whether any comes is not known yet. none."""
 
 
 def decide(*, received: bool, wanted: bool | None, stated: bool, reachable: bool, erased: bool) -> Decision:
     """Whether a step is told.
 
     `received`: inquiry.received was seen; `wanted`: what it said (None: nothing kept); `stated`: the contact
-    event was seen; `reachable`: it has an address for which there is a lane; `erased`: the case is erased.
+    event was seen; `reachable`: it names a lane that we have; `erased`: the case is erased.
     """
     if erased:
         return "none"

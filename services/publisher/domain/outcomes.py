@@ -27,10 +27,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """It may work later. `retry_after` is what the other side asked for."""
+    """It may work later. `retry_after` is what the other side asked for; `theirs`: it was reached and failed.
+
+    Without `theirs` the fault may be ours: a network that is down, a key that was exchanged.
+    """
 
     reason: str
     retry_after: dt.timedelta | None = None
+    theirs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,11 +48,6 @@ class Publication:
             act for act in TRANSITIONS[self.state] if act != "withdraw" or self.public_version is not None
         )
 
-    @property
-    def is_public(self) -> bool:
-        """Whether readers see it as in force of publication."""
-        return self.public_version is not None and self.state != "withdrawn"
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -9,14 +9,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.publisher import commands
-from services.publisher.commands import Content, Done
+from services.publisher.commands import Content, Done, Reason
 from services.publisher.http import views
-from services.publisher.http.edge import Context, keyed, no_publication, once, refusals, respond
+from services.publisher.http.edge import Context, no_publication, once, refusals, respond
 from shared.idempotency import Answer
 from shared.ids import is_id, new_id
 from shared.transaction import Tx
 from shared.web.bodies import read_model
 from shared.web.callers import current_person, require
+from shared.web.keys import keyed
 from shared.web.openapi import takes
 from shared.web.session import Person
 
@@ -41,7 +42,7 @@ class OfVersion(BaseModel):
 class Withdrawal(OfVersion):
     """`reason` is shown to the public."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
+    reason: Annotated[Reason, StringConstraints(min_length=1)]
 
 
 Editor = Annotated[Person, Depends(require("editor"))]
@@ -100,7 +101,7 @@ def _add_writes(router: APIRouter, context: Context) -> None:
         """Drafts a publication. 201 with its id, version and the event's sequence."""
         content = await read_model(request, Content)
         author = context.author(person)
-        keyed_request = keyed(request, person.actor, await request.body())
+        keyed_request = await keyed(request, person.actor)
         identifier = new_id(context.database.clock.now())
         async with refusals(), context.database.transaction(new=[identifier]) as tx:
 
@@ -157,7 +158,7 @@ def _add_writes(router: APIRouter, context: Context) -> None:
     ) -> Response:
         if not is_id(identifier):
             raise no_publication()
-        keyed_request = keyed(request, person.actor, await request.body())
+        keyed_request = await keyed(request, person.actor)
         async with refusals(), context.database.transaction([identifier]) as tx:
 
             async def act() -> Answer:

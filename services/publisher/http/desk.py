@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -11,42 +12,46 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.publisher import commands
-from services.publisher.commands import Content, Done, Refused
+from services.publisher.commands import Body, Content, Done, Reason, Refused, Summary
 from services.publisher.domain.publications import TOPICS, Publication
 from services.publisher.http import views
 from services.publisher.http.api import Editor, Staff
-from services.publisher.http.edge import Context, keyed, no_publication, once, refusals
+from services.publisher.http.edge import Context, no_publication, once
 from services.publisher.queries import QUERIES
-from shared.idempotency import Answer
+from shared.idempotency import Answer, KeyReused
+from shared.idempotency import Request as Keyed
 from shared.ids import is_id, new_id
 from shared.transaction import Tx
 from shared.web.bodies import FieldError, Form, blank_form, read_form
+from shared.web.keys import clash, keyed_form
 from shared.web.problems import Problem
 from shared.web.session import Person
 from shared.web.state import web_state
 
 _A_PAGE = 50
 _STATES = ("draft", "approved", "published", "withdrawn")
+Key = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class DraftForm(BaseModel):
     """What the form sends; `effective_on` is a day, from whose beginning it is in force."""
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    summary: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] = ""
-    body: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    summary: Summary = ""
+    body: Body
     topics: list[str] = []
     document_number: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
     effective_on: dt.date | None = None
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1
-    idempotency_key: Annotated[str, Field(min_length=8, max_length=200)]
+    idempotency_key: Key
 
 
 class ActForm(BaseModel):
     """A button; `reason` belongs to withdrawing."""
 
     version: Annotated[int, Field(ge=1, le=2**31 - 1)]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] = ""
+    reason: Reason = ""
+    idempotency_key: Key
 
 
 def desk_router(context: Context) -> APIRouter:
@@ -108,9 +113,10 @@ class _Desk:
         chosen: tuple[str, ...] = (),
         withdrawal: Form[Any] | None = None,
         refusal: Refused | None = None,
+        resent: bool = False,
         status: int = 200,
     ) -> Response:
-        """The list, and beside it one publication, or the form of one."""
+        """The list, and beside it one publication, or the form of one; `resent`: its key was used before."""
         pool = self._database.pool
         wanted = state if state in _STATES else None
         row = await views.desk_one(pool, identifier) if identifier else None
@@ -131,6 +137,7 @@ class _Desk:
             topics=TOPICS,
             pushes=pushes,
             refusal=refusal.refusal if refusal else None,
+            resent=resent,
             mail_works=self._context.mail_works,
             key=new_id(self._database.clock.now()),
             open_case=row is not None or form is not None,
@@ -141,16 +148,18 @@ class _Desk:
         if form.value is None or content is None:
             return await self.show(request, form=form, chosen=chosen, status=422)
         author = self._context.author(person)
-        body = content.model_dump_json().encode()
-        keyed_request = keyed(request, person.actor, body, form.value.idempotency_key)
+        keyed_request = _keyed(request, person, form.value)
         identifier = new_id(self._database.clock.now())
-        async with refusals(), self._database.transaction(new=[identifier]) as tx:
+        try:
+            async with self._database.transaction(new=[identifier]) as tx:
 
-            async def act() -> Answer:
-                done = await commands.draft(tx, identifier, content, author)
-                return Answer(303, {"id": done.id})
+                async def act() -> Answer:
+                    done = await commands.draft(tx, identifier, content, author)
+                    return Answer(303, {"id": done.id})
 
-            answer = await once(tx, keyed_request, act)
+                answer = await once(tx, keyed_request, act)
+        except KeyReused:
+            return await self.show(request, form=form, chosen=chosen, resent=True, status=409)
         return RedirectResponse(f"/publish/{answer.body['id']}", 303)
 
     async def change(self, request: Request, identifier: str, person: Person) -> Response:
@@ -158,13 +167,19 @@ class _Desk:
         if form.value is None or content is None:
             return await self.show(request, identifier=identifier, form=form, chosen=chosen, status=422)
         version, author = form.value.version, self._context.author(person)
+        keyed_request = _keyed(request, person, form.value)
+        # What was typed is shown again: somebody else's change, or one's own of before, must not cost it.
+        again = partial(self.show, request, identifier=identifier, form=form, chosen=chosen, status=409)
         try:
-            await self._do(identifier, lambda tx: commands.revise(tx, identifier, content, version, author))
-        except Refused as refused:
-            # What was typed is shown again: somebody else's change must not cost it.
-            return await self.show(
-                request, identifier=identifier, form=form, chosen=chosen, refusal=refused, status=409
+            await self._do(
+                identifier,
+                keyed_request,
+                lambda tx: commands.revise(tx, identifier, content, version, author),
             )
+        except Refused as refused:
+            return await again(refusal=refused)
+        except KeyReused:
+            return await again(resent=True)
         return RedirectResponse(f"/publish/{identifier}", 303)
 
     async def act(self, request: Request, identifier: str, act: str, person: Person) -> Response:
@@ -185,9 +200,11 @@ class _Desk:
             "withdraw": lambda tx: commands.withdraw(tx, identifier, version, reason, author),
         }
         try:
-            await self._do(identifier, acts[act])
+            await self._do(identifier, _keyed(request, person, form.value), acts[act])
         except Refused as refused:
             return await self.show(request, identifier=identifier, refusal=refused, status=409)
+        except KeyReused as error:
+            raise clash(error) from None
         return RedirectResponse(f"/publish/{identifier}", 303)
 
     def typed(self, request: Request, row: views.Row) -> dict[str, str]:
@@ -203,12 +220,18 @@ class _Desk:
             "version": str(row["version"]),
         }
 
-    async def _do(self, identifier: str, command: Callable[[Tx], Awaitable[Done]]) -> None:
+    async def _do(
+        self, identifier: str, keyed_request: Keyed, command: Callable[[Tx], Awaitable[Done]]
+    ) -> None:
         if not is_id(identifier):
             raise no_publication()
+
+        async def act() -> Answer:
+            return Answer(303, {"id": (await command(tx)).id})
+
         try:
             async with self._database.transaction([identifier]) as tx:
-                await command(tx)
+                await once(tx, keyed_request, act)
         except commands.NoSuchPublication:
             raise no_publication() from None
 
@@ -231,6 +254,11 @@ class _Desk:
             errors = tuple(FieldError(str(each["loc"][0]), each["type"]) for each in error.errors())
             return Form(None, errors, form.typed), None, chosen
         return form, content, chosen
+
+
+def _keyed(request: Request, person: Person, sent: DraftForm | ActForm) -> Keyed:
+    said = sent.model_dump_json(exclude={"idempotency_key"}).encode()
+    return keyed_form(request, person.actor, sent.idempotency_key, said)
 
 
 def _allowed(row: views.Row) -> tuple[str, ...]:

@@ -1,21 +1,21 @@
-"""What the routes share: their context, keyed writes, and how refusals are told."""
+"""What the routes share: their context, what is done once per key, and how refusals are told."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.publisher.commands import Author, NoSuchPublication, Refused
 from services.publisher.push.guard import Guard
 from services.publisher.subscriptions import Secrets
-from shared import idempotency
 from shared.database import Database
 from shared.errors import Conflict
 from shared.idempotency import Answer
+from shared.idempotency import Request as Keyed
 from shared.transaction import Tx
+from shared.web.keys import clash
 from shared.web.pages import Pages
 from shared.web.problems import Problem
 from shared.web.session import Person
@@ -40,27 +40,7 @@ class Context:
         return Author(person.actor, self.policy, self.jurisdiction)
 
 
-def idempotency_key(request: Request) -> str:
-    """The header that every write of the API needs. Raises Problem 400."""
-    key = request.headers.get("idempotency-key", "")
-    if not key or len(key) > 200 or not key.isprintable():
-        raise Problem(
-            400,
-            "idempotency-key-missing",
-            "This request needs an Idempotency-Key",
-            "Send a new random value of at most 200 characters for each write, the same for a repeat.",
-        )
-    return key
-
-
-def keyed(request: Request, actor: str, body: bytes, key: str | None = None) -> idempotency.Request:
-    """The request under its key (of the header, if no other is given): one for each caller and route."""
-    return idempotency.Request(
-        f"{actor} {request.method} {request.url.path}", key or idempotency_key(request), body
-    )
-
-
-async def once(tx: Tx, request: idempotency.Request, act: Callable[[], Awaitable[Answer]]) -> Answer:
+async def once(tx: Tx, request: Keyed, act: Callable[[], Awaitable[Answer]]) -> Answer:
     """Does the act the first time; a repeat gets the answer of then. Raises KeyReused."""
     answer = await request.earlier_answer(tx)
     if answer is None:
@@ -83,12 +63,8 @@ async def refusals() -> AsyncIterator[None]:
         raise no_publication() from None
     except Refused as error:
         raise refused(error) from None
-    except idempotency.KeyReused as error:
-        raise Problem(
-            409, "idempotency-key-reused", "This key was used for another request", str(error)
-        ) from None
     except Conflict as error:
-        raise Problem(409, "conflict", "This does not fit the present state", str(error)) from None
+        raise clash(error) from None
 
 
 def no_publication() -> Problem:

@@ -1,5 +1,6 @@
 """Subscribing: by e-mail with double opt-in, by webhook with an echoed challenge; leaving by one click."""
 
+import secrets as random_secrets
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -8,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.publisher import subscriptions
-from services.publisher.domain.addresses import email_address, webhook_url
+from services.publisher.domain.addresses import email_address
 from services.publisher.domain.publications import TOPICS, is_topic
-from services.publisher.http.edge import Context, keyed, once, refusals, respond
+from services.publisher.http.edge import Context, once, refusals, respond
 from services.publisher.push.guard import Forbidden
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.subscriptions import Purpose, Wish
@@ -19,10 +20,12 @@ from shared.idempotency import Request as KeyedRequest
 from shared.ids import is_id, new_id
 from shared.web.bodies import FieldError, Form, blank_form, read_form, read_model
 from shared.web.i18n import language_of
+from shared.web.keys import keyed, keyed_form
 from shared.web.openapi import takes
 from shared.web.problems import Problem
 from shared.web.ratelimit import RateLimit
 from shared.web.state import web_state
+from shared.webhooks import webhook_url
 
 SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
 
@@ -53,6 +56,7 @@ class SubscribeForm(BaseModel):
 
     address: Annotated[str, Field(max_length=254)]
     topics: Topics = ()
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class _NotYet(Exception):
@@ -69,34 +73,22 @@ class _Subscribing:
         self._per_address = RateLimit(burst=3, seconds=3600)
 
     async def by_email(self, request: Request, body: Subscribe, address: str) -> Response:
-        context = self.context
-        keyed_request = keyed(request, "anonymous", await request.body())
+        keyed_request = await keyed(request, "anonymous")
         wish = Wish("email", address, body.topics, body.language)
-        self._limit(request, address)
-        identifier = new_id(context.database.clock.now())
-        async with refusals(), context.database.transaction(new=[identifier]) as tx:
-
-            async def act() -> Answer:
-                await subscriptions.ask(tx, identifier, wish, context.secrets)
-                # No id: whoever asks does not own the address yet.
-                return Answer(202, {"state": "confirmation_asked", "lane": "email"})
-
-            return respond(await once(tx, keyed_request, act))
+        return respond(await self._ask(request, keyed_request, wish))
 
     async def by_webhook(self, request: Request, body: Subscribe, url: str) -> Response:
         context = self.context
-        keyed_request = keyed(request, "anonymous", await request.body())
+        keyed_request = await keyed(request, "anonymous")
         identifier = new_id(context.database.clock.now())
         answer = await self._answered(keyed_request)
         if answer is not None:
             return self._with_secret(answer)
         self._limit(request, url)
         await self._challenge(url, identifier)
-        older = await subscriptions.older_of(
-            context.database.pool, "webhook", context.secrets.address_hash(url)
-        )
         wish = Wish("webhook", url, body.topics, body.language)
-        async with refusals(), context.database.transaction(older, new=[identifier]) as tx:
+        async with refusals(), context.database.transaction(new=[identifier]) as tx:
+            older = await subscriptions.lock_older(tx, "webhook", context.secrets.address_hash(url))
 
             async def act() -> Answer:
                 await subscriptions.add_webhook(tx, identifier, wish, context.secrets, older)
@@ -117,11 +109,22 @@ class _Subscribing:
             return answer
 
     async def by_form(self, request: Request, form: SubscribeForm, address: str, language: str) -> None:
-        self._limit(request, address)
-        identifier = new_id(self.context.database.clock.now())
-        wish = Wish("email", address, form.topics, language)
-        async with self.context.database.transaction(new=[identifier]) as tx:
-            await subscriptions.ask(tx, identifier, wish, self.context.secrets)
+        said = form.model_dump_json(exclude={"idempotency_key"}).encode()
+        keyed_request = keyed_form(request, "anonymous", form.idempotency_key, said)
+        await self._ask(request, keyed_request, Wish("email", address, form.topics, language))
+
+    async def _ask(self, request: Request, keyed_request: KeyedRequest, wish: Wish) -> Answer:
+        context = self.context
+        identifier = new_id(context.database.clock.now())
+        async with refusals(), context.database.transaction(new=[identifier]) as tx:
+
+            async def act() -> Answer:
+                self._limit(request, wish.address)
+                await subscriptions.ask(tx, identifier, wish, context.secrets)
+                # No id: whoever asks does not own the address yet.
+                return Answer(202, {"state": "confirmation_asked", "lane": "email"})
+
+            return await once(tx, keyed_request, act)
 
     async def leave(self, subscription: str) -> None:
         async with self.context.database.transaction([subscription]) as tx:
@@ -252,6 +255,7 @@ def _page(
         "subscribe.html",
         status=status,
         form=form,
+        key=form.typed.get("idempotency_key") or random_secrets.token_urlsafe(24),
         chosen=chosen,
         topics=TOPICS,
         mail_works=context.mail_works,

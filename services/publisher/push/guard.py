@@ -46,6 +46,9 @@ def is_public(text: str) -> bool:
     except ValueError:
         return False
     if isinstance(address, ipaddress.IPv6Address):
+        # fec0::/10 was withdrawn by RFC 3879, but is still routed inside; is_global takes it for public.
+        if address.is_site_local:
+            return False
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address.teredo is not None:
             return False

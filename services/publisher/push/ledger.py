@@ -91,6 +91,7 @@ class Ledger:
             _emit_notices(tx, written)
             await subscriptions.end(tx, ended["gone"], "gone")
             await subscriptions.end(tx, ended["failing"], "failing")
+            await tx.connection.execute(QUERIES["forget_webhooks"], _gone_webhooks(entries))
             for publication, version in sorted(_pushes(written)):
                 await batches.close_if_done(tx, publication, version)
         for entry in written:
@@ -118,7 +119,7 @@ def _entry(attempt: Attempt) -> _Entry:
             return _Entry(attempt, "sent", now, None)
         case GiveUp(reason):
             return _Entry(attempt, "failed", now, reason)
-        case TryAgain(reason, retry_after):
+        case TryAgain(reason, retry_after, _):
             fraction = secrets.randbelow(1001) / 1000
             wait = wait_after(attempt.delivery.attempts, fraction, retry_after)
             if wait is None:
@@ -127,7 +128,10 @@ def _entry(attempt: Attempt) -> _Entry:
 
 
 def _ended(entries: Sequence[_Entry]) -> dict[subscriptions.Reason, list[str]]:
-    """Which subscriptions end with these outcomes: the address is gone, or a webhook has failed for days."""
+    """Which subscriptions end with these outcomes: the address is gone, or a webhook has failed for days.
+
+    Never for what may be our own fault, since nothing brings an address back.
+    """
     ended: dict[subscriptions.Reason, list[str]] = {"gone": [], "failing": []}
     for entry in entries:
         delivery, outcome = entry.attempt.delivery, entry.attempt.outcome
@@ -135,9 +139,26 @@ def _ended(entries: Sequence[_Entry]) -> dict[subscriptions.Reason, list[str]]:
             continue
         if isinstance(outcome, GiveUp) and outcome.gone:
             ended["gone"].append(delivery.recipient)
-        elif isinstance(outcome, TryAgain) and entry.state == "failed":
+        elif (
+            isinstance(outcome, TryAgain)
+            and entry.state == "failed"
+            and delivery.lane == "webhook"
+            and outcome.theirs
+        ):
             ended["failing"].append(delivery.recipient)
     return ended
+
+
+def _gone_webhooks(entries: Sequence[_Entry]) -> list[str]:
+    """Cases whose contact named an endpoint that is no more."""
+    return [
+        entry.attempt.delivery.subject
+        for entry in entries
+        if entry.attempt.delivery.kind == "notice"
+        and entry.attempt.delivery.lane == "webhook"
+        and isinstance(entry.attempt.outcome, GiveUp)
+        and entry.attempt.outcome.gone
+    ]
 
 
 def _emit_notices(tx: Tx, entries: Sequence[_Entry]) -> None:

@@ -3,9 +3,9 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,20 @@ from shared.web import times
 from shared.web.i18n import LANGUAGES, Catalogue
 
 _LONGEST_SUBJECT = 150
+
+
+class _Unfolded(UnstructuredHeader, BaseHeader):
+    """On one line as it is. A link has no space to be folded at, and the library would encode it (RFC 2047),
+    which no mail program undoes in a link. Lines may have 998 characters (RFC 5322 2.1.1)."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("list-unsubscribe", _Unfolded)
+# 7bit: not every server takes more (RFC 6152). 76: the longest line with an encoded word (RFC 2047 2).
+_POLICY = SMTP.clone(header_factory=_HEADERS, cte_type="7bit", max_line_length=76)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +101,7 @@ def publication(office: Office, envelope: Envelope, shown: Mapping[str, Any], le
 
 
 def _message(office: Office, envelope: Envelope, subject: str, paragraphs: Sequence[str]) -> EmailMessage:
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=_POLICY)
     name = office.texts.text(envelope.tongue, "app.name")
     message["From"] = Address(display_name=name, addr_spec=office.sender)
     message["To"] = Address(addr_spec=envelope.to)

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from services.publisher.domain.outcomes import GiveUp, Outcome, Sent, TryAgain
+from services.publisher.domain.replies import Barred, recipient_refused
 from services.publisher.push.parcels import Letter
 
 ATTEMPT_SECONDS = 30.0
@@ -21,7 +22,7 @@ class LaneDown(Exception):
 class MailServer:
     """`url` is `smtp://[user:password@]host[:port]` or `smtps://...`; `sender` the envelope's sender.
 
-    `away`: the last attempt to reach it failed.
+    `away`: it could not be reached the last time, or did not want us.
     """
 
     url: str
@@ -46,9 +47,13 @@ class MailServer:
             client.close()
             self.away = True
             raise LaneDown(type(error).__name__) from error
-        self.away = False
         try:
             yield MailSession(client, self.sender)
+        except LaneDown:
+            self.away = True
+            raise
+        else:
+            self.away = False
         finally:
             client.close()
 
@@ -65,16 +70,16 @@ class MailSession:
         """Whether another letter can be sent."""
         return self._client.is_connected
 
-    async def send(self, letter: Letter) -> Outcome:
-        """One attempt. A refused recipient is gone (RFC 5321 4.2: 5yz is permanent); 4yz is tried again."""
+    async def send(self, letter: Letter) -> Outcome | Barred:
+        """One attempt. Raises LaneDown if the server does not take our mails at all."""
         try:
             await self._client.sendmail(self._sender, [letter.to], letter.message)
         except aiosmtplib.SMTPRecipientsRefused as error:
-            code = error.recipients[0].code
-            return GiveUp(f"smtp_{code}", gone=True) if code >= 500 else TryAgain(f"smtp_{code}")
+            refused = error.recipients[0]
+            return recipient_refused(refused.code, refused.message)
         except aiosmtplib.SMTPSenderRefused as error:
             # Our own address is at fault, not the letter: an operator mends it, nothing is lost till then.
-            return TryAgain(f"sender_{error.code}")
+            raise LaneDown(f"sender_{error.code}") from error
         except aiosmtplib.SMTPResponseException as error:
             if 500 <= error.code < 600:
                 return GiveUp(f"smtp_{error.code}")

@@ -1,5 +1,6 @@
 """From a ledger row to what is sent: addresses are opened and texts made at the last moment, never stored."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +9,14 @@ import asyncpg
 import orjson
 
 from services.publisher.domain.outcomes import GiveUp, TryAgain
+from services.publisher.hooks import Hook
 from services.publisher.keyring import Sealed
 from services.publisher.push import letters
 from services.publisher.push.ledger import Claimed
 from services.publisher.push.letters import Envelope, Office
 from services.publisher.queries import QUERIES
 from services.publisher.subscriptions import Purpose, Secrets
+from shared.clock import machine_now
 from shared.logs import about, get_logger
 
 log = get_logger(__name__)
@@ -29,10 +32,10 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A webhook: Standard Webhooks signs `body` under the delivery's id with `secret`."""
+    """A webhook: Standard Webhooks signs `body` under the delivery's id with each of `secrets`."""
 
     url: str
-    secret: str
+    secrets: tuple[str, ...]
     body: bytes
 
 
@@ -70,28 +73,37 @@ class Packing:
             packed.append((each, content))
         return packed
 
-    async def is_wanted(self, delivery: Claimed) -> bool:
-        """Whether nobody has left, and nothing was erased, since the delivery was packed."""
-        wanted: bool = await self._pool.fetchval(QUERIES["is_wanted"], delivery.id)
-        return wanted
+    async def objection(self, delivery: Claimed) -> GiveUp | None:
+        """What has happened since the delivery was packed, so that it must not be sent."""
+        reason = await self._pool.fetchval(QUERIES["objection"], delivery.id)
+        return GiveUp(reason) if reason else None
 
     def _content(
         self, delivery: Claimed, row: asyncpg.Record | None, shown: asyncpg.Record | None
     ) -> Content:
+        if delivery.kind == "notice":
+            return self._notice(delivery, row)
         if row is None:
-            return GiveUp("no_contact" if delivery.kind == "notice" else "left")
+            return GiveUp("left")
         address = self._secrets.keyring.open(Sealed(row["address"], row["wrapped_key"]), delivery.recipient)
         to = dict(row) | {"address": address}
-        if delivery.kind == "notice":
-            return self._notice(delivery, to)
         if delivery.kind == "confirmation":
             return self._confirmation(delivery, to)
         return self._publication(delivery, to, dict(shown) if shown else None)
 
-    def _notice(self, delivery: Claimed, to: Mapping[str, Any]) -> Content:
+    def _notice(self, delivery: Claimed, row: asyncpg.Record | None) -> Content:
         assert delivery.step is not None  # noqa: S101  (insert_notices always names it)
-        message = letters.notice(self._office, _envelope(delivery, to), delivery.step, to["number"])
-        return Letter(to["address"], message.as_bytes())
+        box, key = ("webhook", "webhook_key") if delivery.lane == "webhook" else ("address", "wrapped_key")
+        if row is None or row[box] is None:
+            return GiveUp("no_contact")
+        opened = self._secrets.keyring.open(Sealed(row[box], row[key]), delivery.recipient)
+        if delivery.lane == "webhook":
+            hook = Hook.unpacked(opened)
+            body = notice_body(self._office.public_url, delivery.step, delivery.at, row["number"])
+            return Call(hook.url, (hook.secret,), body)
+        envelope = Envelope(delivery.id, delivery.at, opened, row["language"])
+        message = letters.notice(self._office, envelope, delivery.step, row["number"])
+        return Letter(opened, message.as_bytes())
 
     def _confirmation(self, delivery: Claimed, to: Mapping[str, Any]) -> Content:
         if to["state"] != "pending":
@@ -108,7 +120,10 @@ class Packing:
             return GiveUp("superseded")
         if delivery.lane == "webhook":
             body = webhook_body(self._office.public_url, shown)
-            return Call(to["address"], self._secrets.webhook_secret(to["id"]), body)
+            secrets = self._secrets.signing_secrets(
+                to["id"], to["generation"], to["rotated_at"], machine_now()
+            )
+            return Call(to["address"], secrets, body)
         leave = self._link("leave", to["id"])
         message = letters.publication(self._office, _envelope(delivery, to), shown, leave)
         return Letter(to["address"], message.as_bytes())
@@ -123,6 +138,18 @@ class Packing:
 
 def _envelope(delivery: Claimed, to: Mapping[str, Any]) -> Envelope:
     return Envelope(delivery.id, delivery.at, to["address"], to["language"])
+
+
+def notice_body(public_url: str, step: str, at: dt.datetime, number: str) -> bytes:
+    """A step of a case under the name of the event that told it, without anybody's words."""
+    return orjson.dumps(
+        {
+            "type": step,
+            "timestamp": at,
+            "data": {"number": number, "step": step, "url": f"{public_url}/track?number={number}"},
+        },
+        option=orjson.OPT_UTC_Z,
+    )
 
 
 def webhook_body(public_url: str, shown: Mapping[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ import email.utils
 import hmac
 import secrets as random_secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -25,12 +25,15 @@ _MOST_ECHO = 4096
 _NO_ANSWER = (Unresolvable, TimeoutError, httpx.HTTPError, httpx.InvalidURL, OSError)
 
 
-def signed_headers(identifier: str, moment: dt.datetime, body: bytes, secret: str) -> dict[str, str]:
-    """`webhook-id`, `webhook-timestamp` and `webhook-signature` for `body` (UTF-8)."""
+def signed_headers(
+    identifier: str, moment: dt.datetime, body: bytes, secrets: Sequence[str]
+) -> dict[str, str]:
+    """The three headers of Standard Webhooks for `body` (UTF-8); one signature per secret."""
+    signatures = [Webhook(secret).sign(identifier, moment, body.decode()) for secret in secrets]
     return {
         "webhook-id": identifier,
         "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": Webhook(secret).sign(identifier, moment, body.decode()),
+        "webhook-signature": " ".join(signatures),
     }
 
 
@@ -56,19 +59,22 @@ class Webhooks:
         await self._client.aclose()
 
     async def deliver(self, identifier: str, call: Call) -> Outcome:
-        """One attempt. 2xx is sent; 410 ends the subscription; all else is tried again."""
+        """One attempt. 2xx is sent; 410 ends the subscription; all else is tried again.
+
+        A private address is given up without an end: it may be our own resolver or setting that is wrong.
+        """
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                status, headers, _ = await self._post(call.url, identifier, call.body, call.secret, read=0)
+                status, headers, _ = await self._post(call.url, identifier, call.body, call.secrets, read=0)
         except Forbidden:
-            return GiveUp("private_address", gone=True)
+            return GiveUp("private_address")
         except _NO_ANSWER as error:
             return TryAgain(type(error).__name__)
         if 200 <= status < 300:
             return Sent()
         if status == 410:
             return GiveUp("http_410", gone=True)
-        return TryAgain(f"http_{status}", _retry_after(headers))
+        return TryAgain(f"http_{status}", _retry_after(headers), theirs=True)
 
     async def echoes(self, url: str, identifier: str, secret: str) -> bool:
         """Whether the endpoint answers the challenge: 200 and a body that holds it. Raises Forbidden."""
@@ -76,13 +82,13 @@ class Webhooks:
         body = orjson.dumps({"type": "subscription.challenge", "data": {"challenge": challenge}})
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                status, _, answer = await self._post(url, identifier, body, secret, read=_MOST_ECHO)
+                status, _, answer = await self._post(url, identifier, body, (secret,), read=_MOST_ECHO)
         except _NO_ANSWER:
             return False
         return status == 200 and _echoed(answer, challenge)
 
     async def _post(
-        self, url: str, identifier: str, body: bytes, secret: str, *, read: int
+        self, url: str, identifier: str, body: bytes, secrets: Sequence[str], *, read: int
     ) -> tuple[int, Mapping[str, str], bytes]:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -94,7 +100,7 @@ class Webhooks:
             "host": parts.netloc,
             "content-type": "application/json",
             "user-agent": "Civicloom-Webhooks/1",
-            **signed_headers(identifier, machine_now(), body, secret),
+            **signed_headers(identifier, machine_now(), body, secrets),
         }
         request = self._client.build_request(
             "POST", pinned, content=body, headers=headers, extensions={"sni_hostname": host}

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.publisher.domain.outcomes import GiveUp, TryAgain
+from services.publisher.domain.outcomes import GiveUp, Sent, TryAgain
+from services.publisher.domain.replies import Barred
 from services.publisher.metrics import LANE_READY
 from services.publisher.push.ledger import LEASE, Attempt, Claimed, Ledger
 from services.publisher.push.mail import LaneDown, MailServer
@@ -90,30 +91,36 @@ class MailWorker:
             return
         try:
             async with self._server.session() as session:
-                LANE_READY.labels("email").set(1)
+                barred: list[tuple[Claimed, Barred]] = []
                 for delivery, letter in letters:
                     if self._stopping or not session.is_open or time.monotonic() > stop:
                         break
-                    wanted = await self._packing.is_wanted(delivery)
-                    done.append(Attempt(delivery, await session.send(letter) if wanted else GiveUp("left")))
+                    outcome = await self._packing.objection(delivery) or await session.send(letter)
+                    if isinstance(outcome, Barred):
+                        barred.append((delivery, outcome))
+                    else:
+                        done.append(Attempt(delivery, outcome))
+                done += _judged(barred, done)
         except LaneDown:
             LANE_READY.labels("email").set(0)
             raise
+        LANE_READY.labels("email").set(1)
 
 
 class WebhookWorker:
     """Calls some endpoints at a time; a slow one delays nobody but itself."""
 
-    def __init__(self, ledger: Ledger, packing: Packing, webhooks: Webhooks) -> None:
+    def __init__(self, ledger: Ledger, packing: Packing, webhooks: Webhooks, *, bulk: bool) -> None:
         self._ledger = ledger
         self._packing = packing
         self._webhooks = webhooks
+        self._bulk = bulk
         self._calls: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
         try:
-            await work(self.once, "webhook bulk")
+            await work(self.once, f"webhook {'bulk' if self._bulk else 'notices'}")
         finally:
             # As with letters: what was begun gets its outcome; each call ends by its own timeout.
             await asyncio.gather(*self._calls, return_exceptions=True)
@@ -128,7 +135,7 @@ class WebhookWorker:
         if free <= 0:
             await asyncio.wait(self._calls, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             return 1
-        claimed = await self._ledger.claim("webhook", bulk=True, limit=free)
+        claimed = await self._ledger.claim("webhook", bulk=self._bulk, limit=free)
         for delivery, content in await self._packing.pack(claimed) if claimed else ():
             self._calls.add(asyncio.create_task(self._attempt(delivery, content), name="webhook"))
         return len(claimed)
@@ -152,6 +159,16 @@ def outcomes(packed: Sequence[tuple[Claimed, Content]]) -> list[Attempt]:
     return [
         Attempt(delivery, content) for delivery, content in packed if isinstance(content, GiveUp | TryAgain)
     ]
+
+
+def _judged(barred: Sequence[tuple[Claimed, Barred]], done: Sequence[Attempt]) -> list[Attempt]:
+    """Who is barred, we or they: a server that took another letter means these recipients.
+
+    Raises LaneDown if it took none: no letter has to pay for that with an attempt.
+    """
+    if barred and not any(isinstance(attempt.outcome, Sent) for attempt in done):
+        raise LaneDown(barred[0][1].reason)
+    return [Attempt(delivery, TryAgain(each.reason)) for delivery, each in barred]
 
 
 async def record(ledger: Ledger, attempts: Sequence[Attempt]) -> None:

@@ -85,6 +85,43 @@ async def test_a_contact_goes_to_its_own_topic_and_not_into_the_event(running: R
     assert stated["sequence"] == "0000000001"
 
 
+async def test_a_webhook_is_passed_on_with_a_secret_that_is_told_here_alone(running: Running) -> None:
+    url = "https://example.org/in?x=1"
+    concern = CONCERN | {"contact": {"webhook": url}}
+    first = await running.post(API, concern, key="hooked")
+    assert first.status_code == 201, first.text
+    taken = first.json()
+    assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", taken["webhook_secret"])
+    assert (await running.post(API, concern, key="hooked")).json() == taken
+    rows = await running.database.pool.fetch(
+        "SELECT topic, value, words FROM outbox WHERE key = $1 ORDER BY id", taken["id"]
+    )
+    received, stated = (orjson.loads(row["value"]) for row in rows)
+    assert received["data"]["has_contact"] is True
+    assert [row["topic"] for row in rows] == ["civic.inquiry.v1", "civic.contact.v1"]
+    assert (stated["data"]["webhook"], stated["data"]["webhook_secret"]) == (url, taken["webhook_secret"])
+    for part in (rows[0]["value"], rows[0]["words"]):
+        assert b"example.org" not in part
+    for table in set(TABLES) - {"outbox"}:
+        for row in await running.database.pool.fetch(f"SELECT t::text AS whole FROM {table} t"):
+            assert "whsec_" not in row["whole"]
+            assert url not in row["whole"]
+
+
+async def test_each_case_has_a_webhook_secret_of_its_own_and_others_have_none(running: Running) -> None:
+    contact = {"webhook": "https://example.org/in", "email": "wang@example.cn"}
+    secrets = {(await running.take_in(contact=contact))["webhook_secret"] for _ in range(2)}
+    assert len(secrets) == 2
+    assert "webhook_secret" not in await running.take_in(contact={"email": "wang@example.cn"})
+
+
+@pytest.mark.parametrize("url", ["http://example.org/", "https://u:p@example.org/", "https://", "data:1"])
+async def test_what_is_no_webhook_is_refused_with_its_place(running: Running, url: str) -> None:
+    answer = await running.post(API, CONCERN | {"contact": {"webhook": url}})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/contact/webhook"
+
+
 async def test_a_kind_that_a_clerk_accepts_gets_no_deadline_yet(running: Running) -> None:
     taken = await running.take_in(kind="report")
     assert taken["state"] == "received"

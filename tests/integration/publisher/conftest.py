@@ -96,6 +96,24 @@ class Running:
         self.sign_out()
         return identifier
 
+    async def correct(self, identifier: str, **changes: Any) -> None:
+        """Publishes a second version of what `publish` made."""
+        self.sign_in("editor-3", "editor")
+        revised = await self.put(f"{API}/{identifier}", TEXT | changes | {"version": 1})
+        assert revised.status_code == 200, revised.text
+        self.sign_in("approver-7", "approver")
+        for act in ("approve", "publish"):
+            done = await self.post(f"{API}/{identifier}/{act}", {"version": 2})
+            assert done.status_code == 200, done.text
+        self.sign_out()
+
+    async def withdraw(self, identifier: str, reason: str = "printed by mistake", version: int = 1) -> None:
+        """Takes a publication back."""
+        self.sign_in("approver-7", "approver")
+        done = await self.post(f"{API}/{identifier}/withdraw", {"version": version, "reason": reason})
+        assert done.status_code == 200, done.text
+        self.sign_out()
+
     async def form(self, page: str, path: str, **fields: Any) -> httpx.Response:
         """Sends a form as the page at `page` would."""
         html = (await self.client.get(page)).text
@@ -154,9 +172,10 @@ class Running:
             while await worker.once():
                 pass
         async with Webhooks(Guard(allow_private=True)) as webhooks:
-            caller = WebhookWorker(self.ledger, self.packing, webhooks)
-            while await caller.once():
-                await caller.drain()
+            for bulk in (False, True):
+                caller = WebhookWorker(self.ledger, self.packing, webhooks, bulk=bulk)
+                while await caller.once():
+                    await caller.drain()
 
     async def due_now(self) -> None:
         """The machine's clock, as far as the ledger goes, runs until everything is due."""

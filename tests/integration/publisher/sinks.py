@@ -16,11 +16,18 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass
 class MailSink:
-    """Takes mails; `refusals` are answers to the next recipients, `data_refusals` to the next contents."""
+    """Takes mails; `refusals` are answers to the next recipients, `data_refusals` to the next contents.
+
+    `barred` answers every recipient until it is taken back, but only that of `barred_to` if one is named;
+    `sender_barred` answers every sender.
+    """
 
     url: str = ""
     refusals: list[str] = field(default_factory=list)
     data_refusals: list[str] = field(default_factory=list)
+    barred: str | None = None
+    barred_to: str | None = None
+    sender_barred: str | None = None
     letters: list[EmailMessage] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """Shut (cleared) it holds the next letter after the first; `reached` tells that one is held."""
@@ -29,11 +36,22 @@ class MailSink:
     def __post_init__(self) -> None:
         self.gate.set()
 
+    async def handle_MAIL(  # noqa: N802  (aiosmtpd's name)
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.sender_barred:
+            return self.sender_barred
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
     async def handle_RCPT(  # noqa: N802  (aiosmtpd's name)
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if self.refusals:
             return self.refusals.pop(0)
+        if self.barred and self.barred_to in (None, address):
+            return self.barred
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -89,12 +107,18 @@ class HookSink:
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     echo: bool = True
+    server: asyncio.Server | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """Shut (cleared) it holds every delivery; `reached` tells that one is held."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.gate.set()
+
+    def close(self) -> None:
+        """From here on nobody answers at the URL."""
+        assert self.server is not None
+        self.server.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -125,7 +149,7 @@ def _response(status: int, headers: dict[str, str], body: bytes) -> bytes:
 @asynccontextmanager
 async def hook_sink(tls: ssl.SSLContext | None = None) -> AsyncIterator[HookSink]:
     sink = HookSink()
-    server = await asyncio.start_server(sink.serve, "127.0.0.1", 0, ssl=tls)
+    server = sink.server = await asyncio.start_server(sink.serve, "127.0.0.1", 0, ssl=tls)
     sink.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
     try:
         yield sink

@@ -8,12 +8,12 @@ import pytest
 from standardwebhooks import Webhook
 
 from services.publisher import subscriptions
-from services.publisher.domain.outcomes import RETRIES, GiveUp, TryAgain
+from services.publisher.domain.outcomes import GiveUp, TryAgain
 from services.publisher.push.batches import ledger_leaf
 from services.publisher.push.guard import Guard
 from services.publisher.push.ledger import LEASE, Attempt
 from services.publisher.push.mail import ATTEMPT_SECONDS as MAIL_SECONDS
-from services.publisher.push.mail import LaneDown, MailServer
+from services.publisher.push.mail import MailServer
 from services.publisher.push.parcels import Call
 from services.publisher.push.webhooks import ATTEMPT_SECONDS as CALL_SECONDS
 from services.publisher.push.webhooks import Webhooks
@@ -26,6 +26,7 @@ from shared.testing.schema import SECRET
 from tests.integration.publisher.conftest import TEXT, Running
 
 pytestmark = pytest.mark.integration
+SIGNED_WITH = ("whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=",)
 SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
 
 
@@ -156,7 +157,9 @@ async def test_an_orderly_stop_waits_for_the_calls_that_were_begun(running: Runn
     await running.pass_time()
     running.hooks.gate.clear()
     async with Webhooks(Guard(allow_private=True)) as webhooks:
-        worker = asyncio.create_task(WebhookWorker(running.ledger, running.packing, webhooks).run())
+        worker = asyncio.create_task(
+            WebhookWorker(running.ledger, running.packing, webhooks, bulk=True).run()
+        )
         await asyncio.wait_for(running.hooks.reached.wait(), 10)
         worker.cancel()
         running.hooks.gate.set()
@@ -179,66 +182,6 @@ async def test_a_delivery_that_cannot_be_made_stops_no_other(running: Running) -
     assert sorted((row["state"], row["error"]) for row in rows) == [("pending", "InvalidTag"), ("sent", None)]
 
 
-async def test_a_mailbox_that_is_busy_is_tried_again_later_under_the_same_id(running: Running) -> None:
-    await running.subscribed("one@example.org")
-    await running.publish()
-    await running.pass_time()
-    running.mail.refusals.append("450 4.2.1 busy")
-    before = machine_now()
-    await running.deliver()
-    (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
-    assert (row["state"], row["attempts"], row["error"]) == ("pending", 1, "smtp_450")
-    assert before + RETRIES[0] * 0.8 <= row["due_at"] <= machine_now() + RETRIES[0] * 1.2
-    await running.deliver()
-    assert running.mail.letters == []
-    await running.due_now()
-    await running.deliver()
-    assert running.mail.ids == [f"<{row['id']}@127.0.0.1>"]
-
-
-async def test_a_mailbox_that_does_not_exist_ends_the_subscription(running: Running) -> None:
-    subscription = await running.subscribed("gone@example.org")
-    publication = await running.publish()
-    await running.pass_time()
-    running.mail.refusals.append("550 5.1.1 no such user")
-    await running.deliver()
-    _, closed = await push_events(running, publication)
-    assert closed["data"]["failed"] == 1  # type: ignore[index]
-    assert (await running.said(subscription))[-1]["data"] == {"lane": "email", "reason": "gone"}
-    kept = await running.database.pool.fetchrow("SELECT * FROM subscription WHERE id = $1", subscription)
-    assert kept["address"] is None
-    assert kept["wrapped_key"] is None
-
-
-async def test_a_letter_that_the_server_refuses_is_given_up_without_ending_the_subscription(
-    running: Running,
-) -> None:
-    subscription = await running.subscribed("one@example.org")
-    await running.publish()
-    await running.pass_time()
-    running.mail.data_refusals.append("554 5.6.0 content refused")
-    await running.deliver()
-    assert (await running.names(subscription)) == ["subscription.confirmed"]
-    (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
-    assert (row["state"], row["error"]) == ("failed", "smtp_554")
-
-
-async def test_while_the_mail_server_is_away_nothing_counts_as_an_attempt(running: Running) -> None:
-    await running.subscribed("one@example.org")
-    await running.publish()
-    await running.pass_time()
-    worker = MailWorker(
-        running.ledger, running.packing, MailServer("smtp://127.0.0.1:1", "n@city.example"), bulk=True
-    )
-    for _ in range(20):
-        with pytest.raises(LaneDown):
-            await worker.once()
-    (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
-    assert (row["state"], row["attempts"]) == ("pending", 0)
-    await running.deliver()
-    assert len(running.mail.letters) == 1
-
-
 async def test_an_endpoint_that_fails_is_tried_eight_times_and_then_left(running: Running) -> None:
     hook = await hooked(running)
     await running.publish()
@@ -251,6 +194,21 @@ async def test_an_endpoint_that_fails_is_tried_eight_times_and_then_left(running
     assert len({call.headers["webhook-id"] for call in running.hooks.calls}) == 1
     assert len({call.body for call in running.hooks.calls}) == 1
     assert (await running.said(hook["id"]))[-1]["data"] == {"lane": "webhook", "reason": "failing"}
+
+
+async def test_an_endpoint_that_cannot_be_reached_for_days_may_be_our_networks_fault(
+    running: Running,
+) -> None:
+    hook = await hooked(running)
+    await running.publish()
+    await running.pass_time()
+    running.hooks.close()
+    for _ in range(8):
+        await running.due_now()
+        await running.deliver()
+    (row,) = await running.deliveries()
+    assert (row["state"], row["error"]) == ("failed", "ConnectError")
+    assert await running.names(hook["id"]) == ["subscription.confirmed"]
 
 
 async def test_an_endpoint_that_answers_410_is_never_called_again(running: Running) -> None:
@@ -290,15 +248,15 @@ async def test_a_redirect_is_not_followed(running: Running) -> None:
 
 async def test_without_leave_no_webhook_leads_into_our_own_network(running: Running) -> None:
     async with Webhooks(Guard(allow_private=False)) as webhooks:
-        call = Call(running.hooks.url, "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=", b"{}")
+        call = Call(running.hooks.url, SIGNED_WITH, b"{}")
         outcome = await webhooks.deliver("id", call)
-    assert outcome == GiveUp("private_address", gone=True)
+    assert outcome == GiveUp("private_address")
     assert running.hooks.calls == []
 
 
 async def test_an_endpoint_that_is_not_there_is_tried_again() -> None:
     async with Webhooks(Guard(allow_private=True)) as webhooks:
-        call = Call("http://127.0.0.1:1/in", "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=", b"{}")
+        call = Call("http://127.0.0.1:1/in", SIGNED_WITH, b"{}")
         assert await webhooks.deliver("id", call) == TryAgain("ConnectError")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.publisher.domain.outcomes import GiveUp
 from services.publisher.push.ledger import Claimed
 from services.publisher.push.parcels import Packing
 from tests.integration.publisher.conftest import Running
@@ -114,21 +115,44 @@ async def test_a_letter_that_is_packed_already_is_not_sent_to_who_has_left(
     places = [await mailed(running, f"{name}@example.org") for name in ("one", "two")]
     await running.publish()
     await running.pass_time()
-    is_wanted = Packing.is_wanted
+    objection = Packing.objection
     asked: list[str] = []
 
-    async def after_the_second_has_left(packing: Packing, delivery: Claimed) -> bool:
+    async def after_the_second_has_left(packing: Packing, delivery: Claimed) -> GiveUp | None:
         asked.append(delivery.recipient)
         if len(asked) == 2:
             place, token = next(each for each in places if each[0].endswith(delivery.recipient))
             assert (await leave(running, place, token)).status_code == 200
-        return await is_wanted(packing, delivery)
+        return await objection(packing, delivery)
 
-    monkeypatch.setattr(Packing, "is_wanted", after_the_second_has_left)
+    monkeypatch.setattr(Packing, "objection", after_the_second_has_left)
     await running.deliver()
     assert len(running.mail.letters) == 1
     errors = {row["error"] for row in await pushed(running) if row["recipient"] == asked[1]}
     assert errors == {None, "left"}
+
+
+@pytest.mark.parametrize("act", ["withdraw", "correct"])
+async def test_a_letter_that_is_packed_already_is_not_sent_once_its_text_no_longer_stands(
+    running: Running, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    for name in ("one", "two"):
+        await running.subscribed(f"{name}@example.org")
+    publication = await running.publish()
+    await running.pass_time()
+    objection = Packing.objection
+    asked: list[str] = []
+
+    async def after_the_text_has_changed(packing: Packing, delivery: Claimed) -> GiveUp | None:
+        asked.append(delivery.id)
+        if len(asked) == 2:
+            await (running.withdraw(publication) if act == "withdraw" else running.correct(publication))
+        return await objection(packing, delivery)
+
+    monkeypatch.setattr(Packing, "objection", after_the_text_has_changed)
+    await running.deliver()
+    assert len(running.mail.letters) == 1
+    assert [row["error"] for row in await pushed(running) if row["id"] == asked[1]] == ["superseded"]
 
 
 @pytest.mark.parametrize("secret", ["x", "居民", "whsec_", "A" * 22])

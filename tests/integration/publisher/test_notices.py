@@ -198,7 +198,7 @@ async def test_without_a_mail_server_a_notice_waits_and_readiness_names_the_lane
 ) -> None:
     await running.hear(await running.tell("inquiry", case, received()), await tell_contact(running, case))
     assert await mail_lane(running) == ["publisher email: SMTP_URL is not set, so mails wait"]
-    assert len(running.parts.loops) == 1  # webhooks: nobody takes mails from the ledger
+    assert len(running.parts.loops) == 2  # webhooks: nobody takes mails from the ledger
     (row,) = await running.deliveries()
     assert (row["state"], row["attempts"]) == ("pending", 0)
     await running.deliver()
@@ -221,7 +221,7 @@ async def test_a_mail_server_that_is_away_is_named_until_it_answers(
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
-    assert waiting == {"email": "the mail server does not answer, so mails wait"}
+    assert waiting == {"email": "the mail server does not answer or does not take our mails, so they wait"}
     (row,) = await running.deliveries()
     assert row["state"] == "pending"
 

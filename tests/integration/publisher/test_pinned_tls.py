@@ -64,7 +64,7 @@ async def call(certificate: Path, host: str) -> tuple[Outcome, HookSink]:
     client = ssl.create_default_context(cafile=str(certificate))
     async with hook_sink(server) as sink, Webhooks(HereGuard(allow_private=False), client) as webhooks:
         port = urlsplit(sink.url).port
-        outcome = await webhooks.deliver("id", Call(f"https://{host}:{port}/in", SECRET, b'{"type":"x"}'))
+        outcome = await webhooks.deliver("id", Call(f"https://{host}:{port}/in", (SECRET,), b'{"type":"x"}'))
     return outcome, sink
 
 

@@ -1,5 +1,6 @@
 """Subscribing and leaving."""
 
+import asyncio
 import datetime as dt
 import re
 
@@ -103,6 +104,40 @@ async def test_a_new_choice_of_the_same_address_replaces_the_old_one(running: Ru
     assert await running.names(first) == ["subscription.confirmed", "subscription.ended"]
 
 
+async def links_of(running: Running, count: int) -> list[str]:
+    """The links of wishes of one address that wait for their answers together."""
+    for _ in range(count):
+        assert (await running.post(PATH, {"lane": "email", "address": ADDRESS})).status_code == 202
+        await running.deliver()
+    return [
+        re.search(r"http://\S+/subscribe/confirm/\S+", letter.get_content())[0]  # type: ignore[index]
+        for letter in running.mail.letters
+    ]
+
+
+async def test_wishes_of_one_address_that_are_confirmed_at_once_leave_one(running: Running) -> None:
+    links = await links_of(running, 3)
+    answers = await asyncio.gather(*(running.client.post(link) for link in links))
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert await active(running) == 1
+    told = [name for link in links for name in await running.names(link.split("/")[-2])]
+    assert sorted(told) == ["subscription.confirmed"] * 3 + ["subscription.ended"] * 2
+
+
+async def test_a_link_that_is_sent_twice_at_once_confirms_once_and_says_so_twice(running: Running) -> None:
+    (link,) = await links_of(running, 1)
+    answers = await asyncio.gather(*(running.client.post(link) for _ in range(2)))
+    assert [answer.status_code for answer in answers] == [200] * 2
+    assert await running.names(link.split("/")[-2]) == ["subscription.confirmed"]
+
+
+async def test_one_endpoint_that_is_named_twice_at_once_has_one_subscription(running: Running) -> None:
+    wish = {"lane": "webhook", "url": running.hooks.url}
+    answers = await asyncio.gather(*(running.post(PATH, wish) for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [201] * 3
+    assert await active(running) == 1
+
+
 async def test_addresses_are_not_readable_in_the_tables(running: Running) -> None:
     await running.subscribed(ADDRESS)
     rows = await running.database.pool.fetch("SELECT subscription::text AS row FROM subscription")
@@ -160,6 +195,18 @@ async def test_nobody_can_fill_somebody_elses_mailbox(running: Running) -> None:
     answers = [await running.post(PATH, {"lane": "email", "address": ADDRESS}) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
     assert int(answers[-1].headers["retry-after"]) > 60
+
+
+async def test_the_form_that_is_sent_twice_asks_once(running: Running) -> None:
+    sent = {"address": ADDRESS, "topics": ["housing"], "idempotency_key": "form-1"}
+    for _ in range(5):
+        assert (await running.form("/subscribe", "/subscribe", **sent)).status_code == 303
+    other = await running.form("/subscribe", "/subscribe", **sent | {"address": "other@example.org"})
+    assert other.status_code == 409
+    await running.deliver()
+    assert [letter["To"] for letter in running.mail.letters] == [ADDRESS]
+    kept = await running.database.pool.fetch("SELECT idempotency_key::text AS row FROM idempotency_key")
+    assert all(ADDRESS not in row["row"] for row in kept)
 
 
 async def test_the_page_takes_an_address_and_shows_again_what_was_wrong(running: Running) -> None:

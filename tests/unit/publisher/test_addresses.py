@@ -2,8 +2,9 @@
 
 import pytest
 
-from services.publisher.domain.addresses import email_address, webhook_url
+from services.publisher.domain.addresses import email_address
 from services.publisher.push.guard import Forbidden, Guard, Unresolvable, is_public
+from shared.webhooks import webhook_url
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,15 @@ def test_https_is_needed_unless_the_installation_is_private() -> None:
     [
         *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),  # noqa: S104
         *("224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "::1", "::", "fe80::1", "fe80::1%eth0"),
-        *("fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
+        *(
+            "fc00::1",
+            "fec0::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+        ),
         *("2001:0:7f00:1::", "::127.0.0.1", "not an address"),
     ],
 )

@@ -1,6 +1,7 @@
 """Mails say what happened in plain words, and nothing about whom or what the case is."""
 
 import datetime as dt
+import re
 from email import message_from_bytes
 from email.policy import SMTP, default
 from zoneinfo import ZoneInfo
@@ -58,6 +59,34 @@ def test_a_publication_mail_can_be_left_with_one_click_as_rfc_8058_says(office: 
     assert read["List-Unsubscribe"] == "<https://city.example/subscribe/leave/s/t>"
     assert read["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert "https://city.example/policies/p-1" in read.get_content()
+
+
+LEAVE = f"https://participation.city.example/subscribe/leave/{DELIVERY}/k3v9Qm2ZpR7sT1uX8yB4cA"
+
+
+def test_the_link_to_leave_stands_on_the_wire_as_it_is(office: Office) -> None:
+    raw = letters.publication(office, envelope(), SHOWN, LEAVE).as_bytes()
+    assert f"\r\nList-Unsubscribe: <{LEAVE}>\r\n".encode() in raw
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_letter_is_seven_bit_in_lines_that_every_server_takes(office: Office, language: str) -> None:
+    shown = SHOWN | {
+        "title": "关于调整供水价格的通知" * 18,
+        "summary": "自明年一月起，居民用水价格不变。" * 60,
+    }
+    to = Envelope(DELIVERY, MOMENT, f"{'r' * 64}@{'d' * 60}.{'e' * 60}.example", language)
+    raw = letters.publication(office, to, shown, LEAVE).as_bytes()
+    assert raw.isascii()
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 998
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+    words = re.findall(rb"=\?[^? ]+\?[bq]\?[^? ]*\?=", raw)
+    assert words
+    assert max(len(word) for word in words) <= 75  # RFC 2047 2
+    read = message_from_bytes(raw, policy=default)
+    assert shown["title"][:140] in read["Subject"]
+    assert shown["summary"] in read.get_content()
+    assert read["To"].addresses[0].addr_spec == to.to
 
 
 def test_a_title_of_several_lines_adds_no_header(office: Office) -> None:

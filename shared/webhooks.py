@@ -1,0 +1,28 @@
+"""Webhooks that people name: which URL is called, and the secret that their signatures are made with."""
+
+import base64
+import hmac
+from urllib.parse import urlsplit
+
+
+def webhook_url(text: str, *, plain_http: bool) -> str | None:
+    """The URL, or None if it is none that we call: https, a host, no user, no fragment, ASCII, no spaces."""
+    if len(text) > 2000 or any(not 0x21 <= ord(character) <= 0x7E for character in text):
+        return None
+    try:
+        parts = urlsplit(text)
+        port_is_good = parts.port is None or parts.port > 0
+    except ValueError:
+        return None
+    schemes = ("https", "http") if plain_http else ("https",)
+    if parts.scheme not in schemes or not parts.hostname or parts.fragment or not port_is_good:
+        return None
+    if parts.username is not None or parts.password is not None or "\\" in text:
+        return None
+    return text
+
+
+def webhook_secret(key: bytes, identifier: str) -> str:
+    """Standard Webhooks' symmetric secret: `whsec_` and HMAC-SHA256(key, id) in base64, stored nowhere."""
+    digest = hmac.digest(key, identifier.encode(), "sha256")
+    return f"whsec_{base64.b64encode(digest).decode()}"
