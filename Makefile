@@ -19,7 +19,7 @@ INSTALLED := .venv/installed
 COMPOSE := docker compose -f deploy/docker-compose.yml
 PYTEST := $(BIN)/python -m pytest -q
 # A file's tests stay together: they share its database and topics. Each worker has a pair of its own.
-INTEGRATION := $(PYTEST) -n 2 --dist loadfile tests/integration
+INTEGRATION := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/integration
 
 ##@ Try it
 .PHONY: run
