@@ -32,7 +32,7 @@ test: $(INSTALLED)  ## the whole suite, against a real PostgreSQL and Kafka of i
 	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
 	@$(INTEGRATION)
 
-test-unit: $(INSTALLED)  ## what needs no server: unit, contract and property tests
+test-unit: $(INSTALLED)  ## what needs no broker: unit, contract and property tests
 	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
 
 test-integration: $(INSTALLED)  ## what needs PostgreSQL and Kafka

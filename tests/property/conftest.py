@@ -1,0 +1,13 @@
+"""The model of the core has a database and plays the broker itself."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.pair import Pair, temporary_folder
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[Pair]:
+    with temporary_folder() as folder, Pair(folder, bootstrap="nobody:1") as running:
+        yield running
