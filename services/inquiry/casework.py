@@ -37,7 +37,7 @@ class NoSuchCase(Conflict):
 
 
 class NotYours(Conflict):
-    """The unit neither leads the case nor helps with it."""
+    """The unit does not lead the case or help with it (any more)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,12 @@ class Casework:
     ) -> Contact | None:
         """The contact, if there is one; that it was read is an event in the same transaction.
 
-        `note` is the reader's own word on the purpose. With `unit` the reader must belong to the lead or a
-        co-handler: raises NotYours. Raises NoSuchCase.
+        `note` is the reader's own word on the purpose. With `unit` that unit must hold the case now: raises
+        NotYours. Raises NoSuchCase.
         """
         async with self.database.transaction([inquiry]) as tx:
             case = await self._case(tx, inquiry)
-            if unit is not None and unit != case.lead and unit not in case.co:
+            if unit is not None and not case.held_by(unit):
                 raise NotYours(f"{unit} does not hold the case")
             row = await tx.connection.fetchrow(QUERIES["read_contact"], inquiry)
             if row is None:

@@ -20,7 +20,8 @@ from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, Req
 CaseKind = Literal["consult", "help", "complaint", "report", "suggestion"]
 """诉求类型: 咨询, 求助, 投诉, 举报, 建议."""
 Visibility = Literal["public", "withheld", "secret"]
-"""public: text may be shown; withheld: the person's name is kept from the public; secret (保密)."""
+"""Who may read the words. public: anybody; withheld: not the public; secret (保密): only those who cannot do
+without it, each service by its `domain/visibility.py`. Name and contact are never public."""
 Channel = Literal["web", "api", "open311", "phone", "wechat", "import"]
 ReplyOutcome = Literal["solved", "partly", "explained", "not_possible", "not_ours"]
 

@@ -35,6 +35,10 @@ class Case:
     def state(self) -> State:
         return STATE[self.stage, self.holding]
 
+    def held_by(self, unit: str) -> bool:
+        """Whether the unit leads the case or helps with it now; what is closed nobody holds any more."""
+        return self.stage in (Stage.ACCEPTED, Stage.REPLIED) and (unit == self.lead or unit in self.co)
+
 
 @dataclass(frozen=True, slots=True)
 class Said:

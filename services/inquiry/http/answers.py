@@ -86,7 +86,7 @@ def whole_case(found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pac
     case = case_of(found)
     event = orjson.loads(found["value"])
     return {
-        **listed(found),
+        **listed(found, readable=True),
         "cycle": case.cycle,
         "words": _words(found["words"]),
         "deadline": explained(case.clock, pack) if case.clock else None,
@@ -105,9 +105,9 @@ def whole_case(found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pac
     }
 
 
-def listed(found: asyncpg.Record) -> Json:
-    """A line of a list."""
-    words = _words(found["words"])
+def listed(found: asyncpg.Record, *, readable: bool) -> Json:
+    """A line of a list; `title` is null where it is erased, or secret and not for this reader."""
+    words = _words(found["words"]) if readable else None
     return {
         "id": found["id"],
         "number": found["number"],

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.inquiry.casework import Casework
+from services.inquiry.domain.visibility import reads_words
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import listed, problem_of
 from services.inquiry.http.bodies import AcceptForm
@@ -34,7 +35,7 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
 
     @router.get("/clerk")
     async def desk(
-        request: Request, _: Clerk, cursor: str | None = None, case: str | None = None
+        request: Request, clerk: Clerk, cursor: str | None = None, case: str | None = None
     ) -> Response:
         language, pack = reader_language(request), policies.current
         after = read_cursor(cursor, str)
@@ -52,7 +53,7 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
             status=404 if case and found is None else 200,
             rows=[
                 {
-                    **listed(row),
+                    **listed(row, readable=reads_words(row["visibility"], clerk.roles)),
                     "kind": kind_name(pack, row["kind"], language),
                     "service": name_of(pack.services_by_code, row["service_code"], language),
                     "href": "/clerk?" + urlencode({"case": row["number"]}),

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from services.routing import queries
 from services.routing.commands import NoSuchCase, UnknownUnits
+from services.routing.domain.visibility import reads_words
 from services.routing.http.access import Reader
 from services.routing.http.models import CaseView, Done, Explanation
 from services.routing.policy import Policies
@@ -43,7 +44,7 @@ def place_of(cursor: str | None) -> Place | None:
 
 
 async def case_view(database: Database, who: Reader, inquiry: str, unit: str | None) -> CaseView:
-    """The case file for somebody who may see it. Raises Problem 404 or 403."""
+    """The case file for somebody who may see it, with as much as they may read. Raises Problem 404 or 403."""
     identifier = case_id(inquiry)
     async with database.pool.acquire() as connection:
         file = (await queries.case_files(connection, [identifier])).get(identifier)
@@ -54,7 +55,7 @@ async def case_view(database: Database, who: Reader, inquiry: str, unit: str | N
     if not own and not who.sees_all:
         raise Problem(403, "not-your-case", "Your department does not hold this case")
     acting = unit if unit in own else next(iter(own), None)
-    return CaseView.of(file, words, acting)
+    return CaseView.of(file, words, acting, readable=reads_words(file, who.acts_for, sees_all=who.sees_all))
 
 
 async def answered(command: Awaitable[Answer]) -> Answer:

@@ -77,7 +77,10 @@ def _cases(router: APIRouter, database: Database, commands: Commands) -> None:
 
     @router.get("/cases/{inquiry}")
     async def show_case(who: Who, inquiry: str, unit: WantedUnit = None) -> CaseView:
-        """One case file, to the units that hold or have held it and to those who see all."""
+        """One case file, to the units that hold or have held it and to those who see all.
+
+        Of a secret one (保密) a unit that returned or lost it sees no words: `words_hidden` is true.
+        """
         return await case_view(database, who, inquiry, unit)
 
     async def act(request: Request, who: Reader, inquiry: str, unit: str | None, action: Action) -> Done:

@@ -96,7 +96,10 @@ class AssignmentView(BaseModel):
 
 
 class CaseView(BaseModel):
-    """A case file. `allowed` is what the caller's unit may do now."""
+    """A case file. `allowed` is what the caller's unit may do now.
+
+    `words_hidden`: it is secret, and words and notes are null because this caller may not read them.
+    """
 
     id: str
     number: str | None
@@ -107,6 +110,7 @@ class CaseView(BaseModel):
     visibility: Visibility | None
     urgent: bool
     words: InquiryWords | None
+    words_hidden: bool
     received_at: dt.datetime | None
     reply_due: dt.datetime | None
     reply_day_count: str | None
@@ -123,19 +127,22 @@ class CaseView(BaseModel):
     allowed: list[str]
 
     @classmethod
-    def of(cls, file: CaseFile, words: InquiryWords | None, unit: str | None) -> "CaseView":
-        """The file as somebody of `unit`, or of none, sees it."""
+    def of(
+        cls, file: CaseFile, words: InquiryWords | None, unit: str | None, *, readable: bool
+    ) -> "CaseView":
+        """The file as somebody of `unit`, or of none, sees it, who may read what was written or not."""
         own = {name: getattr(file, name) for name in cls.model_fields if hasattr(file, name)}
         own["assignments"] = [
             AssignmentView(
                 **{name: getattr(one, name) for name in AssignmentView.model_fields}
-                | {"state": standing(one.state, file.state)}
+                | {"state": standing(one.state, file.state), "note": one.note if readable else None}
             )
             for one in file.assignments
         ]
         return cls(
             **own,
-            words=words,
+            words=words if readable else None,
+            words_hidden=not readable,
             reply_pending=file.proposal is not None,
             allowed=list(allowed(file, unit)) if unit else [],
         )

@@ -21,7 +21,7 @@ from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.slices import Slices
 from shared.testing.schema import outbox_records
-from tests.integration.inquiry.conftest import API, START, Running
+from tests.integration.inquiry.conftest import API, CONCERN, KEY_OF_READER, START, Running
 from tests.paths import REPO
 
 LEAD = "yunxi-urban"
@@ -334,6 +334,32 @@ async def test_every_reading_of_a_contact_is_an_event(running: Running) -> None:
         "person.contact_read",
         {"purpose": "call_back", "reader": "person:u-7"},
     )
+
+
+async def test_a_unit_reads_a_contact_only_while_it_holds_the_case(running: Running) -> None:
+    taken = await signed(running, contact={"name": "王芳"})
+    path, purpose = f"{API}/{taken['id']}/contact", {"purpose": "deliver"}
+    running.sign_in("officer", unit=LEAD)
+    await propose(running, taken["id"])
+    assert (await running.client.get(path, params=purpose)).status_code == 200
+    await evaluate(running, taken)
+    assert (await running.client.get(path, params=purpose)).status_code == 403
+    running.sign_in("clerk")
+    assert (await running.client.get(path, params=purpose)).status_code == 200
+
+
+async def test_a_list_tells_a_machine_no_title_of_a_secret_case(running: Running) -> None:
+    levels = ("public", "withheld", "secret")
+    ids = {level: (await running.take_in(visibility=level))["id"] for level in levels}
+
+    async def titles(**headers: str) -> list[str | None]:
+        items = (await running.client.get(API, headers=headers)).json()["items"]
+        return [next(item["title"] for item in items if item["id"] == ids[level]) for level in levels]
+
+    title = CONCERN["title"]
+    assert await titles(Authorization=f"Bearer {KEY_OF_READER}") == [title, title, None]
+    running.sign_in("clerk")
+    assert await titles() == [title] * 3
 
 
 async def test_lists_are_for_staff_and_page_without_gaps(running: Running) -> None:

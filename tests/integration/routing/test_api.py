@@ -81,6 +81,32 @@ async def test_a_department_that_does_not_hold_the_case_is_refused_on_the_record
     assert problem(await officer.get(f"{API}/cases/{subject}")) == (403, "not-your-case")
 
 
+async def test_a_unit_that_returned_a_secret_case_reads_it_no_more(world: World, sign_in: SignIn) -> None:
+    subjects = {level: await world.dispatched(visibility=level) for level in ("withheld", "secret")}
+    officer, dispatcher = sign_in("officer", unit=LEAD), sign_in("dispatcher")
+    for level, subject in subjects.items():
+        held = (await officer.get(f"{API}/cases/{subject}")).json()
+        assert (held["words"]["title"], held["words_hidden"]) == (WORDS.title, False)
+        returned = {"reason": "not_our_duty", "text": "与我单位有利害关系"}
+        await world.act(LEAD, subject, "return", f"return-{level}", **returned)
+    open_, secret = [(await officer.get(f"{API}/cases/{subject}")).json() for subject in subjects.values()]
+    assert (open_["words"]["title"], open_["words_hidden"]) == (WORDS.title, False)
+    assert (secret["words"], secret["words_hidden"], secret["assignments"][0]["note"]) == (None, True, None)
+    read = (await dispatcher.get(f"{API}/cases/{subjects['secret']}")).json()
+    assert (read["words"]["title"], read["assignments"][0]["note"]) == (WORDS.title, "与我单位有利害关系")
+    page = (await officer.get(f"/desk/cases/{subjects['secret']}")).text
+    assert "内容保密" in page
+    assert WORDS.title not in page
+    assert "利害关系" not in page
+
+
+async def test_an_operator_reads_no_case(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    operator = sign_in("operator")
+    assert problem(await operator.get(f"{API}/cases/{subject}")) == (403, "no-unit")
+    assert (await operator.get(f"/desk/cases/{subject}?unit={LEAD}")).status_code == 403
+
+
 async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
     machine = sign_in()
