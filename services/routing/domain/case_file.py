@@ -53,6 +53,10 @@ class Assignment:
     def end(self, state: AssignmentState, at: dt.datetime) -> "Assignment":
         return replace(self, state=state, ended_at=at)
 
+    def again(self) -> "Assignment":
+        """Live once more, as it was before it ended."""
+        return replace(self, state="signed" if self.signed_at else "offered", ended_at=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:

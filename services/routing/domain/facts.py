@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import replace
 
-from services.routing.domain.case_file import CaseFile, Outcome, Phase, Said
+from services.routing.domain.case_file import Assignment, CaseFile, Outcome, Phase, Said
 from shared.contracts.inquiry import (
     InquiryAccepted,
     InquiryClosed,
@@ -82,7 +82,7 @@ def closed(file: CaseFile, facts: InquiryClosed, at: dt.datetime) -> Outcome:
 
 
 def reopened(file: CaseFile, facts: InquiryReopened, note: str | None) -> Outcome:
-    """重办: the case is the lead's again, signed if it was signed; one in triage stays there."""
+    """重办: the case is again its holders', each signed or not as it was; one in triage stays there."""
     if file.phase == "erased":
         return Outcome(file)
     after = replace(
@@ -91,21 +91,21 @@ def reopened(file: CaseFile, facts: InquiryReopened, note: str | None) -> Outcom
         reply_due=facts.deadline.due,
         reply_day_count=facts.deadline.day_count,
         cycle=facts.cycle,
+        assignments=tuple(one.again() if one.state == "done" else one for one in file.assignments),
     )
-    lead = file.assignment(file.lead) if file.lead else None
-    if lead is None:
-        return Outcome(after)
-    signed = lead.signed_at is not None
-    lead = replace(lead, state="signed" if signed else "offered", ended_at=None)
-    after = replace(after, placement="held" if signed else "offered").with_assignment(lead)
+    return Outcome(after, tuple(_reopening(after, facts, note, one) for one in after.live_assignments()))
+
+
+def _reopening(file: CaseFile, facts: InquiryReopened, note: str | None, held: Assignment) -> Said:
     record = CaseReopened(
         number=file.number or "",
+        role=held.role,
         cycle=facts.cycle,
         reply_due=facts.deadline.due,
         evaluation=facts.evaluation,
         note=note,
     )
-    return Outcome(after, (Said(record, unit=lead.unit),))
+    return Said(record, unit=held.unit)
 
 
 def erased(file: CaseFile, at: dt.datetime) -> Outcome:

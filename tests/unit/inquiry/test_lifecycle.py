@@ -103,6 +103,9 @@ def test_a_fact_changes_what_is_shown_only_while_the_case_is_worked_on(cases: Ca
 def test_who_leads_and_who_helps_follows_the_facts(cases: Cases) -> None:
     case = absorb(cases[State.UNKNOWN], FACTS[Told.DISPATCHED]).case
     assert (case.lead, case.co, case.attempt) == ("housing", ("transport",), 2)
+    without_lead = absorb(absorb(case, FACTS[Told.LEAD_RETURNED]).case, FACTS[Told.TRIAGED]).case
+    # The co-handler helps on while a dispatcher looks for another lead.
+    assert (without_lead.lead, without_lead.co, without_lead.holding) == (None, ("transport",), Holding.NONE)
     case = absorb(case, FACTS[Told.CO_RETURNED]).case
     assert (case.lead, case.co) == ("housing", ())
     case = absorb(case, FACTS[Told.LEAD_RETURNED]).case

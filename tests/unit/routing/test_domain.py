@@ -173,16 +173,26 @@ def test_an_assignment_that_waited_for_its_unit_is_shown_as_replied_until_the_ca
     assert [standing(one.state, again.state) for one in again.assignments] == ["signed", "signed"]
 
 
-def test_a_reopened_case_is_again_what_it_was_for_its_lead() -> None:
-    for placement in ("offered", "held"):
-        closed = FACTS["closed"](file_in("accepted", placement)).file
-        again = FACTS["reopened"](closed)
-        assert again.file.placement == placement
-        assert [said.unit for said in again.said] == ["lead"]
-        lead, co = again.file.assignment("lead"), again.file.assignment("co")
-        assert lead is not None
-        assert co is not None
-        assert (lead.live, co.state) == (True, "done")
+@pytest.mark.parametrize("placement", ["offered", "held"])
+def test_a_reopened_case_is_again_what_it_was_for_its_lead_and_its_co_handlers(placement: Placement) -> None:
+    worked_on = file_in("accepted", placement)
+    replied = replace(worked_on, phase="replied")
+    closed = FACTS["closed"](replied).file
+    assert not any(one.live for one in closed.assignments)
+    for before in (replied, closed):
+        again = FACTS["reopened"](before)
+        assert again.file.assignments == worked_on.assignments
+        assert again.file.state == placement
+        told = [(said.unit, said.facts.model_dump()["role"]) for said in again.said]
+        assert told == [("lead", "lead"), ("co", "co")]
+
+
+def test_a_unit_that_gave_the_case_back_or_lost_it_is_not_in_a_new_round() -> None:
+    gone = (assignment("returned", "lead", "returned"), assignment("released", "co", "released"))
+    held = file_in("replied", "held")
+    again = FACTS["reopened"](replace(held, assignments=(*held.assignments, *gone)))
+    assert again.file.assignments[-2:] == gone
+    assert {said.unit for said in again.said} == {"lead", "co"}
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=name_of)
