@@ -59,6 +59,7 @@ async def save(
             *(f.policy_version, f.jurisdiction),
             *(f.placement, f.attempt, f.lead, f.rule, f.triage_reason, f.triaged_at, f.sign_due),
             *((p.id, p.unit, p.action, p.by_topic) if (p := f.proposal) else (None, None, None, None)),
+            f.reply_refused,
             told[f.id].model_dump_json(exclude_none=True) if f.id in told and f.phase != "erased" else None,
         )
         for f in files

@@ -145,7 +145,7 @@ def problem_of(error: Conflict) -> Problem:
                 f"It is {refusal.state}; the rule is {refusal.rule}.",
                 state=refusal.state,
                 rule=refusal.rule,
-                allowed=list(refusal.allowed),
+                allowed=error.allowed,
             )
         case NoSuchCase():
             return no_such_case()

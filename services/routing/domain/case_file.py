@@ -73,7 +73,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """One case as routing knows it; a part that nobody has told yet is None."""
+    """One case as routing knows it; a part that nobody has told yet is None.
+
+    `reply_refused`: the rule by which inquiry has refused the last reply, until something is done about it.
+    """
 
     id: str
     phase: Phase = "unknown"
@@ -99,6 +102,7 @@ class CaseFile:
     triaged_at: dt.datetime | None = None
     sign_due: dt.datetime | None = None
     proposal: Proposal | None = None
+    reply_refused: str | None = None
     assignments: tuple[Assignment, ...] = ()
 
     @property

@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import replace
 
+from services.routing.domain.actions import allowed
 from services.routing.domain.case_file import Assignment, CaseFile, Outcome, Phase, Said
 from shared.contracts.inquiry import (
     InquiryAccepted,
@@ -60,7 +61,7 @@ def accepted(file: CaseFile, facts: InquiryAccepted) -> CaseFile:
 def replied(file: CaseFile, request: str | None) -> Outcome:
     """The reply (答复) is given; if it is the one that a unit proposed, the unit learns it."""
     phase: Phase = file.phase if file.phase in _ENDED else "replied"
-    return _answered(replace(file, phase=phase), request, None)
+    return _answered(replace(file, phase=phase, reply_refused=None), request, None)
 
 
 def request_refused(file: CaseFile, facts: InquiryRequestRefused, request: str | None) -> Outcome:
@@ -91,6 +92,7 @@ def reopened(file: CaseFile, facts: InquiryReopened, note: str | None) -> Outcom
         reply_due=facts.deadline.due,
         reply_day_count=facts.deadline.day_count,
         cycle=facts.cycle,
+        reply_refused=None,
         assignments=tuple(one.again() if one.state == "done" else one for one in file.assignments),
     )
     return Outcome(after, tuple(_reopening(after, facts, note, one) for one in after.live_assignments()))
@@ -127,14 +129,16 @@ def _answered(file: CaseFile, request: str | None, refusal: InquiryRequestRefuse
     proposal = file.proposal
     if proposal is None or proposal.id != request:
         return Outcome(file)
-    after = replace(file, proposal=None)
+    rule = refusal.rule if refusal else None
+    after = replace(file, proposal=None, reply_refused=rule)
     if not proposal.by_topic:
-        return Outcome(after)
+        return Outcome(after)  # whoever replied at the desk finds the rule on the file
     result = ActionResult(
         action=proposal.action,
         accepted=refusal is None,
-        state=refusal.state if refusal else after.state,
-        rule=refusal.rule if refusal else None,
-        allowed=refusal.allowed if refusal else (),
+        # In our words and for this unit: inquiry has its own states, and does not know what a unit may do.
+        state=after.state,
+        rule=rule,
+        allowed=allowed(after, proposal.unit),
     )
     return Outcome(after, (Said(result, unit=proposal.unit),))

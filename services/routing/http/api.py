@@ -94,7 +94,8 @@ def _cases(router: APIRouter, database: Database, commands: Commands) -> None:
 
     @router.post("/cases/{inquiry}/actions/reply", openapi_extra=takes(ReplyAction))
     async def reply(request: Request, who: Who, inquiry: str, unit: WantedUnit = None) -> Done:
-        """答复, by the lead. inquiry decides; until then `reply_pending` is true."""
+        """答复, by the lead. inquiry decides; until then `reply_pending` is true, then
+        the case is `replied`, or `reply_refused` names the rule against it."""
         return await act(request, who, inquiry, unit, await read_model(request, ReplyAction))
 
     @router.post("/cases/{inquiry}/actions/return", openapi_extra=takes(ReturnAction))

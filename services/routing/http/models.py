@@ -62,6 +62,7 @@ class DeskItem(ListedCase):
     lead: str | None
     sign_due: dt.datetime | None
     reply_pending: bool
+    reply_refused: str | None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "DeskItem":
@@ -98,6 +99,7 @@ class AssignmentView(BaseModel):
 class CaseView(BaseModel):
     """A case file. `allowed` is what the caller's unit may do now.
 
+    `reply_refused`: the rule by which inquiry has refused the last reply, until the lead acts again.
     `words_hidden`: it is secret, and words and notes are null because this caller may not read them.
     """
 
@@ -122,6 +124,7 @@ class CaseView(BaseModel):
     attempt: int
     cycle: int
     reply_pending: bool
+    reply_refused: str | None
     policy_version: str | None
     assignments: list[AssignmentView]
     allowed: list[str]

@@ -86,6 +86,7 @@ async def test_a_reply_that_inquiry_refuses_can_be_made_again(world: World) -> N
     await world.take(world.fact(subject, refused, causation=proposal))
     result = (await world.said(LEAD))[-1].data
     assert (result["accepted"], result["rule"], result["action"]) == (False, "text_too_short", "a-2")
+    assert (result["state"], result["allowed"]) == ("held", ["reply", "return"])
     await world.act(LEAD, subject, "reply", "a-3", outcome="solved", text="已更换灯泡，详见照片。")
     assert (await world.types(about=subject))[-1] == "assignment.reply_proposed"
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from shared.clock import FixedClock
-from shared.contracts.inquiry import InquiryReplied, InquiryWords
+from shared.contracts.inquiry import InquiryReplied, InquiryRequestRefused, InquiryWords
 
 from . import conftest
 from .conftest import DUE, NOW, SignIn, World, hidden
@@ -62,6 +62,28 @@ async def test_an_officer_signs_replies_and_sees_the_answer(world: World, sign_i
     assert "已签收" not in page
     assert subject not in (await officer.get("/desk")).text
     assert subject in (await officer.get("/desk?state=replied")).text
+
+
+async def test_an_officer_whose_reply_is_refused_finds_why_until_the_next_action(
+    world: World, sign_in: SignIn
+) -> None:
+    subject = await world.dispatched()
+    await world.act(LEAD, subject, "sign")
+    officer = sign_in("officer", unit=LEAD)
+    case = f"/desk/cases/{subject}"
+    await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡。")
+    proposal = (await world.said(about=subject))[-1].id
+    refused = InquiryRequestRefused(state="accepted", rule="reply_to_a_dispatched_case")
+    await world.take(world.fact(subject, refused, causation=proposal))
+    page = (await officer.get(case)).text
+    assert "答复未被采纳" in page
+    assert "工单目前的状态不能答复" in page
+    assert "答复未被采纳" in (await officer.get("/desk")).text
+    api = f"/api/routing/v1/cases/{subject}"
+    assert (await officer.get(api)).json()["reply_refused"] == "reply_to_a_dispatched_case"
+    await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡，见照片。")
+    assert "答复未被采纳" not in (await officer.get(case)).text
+    assert (await officer.get(api)).json()["reply_refused"] is None
 
 
 async def test_the_desk_tells_the_time_left_as_the_cases_clock_counts_it(

@@ -28,7 +28,7 @@ from shared.contracts.inquiry import (
     InquiryReopened,
     InquiryRequestRefused,
 )
-from shared.contracts.routing import ReplyAction, ReturnAction, Role, SignAction
+from shared.contracts.routing import ActionResult, ReplyAction, ReturnAction, Role, SignAction
 
 NOW = dt.datetime(2026, 11, 24, 2, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=7)
@@ -91,7 +91,7 @@ def _received(file: CaseFile) -> Outcome:
     return Outcome(facts.received(file, told, NOW, "pack@1", "cn-city"))
 
 
-REFUSED = InquiryRequestRefused(state="closed", rule="no")
+REFUSED = InquiryRequestRefused(state="in_progress", rule="no", allowed=("reply", "erase"))
 FACTS: dict[str, Callable[[CaseFile], Outcome]] = {
     "received": _received,
     "accepted": lambda f: Outcome(facts.accepted(f, InquiryAccepted(deadline=DEADLINE))),
@@ -154,15 +154,30 @@ def test_a_file_is_placed_once_and_only_when_every_part_is_there() -> None:
 def test_an_answer_reaches_the_unit_whose_proposal_it_answers_and_nobody_else() -> None:
     file = file_in("accepted", "held", proposal=True)
     (told,) = facts.request_refused(file, REFUSED, "p-1").said
-    assert (told.unit, told.facts.model_dump(include={"action", "accepted", "rule"})) == (
-        "lead",
-        {"action": "a-1", "accepted": False, "rule": "no"},
-    )
+    assert told.unit == "lead"
+    assert told.facts == ActionResult(
+        action="a-1", accepted=False, state="held", rule="no", allowed=("reply", "return")
+    ), "state and what is allowed in routing's words, whatever inquiry has said of them"
     assert facts.request_refused(file, REFUSED, "another").said == ()
     assert facts.request_refused(file, REFUSED, "another").file.proposal == file.proposal
     at_desk = replace(file, proposal=Proposal("lead", "a-1", False, "p-1"))
     answered = facts.replied(at_desk, "p-1")
-    assert (answered.said, answered.file.proposal) == ((), None)
+    assert (answered.said, answered.file.proposal, answered.file.reply_refused) == ((), None, None)
+
+
+def test_a_refused_reply_stays_on_the_file_until_the_lead_acts_or_the_case_moves_on() -> None:
+    at_desk = replace(file_in("accepted", "held"), proposal=Proposal("lead", "a-1", False, "p-1"))
+    refused = facts.request_refused(at_desk, REFUSED, "p-1")
+    file = refused.file
+    assert (refused.said, file.proposal, file.reply_refused) == ((), None, "no")
+
+    def after(unit: str, action: Action) -> str | None:
+        return decide(file, Acting(unit, "a-9", by_topic=False), action, LATER)[0].file.reply_refused
+
+    sign, reply, give_back = ACTIONS
+    assert (after("lead", sign), after("co", give_back)) == ("no", "no"), "refused, or not the lead's"
+    assert (after("lead", reply), after("lead", give_back)) == (None, None)
+    assert [FACTS[fact](file).file.reply_refused for fact in ("replied", "reopened")] == [None, None]
 
 
 def test_an_assignment_that_waited_for_its_unit_is_shown_as_replied_until_the_case_is_reopened() -> None:
