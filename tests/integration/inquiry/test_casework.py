@@ -246,6 +246,17 @@ async def test_an_evaluation_before_the_reply_is_refused_with_what_is_allowed(ru
     }
 
 
+@pytest.mark.parametrize("changes", [{"rating": True}, {"rating": "5"}, {"contacted": "off"}])
+async def test_an_evaluation_of_other_types_is_not_guessed_at(
+    running: Running, changes: dict[str, Any]
+) -> None:
+    taken = await replied(running)
+    answer = await evaluate(running, taken, **changes)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [f"/{name}" for name in changes]
+    assert (await running.names(taken["id"]))[-1] == "inquiry.replied"
+
+
 async def test_two_evaluations_at_once_are_one(running: Running) -> None:
     taken = await replied(running)
     answers = await asyncio.gather(evaluate(running, taken), evaluate(running, taken, rating=1))
