@@ -145,17 +145,20 @@ class Desk(CaseDesk):
         )
         listed = page_of(rows, ROWS, lambda row: (row["reply_due"].isoformat(), row["id"]))
         now = self._database.clock.now()
+        case = await case_view(self._database, who, inquiry, unit) if inquiry else None
+        acts = unit in who.acts_for
         return await self._render(
             request,
             "desk_cases.html",
             status=(409 if sent.refusal else 422) if sent else 200,
             rows=[DeskItem.of(row) for row in listed.items],
-            case=await case_view(self._database, who, inquiry, unit) if inquiry else None,
+            case=case,
             next_href="/desk" + shown.query(cursor=listed.next) if listed.next else None,
             shown=shown,
             unit=unit,
             chooses_unit=who.sees_all,
-            acts=unit in who.acts_for,
+            acts=acts,
+            reads_contact=acts and case is not None and case.held_by(unit),
             sent=sent,
             now=now,
             soon=now + dt.timedelta(days=1),

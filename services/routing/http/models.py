@@ -11,6 +11,8 @@ from shared.contracts.base import UnitCode
 from shared.contracts.inquiry import CaseKind, InquiryWords, Visibility
 from shared.contracts.routing import Role, TriageReason
 
+_HOLDS: frozenset[Standing] = frozenset({"offered", "signed", "replied"})
+
 
 class DispatchBody(BaseModel):
     """A dispatcher's decision: who leads (主办) and who helps (协办)."""
@@ -128,6 +130,10 @@ class CaseView(BaseModel):
     policy_version: str | None
     assignments: list[AssignmentView]
     allowed: list[str]
+
+    def held_by(self, unit: str) -> bool:
+        """Whether the unit has a part in the case now."""
+        return any(one.unit == unit and one.state in _HOLDS for one in self.assignments)
 
     @classmethod
     def of(

@@ -161,6 +161,20 @@ async def test_an_officer_sees_no_case_of_another_department(world: World, sign_
     assert subject not in (await officer.get("/desk")).text
 
 
+async def test_who_holds_a_case_finds_the_way_to_the_contact_and_others_do_not(
+    world: World, sign_in: SignIn
+) -> None:
+    subject = await world.dispatched()
+    officer, oversight = sign_in("officer", unit=LEAD), sign_in("oversight")
+    case = f"/desk/cases/{subject}"
+    number = (await officer.get(f"/api/routing/v1/cases/{subject}")).json()["number"]
+    link = f'href="/clerk/{number}/contact"'
+    assert link in (await officer.get(case)).text
+    assert link not in (await oversight.get(f"{case}?unit={LEAD}")).text
+    await world.act(LEAD, subject, "return", reason="not_our_area", text="属邻区")
+    assert link not in (await officer.get(case)).text
+
+
 async def test_oversight_reads_any_desk_and_acts_at_none(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched()
     oversight = sign_in("oversight")
