@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
@@ -24,7 +23,7 @@ from shared.database import Database
 from shared.web.bodies import Form, read_form
 from shared.web.callers import require
 from shared.web.pages import Pages
-from shared.web.pagination import page_of
+from shared.web.pagination import page_of, query
 from shared.web.problems import Problem
 
 VIEW_SECONDS = 2.0
@@ -63,9 +62,7 @@ class Filters(BaseModel):
 
     def query(self, **more: str | int | None) -> str:
         """The filters as the query of an address, with `more` of it; begins with `?`, or is empty."""
-        parts = {**self.model_dump(exclude_none=True), **more}
-        encoded = urlencode({name: part for name, part in parts.items() if part not in (None, "")})
-        return f"?{encoded}" if encoded else ""
+        return query(**{**self.model_dump(), **more})
 
 
 def filters(

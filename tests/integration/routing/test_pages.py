@@ -5,6 +5,7 @@ import re
 import httpx
 import pytest
 
+from services.routing.http import dispatch
 from shared.clock import FixedClock
 from shared.contracts.inquiry import InquiryReplied, InquiryRequestRefused, InquiryWords
 
@@ -201,6 +202,30 @@ async def test_a_dispatcher_places_a_case_and_sees_the_queue_again(world: World,
     queue = await dispatcher.get(placed.headers["location"])
     assert "没有待派单的工单" in queue.text
     assert "市水务集团" in queue.text
+
+
+async def test_a_dispatcher_keeps_the_place_in_the_queue(
+    world: World, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "ROWS", 2)
+    subjects = sorted([await world.dispatched(service_code="no-such-service") for _ in range(5)])
+    dispatcher = sign_in("dispatcher")
+
+    def rows(page: httpx.Response) -> list[str]:
+        return re.findall(r'data-row><a href="([^"]+)"', page.text)
+
+    first = await dispatcher.get("/dispatch")
+    second = re.search(r'rel="next" href="(/dispatch([^"]+))"', first.text)
+    assert second is not None
+    listed = rows(await dispatcher.get(second[1]))
+    assert listed == [f"/dispatch/cases/{subject}{second[2]}" for subject in subjects[2:4]]
+    assert rows(await dispatcher.get(listed[0])) == listed
+    failed = await send(dispatcher, listed[0], listed[0])
+    assert (failed.status_code, rows(failed)) == (422, listed)
+    assert f'action="{listed[0]}"' in failed.text
+    placed = await send(dispatcher, listed[0], listed[0], lead="water")
+    after = [f"/dispatch/cases/{subject}{second[2]}" for subject in subjects[3:5]]
+    assert rows(await dispatcher.get(placed.headers["location"])) == after
 
 
 async def test_a_dispatcher_reads_why_a_lead_returned_a_case(world: World, sign_in: SignIn) -> None:
