@@ -109,6 +109,11 @@ async def desk(
     return [dict(row) for row in rows]
 
 
+async def has_cases(reader: Reader, unit: str) -> bool:
+    """Whether the unit has a case that one of its lists shows: live, or done."""
+    return bool(await reader.fetchval(_SQL["has_cases"], unit))
+
+
 async def triage(reader: Reader, after: Place | None, limit: int) -> list[dict[str, Any]]:
     """What a dispatcher has to place after a place (since, id), longest waiting first."""
     since, identifier = after or (BEGINNING, "")

@@ -71,6 +71,11 @@ WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state = 'done'
   AND ($4::text IS NULL OR c.number = upper($4) OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
 ORDER BY a.reply_due, a.inquiry LIMIT $5;
 
+-- name: has_cases
+-- Each half is one look into an index.
+SELECT EXISTS (SELECT FROM assignment WHERE unit = $1 AND state IN ('offered', 'signed'))
+    OR EXISTS (SELECT FROM assignment WHERE unit = $1 AND state = 'done');
+
 -- name: triage
 -- Whoever has waited longest comes first.
 SELECT id, number, kind, service_code, area, visibility, urgent, state, reply_due, reply_day_count, policy_version,

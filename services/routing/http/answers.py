@@ -43,6 +43,20 @@ def place_of(cursor: str | None) -> Place | None:
     return moment, parts[1]
 
 
+async def existing_unit(database: Database, policies: Policies, who: Reader, unit: str) -> str:
+    """The unit whose cases are listed, if there is one: the reader's own, one of the pack in force, or one
+    that an earlier pack had and that has cases still. Raises Problem 404."""
+    known = unit in who.acts_for or unit in policies.current.pack.departments_by_code
+    if not known and not await queries.has_cases(database.pool, unit):
+        raise Problem(
+            404,
+            "no-such-unit",
+            "There is no such department",
+            "GET /api/routing/v1/units lists the departments.",
+        )
+    return unit
+
+
 async def case_view(database: Database, who: Reader, inquiry: str, unit: str | None) -> CaseView:
     """The case file for somebody who may see it, with as much as they may read. Raises Problem 404 or 403."""
     identifier = case_id(inquiry)

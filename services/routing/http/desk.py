@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from services.routing import queries
 from services.routing.domain.actions import Action
 from services.routing.http.access import SEE_ALL, Reader, reader, unit_to_act_for
-from services.routing.http.answers import answered, case_id, case_view, place_of
+from services.routing.http.answers import answered, case_id, case_view, existing_unit, place_of
 from services.routing.http.case_desk import ROWS, CaseDesk, KeyedForm
 from services.routing.http.models import DeskItem
 from services.routing.policy import Policies
@@ -131,7 +131,7 @@ class Desk(CaseDesk):
         sent: Sent | None = None,
     ) -> Response:
         """The list of the unit, with a case beside it; after a form that was not done, with the form."""
-        unit = self._unit(who, shown)
+        unit = await existing_unit(self._database, self._policies, who, self._unit(who, shown))
         rows = await queries.desk(
             self._database.pool,
             unit,

@@ -135,6 +135,8 @@ async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign
         ("dispatcher", "/triage?limit=0", (422, "invalid")),
         ("dispatcher", "/cases?unit=Nope!", (422, "invalid")),
         ("dispatcher", "/cases", (422, "which-unit")),
+        ("dispatcher", "/cases?unit=nope", (404, "no-such-unit")),
+        ("dispatcher", "/cases?unit=nope&state=closed", (404, "no-such-unit")),
         ("dispatcher", "/cases?unit=water&state=lost", (422, "invalid")),
     ],
 )
@@ -142,6 +144,21 @@ async def test_who_may_not_read_or_asks_wrongly_is_told_so(
     world: World, sign_in: SignIn, role: str | None, path: str, expected: tuple[int, str]
 ) -> None:
     assert problem(await sign_in(role).get(API + path)) == expected
+
+
+async def test_a_department_of_an_earlier_pack_is_listed_while_it_has_cases(
+    world: World, sign_in: SignIn
+) -> None:
+    subject = await world.dispatched()
+    await world.database.pool.execute("UPDATE assignment SET unit = 'abolished'")
+    oversight = sign_in("oversight")
+    (item,) = (await oversight.get(f"{API}/cases?unit=abolished")).json()["items"]
+    assert item["id"] == subject
+    assert (await oversight.get("/desk?unit=abolished")).status_code == 200
+    assert (await sign_in("officer", unit="new-here").get(f"{API}/cases")).json()["items"] == []
+    missing = await oversight.get("/desk?unit=nope&lang=en", headers={"Accept": "text/html"})
+    assert missing.status_code == 404
+    assert "There is no such department" in missing.text
 
 
 async def test_a_dispatcher_places_a_case_with_lead_and_co_handlers(world: World, sign_in: SignIn) -> None:
