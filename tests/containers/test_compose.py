@@ -49,7 +49,7 @@ def test_an_inquiry_goes_through_to_a_department_and_into_the_log(address: str) 
         taken = client.post(
             "/api/inquiry/v1/inquiries",
             json={"title": "路灯不亮", "text": "桂园路路灯一周不亮。", "service_code": "12345-center"},
-            headers={"Idempotency-Key": "compose"},
+            headers={"Idempotency-Key": "from-test-compose"},
         )
         assert taken.status_code == 201, taken.text
         case = taken.json()

@@ -18,7 +18,7 @@ from shared.packs import PackNotHere
 from shared.policy.errors import CalendarRange
 from shared.web.bodies import read_model
 from shared.web.callers import Anonymous, Caller, caller
-from shared.web.keys import keyed
+from shared.web.keys import keyed, keyed_stranger
 from shared.web.openapi import takes
 from shared.web.problems import Problem
 
@@ -32,14 +32,19 @@ def open_api(casework: Casework) -> APIRouter:
 
     @router.post("/inquiries", status_code=201, openapi_extra=takes(NewInquiry))
     async def receive(request: Request, who: Annotated[Caller, Depends(caller)]) -> JSONResponse:
-        """Takes a concern in. Number, secret, deadline and receipt at once; the same for the same key."""
+        """Takes a concern in. Number, secret, deadline and receipt at once; the same for the same key.
+
+        Whoever sends it without an API key or a session shares the keys with everybody else: then an
+        Idempotency-Key has at least 16 characters, is random and is not made from the body.
+        """
         new = await read_model(request, NewInquiry)
         concern = new.concern(policies.current, "api")
         if flaws := flaws_of(concern, policies.current):
             raise invalid_by_pack(flaws)
         actor = "citizen" if isinstance(who, Anonymous) else who.actor
         try:
-            value = await casework.receive(await keyed(request, actor), concern, actor)
+            key = keyed_stranger if isinstance(who, Anonymous) else keyed
+            value = await casework.receive(await key(request, actor), concern, actor)
         except Conflict as error:
             raise problem_of(error) from error
         except (CalendarRange, EventTooLarge) as error:
