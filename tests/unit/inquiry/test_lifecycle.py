@@ -78,6 +78,18 @@ FACTS: dict[Told, Fact] = {
 }
 
 
+# Who leads, who helps and how far the lead is after each fact, for a case that LEAD leads and transport helps
+# with; `=` is what it was before.
+AFTER: dict[Told, tuple[str, str | None, tuple[str, ...]]] = {
+    Told.DISPATCHED: ("dispatched", "housing", ("transport",)),
+    Told.TRIAGED: ("none", None, ("transport",)),
+    Told.LEAD_SIGNED: ("signed", LEAD, ("transport",)),
+    Told.CO_SIGNED: ("=", LEAD, ("transport",)),
+    Told.LEAD_RETURNED: ("none", None, ("transport",)),
+    Told.CO_RETURNED: ("=", LEAD, ()),
+}
+
+
 @pytest.mark.parametrize("holding", Holding)
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("told", Told)
@@ -86,7 +98,9 @@ def test_every_foreign_fact_is_absorbed_in_every_state(
 ) -> None:
     case = replace(cases[State.IN_PROGRESS], stage=stage, holding=holding)
     decision = absorb(case, FACTS[told])
-    assert decision.case.holding is HOLDING[holding, told]
+    how_far, lead, co = AFTER[told]
+    assert decision.case.holding == (holding if how_far == "=" else how_far)
+    assert (decision.case.lead, decision.case.co) == (lead, co)
     assert decision.case.stage is stage
     assert decision.said == ()
     assert len(decision.steps) == 1
