@@ -9,6 +9,7 @@ import asyncpg
 from services.routing.domain.case_file import Assignment, CaseFile, Proposal
 from shared import sql
 from shared.contracts.inquiry import InquiryWords
+from shared.ids import read_case_number
 from shared.transaction import Connection
 
 _SQL = sql.load("services.routing")
@@ -99,13 +100,14 @@ async def desk(
 ) -> list[dict[str, Any]]:
     """A unit's cases after a place (due, id), due time first: what is to do, or those in one state.
 
-    `search` is a part of the title, or the number.
+    `search` is a part of the title, or the number in any spelling that can be read.
     """
+    number = read_case_number(search or "")
     due, identifier = after or (BEGINNING, "")
     if state == "closed":
-        rows = await reader.fetch(_SQL["desk_closed"], unit, due, identifier, search, limit)
+        rows = await reader.fetch(_SQL["desk_closed"], unit, due, identifier, search, number, limit)
     else:
-        rows = await reader.fetch(_SQL["desk_open"], unit, due, identifier, search, limit, state)
+        rows = await reader.fetch(_SQL["desk_open"], unit, due, identifier, search, number, limit, state)
     return [dict(row) for row in rows]
 
 

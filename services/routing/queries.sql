@@ -58,9 +58,9 @@ SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c
        c.reply_refused, a.role, a.state AS assignment
 FROM assignment a JOIN case_file c ON c.id = a.inquiry
 WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state IN ('offered', 'signed')
-  AND CASE WHEN $6::text IS NULL THEN c.state <> 'replied' ELSE c.state = $6 END
-  AND ($4::text IS NULL OR c.number = upper($4) OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
-ORDER BY a.reply_due, a.inquiry LIMIT $5;
+  AND CASE WHEN $7::text IS NULL THEN c.state <> 'replied' ELSE c.state = $7 END
+  AND ($4::text IS NULL OR c.number = $5 OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
+ORDER BY a.reply_due, a.inquiry LIMIT $6;
 
 -- name: desk_closed
 SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c.state, c.reply_due, c.reply_day_count,
@@ -68,8 +68,8 @@ SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c
        c.reply_refused, a.role, a.state AS assignment
 FROM assignment a JOIN case_file c ON c.id = a.inquiry
 WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state = 'done'
-  AND ($4::text IS NULL OR c.number = upper($4) OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
-ORDER BY a.reply_due, a.inquiry LIMIT $5;
+  AND ($4::text IS NULL OR c.number = $5 OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
+ORDER BY a.reply_due, a.inquiry LIMIT $6;
 
 -- name: has_cases
 -- Each half is one look into an index.

@@ -278,6 +278,24 @@ async def test_lists_page_by_cursor_without_gaps_or_repeats(world: World, sign_i
     assert set(seen) == subjects
 
 
+async def test_a_case_is_found_by_its_number_however_it_is_typed_and_by_its_title(
+    world: World, sign_in: SignIn
+) -> None:
+    subject, other = await world.dispatched(), await world.dispatched()
+    officer = sign_in("officer", unit=LEAD)
+    number = (await officer.get(f"{API}/cases/{subject}")).json()["number"]
+
+    async def found(text: str) -> set[str]:
+        return {
+            item["id"] for item in (await officer.get(f"{API}/cases", params={"q": text})).json()["items"]
+        }
+
+    for typed in (number, number.lower(), number.replace("-", ""), f" {number.replace('-', ' ')} "):
+        assert await found(typed) == {subject}
+    assert await found("路灯") == {subject, other}
+    assert await found(number[:-1]) == set()
+
+
 async def test_the_catalogue_explains_itself_and_lists_its_departments(world: World, sign_in: SignIn) -> None:
     anybody = sign_in()
     units = (await anybody.get(f"{API}/units")).json()["items"]
