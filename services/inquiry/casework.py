@@ -81,7 +81,7 @@ class Casework:
 
         return await self._command(request, inquiry, CITIZEN, decide)
 
-    async def reopen(self, request: Request, inquiry: str, comment: str | None) -> Answer:
+    async def reopen(self, request: Request, inquiry: str, comment: str) -> Answer:
         """重办 asked for by the citizen after closing."""
 
         def decide(case: Case, pack: Pack, now: dt.datetime) -> Decision | Refusal:

@@ -16,8 +16,8 @@ from services.inquiry.domain.timeline import Entry, timeline
 from services.inquiry.http.access import no_such_case
 from services.inquiry.queries import case_of
 from shared.errors import Conflict
-from shared.idempotency import KeyReused
 from shared.policy.model import Pack
+from shared.web.keys import clash
 from shared.web.problems import Problem
 
 Json = dict[str, Any]
@@ -151,12 +151,5 @@ def problem_of(error: Conflict) -> Problem:
             return no_such_case()
         case NotYours():
             return Problem(403, "not-your-case", "Your unit does not hold this case")
-        case KeyReused():
-            return Problem(
-                409,
-                "key-reused",
-                "The Idempotency-Key was used with another body",
-                "Send a new key for a new request.",
-            )
         case _:
-            return Problem(409, "conflict", "The request meets another one", "Send it again.")
+            return clash(error)

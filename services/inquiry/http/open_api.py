@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from services.inquiry.casework import Casework
-from services.inquiry.domain.clock import first_clock
+from services.inquiry.domain.clock import first_clock, rework_clock
 from services.inquiry.domain.concern import Flaw, flaws_of
 from services.inquiry.http.answers import explained, problem_of, taken
 from services.inquiry.http.bodies import NewInquiry
@@ -74,9 +74,13 @@ def open_api(casework: Casework) -> APIRouter:
         service_code: str,
         start: dt.datetime,
         urgent: bool = False,
+        rework: bool = False,
         version: Annotated[str | None, Query(max_length=200)] = None,
     ) -> dict[str, Any]:
-        """When the reply is due to a case accepted at `start`, step by step: recomputes any deadline."""
+        """When the reply is due to a case accepted at `start`, step by step: recomputes any deadline.
+
+        With `rework` when it is due again to one reopened at `start` (重办), which knows no urgency.
+        """
         try:
             pack = await policies.find(casework.database.pool, version)
         except PackNotHere:
@@ -88,7 +92,12 @@ def open_api(casework: Casework) -> APIRouter:
         if start.tzinfo is None:
             raise Problem(422, "naive-moment", "`start` needs an offset, such as 2026-11-24T09:30:00+08:00")
         try:
-            return explained(first_clock(pack, kind, service_code, urgent, start), pack)
+            clock = (
+                rework_clock(pack, kind, service_code, start)
+                if rework
+                else first_clock(pack, kind, service_code, urgent, start)
+            )
+            return explained(clock, pack)
         except (CalendarRange, OverflowError) as error:
             raise Problem(422, "beyond-calendar", "The calendar does not reach that far") from error
 

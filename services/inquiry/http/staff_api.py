@@ -1,6 +1,6 @@
 """/api/inquiry/v1 for staff: the queue, acceptance, contact points."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
@@ -10,6 +10,7 @@ from services.inquiry.domain.states import PARTS, State
 from services.inquiry.domain.visibility import reads_words
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import listed, problem_of
+from services.inquiry.http.bodies import Purpose
 from services.inquiry.http.open_api import BASE
 from services.inquiry.queries import QUERIES
 from shared.errors import Conflict
@@ -20,7 +21,6 @@ from shared.web.pagination import page_of, read_cursor
 from shared.web.problems import Problem
 from shared.web.session import Person
 
-Purpose = Literal["call_back", "clarify", "deliver", "oversight"]
 Reader = Annotated[Person | Machine, Depends(require_caller("clerk", "oversight", scope="inquiries.read"))]
 
 

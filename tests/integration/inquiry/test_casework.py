@@ -199,7 +199,8 @@ async def test_not_solved_reopens_with_half_the_budget_until_no_rework_is_left(r
     assert [event["data"]["cycle"] for event in reopened] == [2, 3]
     assert [event["data"]["deadline"]["amount"] for event in reopened] == [2, 2]
     assert events[-1]["data"]["outcome"] == "unsolved"
-    refused = await running.post(f"{API}/{taken['number']}/reopen", {}, secret=taken["secret"])
+    again = {"comment": "还是不亮"}
+    refused = await running.post(f"{API}/{taken['number']}/reopen", again, secret=taken["secret"])
     assert refused.status_code == 409
     assert refused.json()["rule"] == "at_most_2_reworks"
 
@@ -227,8 +228,31 @@ async def test_a_closed_case_can_be_reopened_in_its_window_and_not_after(running
     assert (await running.said(taken["id"]))[-1]["words"]["text"] == "又不亮了"
     running.clock.moment = last + dt.timedelta(seconds=1)
     path = f"{API}/{other['number']}/reopen"
-    refused = await running.post(path, {}, secret=other["secret"])
+    refused = await running.post(path, {"comment": "又不亮了"}, secret=other["secret"])
     assert refused.json()["rule"] == "reopen_within_the_window"
+
+
+@pytest.mark.parametrize("body", [{}, {"comment": None}, {"comment": ""}, {"comment": " \n"}])
+async def test_a_new_round_is_asked_for_with_a_word_on_why(running: Running, body: dict[str, Any]) -> None:
+    taken = await replied(running)
+    await evaluate(running, taken)
+    refused = await running.post(f"{API}/{taken['number']}/reopen", body, secret=taken["secret"])
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/comment"]
+    assert (await running.names(taken["id"]))[-1] == "inquiry.closed"
+
+
+async def test_anybody_can_recompute_the_deadline_of_a_new_round(running: Running) -> None:
+    taken = await replied(running)
+    await evaluate(running, taken, solved="no", rating=1)
+    stated = (await running.case(taken))["deadline"]
+    asked = {"kind": "help", "service_code": "municipal-street-light", "start": stated["start"]}
+    first, again = [
+        (await running.client.get("/api/inquiry/v1/deadlines", params=asked | more)).json()
+        for more in ({}, {"rework": "true", "version": stated["policy_version"]})
+    ]
+    assert again == stated
+    assert first["amount"] > again["amount"]
 
 
 async def test_an_evaluation_before_the_reply_is_refused_with_what_is_allowed(running: Running) -> None:
@@ -338,7 +362,8 @@ async def test_every_reading_of_a_contact_is_an_event(running: Running) -> None:
     assert (await running.client.get(path, params={"purpose": "call_back"})).status_code == 403
     assert "person.contact_read" not in await running.names(taken["id"])
     running.sign_in("officer", unit=LEAD)
-    assert (await running.client.get(path)).status_code == 422
+    for purpose in ({}, {"purpose": "oversight"}, {"purpose": "curiosity"}):
+        assert (await running.client.get(path, params=purpose)).status_code == 422
     read = await running.client.get(path, params={"purpose": "call_back"})
     assert read.json()["name"] == "王芳"
     event = (await running.said(taken["id"]))[-1]

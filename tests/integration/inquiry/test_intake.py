@@ -163,9 +163,7 @@ async def test_a_bad_member_is_named_and_nothing_is_stored(
     assert await counts(running) == before
 
 
-async def test_a_stranger_needs_a_key_that_nobody_else_meets_and_who_is_known_does_not(
-    running: Running,
-) -> None:
+async def test_a_stranger_needs_a_key_that_nobody_else_meets(running: Running) -> None:
     before = await counts(running)
     refused = await running.post(API, CONCERN, key="0123456789abcde")
     assert refused.status_code == 400
