@@ -5,7 +5,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from services.inquiry.domain.case import Case, Decision, Refusal
-from services.inquiry.domain.commands import Basis, accept, erase, evaluate, reopen
+from services.inquiry.domain.commands import (
+    Basis,
+    accept,
+    erase,
+    evaluate,
+    open_to_staff,
+    open_to_the_citizen,
+    reopen,
+)
 from services.inquiry.domain.concern import Concern, Contact
 from services.inquiry.domain.states import Stage
 from services.inquiry.intake import Intake
@@ -22,14 +30,17 @@ from shared.policy.model import Pack
 from shared.transaction import Tx
 
 Decide = Callable[[Case, Pack, dt.datetime], Decision | Refusal]
+CITIZEN = "citizen"
+"""The actor of what is done with the secret of a case."""
 
 
 class Refused(Conflict):
-    """The rules do not allow it in the case's present state."""
+    """The rules do not allow it in the case's present state; `allowed` is what they allow whoever asked."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, allowed: list[str]) -> None:
         super().__init__(f"{refusal.rule}: the case is {refusal.state}")
         self.refusal = refusal
+        self.allowed = allowed
 
 
 class NoSuchCase(Conflict):
@@ -37,7 +48,7 @@ class NoSuchCase(Conflict):
 
 
 class NotYours(Conflict):
-    """The unit neither leads the case nor helps with it."""
+    """The unit does not lead the case or help with it (any more)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +79,15 @@ class Casework:
         def decide(case: Case, pack: Pack, now: dt.datetime) -> Decision | Refusal:
             return evaluate(case, pack, evaluation, comment, now)
 
-        return await self._command(request, inquiry, "citizen", decide)
+        return await self._command(request, inquiry, CITIZEN, decide)
 
-    async def reopen(self, request: Request, inquiry: str, comment: str | None) -> Answer:
+    async def reopen(self, request: Request, inquiry: str, comment: str) -> Answer:
         """重办 asked for by the citizen after closing."""
 
         def decide(case: Case, pack: Pack, now: dt.datetime) -> Decision | Refusal:
             return reopen(case, pack, comment, now)
 
-        return await self._command(request, inquiry, "citizen", decide)
+        return await self._command(request, inquiry, CITIZEN, decide)
 
     async def erase(self, request: Request, inquiry: str, basis: Basis, actor: str) -> Answer:
         """Nulls words and contact here, and tells every service to do the same."""
@@ -91,12 +102,12 @@ class Casework:
     ) -> Contact | None:
         """The contact, if there is one; that it was read is an event in the same transaction.
 
-        `note` is the reader's own word on the purpose. With `unit` the reader must belong to the lead or a
-        co-handler: raises NotYours. Raises NoSuchCase.
+        `note` is the reader's own word on the purpose. With `unit` that unit must hold the case now: raises
+        NotYours. Raises NoSuchCase.
         """
         async with self.database.transaction([inquiry]) as tx:
             case = await self._case(tx, inquiry)
-            if unit is not None and unit != case.lead and unit not in case.co:
+            if unit is not None and not case.held_by(unit):
                 raise NotYours(f"{unit} does not hold the case")
             row = await tx.connection.fetchrow(QUERIES["read_contact"], inquiry)
             if row is None:
@@ -128,7 +139,9 @@ class Casework:
             pack = await self.policies.find(tx.connection, case.policy_version)
             decision = decide(case, pack, tx.now)
             if isinstance(decision, Refusal):
-                raise Refused(decision)
+                citizen = actor == CITIZEN
+                allowed = open_to_the_citizen(case, pack, tx.now) if citizen else open_to_staff(case, tx.now)
+                raise Refused(decision, allowed)
             emitted = await carry_out(tx, [Outcome(decision, pack, actor, tx.now)])
             if also is not None:
                 await also(tx, inquiry)

@@ -6,7 +6,7 @@ from shared.keys import derive
 from shared.settings import CoreSettings
 
 WRONG_SECRETS_PER_NUMBER = (5, 60.0)
-"""At once, and one more every so many seconds: for a case, whoever guesses."""
+"""At once, and one more every so many seconds: for a case, whoever guesses. The right secret is no guess."""
 WRONG_SECRETS_PER_CLIENT = (20, 15.0)
 """For a client, whatever it guesses at: an office or a school may share one address."""
 TRACKING_SECONDS = 30 * 60

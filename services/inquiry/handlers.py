@@ -124,11 +124,11 @@ def _proposal(event: Received[ReplyProposed]) -> Proposal:
 
 
 def _refuse(tx: Tx, event: Received[ReplyProposed], pack: Pack, refusal: Refusal) -> None:
+    # A unit asks inquiry for nothing but this, so there is nothing else to be allowed.
     tx.emit(
         InquiryRequestRefused(
             state=refusal.state,
             rule=refusal.rule,
-            allowed=refusal.allowed,
             unit=event.data.unit,
             action=event.data.action,
         ),

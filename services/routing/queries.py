@@ -9,6 +9,7 @@ import asyncpg
 from services.routing.domain.case_file import Assignment, CaseFile, Proposal
 from shared import sql
 from shared.contracts.inquiry import InquiryWords
+from shared.ids import read_case_number
 from shared.transaction import Connection
 
 _SQL = sql.load("services.routing")
@@ -59,6 +60,7 @@ async def save(
             *(f.policy_version, f.jurisdiction),
             *(f.placement, f.attempt, f.lead, f.rule, f.triage_reason, f.triaged_at, f.sign_due),
             *((p.id, p.unit, p.action, p.by_topic) if (p := f.proposal) else (None, None, None, None)),
+            f.reply_refused,
             told[f.id].model_dump_json(exclude_none=True) if f.id in told and f.phase != "erased" else None,
         )
         for f in files
@@ -98,14 +100,20 @@ async def desk(
 ) -> list[dict[str, Any]]:
     """A unit's cases after a place (due, id), due time first: what is to do, or those in one state.
 
-    `search` is a part of the title, or the number.
+    `search` is a part of the title, or the number in any spelling that can be read.
     """
+    number = read_case_number(search or "")
     due, identifier = after or (BEGINNING, "")
     if state == "closed":
-        rows = await reader.fetch(_SQL["desk_closed"], unit, due, identifier, search, limit)
+        rows = await reader.fetch(_SQL["desk_closed"], unit, due, identifier, search, number, limit)
     else:
-        rows = await reader.fetch(_SQL["desk_open"], unit, due, identifier, search, limit, state)
+        rows = await reader.fetch(_SQL["desk_open"], unit, due, identifier, search, number, limit, state)
     return [dict(row) for row in rows]
+
+
+async def has_cases(reader: Reader, unit: str) -> bool:
+    """Whether the unit has a case that one of its lists shows: live, or done."""
+    return bool(await reader.fetchval(_SQL["has_cases"], unit))
 
 
 async def triage(reader: Reader, after: Place | None, limit: int) -> list[dict[str, Any]]:

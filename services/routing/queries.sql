@@ -1,7 +1,7 @@
 -- name: case_files
 SELECT id, phase, number, kind, service_code, area, visibility, urgent, hint, notify, received_at, reply_due,
        reply_day_count, cycle, policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
-       proposal, proposal_unit, proposal_action, proposal_by_topic
+       proposal, proposal_unit, proposal_action, proposal_by_topic, reply_refused
 FROM case_file WHERE id = ANY ($1::text[]);
 
 -- name: assignments
@@ -16,11 +16,11 @@ SELECT id, words FROM case_file WHERE id = ANY ($1::text[]) AND words IS NOT NUL
 INSERT INTO case_file (id, phase, number, kind, service_code, area, visibility, urgent, hint, notify,
     received_at, reply_due, reply_day_count, cycle, policy_version, jurisdiction,
     placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
-    proposal, proposal_unit, proposal_action, proposal_by_topic, words)
+    proposal, proposal_unit, proposal_action, proposal_by_topic, reply_refused, words)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[],
     $9::text[], $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::integer[], $15::text[], $16::text[],
     $17::text[], $18::integer[], $19::text[], $20::text[], $21::text[], $22::timestamptz[], $23::timestamptz[], $24::text[],
-    $25::text[], $26::text[], $27::boolean[], $28::jsonb[])
+    $25::text[], $26::text[], $27::boolean[], $28::text[], $29::jsonb[])
 ON CONFLICT (id) DO UPDATE SET
     phase = excluded.phase, number = excluded.number, kind = excluded.kind, service_code = excluded.service_code,
     area = excluded.area, visibility = excluded.visibility, urgent = excluded.urgent, hint = excluded.hint,
@@ -30,7 +30,7 @@ ON CONFLICT (id) DO UPDATE SET
     attempt = excluded.attempt, lead = excluded.lead, rule = excluded.rule, triage_reason = excluded.triage_reason,
     triaged_at = excluded.triaged_at, sign_due = excluded.sign_due, proposal = excluded.proposal,
     proposal_unit = excluded.proposal_unit, proposal_action = excluded.proposal_action,
-    proposal_by_topic = excluded.proposal_by_topic,
+    proposal_by_topic = excluded.proposal_by_topic, reply_refused = excluded.reply_refused,
     words = CASE WHEN excluded.phase = 'erased' THEN NULL ELSE COALESCE(excluded.words, case_file.words) END;
 
 -- name: save_assignments
@@ -55,21 +55,26 @@ SELECT unit, action, rule, detail, received_at FROM taken ORDER BY number;
 -- A unit's live cases, due time first: those in a state, or without one all that wait for somebody at the desk.
 SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c.state, c.reply_due, c.reply_day_count,
        c.sign_due, c.policy_version, c.lead, c.words ->> 'title' AS title, c.proposal IS NOT NULL AS reply_pending,
-       a.role, a.state AS assignment
+       c.reply_refused, a.role, a.state AS assignment
 FROM assignment a JOIN case_file c ON c.id = a.inquiry
 WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state IN ('offered', 'signed')
-  AND CASE WHEN $6::text IS NULL THEN c.state <> 'replied' ELSE c.state = $6 END
-  AND ($4::text IS NULL OR c.number = upper($4) OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
-ORDER BY a.reply_due, a.inquiry LIMIT $5;
+  AND CASE WHEN $7::text IS NULL THEN c.state <> 'replied' ELSE c.state = $7 END
+  AND ($4::text IS NULL OR c.number = $5 OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
+ORDER BY a.reply_due, a.inquiry LIMIT $6;
 
 -- name: desk_closed
 SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c.state, c.reply_due, c.reply_day_count,
        c.sign_due, c.policy_version, c.lead, c.words ->> 'title' AS title, c.proposal IS NOT NULL AS reply_pending,
-       a.role, a.state AS assignment
+       c.reply_refused, a.role, a.state AS assignment
 FROM assignment a JOIN case_file c ON c.id = a.inquiry
 WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state = 'done'
-  AND ($4::text IS NULL OR c.number = upper($4) OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
-ORDER BY a.reply_due, a.inquiry LIMIT $5;
+  AND ($4::text IS NULL OR c.number = $5 OR strpos(lower(c.words ->> 'title'), lower($4)) > 0)
+ORDER BY a.reply_due, a.inquiry LIMIT $6;
+
+-- name: has_cases
+-- Each half is one look into an index.
+SELECT EXISTS (SELECT FROM assignment WHERE unit = $1 AND state IN ('offered', 'signed'))
+    OR EXISTS (SELECT FROM assignment WHERE unit = $1 AND state = 'done');
 
 -- name: triage
 -- Whoever has waited longest comes first.

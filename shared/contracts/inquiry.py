@@ -20,18 +20,20 @@ from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, Req
 CaseKind = Literal["consult", "help", "complaint", "report", "suggestion"]
 """诉求类型: 咨询, 求助, 投诉, 举报, 建议."""
 Visibility = Literal["public", "withheld", "secret"]
-"""public: text may be shown; withheld: the person's name is kept from the public; secret (保密)."""
+"""Who may read the words. public: anybody; withheld: not the public; secret (保密): only those who cannot do
+without it, each service by its `domain/visibility.py`. Name and contact are never public."""
 Channel = Literal["web", "api", "open311", "phone", "wechat", "import"]
 ReplyOutcome = Literal["solved", "partly", "explained", "not_possible", "not_ours"]
 
 Title = Annotated[Text, Field(min_length=1, max_length=200)]
 LongText = Annotated[Text, Field(min_length=1, max_length=20_000)]
+Place = Annotated[Text, Field(max_length=500)]
 
 
 class InquiryWords(Words):
     title: Title
     text: LongText
-    place: Annotated[Text, Field(max_length=500)] | None = None
+    place: Place | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
 

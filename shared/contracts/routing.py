@@ -144,9 +144,10 @@ class CaseClosed(Facts):
 
 @contract("civic.department.case_reopened.v1", writer="routing", kind="record", topic="department")
 class CaseReopened(Facts):
-    """重办: the citizen is not satisfied; the case is yours again, with a new deadline."""
+    """重办: the citizen is not satisfied; the case is yours again, in your role, with a new deadline."""
 
     number: Text
+    role: Role = "lead"
     cycle: int
     reply_due: Moment
     evaluation: Evaluation | None = None

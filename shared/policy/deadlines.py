@@ -14,7 +14,7 @@ Rules, where the pack's law does not say otherwise:
 import calendar as months
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
@@ -73,12 +73,6 @@ def at_percent(calendar: WorkCalendar, deadline: Deadline, percent: int) -> dt.d
     if deadline.day_count is DayCount.WORKING_DAYS:
         return _working_share(calendar, deadline, percent)
     return _calendar_share(calendar, deadline, percent)
-
-
-def marks(pack: Pack, deadline: Deadline, percents: Iterable[int]) -> dict[int, dt.datetime]:
-    """`at_percent` for each of `percents`, which become the keys."""
-    calendar = pack.calendar
-    return {percent: at_percent(calendar, deadline, percent) for percent in percents}
 
 
 def deadline_for(pack: Pack, kind: str, service_code: str, urgent: bool, start: dt.datetime) -> Deadline:

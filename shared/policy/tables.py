@@ -158,6 +158,7 @@ class Service(Named):
 
     service_code: Code
     group: str = Field(min_length=1)
+    group_en: str | None = None
     kind: Code
     description: str = ""
     keywords: tuple[str, ...] = ()
@@ -173,6 +174,10 @@ class Service(Named):
         if self.due_amount is not None and self.due_day_count is not None:
             _check_whole(self.due_amount, self.due_day_count)
         return self
+
+    def group_in(self, language: str) -> str:
+        """The name of its group for readers of that language."""
+        return self.group_en if language == "en" and self.group_en else self.group
 
     @property
     def due(self) -> Budget | None:

@@ -61,7 +61,7 @@ def blank_form(**filled: str) -> Form[Any]:
 
 
 async def read_model(request: Request, model: type[M]) -> M:
-    """The JSON body as `model`.
+    """The JSON body as `model`, by the types of JSON: `true` is no 1, and `"5"` and `"off"` are texts.
 
     Raises Problem: 415 for another content type, 400 for what is not JSON (half a surrogate is not), 413
     above the limit, 422 with JSON pointers for wrong types, lengths and values, and for NUL, which no
@@ -78,7 +78,7 @@ async def read_model(request: Request, model: type[M]) -> M:
         )
     body = await request.body()
     try:
-        value = model.model_validate_json(body)
+        value = model.model_validate_json(body, strict=True)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False, include_context=False)
         if errors[0]["type"] == "json_invalid":
@@ -120,8 +120,9 @@ def _nul_places(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[int 
 async def read_form(request: Request, model: type[M]) -> Form[M]:
     """A form (urlencoded or multipart) as `model`, after its CSRF token has been checked.
 
-    A field sent empty counts as not sent; a field sent several times becomes a list where the model has a
-    list. Raises Problem: 415, 400 for a body that is no form, 403 for a missing or foreign token, 413.
+    It has nothing but text, so numbers are read from text. A field sent empty counts as not sent; a field
+    sent several times becomes a list where the model has a list. Raises Problem: 415, 400 for a body that is
+    no form, 403 for a missing or foreign token, 413.
     """
     fields = await _form_fields(request)
     check_csrf(request, fields.pop(CSRF_FIELD, [""])[0])

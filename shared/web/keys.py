@@ -9,17 +9,35 @@ from shared.idempotency import Request as Keyed
 from .problems import Problem
 
 HEADER = "Idempotency-Key"
+SHORTEST_OF_STRANGERS = 16
+"""Characters: random ones of any usual alphabet are then not met by chance."""
+_LONGEST = 255
 
 
 async def keyed(request: Request, actor: str) -> Keyed:
     """The API request under its key. Raises Problem 400 without one."""
+    return await _keyed(request, actor, 1, "a new one for each new request")
+
+
+async def keyed_stranger(request: Request, actor: str) -> Keyed:
+    """The same for callers whom nothing tells apart: no session, no API key, no secret.
+
+    All of them share one scope, and who meets another's key and body gets the other's answer. Raises Problem
+    400 without a key that is long enough.
+    """
+    return await _keyed(
+        request, actor, SHORTEST_OF_STRANGERS, "random for each new request and not made from its body"
+    )
+
+
+async def _keyed(request: Request, actor: str, shortest: int, kind: str) -> Keyed:
     key = request.headers.get(HEADER, "")
-    if not key or len(key) > 255 or not key.isascii() or not key.isprintable():
+    if not shortest <= len(key) <= _LONGEST or not key.isascii() or not key.isprintable():
         raise Problem(
             400,
             "idempotency-key-needed",
             "An Idempotency-Key is needed",
-            f"Send the header {HEADER}: 1 to 255 printable ASCII characters, a new one for each new request.",
+            f"Send the header {HEADER}: {shortest} to {_LONGEST} printable ASCII characters, {kind}.",
         )
     return Keyed(_scope(request, actor), key, await request.body())
 

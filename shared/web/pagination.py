@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
 
 import orjson
 
@@ -55,3 +56,9 @@ def _decode(cursor: str) -> Any:
         )
     except ValueError:  # binascii.Error and orjson.JSONDecodeError are such
         return None
+
+
+def query(**parts: str | int | None) -> str:
+    """The query of an address that keeps its place, of what is given; begins with `?`, or is empty."""
+    encoded = urlencode({name: part for name, part in parts.items() if part not in (None, "")})
+    return f"?{encoded}" if encoded else ""

@@ -23,13 +23,16 @@ class RateLimit:
         self._now = now
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: str) -> None:
-        """Takes one token. Raises Problem 429 with Retry-After (seconds) when there is none.
+    def check(self, key: str) -> None:
+        """Raises Problem 429 with Retry-After (seconds) if there is no token to take; takes none."""
+        self._at_least_one(key, self._now())
 
-        Take before the secret is looked at and `give_back` when it was right: many guesses at once then
-        meet the limit as well.
-        """
+    def take(self, key: str) -> None:
+        """Takes one token. Raises Problem 429 with Retry-After (seconds) when there is none."""
         now = self._now()
+        self._keep(key, self._at_least_one(key, now) - 1, now)
+
+    def _at_least_one(self, key: str, now: float) -> float:
         tokens = self._tokens(key, now)
         if tokens < 1:
             wait = max(1, math.ceil((1 - tokens) * self._seconds))
@@ -40,12 +43,7 @@ class RateLimit:
                 f"Try again in {wait} seconds.",
                 headers={"Retry-After": str(wait)},
             )
-        self._keep(key, tokens - 1, now)
-
-    def give_back(self, key: str) -> None:
-        """Returns the token of an attempt that was no guess."""
-        now = self._now()
-        self._keep(key, min(self._burst, self._tokens(key, now) + 1), now)
+        return tokens
 
     def _tokens(self, key: str, now: float) -> float:
         tokens, then = self._buckets.get(key, (float(self._burst), now))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from services.inquiry.domain.clock import ReplyClock
-from services.inquiry.domain.states import RULES, STATE, Command, Holding, Stage, State, allowed_in
+from services.inquiry.domain.states import RULES, STATE, Command, Holding, Stage, State
 from shared.contracts.base import Facts, Words
 from shared.contracts.inquiry import CaseKind
 
@@ -34,6 +34,10 @@ class Case:
     @property
     def state(self) -> State:
         return STATE[self.stage, self.holding]
+
+    def held_by(self, unit: str) -> bool:
+        """Whether the unit leads the case or helps with it now; what is closed nobody holds any more."""
+        return self.stage in (Stage.ACCEPTED, Stage.REPLIED) and (unit == self.lead or unit in self.co)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +83,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why not: the state, the rule that forbids it, and what the state does allow."""
+    """Why not: the state, and the rule that forbids it. What is allowed depends on who asks."""
 
     state: State
     rule: str
-    allowed: tuple[str, ...]
 
 
 def refuse(case: Case, rule: str) -> Refusal:
     """A refusal by `rule`, which names more than the state."""
-    return Refusal(case.state, rule, allowed_in(case.state))
+    return Refusal(case.state, rule)
 
 
 def refused_by_state(case: Case, command: Command) -> Refusal | None:

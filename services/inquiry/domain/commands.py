@@ -1,4 +1,4 @@
-"""What is asked of a case, decided: a Decision, or a Refusal with the state, the rule and what is allowed."""
+"""What is asked of a case, decided: a Decision, or a Refusal with state and rule; and who may ask what."""
 
 import datetime as dt
 from dataclasses import dataclass, replace
@@ -167,6 +167,15 @@ def open_to_the_citizen(case: Case, pack: Pack, now: dt.datetime) -> list[str]:
         Command.ERASE: erase(case, "citizen_request", now),
     }
     return [command.value for command, tried in tries.items() if isinstance(tried, Decision)]
+
+
+def open_to_staff(case: Case, now: dt.datetime) -> list[str]:
+    """What clerks and oversight can do now."""
+    tries = {
+        Command.ACCEPT: refused_by_state(case, Command.ACCEPT),
+        Command.ERASE: erase(case, "court_order", now),
+    }
+    return [command.value for command, tried in tries.items() if not isinstance(tried, Refusal)]
 
 
 def close_unevaluated(case: Case, now: dt.datetime) -> Decision:

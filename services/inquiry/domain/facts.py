@@ -26,7 +26,8 @@ def _dispatched(case: Case, fact: CaseDispatched) -> Decision:
 
 def _triaged(case: Case, fact: CaseTriaged) -> Decision:
     holding = HOLDING[case.holding, Told.TRIAGED]
-    after = replace(case, holding=holding, lead=None, co=(), attempt=fact.attempt)
+    # Co-handlers keep their part while the lead is found anew: the next dispatch says who holds the case.
+    after = replace(case, holding=holding, lead=None, attempt=fact.attempt)
     return Decision(after, steps=(Step("triaged", {"reason": fact.reason}),))
 
 

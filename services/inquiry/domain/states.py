@@ -86,11 +86,6 @@ RULES: Mapping[Command, Rule] = {
 }
 
 
-def allowed_in(state: State) -> tuple[str, ...]:
-    """The commands that a case in `state` takes, in the order of the lifecycle."""
-    return tuple(command.value for command in Command if state in RULES[command].states)
-
-
 class Told(StrEnum):
     """What routing's facts mean for who holds the case."""
 

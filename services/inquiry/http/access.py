@@ -76,6 +76,10 @@ class Access:
     async def open(self, request: Request, reference: str, secret: str | None) -> Found:
         """The case for whoever shows its secret.
 
+        Only a wrong secret counts, so that nobody who knows a number can keep its citizen out by guessing: 80
+        random bits stand any number of guesses that find the right one open. An address that has guessed too
+        often learns nothing more, not even by the right secret.
+
         Raises Problem 401 without a secret, 404 for a wrong one or an unknown number, 429 for many of them.
         """
         if not secret:
@@ -86,22 +90,16 @@ class Access:
                 f"Send it in the header {SECRET_HEADER}.",
             )
         client = request.client.host if request.client else "unknown"
-        self._per_client.take(client)
-        try:
-            found = await self.find(reference)
-        except BaseException:
-            # No guess: the database is away, or nobody waits any more. A thousand homes may share an address.
-            self._per_client.give_back(client)
-            raise
-        number = found["number"] if found is not None else read_case_number(reference) or reference[:64]
-        self._per_number.take(number)
+        self._per_client.check(client)
+        found = await self.find(reference)
         expected = found["secret_hash"] if found is not None else _NO_HASH
         right = hmac.compare_digest(secret_hash(secret), expected)
-        if found is None or not right:
-            raise no_such_case()
-        self._per_client.give_back(client)
-        self._per_number.give_back(number)
-        return found
+        if found is not None and right:
+            return found
+        self._per_client.take(client)
+        number = found["number"] if found is not None else read_case_number(reference) or reference[:64]
+        self._per_number.take(number)
+        raise no_such_case()
 
     def remember(self, response: Response, inquiry: str) -> None:
         """Lets this browser follow the case for half an hour without the secret."""

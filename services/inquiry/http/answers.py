@@ -16,8 +16,8 @@ from services.inquiry.domain.timeline import Entry, timeline
 from services.inquiry.http.access import no_such_case
 from services.inquiry.queries import case_of
 from shared.errors import Conflict
-from shared.idempotency import KeyReused
 from shared.policy.model import Pack
+from shared.web.keys import clash
 from shared.web.problems import Problem
 
 Json = dict[str, Any]
@@ -86,7 +86,7 @@ def whole_case(found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pac
     case = case_of(found)
     event = orjson.loads(found["value"])
     return {
-        **listed(found),
+        **listed(found, readable=True),
         "cycle": case.cycle,
         "words": _words(found["words"]),
         "deadline": explained(case.clock, pack) if case.clock else None,
@@ -105,9 +105,9 @@ def whole_case(found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pac
     }
 
 
-def listed(found: asyncpg.Record) -> Json:
-    """A line of a list."""
-    words = _words(found["words"])
+def listed(found: asyncpg.Record, *, readable: bool) -> Json:
+    """A line of a list; `title` is null where it is erased, or secret and not for this reader."""
+    words = _words(found["words"]) if readable else None
     return {
         "id": found["id"],
         "number": found["number"],
@@ -145,18 +145,11 @@ def problem_of(error: Conflict) -> Problem:
                 f"It is {refusal.state}; the rule is {refusal.rule}.",
                 state=refusal.state,
                 rule=refusal.rule,
-                allowed=list(refusal.allowed),
+                allowed=error.allowed,
             )
         case NoSuchCase():
             return no_such_case()
         case NotYours():
             return Problem(403, "not-your-case", "Your unit does not hold this case")
-        case KeyReused():
-            return Problem(
-                409,
-                "key-reused",
-                "The Idempotency-Key was used with another body",
-                "Send a new key for a new request.",
-            )
         case _:
-            return Problem(409, "conflict", "The request meets another one", "Send it again.")
+            return clash(error)

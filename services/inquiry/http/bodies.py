@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.inquiry.domain.concern import Concern, Contact
+from shared.contracts import inquiry as contract
 from shared.contracts.base import Text
-from shared.contracts.inquiry import CaseKind, Channel, InquiryWords, Visibility
+from shared.contracts.inquiry import CaseKind, Channel, InquiryWords, Place, Visibility
 from shared.policy.model import Pack
 
 
@@ -16,9 +17,8 @@ def _says_something(text: str) -> str:
     return text
 
 
-Title = Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_says_something)]
-LongText = Annotated[Text, Field(min_length=1, max_length=20_000), AfterValidator(_says_something)]
-Place = Annotated[Text, Field(max_length=500)]
+Title = Annotated[contract.Title, AfterValidator(_says_something)]
+LongText = Annotated[contract.LongText, AfterValidator(_says_something)]
 Code = Annotated[Text, Field(min_length=1, max_length=64)]
 Name = Annotated[Text, Field(max_length=200)]
 # Whether an address exists is told by its mail server; here only what cannot be one is refused.
@@ -34,6 +34,8 @@ Webhook = Annotated[
 Comment = Annotated[Text, Field(max_length=20_000)]
 Solved = Literal["yes", "partly", "no"]
 Rating = Annotated[int, Field(ge=1, le=5)]
+Purpose = Literal["call_back", "clarify", "deliver"]
+"""Of those that the contract knows, the ones of clerks and officers: oversight reads no contact."""
 
 
 class Body(BaseModel):
@@ -145,7 +147,9 @@ class EvaluationBody(Body):
 
 
 class ReopenBody(Body):
-    comment: Comment | None = None
+    """`comment` says what is new, or what is not solved."""
+
+    comment: LongText
     secret: Code | None = None
 
 
@@ -175,7 +179,7 @@ class ErasureForm(Body):
 class ContactForm(Body):
     """Why somebody of the staff reads the citizen's contact points."""
 
-    purpose: Literal["call_back", "clarify", "deliver"]
+    purpose: Purpose
     note: Annotated[Text, Field(max_length=500)] | None = None
 
 

@@ -2,13 +2,13 @@
 
 import secrets
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.inquiry.casework import Casework
+from services.inquiry.domain.visibility import reads_words
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import listed, problem_of
 from services.inquiry.http.bodies import AcceptForm
@@ -19,7 +19,7 @@ from shared.web.bodies import blank_form, read_form
 from shared.web.callers import require
 from shared.web.keys import keyed_form
 from shared.web.pages import Pages
-from shared.web.pagination import page_of, read_cursor
+from shared.web.pagination import page_of, query, read_cursor
 from shared.web.problems import Problem
 from shared.web.session import Person
 
@@ -34,7 +34,7 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
 
     @router.get("/clerk")
     async def desk(
-        request: Request, _: Clerk, cursor: str | None = None, case: str | None = None
+        request: Request, clerk: Clerk, cursor: str | None = None, case: str | None = None
     ) -> Response:
         language, pack = reader_language(request), policies.current
         after = read_cursor(cursor, str)
@@ -52,14 +52,17 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
             status=404 if case and found is None else 200,
             rows=[
                 {
-                    **listed(row),
+                    **listed(row, readable=reads_words(row["visibility"], clerk.roles)),
                     "kind": kind_name(pack, row["kind"], language),
                     "service": name_of(pack.services_by_code, row["service_code"], language),
-                    "href": "/clerk?" + urlencode({"case": row["number"]}),
+                    "href": _desk(case=row["number"], cursor=cursor),
                 }
                 for row in page.items
             ],
-            next=page.next and "/clerk?" + urlencode({"cursor": page.next}),
+            next=page.next and _desk(cursor=page.next),
+            list_href=_desk(cursor=cursor),
+            accept_href=found and f"/clerk/{found['number']}/accept{query(cursor=cursor)}",
+            cursor=cursor,
             case=view,
             reading=blank_form(),
             sought=case or "",
@@ -68,7 +71,7 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
         )
 
     @router.post("/clerk/{reference}/accept")
-    async def accept(request: Request, reference: str, person: Clerk) -> Response:
+    async def accept(request: Request, reference: str, person: Clerk, cursor: str | None = None) -> Response:
         form = await read_form(request, AcceptForm)
         if form.value is None:
             raise Problem(422, "invalid", "The form is not complete")
@@ -78,6 +81,11 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
             await casework.accept(keyed, found["id"], person.actor)
         except Conflict as error:
             raise problem_of(error) from error
-        return RedirectResponse("/clerk?" + urlencode({"case": found["number"]}), 303)
+        return RedirectResponse(_desk(case=found["number"], cursor=cursor), 303)
 
     return router
+
+
+def _desk(**place: str | None) -> str:
+    """The desk's address: which case is open, and where its list begins."""
+    return "/clerk" + query(**place)

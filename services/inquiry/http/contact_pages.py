@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.inquiry.casework import Casework
-from services.inquiry.http.access import Access
+from services.inquiry.http.access import Access, Found
 from services.inquiry.http.answers import problem_of
 from services.inquiry.http.bodies import ContactForm
 from shared.errors import Conflict
@@ -24,9 +24,10 @@ def contact_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter
     """For a clerk, and for an officer of a unit that holds the case."""
     router = APIRouter(include_in_schema=False)
 
-    def render(request: Request, number: str, person: Person, status: int = 200, **context: Any) -> Response:
-        case = f"/clerk?{urlencode({'case': number})}"
-        back = case if "clerk" in person.roles else "/desk"
+    def render(request: Request, found: Found, person: Person, status: int = 200, **context: Any) -> Response:
+        number = found["number"]
+        at_the_clerk = f"/clerk?{urlencode({'case': number})}"
+        back = at_the_clerk if "clerk" in person.roles else f"/desk/cases/{found['id']}"
         shown = {"form": blank_form(), "read": False, "contact": None} | context
         response = pages.render(request, "contact.html", status=status, number=number, back=back, **shown)
         response.headers["Cache-Control"] = "no-store"
@@ -34,7 +35,7 @@ def contact_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter
 
     @router.get("/clerk/{reference}/contact")
     async def ask(request: Request, reference: str, person: Reader) -> Response:
-        return render(request, (await access.get(reference))["number"], person)
+        return render(request, await access.get(reference), person)
 
     @router.post("/clerk/{reference}/contact")
     async def read(request: Request, reference: str, person: Reader) -> Response:
@@ -42,7 +43,7 @@ def contact_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter
         form = await read_form(request, ContactForm)
         found = await access.get(reference)
         if form.value is None:
-            return render(request, found["number"], person, status=422, form=form)
+            return render(request, found, person, status=422, form=form)
         unit = None if "clerk" in person.roles else person.unit or ""
         reason = form.value
         try:
@@ -51,6 +52,6 @@ def contact_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter
             )
         except Conflict as error:
             raise problem_of(error) from error
-        return render(request, found["number"], person, read=True, contact=contact, purpose=reason.purpose)
+        return render(request, found, person, read=True, contact=contact, purpose=reason.purpose)
 
     return router

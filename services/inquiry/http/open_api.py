@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from services.inquiry.casework import Casework
-from services.inquiry.domain.clock import first_clock
+from services.inquiry.domain.clock import first_clock, rework_clock
 from services.inquiry.domain.concern import Concern, Flaw, flaws_of
 from services.inquiry.http.answers import explained, problem_of, taken
 from services.inquiry.http.bodies import NewInquiry
@@ -18,7 +18,7 @@ from shared.packs import PackNotHere
 from shared.policy.errors import CalendarRange
 from shared.web.bodies import read_model
 from shared.web.callers import Anonymous, Caller, caller
-from shared.web.keys import keyed
+from shared.web.keys import keyed, keyed_stranger
 from shared.web.openapi import takes
 from shared.web.problems import Problem
 from shared.webhooks import webhook_url
@@ -40,6 +40,9 @@ def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
         "inquiry.replied", "timestamp": ..., "data": {"number": ..., "step": "inquiry.replied", "url": ...}}`.
         2xx takes it, 410 ends it, and all else is tried again, eight times over some 31 hours in all, under
         the same `webhook-id`.
+
+        Whoever sends it without an API key or a session shares the keys with everybody else: then an
+        Idempotency-Key has at least 16 characters, is random and is not made from the body.
         """
         new = await read_model(request, NewInquiry)
         concern = new.concern(policies.current, "api")
@@ -47,7 +50,8 @@ def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
             raise invalid(flaws)
         actor = "citizen" if isinstance(who, Anonymous) else who.actor
         try:
-            value = await casework.receive(await keyed(request, actor), concern, actor)
+            key = keyed_stranger if isinstance(who, Anonymous) else keyed
+            value = await casework.receive(await key(request, actor), concern, actor)
         except Conflict as error:
             raise problem_of(error) from error
         except (CalendarRange, EventTooLarge) as error:
@@ -79,9 +83,13 @@ def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
         service_code: str,
         start: dt.datetime,
         urgent: bool = False,
+        rework: bool = False,
         version: Annotated[str | None, Query(max_length=200)] = None,
     ) -> dict[str, Any]:
-        """When the reply is due to a case accepted at `start`, step by step: recomputes any deadline."""
+        """When the reply is due to a case accepted at `start`, step by step: recomputes any deadline.
+
+        With `rework` when it is due again to one reopened at `start` (重办), which knows no urgency.
+        """
         try:
             pack = await policies.find(casework.database.pool, version)
         except PackNotHere:
@@ -93,7 +101,12 @@ def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
         if start.tzinfo is None:
             raise Problem(422, "naive-moment", "`start` needs an offset, such as 2026-11-24T09:30:00+08:00")
         try:
-            return explained(first_clock(pack, kind, service_code, urgent, start), pack)
+            clock = (
+                rework_clock(pack, kind, service_code, start)
+                if rework
+                else first_clock(pack, kind, service_code, urgent, start)
+            )
+            return explained(clock, pack)
         except (CalendarRange, OverflowError) as error:
             raise Problem(422, "beyond-calendar", "The calendar does not reach that far") from error
 

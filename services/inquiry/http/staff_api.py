@@ -1,14 +1,16 @@
 """/api/inquiry/v1 for staff: the queue, acceptance, contact points."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
 from services.inquiry.casework import Casework
 from services.inquiry.domain.states import PARTS, State
+from services.inquiry.domain.visibility import reads_words
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import listed, problem_of
+from services.inquiry.http.bodies import Purpose
 from services.inquiry.http.open_api import BASE
 from services.inquiry.queries import QUERIES
 from shared.errors import Conflict
@@ -19,7 +21,6 @@ from shared.web.pagination import page_of, read_cursor
 from shared.web.problems import Problem
 from shared.web.session import Person
 
-Purpose = Literal["call_back", "clarify", "deliver", "oversight"]
 Reader = Annotated[Person | Machine, Depends(require_caller("clerk", "oversight", scope="inquiries.read"))]
 
 
@@ -30,19 +31,21 @@ def staff_api(casework: Casework, access: Access) -> APIRouter:
 
     @router.get("/inquiries")
     async def list_inquiries(
-        _: Reader,
+        who: Reader,
         state: State | None = None,
         cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> dict[str, Any]:
-        """Cases, newest first; all, or those of one state."""
+        """Cases, newest first; all, or those of one state. Titles of secret ones (保密) not for machines."""
         after = read_cursor(cursor, str)
         stage, holdings = PARTS[state] if state else (None, ())
         rows = await pool.fetch(
             QUERIES["list_cases"], stage, list(holdings), after[0] if after else None, limit + 1
         )
         page = page_of(rows, limit, lambda row: (row["id"],))
-        return {"items": [listed(row) for row in page.items], "next": page.next}
+        roles = who.roles if isinstance(who, Person) else frozenset()
+        items = [listed(row, readable=reads_words(row["visibility"], roles)) for row in page.items]
+        return {"items": items, "next": page.next}
 
     @router.post("/inquiries/{reference}/accept")
     async def accept(

@@ -58,9 +58,13 @@ def service_groups(pack: Pack, language: Language) -> list[tuple[str, list[Choic
     offered = [service for service in pack.services if service.active]
     order = {service.group: index for index, service in reversed(list(enumerate(offered)))}
     offered.sort(key=lambda service: order[service.group])
+    groups = [list(services) for _, services in groupby(offered, key=lambda service: service.group)]
     return [
-        (group, [(service.service_code, service.in_language(language)) for service in services])
-        for group, services in groupby(offered, key=lambda service: service.group)
+        (
+            services[0].group_in(language),
+            [(service.service_code, service.in_language(language)) for service in services],
+        )
+        for services in groups
     ]
 
 

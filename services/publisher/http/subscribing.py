@@ -20,7 +20,7 @@ from shared.idempotency import Request as KeyedRequest
 from shared.ids import is_id, new_id
 from shared.web.bodies import FieldError, Form, blank_form, read_form, read_model
 from shared.web.i18n import language_of
-from shared.web.keys import keyed, keyed_form
+from shared.web.keys import keyed_form, keyed_stranger
 from shared.web.openapi import takes
 from shared.web.problems import Problem
 from shared.web.ratelimit import RateLimit
@@ -73,13 +73,13 @@ class _Subscribing:
         self._per_address = RateLimit(burst=3, seconds=3600)
 
     async def by_email(self, request: Request, body: Subscribe, address: str) -> Response:
-        keyed_request = await keyed(request, "anonymous")
+        keyed_request = await keyed_stranger(request, "anonymous")
         wish = Wish("email", address, body.topics, body.language)
         return respond(await self._ask(request, keyed_request, wish))
 
     async def by_webhook(self, request: Request, body: Subscribe, url: str) -> Response:
         context = self.context
-        keyed_request = await keyed(request, "anonymous")
+        keyed_request = await keyed_stranger(request, "anonymous")
         identifier = new_id(context.database.clock.now())
         answer = await self._answered(keyed_request)
         if answer is not None:

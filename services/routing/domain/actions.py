@@ -94,6 +94,8 @@ def decide(file: CaseFile, acting: Acting, action: Action, at: dt.datetime) -> t
         return Outcome(file, refuse(acting, refused)), refused
     held = file.assignment(acting.unit)
     assert held is not None  # noqa: S101  (nothing is allowed without an assignment)
+    if held.role == "lead":
+        file = replace(file, reply_refused=None)
     match action:
         case SignAction():
             return _with_result(_sign(file, held, acting, at), acting), None

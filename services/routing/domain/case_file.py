@@ -53,6 +53,10 @@ class Assignment:
     def end(self, state: AssignmentState, at: dt.datetime) -> "Assignment":
         return replace(self, state=state, ended_at=at)
 
+    def again(self) -> "Assignment":
+        """Live once more, as it was before it ended."""
+        return replace(self, state="signed" if self.signed_at else "offered", ended_at=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -69,7 +73,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """One case as routing knows it; a part that nobody has told yet is None."""
+    """One case as routing knows it; a part that nobody has told yet is None.
+
+    `reply_refused`: the rule by which inquiry has refused the last reply, until something is done about it.
+    """
 
     id: str
     phase: Phase = "unknown"
@@ -95,6 +102,7 @@ class CaseFile:
     triaged_at: dt.datetime | None = None
     sign_due: dt.datetime | None = None
     proposal: Proposal | None = None
+    reply_refused: str | None = None
     assignments: tuple[Assignment, ...] = ()
 
     @property

@@ -3,7 +3,8 @@
 import datetime as dt
 from dataclasses import replace
 
-from services.routing.domain.case_file import CaseFile, Outcome, Phase, Said
+from services.routing.domain.actions import allowed
+from services.routing.domain.case_file import Assignment, CaseFile, Outcome, Phase, Said
 from shared.contracts.inquiry import (
     InquiryAccepted,
     InquiryClosed,
@@ -60,7 +61,7 @@ def accepted(file: CaseFile, facts: InquiryAccepted) -> CaseFile:
 def replied(file: CaseFile, request: str | None) -> Outcome:
     """The reply (答复) is given; if it is the one that a unit proposed, the unit learns it."""
     phase: Phase = file.phase if file.phase in _ENDED else "replied"
-    return _answered(replace(file, phase=phase), request, None)
+    return _answered(replace(file, phase=phase, reply_refused=None), request, None)
 
 
 def request_refused(file: CaseFile, facts: InquiryRequestRefused, request: str | None) -> Outcome:
@@ -82,7 +83,7 @@ def closed(file: CaseFile, facts: InquiryClosed, at: dt.datetime) -> Outcome:
 
 
 def reopened(file: CaseFile, facts: InquiryReopened, note: str | None) -> Outcome:
-    """重办: the case is the lead's again, signed if it was signed; one in triage stays there."""
+    """重办: the case is again its holders', each signed or not as it was; one in triage stays there."""
     if file.phase == "erased":
         return Outcome(file)
     after = replace(
@@ -91,21 +92,22 @@ def reopened(file: CaseFile, facts: InquiryReopened, note: str | None) -> Outcom
         reply_due=facts.deadline.due,
         reply_day_count=facts.deadline.day_count,
         cycle=facts.cycle,
+        reply_refused=None,
+        assignments=tuple(one.again() if one.state == "done" else one for one in file.assignments),
     )
-    lead = file.assignment(file.lead) if file.lead else None
-    if lead is None:
-        return Outcome(after)
-    signed = lead.signed_at is not None
-    lead = replace(lead, state="signed" if signed else "offered", ended_at=None)
-    after = replace(after, placement="held" if signed else "offered").with_assignment(lead)
+    return Outcome(after, tuple(_reopening(after, facts, note, one) for one in after.live_assignments()))
+
+
+def _reopening(file: CaseFile, facts: InquiryReopened, note: str | None, held: Assignment) -> Said:
     record = CaseReopened(
         number=file.number or "",
+        role=held.role,
         cycle=facts.cycle,
         reply_due=facts.deadline.due,
         evaluation=facts.evaluation,
         note=note,
     )
-    return Outcome(after, (Said(record, unit=lead.unit),))
+    return Said(record, unit=held.unit)
 
 
 def erased(file: CaseFile, at: dt.datetime) -> Outcome:
@@ -127,14 +129,16 @@ def _answered(file: CaseFile, request: str | None, refusal: InquiryRequestRefuse
     proposal = file.proposal
     if proposal is None or proposal.id != request:
         return Outcome(file)
-    after = replace(file, proposal=None)
+    rule = refusal.rule if refusal else None
+    after = replace(file, proposal=None, reply_refused=rule)
     if not proposal.by_topic:
-        return Outcome(after)
+        return Outcome(after)  # whoever replied at the desk finds the rule on the file
     result = ActionResult(
         action=proposal.action,
         accepted=refusal is None,
-        state=refusal.state if refusal else after.state,
-        rule=refusal.rule if refusal else None,
-        allowed=refusal.allowed if refusal else (),
+        # In our words and for this unit: inquiry has its own states, and does not know what a unit may do.
+        state=after.state,
+        rule=rule,
+        allowed=allowed(after, proposal.unit),
     )
     return Outcome(after, (Said(result, unit=proposal.unit),))

@@ -66,6 +66,7 @@ def dispatch(
         triage_reason=None,
         triaged_at=None,
         sign_due=sign_due,
+        reply_refused=None,
         assignments=(*kept, *offered),
     )
     dispatched = CaseDispatched(

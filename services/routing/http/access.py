@@ -9,8 +9,9 @@ from shared.web.callers import Anonymous, caller
 from shared.web.problems import Problem
 from shared.web.session import Person
 
-SEE_ALL = frozenset({"dispatcher", "oversight", "operator"})
-"""Roles that read every unit's cases; only a unit's own people act for it."""
+SEE_ALL = frozenset({"dispatcher", "oversight"})
+"""Roles that read every unit's cases; only a unit's own people act for it. An operator keeps
+the services running and needs to read no case for that."""
 _SCOPE = "unit:"
 
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from services.routing import queries
 from services.routing.commands import NoSuchCase, UnknownUnits
+from services.routing.domain.visibility import reads_words
 from services.routing.http.access import Reader
 from services.routing.http.models import CaseView, Done, Explanation
 from services.routing.policy import Policies
@@ -42,8 +43,22 @@ def place_of(cursor: str | None) -> Place | None:
     return moment, parts[1]
 
 
+async def existing_unit(database: Database, policies: Policies, who: Reader, unit: str) -> str:
+    """The unit whose cases are listed, if there is one: the reader's own, one of the pack in force, or one
+    that an earlier pack had and that has cases still. Raises Problem 404."""
+    known = unit in who.acts_for or unit in policies.current.pack.departments_by_code
+    if not known and not await queries.has_cases(database.pool, unit):
+        raise Problem(
+            404,
+            "no-such-unit",
+            "There is no such department",
+            "GET /api/routing/v1/units lists the departments.",
+        )
+    return unit
+
+
 async def case_view(database: Database, who: Reader, inquiry: str, unit: str | None) -> CaseView:
-    """The case file for somebody who may see it. Raises Problem 404 or 403."""
+    """The case file for somebody who may see it, with as much as they may read. Raises Problem 404 or 403."""
     identifier = case_id(inquiry)
     async with database.pool.acquire() as connection:
         file = (await queries.case_files(connection, [identifier])).get(identifier)
@@ -54,7 +69,7 @@ async def case_view(database: Database, who: Reader, inquiry: str, unit: str | N
     if not own and not who.sees_all:
         raise Problem(403, "not-your-case", "Your department does not hold this case")
     acting = unit if unit in own else next(iter(own), None)
-    return CaseView.of(file, words, acting)
+    return CaseView.of(file, words, acting, readable=reads_words(file, who.acts_for, sees_all=who.sees_all))
 
 
 async def answered(command: Awaitable[Answer]) -> Answer:

@@ -16,6 +16,7 @@ from services.routing.http.answers import (
     case_id,
     case_view,
     done,
+    existing_unit,
     explain_dispatch,
     place_of,
 )
@@ -50,13 +51,13 @@ def build_api(database: Database, policies: Policies) -> APIRouter:
     """The routes under /api/routing/v1."""
     router = APIRouter(prefix="/api/routing/v1")
     commands = Commands(database, policies)
-    _cases(router, database, commands)
+    _cases(router, database, policies, commands)
     _triage(router, database, commands)
     _directory(router, database, policies)
     return router
 
 
-def _cases(router: APIRouter, database: Database, commands: Commands) -> None:
+def _cases(router: APIRouter, database: Database, policies: Policies, commands: Commands) -> None:
     @router.get("/cases")
     async def list_cases(
         *,
@@ -69,15 +70,17 @@ def _cases(router: APIRouter, database: Database, commands: Commands) -> None:
     ) -> Listed:
         """A unit's cases, due time first: what it has to do, or with `state` those in one state."""
         after = place_of(cursor)
-        rows = await queries.desk(
-            database.pool, unit_to_read(who, unit), after, state=state, search=q, limit=limit + 1
-        )
+        listed = await existing_unit(database, policies, who, unit_to_read(who, unit))
+        rows = await queries.desk(database.pool, listed, after, state=state, search=q, limit=limit + 1)
         page = page_of(rows, limit, lambda row: (row["reply_due"].isoformat(), row["id"]))
         return Listed(items=[DeskItem.of(row) for row in page.items], next=page.next)
 
     @router.get("/cases/{inquiry}")
     async def show_case(who: Who, inquiry: str, unit: WantedUnit = None) -> CaseView:
-        """One case file, to the units that hold or have held it and to those who see all."""
+        """One case file, to the units that hold or have held it and to those who see all.
+
+        Of a secret one (保密) a unit that returned or lost it sees no words: `words_hidden` is true.
+        """
         return await case_view(database, who, inquiry, unit)
 
     async def act(request: Request, who: Reader, inquiry: str, unit: str | None, action: Action) -> Done:
@@ -91,7 +94,8 @@ def _cases(router: APIRouter, database: Database, commands: Commands) -> None:
 
     @router.post("/cases/{inquiry}/actions/reply", openapi_extra=takes(ReplyAction))
     async def reply(request: Request, who: Who, inquiry: str, unit: WantedUnit = None) -> Done:
-        """答复, by the lead. inquiry decides; until then `reply_pending` is true."""
+        """答复, by the lead. inquiry decides; until then `reply_pending` is true, then
+        the case is `replied`, or `reply_refused` names the rule against it."""
         return await act(request, who, inquiry, unit, await read_model(request, ReplyAction))
 
     @router.post("/cases/{inquiry}/actions/return", openapi_extra=takes(ReturnAction))

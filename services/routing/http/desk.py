@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
@@ -14,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from services.routing import queries
 from services.routing.domain.actions import Action
 from services.routing.http.access import SEE_ALL, Reader, reader, unit_to_act_for
-from services.routing.http.answers import answered, case_id, case_view, place_of
+from services.routing.http.answers import answered, case_id, case_view, existing_unit, place_of
 from services.routing.http.case_desk import ROWS, CaseDesk, KeyedForm
 from services.routing.http.models import DeskItem
 from services.routing.policy import Policies
@@ -24,7 +23,7 @@ from shared.database import Database
 from shared.web.bodies import Form, read_form
 from shared.web.callers import require
 from shared.web.pages import Pages
-from shared.web.pagination import page_of
+from shared.web.pagination import page_of, query
 from shared.web.problems import Problem
 
 VIEW_SECONDS = 2.0
@@ -63,9 +62,7 @@ class Filters(BaseModel):
 
     def query(self, **more: str | int | None) -> str:
         """The filters as the query of an address, with `more` of it; begins with `?`, or is empty."""
-        parts = {**self.model_dump(exclude_none=True), **more}
-        encoded = urlencode({name: part for name, part in parts.items() if part not in (None, "")})
-        return f"?{encoded}" if encoded else ""
+        return query(**{**self.model_dump(), **more})
 
 
 def filters(
@@ -134,7 +131,7 @@ class Desk(CaseDesk):
         sent: Sent | None = None,
     ) -> Response:
         """The list of the unit, with a case beside it; after a form that was not done, with the form."""
-        unit = self._unit(who, shown)
+        unit = await existing_unit(self._database, self._policies, who, self._unit(who, shown))
         rows = await queries.desk(
             self._database.pool,
             unit,
@@ -145,17 +142,20 @@ class Desk(CaseDesk):
         )
         listed = page_of(rows, ROWS, lambda row: (row["reply_due"].isoformat(), row["id"]))
         now = self._database.clock.now()
+        case = await case_view(self._database, who, inquiry, unit) if inquiry else None
+        acts = unit in who.acts_for
         return await self._render(
             request,
             "desk_cases.html",
             status=(409 if sent.refusal else 422) if sent else 200,
             rows=[DeskItem.of(row) for row in listed.items],
-            case=await case_view(self._database, who, inquiry, unit) if inquiry else None,
+            case=case,
             next_href="/desk" + shown.query(cursor=listed.next) if listed.next else None,
             shown=shown,
             unit=unit,
             chooses_unit=who.sees_all,
-            acts=unit in who.acts_for,
+            acts=acts,
+            reads_contact=acts and case is not None and case.held_by(unit),
             sent=sent,
             now=now,
             soon=now + dt.timedelta(days=1),

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
@@ -20,7 +19,7 @@ from shared.database import Database
 from shared.web.bodies import FieldError, Form, read_form
 from shared.web.callers import require
 from shared.web.pages import Pages
-from shared.web.pagination import page_of
+from shared.web.pagination import page_of, query
 
 CO_FIELDS = 3
 
@@ -59,8 +58,8 @@ def build_dispatch(database: Database, policies: Policies, pages: Pages) -> APIR
         return await desk.page(request, who, inquiry, cursor=cursor)
 
     @router.post("/dispatch/cases/{inquiry}")
-    async def place(request: Request, _: Staff, who: Who, inquiry: str) -> Response:
-        return await desk.place(request, who, inquiry)
+    async def place(request: Request, _: Staff, who: Who, inquiry: str, cursor: Cursor = None) -> Response:
+        return await desk.place(request, who, inquiry, cursor)
 
     return router
 
@@ -91,14 +90,15 @@ class TriageDesk(CaseDesk):
             case=await case_view(self._database, who, inquiry, None) if inquiry else None,
             now=self._database.clock.now(),
             total=await queries.count_triage(pool),
-            next_href=f"/dispatch?cursor={listed.next}" if listed.next else None,
+            next_href=f"/dispatch{query(cursor=listed.next)}" if listed.next else None,
+            place=query(cursor=cursor),
             placed=placed,
             form=form,
             refusal=refusal,
             co_fields=CO_FIELDS,
         )
 
-    async def place(self, request: Request, who: Reader, inquiry: str) -> Response:
+    async def place(self, request: Request, who: Reader, inquiry: str, cursor: str | None) -> Response:
         """Places the case and leads back to the queue, or shows the form again."""
         form = await read_form(request, DispatchForm)
         value = form.value
@@ -106,11 +106,11 @@ class TriageDesk(CaseDesk):
             form = replace(form, value=None, errors=(FieldError("co", "twice"),))
             value = None
         if value is None:
-            return await self.page(request, who, inquiry, form=form)
+            return await self.page(request, who, inquiry, cursor=cursor, form=form)
         by = value.sent_by(request, who)
         answer = await answered(self._commands.dispatch(by, case_id(inquiry), value.lead, value.co))
         if answer.status != 200:
-            return await self.page(request, who, inquiry, form=form, refusal=answer.body)
+            return await self.page(request, who, inquiry, cursor=cursor, form=form, refusal=answer.body)
         case = await case_view(self._database, who, inquiry, None)
-        query = urlencode({"placed": case.number or inquiry, "lead": value.lead})
-        return RedirectResponse(f"/dispatch?{query}", 303)
+        told = query(placed=case.number or inquiry, lead=value.lead, cursor=cursor)
+        return RedirectResponse(f"/dispatch{told}", 303)

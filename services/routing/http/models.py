@@ -11,6 +11,8 @@ from shared.contracts.base import UnitCode
 from shared.contracts.inquiry import CaseKind, InquiryWords, Visibility
 from shared.contracts.routing import Role, TriageReason
 
+_HOLDS: frozenset[Standing] = frozenset({"offered", "signed", "replied"})
+
 
 class DispatchBody(BaseModel):
     """A dispatcher's decision: who leads (主办) and who helps (协办)."""
@@ -62,6 +64,7 @@ class DeskItem(ListedCase):
     lead: str | None
     sign_due: dt.datetime | None
     reply_pending: bool
+    reply_refused: str | None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "DeskItem":
@@ -96,7 +99,11 @@ class AssignmentView(BaseModel):
 
 
 class CaseView(BaseModel):
-    """A case file. `allowed` is what the caller's unit may do now."""
+    """A case file. `allowed` is what the caller's unit may do now.
+
+    `reply_refused`: the rule by which inquiry has refused the last reply, until the lead acts again.
+    `words_hidden`: it is secret, and words and notes are null because this caller may not read them.
+    """
 
     id: str
     number: str | None
@@ -107,6 +114,7 @@ class CaseView(BaseModel):
     visibility: Visibility | None
     urgent: bool
     words: InquiryWords | None
+    words_hidden: bool
     received_at: dt.datetime | None
     reply_due: dt.datetime | None
     reply_day_count: str | None
@@ -118,24 +126,32 @@ class CaseView(BaseModel):
     attempt: int
     cycle: int
     reply_pending: bool
+    reply_refused: str | None
     policy_version: str | None
     assignments: list[AssignmentView]
     allowed: list[str]
 
+    def held_by(self, unit: str) -> bool:
+        """Whether the unit has a part in the case now."""
+        return any(one.unit == unit and one.state in _HOLDS for one in self.assignments)
+
     @classmethod
-    def of(cls, file: CaseFile, words: InquiryWords | None, unit: str | None) -> "CaseView":
-        """The file as somebody of `unit`, or of none, sees it."""
+    def of(
+        cls, file: CaseFile, words: InquiryWords | None, unit: str | None, *, readable: bool
+    ) -> "CaseView":
+        """The file as somebody of `unit`, or of none, sees it, who may read what was written or not."""
         own = {name: getattr(file, name) for name in cls.model_fields if hasattr(file, name)}
         own["assignments"] = [
             AssignmentView(
                 **{name: getattr(one, name) for name in AssignmentView.model_fields}
-                | {"state": standing(one.state, file.state)}
+                | {"state": standing(one.state, file.state), "note": one.note if readable else None}
             )
             for one in file.assignments
         ]
         return cls(
             **own,
-            words=words,
+            words=words if readable else None,
+            words_hidden=not readable,
             reply_pending=file.proposal is not None,
             allowed=list(allowed(file, unit)) if unit else [],
         )

@@ -1,9 +1,11 @@
 """The service as it runs, without Kafka: its application over a real database, and a clock moved by hand."""
 
 import datetime as dt
+import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,6 +30,8 @@ from shared.web.settings import WebSettings
 START = dt.datetime(2026, 11, 24, 1, 30, tzinfo=dt.UTC)  # a Tuesday, 9:30 in Shanghai
 HOME = "http://127.0.0.1:8080"
 API = "/api/inquiry/v1/inquiries"
+KEY_OF_READER = secrets.token_hex(32)
+"""The API key of a machine that may read lists."""
 CONCERN = {
     "title": "幸福路路灯不亮",
     "text": "从上周五开始，幸福路与建设街路口的三盏路灯都不亮。\n晚上看不清路。",
@@ -139,13 +143,16 @@ async def databases(database: str) -> AsyncIterator[tuple[Database, Database]]:
 
 @pytest.fixture
 async def running(
-    databases: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+    databases: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[Running]:
     monkeypatch.setenv("SECRET_KEY", SECRET)
     inquiry, routing = databases
     clock = FixedClock(START)
     inquiry.clock = routing.clock = clock
-    settings = WebSettings(secret_key=SecretStr(SECRET))
+    keys = tmp_path / "keys.yaml"
+    digest = hashlib.sha256(KEY_OF_READER.encode()).hexdigest()
+    keys.write_text(f"[{{name: reader, sha256: {digest}, scopes: ['inquiries.read']}}]")
+    settings = WebSettings(secret_key=SecretStr(SECRET), api_keys_file=keys)
     parts = await build(inquiry, inquiry.settings)
     app = create_app(
         "inquiry",

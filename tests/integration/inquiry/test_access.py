@@ -1,5 +1,6 @@
 """Who may see a case, and how slow guessing is."""
 
+import asyncio
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -46,8 +47,13 @@ async def test_wrong_secrets_for_one_case_are_slowed_down_and_right_ones_are_not
     refused = await look(running, taken["number"], WRONG)
     assert int(refused.headers["retry-after"]) > 0
     assert refused.json()["type"].endswith(":too-many-attempts")
-    other = await running.take_in()
-    assert (await look(running, other["number"], other["secret"])).status_code == 200
+    assert (await look(running, taken["number"], taken["secret"])).status_code == 200
+
+
+async def test_many_right_secrets_at_once_are_all_let_in(running: Running) -> None:
+    taken = await running.take_in()
+    looks = [look(running, taken["number"], taken["secret"]) for _ in range(2 * WRONG_SECRETS_PER_CLIENT[0])]
+    assert {answer.status_code for answer in await asyncio.gather(*looks)} == {200}
 
 
 async def test_another_spelling_of_the_number_meets_the_same_limit(running: Running) -> None:
@@ -69,6 +75,9 @@ async def test_a_client_that_guesses_at_many_cases_is_slowed_down(running: Runni
     numbers = [case_number(new_id(START), ZONE) for _ in range(WRONG_SECRETS_PER_CLIENT[0] + 1)]
     statuses = [(await look(running, number, WRONG)).status_code for number in numbers]
     assert statuses == [404] * WRONG_SECRETS_PER_CLIENT[0] + [429]
+    taken = await running.take_in()
+    right = await look(running, taken["number"], taken["secret"])
+    assert right.status_code == 429, "nothing tells it whether a further guess was right"
 
 
 async def test_staff_need_no_secret_and_others_do(running: Running) -> None:

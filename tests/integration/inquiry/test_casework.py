@@ -21,7 +21,7 @@ from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.slices import Slices
 from shared.testing.schema import outbox_records
-from tests.integration.inquiry.conftest import API, START, Running
+from tests.integration.inquiry.conftest import API, CONCERN, KEY_OF_READER, START, Running
 from tests.paths import REPO
 
 LEAD = "yunxi-urban"
@@ -160,7 +160,7 @@ async def test_a_reply_of_another_unit_is_refused_by_an_event(running: Running, 
     assert refusal["data"] == {
         "state": "in_progress",
         "rule": rule,
-        "allowed": ["reply", "erase"],
+        "allowed": [],
         "unit": unit,
         "action": "a-9",
     }
@@ -199,7 +199,8 @@ async def test_not_solved_reopens_with_half_the_budget_until_no_rework_is_left(r
     assert [event["data"]["cycle"] for event in reopened] == [2, 3]
     assert [event["data"]["deadline"]["amount"] for event in reopened] == [2, 2]
     assert events[-1]["data"]["outcome"] == "unsolved"
-    refused = await running.post(f"{API}/{taken['number']}/reopen", {}, secret=taken["secret"])
+    again = {"comment": "还是不亮"}
+    refused = await running.post(f"{API}/{taken['number']}/reopen", again, secret=taken["secret"])
     assert refused.status_code == 409
     assert refused.json()["rule"] == "at_most_2_reworks"
 
@@ -227,8 +228,31 @@ async def test_a_closed_case_can_be_reopened_in_its_window_and_not_after(running
     assert (await running.said(taken["id"]))[-1]["words"]["text"] == "又不亮了"
     running.clock.moment = last + dt.timedelta(seconds=1)
     path = f"{API}/{other['number']}/reopen"
-    refused = await running.post(path, {}, secret=other["secret"])
+    refused = await running.post(path, {"comment": "又不亮了"}, secret=other["secret"])
     assert refused.json()["rule"] == "reopen_within_the_window"
+
+
+@pytest.mark.parametrize("body", [{}, {"comment": None}, {"comment": ""}, {"comment": " \n"}])
+async def test_a_new_round_is_asked_for_with_a_word_on_why(running: Running, body: dict[str, Any]) -> None:
+    taken = await replied(running)
+    await evaluate(running, taken)
+    refused = await running.post(f"{API}/{taken['number']}/reopen", body, secret=taken["secret"])
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/comment"]
+    assert (await running.names(taken["id"]))[-1] == "inquiry.closed"
+
+
+async def test_anybody_can_recompute_the_deadline_of_a_new_round(running: Running) -> None:
+    taken = await replied(running)
+    await evaluate(running, taken, solved="no", rating=1)
+    stated = (await running.case(taken))["deadline"]
+    asked = {"kind": "help", "service_code": "municipal-street-light", "start": stated["start"]}
+    first, again = [
+        (await running.client.get("/api/inquiry/v1/deadlines", params=asked | more)).json()
+        for more in ({}, {"rework": "true", "version": stated["policy_version"]})
+    ]
+    assert again == stated
+    assert first["amount"] > again["amount"]
 
 
 async def test_an_evaluation_before_the_reply_is_refused_with_what_is_allowed(running: Running) -> None:
@@ -242,8 +266,19 @@ async def test_an_evaluation_before_the_reply_is_refused_with_what_is_allowed(ru
         "detail": "",
         "state": "in_progress",
         "rule": "evaluate_after_the_reply",
-        "allowed": ["reply", "erase"],
+        "allowed": ["erase"],
     }
+
+
+@pytest.mark.parametrize("changes", [{"rating": True}, {"rating": "5"}, {"contacted": "off"}])
+async def test_an_evaluation_of_other_types_is_not_guessed_at(
+    running: Running, changes: dict[str, Any]
+) -> None:
+    taken = await replied(running)
+    answer = await evaluate(running, taken, **changes)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [f"/{name}" for name in changes]
+    assert (await running.names(taken["id"]))[-1] == "inquiry.replied"
 
 
 async def test_two_evaluations_at_once_are_one(running: Running) -> None:
@@ -263,7 +298,8 @@ async def test_a_clerk_accepts_and_the_case_keeps_the_version_of_the_pack(runnin
     answer = await running.post(path, {}, key="accept")
     assert answer.json()["state"] == "accepted"
     assert (await running.post(path, {}, key="accept")).json() == answer.json()
-    assert (await running.post(path, {})).status_code == 409
+    refused = await running.post(path, {})
+    assert (refused.status_code, refused.json()["allowed"]) == (409, ["erase"])
     accepted = (await running.said(taken["id"]))[-1]
     assert accepted["name"] == "inquiry.accepted"
     assert accepted["actor"] == "person:u-7"
@@ -326,7 +362,8 @@ async def test_every_reading_of_a_contact_is_an_event(running: Running) -> None:
     assert (await running.client.get(path, params={"purpose": "call_back"})).status_code == 403
     assert "person.contact_read" not in await running.names(taken["id"])
     running.sign_in("officer", unit=LEAD)
-    assert (await running.client.get(path)).status_code == 422
+    for purpose in ({}, {"purpose": "oversight"}, {"purpose": "curiosity"}):
+        assert (await running.client.get(path, params=purpose)).status_code == 422
     read = await running.client.get(path, params={"purpose": "call_back"})
     assert read.json()["name"] == "王芳"
     event = (await running.said(taken["id"]))[-1]
@@ -334,6 +371,32 @@ async def test_every_reading_of_a_contact_is_an_event(running: Running) -> None:
         "person.contact_read",
         {"purpose": "call_back", "reader": "person:u-7"},
     )
+
+
+async def test_a_unit_reads_a_contact_only_while_it_holds_the_case(running: Running) -> None:
+    taken = await signed(running, contact={"name": "王芳"})
+    path, purpose = f"{API}/{taken['id']}/contact", {"purpose": "deliver"}
+    running.sign_in("officer", unit=LEAD)
+    await propose(running, taken["id"])
+    assert (await running.client.get(path, params=purpose)).status_code == 200
+    await evaluate(running, taken)
+    assert (await running.client.get(path, params=purpose)).status_code == 403
+    running.sign_in("clerk")
+    assert (await running.client.get(path, params=purpose)).status_code == 200
+
+
+async def test_a_list_tells_a_machine_no_title_of_a_secret_case(running: Running) -> None:
+    levels = ("public", "withheld", "secret")
+    ids = {level: (await running.take_in(visibility=level))["id"] for level in levels}
+
+    async def titles(**headers: str) -> list[str | None]:
+        items = (await running.client.get(API, headers=headers)).json()["items"]
+        return [next(item["title"] for item in items if item["id"] == ids[level]) for level in levels]
+
+    title = CONCERN["title"]
+    assert await titles(Authorization=f"Bearer {KEY_OF_READER}") == [title, title, None]
+    running.sign_in("clerk")
+    assert await titles() == [title] * 3
 
 
 async def test_lists_are_for_staff_and_page_without_gaps(running: Running) -> None:

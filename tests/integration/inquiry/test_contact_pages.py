@@ -78,13 +78,15 @@ async def test_an_officer_reads_only_what_the_own_unit_holds(running: Running) -
     for unit in ("housing", None):
         running.client.cookies.clear()
         running.sign_in("officer", unit=unit)
-        assert (await send(running, place, place, {"purpose": "clarify"})).status_code == 403
+        refused = await send(running, place, place, {"purpose": "clarify"})
+        assert refused.status_code == 403
+        assert "Your department does not hold this case" in refused.text
     assert await reads(running, taken) == []
     running.client.cookies.clear()
     running.sign_in("officer", unit=LEAD)
     shown = await send(running, place, place, {"purpose": "clarify"})
     assert "138 0000 0000" in shown.text
-    assert 'href="/desk"' in shown.text
+    assert f'href="/desk/cases/{taken["id"]}"' in shown.text
     assert len(await reads(running, taken)) == 1
 
 

@@ -88,11 +88,11 @@ async def test_a_contact_goes_to_its_own_topic_and_not_into_the_event(running: R
 async def test_a_webhook_is_passed_on_with_a_secret_that_is_told_here_alone(running: Running) -> None:
     url = "https://example.org/in?x=1"
     concern = CONCERN | {"contact": {"webhook": url}}
-    first = await running.post(API, concern, key="hooked")
+    first = await running.post(API, concern, key="hooked-by-a-stranger")
     assert first.status_code == 201, first.text
     taken = first.json()
     assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", taken["webhook_secret"])
-    assert (await running.post(API, concern, key="hooked")).json() == taken
+    assert (await running.post(API, concern, key="hooked-by-a-stranger")).json() == taken
     rows = await running.database.pool.fetch(
         "SELECT topic, value, words FROM outbox WHERE key = $1 ORDER BY id", taken["id"]
     )
@@ -133,18 +133,18 @@ async def test_a_kind_that_a_clerk_accepts_gets_no_deadline_yet(running: Running
 
 
 async def test_a_second_request_with_the_same_key_answers_the_same(running: Running) -> None:
-    first = await running.post(API, CONCERN, key="same")
+    first = await running.post(API, CONCERN, key="the same key twice")
     before = await counts(running)
-    second = await running.post(API, CONCERN, key="same")
+    second = await running.post(API, CONCERN, key="the same key twice")
     assert second.status_code == 201
     assert second.json() == first.json()
     assert await counts(running) == before
 
 
 async def test_the_same_key_with_another_body_is_refused(running: Running) -> None:
-    await running.post(API, CONCERN, key="other body")
+    await running.post(API, CONCERN, key="one key, two bodies")
     before = await counts(running)
-    second = await running.post(API, CONCERN | {"title": "另一件事"}, key="other body")
+    second = await running.post(API, CONCERN | {"title": "另一件事"}, key="one key, two bodies")
     assert second.status_code == 409
     assert second.json()["type"].endswith(":key-reused")
     assert await counts(running) == before
@@ -152,7 +152,9 @@ async def test_the_same_key_with_another_body_is_refused(running: Running) -> No
 
 async def test_two_at_a_time_with_one_key_become_one_case(running: Running) -> None:
     before = (await counts(running))["inquiry"]
-    answers = await asyncio.gather(*(running.post(API, CONCERN, key="at once") for _ in range(4)))
+    answers = await asyncio.gather(
+        *(running.post(API, CONCERN, key="four of them at once") for _ in range(4))
+    )
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert (await counts(running))["inquiry"] == before + 1
@@ -198,6 +200,18 @@ async def test_a_bad_member_is_named_and_nothing_is_stored(
     assert await counts(running) == before
 
 
+async def test_a_stranger_needs_a_key_that_nobody_else_meets(running: Running) -> None:
+    before = await counts(running)
+    refused = await running.post(API, CONCERN, key="0123456789abcde")
+    assert refused.status_code == 400
+    assert refused.json()["type"].endswith(":idempotency-key-needed")
+    assert "16 to 255" in refused.json()["detail"]
+    assert await counts(running) == before
+    assert (await running.post(API, CONCERN, key="0123456789abcdef")).status_code == 201
+    running.sign_in("clerk")
+    assert (await running.post(API, CONCERN, key="1")).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -214,7 +228,7 @@ async def test_a_body_that_is_none_is_refused_and_nothing_is_stored(
 ) -> None:
     before = await counts(running)
     answer = await running.client.post(
-        API, content=body, headers={"Idempotency-Key": "k", "Content-Type": "application/json"}
+        API, content=body, headers={"Idempotency-Key": "0123456789abcdef", "Content-Type": "application/json"}
     )
     assert answer.status_code == status
     assert answer.json()["status"] == status

@@ -8,6 +8,7 @@ import httpx
 import orjson
 import pytest
 
+from services.inquiry.http import clerk_pages
 from shared.contracts.inquiry import ReplyWords
 from shared.contracts.routing import AssignmentSigned, CaseDispatched, ReplyProposed
 from tests.integration.inquiry.conftest import CONCERN, START, Running
@@ -204,6 +205,33 @@ async def test_a_clerk_accepts_from_the_queue(running: Running) -> None:
     assert (await running.names(asked["id"]))[-1] == "inquiry.accepted"
     assert "in 13 working days" in (await get(running, accepted.headers["location"])).text
     assert (await get(running, "/clerk?case=20261124-0000000000-0")).status_code == 404
+
+
+async def test_a_clerk_keeps_the_place_in_the_queue(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clerk_pages, "_ROWS", 2)
+    for _ in range(5):
+        await running.take_in(kind="report")
+    running.sign_in("clerk")
+
+    def rows(page: httpx.Response) -> list[str]:
+        return [unescape(href) for href in re.findall(r'data-row><a href="([^"]+)"', page.text)]
+
+    first = await get(running, "/clerk")
+    second = re.search(r'rel="next" href="(/clerk\?[^"]+)"', first.text)
+    assert second is not None
+    listed = rows(await get(running, second[1]))
+    assert len(listed) == 2
+    assert listed != rows(first)
+    opened = await get(running, listed[0])
+    assert rows(opened) == listed
+    assert f'href="{second[1]}"' in opened.text, "the way back to the list"
+    accept = re.search(r'action="(/clerk/[^"]+/accept[^"]*)"', opened.text)
+    assert accept is not None
+    form = {name: value for name, value in hidden(opened).items() if name != "cursor"}  # the search's
+    accepted = await running.client.post(unescape(accept[1]), data=form, headers=PAGE)
+    assert rows(await get(running, accepted.headers["location"]))[0] == listed[1]
 
 
 async def test_both_languages_have_every_page(running: Running) -> None:

@@ -86,6 +86,7 @@ async def test_a_reply_that_inquiry_refuses_can_be_made_again(world: World) -> N
     await world.take(world.fact(subject, refused, causation=proposal))
     result = (await world.said(LEAD))[-1].data
     assert (result["accepted"], result["rule"], result["action"]) == (False, "text_too_short", "a-2")
+    assert (result["state"], result["allowed"]) == ("held", ["reply", "return"])
     await world.act(LEAD, subject, "reply", "a-3", outcome="solved", text="已更换灯泡，详见照片。")
     assert (await world.types(about=subject))[-1] == "assignment.reply_proposed"
 
@@ -166,7 +167,7 @@ async def test_a_returned_lead_puts_the_case_into_triage_and_a_co_handler_does_n
     assert (await world.said(about=subject))[-1].data["reason"] == "returned"
 
 
-async def test_holders_hear_of_the_closing_and_the_lead_of_the_reopening(world: World) -> None:
+async def test_holders_hear_of_the_closing_and_of_the_reopening(world: World) -> None:
     subject, proposal = await proposed(world)
     await world.take(
         world.fact(subject, reply_of(), causation=proposal),
@@ -181,3 +182,17 @@ async def test_holders_hear_of_the_closing_and_the_lead_of_the_reopening(world: 
     assert await world.state(subject) == "held"
     await world.act(LEAD, subject, "reply", "a-9", outcome="solved", text="已再次更换。")
     assert (await world.types(about=subject))[-1] == "assignment.reply_proposed"
+
+
+async def test_a_new_round_reaches_the_co_handlers_with_its_due_time(world: World) -> None:
+    subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
+    await world.act("water", subject, "sign")
+    await world.take(world.fact(subject, InquiryClosed(outcome="no_evaluation", cycle=1)))
+    assert (await world.types("water"))[-1] == "department.case_closed"
+    await world.take(world.fact(subject, InquiryReopened(cycle=2, deadline=DEADLINE)))
+    for unit, role in (("water", "co"), ("yunxi-urban", "lead")):
+        record = (await world.said(unit))[-1]
+        assert record.type == "civic.department.case_reopened.v1"
+        assert (record.data["role"], record.data["reply_due"]) == (role, "2026-12-01T09:30:00Z")
+    await world.act("water", subject, "return", "a-2", reason="not_our_duty", text="井盖不属我单位")
+    assert (await world.said(about=subject))[-1].data["role"] == "co"

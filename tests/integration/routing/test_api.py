@@ -81,6 +81,32 @@ async def test_a_department_that_does_not_hold_the_case_is_refused_on_the_record
     assert problem(await officer.get(f"{API}/cases/{subject}")) == (403, "not-your-case")
 
 
+async def test_a_unit_that_returned_a_secret_case_reads_it_no_more(world: World, sign_in: SignIn) -> None:
+    subjects = {level: await world.dispatched(visibility=level) for level in ("withheld", "secret")}
+    officer, dispatcher = sign_in("officer", unit=LEAD), sign_in("dispatcher")
+    for level, subject in subjects.items():
+        held = (await officer.get(f"{API}/cases/{subject}")).json()
+        assert (held["words"]["title"], held["words_hidden"]) == (WORDS.title, False)
+        returned = {"reason": "not_our_duty", "text": "与我单位有利害关系"}
+        await world.act(LEAD, subject, "return", f"return-{level}", **returned)
+    open_, secret = [(await officer.get(f"{API}/cases/{subject}")).json() for subject in subjects.values()]
+    assert (open_["words"]["title"], open_["words_hidden"]) == (WORDS.title, False)
+    assert (secret["words"], secret["words_hidden"], secret["assignments"][0]["note"]) == (None, True, None)
+    read = (await dispatcher.get(f"{API}/cases/{subjects['secret']}")).json()
+    assert (read["words"]["title"], read["assignments"][0]["note"]) == (WORDS.title, "与我单位有利害关系")
+    page = (await officer.get(f"/desk/cases/{subjects['secret']}")).text
+    assert "内容保密" in page
+    assert WORDS.title not in page
+    assert "利害关系" not in page
+
+
+async def test_an_operator_reads_no_case(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    operator = sign_in("operator")
+    assert problem(await operator.get(f"{API}/cases/{subject}")) == (403, "no-unit")
+    assert (await operator.get(f"/desk/cases/{subject}?unit={LEAD}")).status_code == 403
+
+
 async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
     machine = sign_in()
@@ -109,6 +135,8 @@ async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign
         ("dispatcher", "/triage?limit=0", (422, "invalid")),
         ("dispatcher", "/cases?unit=Nope!", (422, "invalid")),
         ("dispatcher", "/cases", (422, "which-unit")),
+        ("dispatcher", "/cases?unit=nope", (404, "no-such-unit")),
+        ("dispatcher", "/cases?unit=nope&state=closed", (404, "no-such-unit")),
         ("dispatcher", "/cases?unit=water&state=lost", (422, "invalid")),
     ],
 )
@@ -116,6 +144,21 @@ async def test_who_may_not_read_or_asks_wrongly_is_told_so(
     world: World, sign_in: SignIn, role: str | None, path: str, expected: tuple[int, str]
 ) -> None:
     assert problem(await sign_in(role).get(API + path)) == expected
+
+
+async def test_a_department_of_an_earlier_pack_is_listed_while_it_has_cases(
+    world: World, sign_in: SignIn
+) -> None:
+    subject = await world.dispatched()
+    await world.database.pool.execute("UPDATE assignment SET unit = 'abolished'")
+    oversight = sign_in("oversight")
+    (item,) = (await oversight.get(f"{API}/cases?unit=abolished")).json()["items"]
+    assert item["id"] == subject
+    assert (await oversight.get("/desk?unit=abolished")).status_code == 200
+    assert (await sign_in("officer", unit="new-here").get(f"{API}/cases")).json()["items"] == []
+    missing = await oversight.get("/desk?unit=nope&lang=en", headers={"Accept": "text/html"})
+    assert missing.status_code == 404
+    assert "There is no such department" in missing.text
 
 
 async def test_a_dispatcher_places_a_case_with_lead_and_co_handlers(world: World, sign_in: SignIn) -> None:
@@ -233,6 +276,24 @@ async def test_lists_page_by_cursor_without_gaps_or_repeats(world: World, sign_i
         cursor = page["next"]
     assert len(seen) == 5
     assert set(seen) == subjects
+
+
+async def test_a_case_is_found_by_its_number_however_it_is_typed_and_by_its_title(
+    world: World, sign_in: SignIn
+) -> None:
+    subject, other = await world.dispatched(), await world.dispatched()
+    officer = sign_in("officer", unit=LEAD)
+    number = (await officer.get(f"{API}/cases/{subject}")).json()["number"]
+
+    async def found(text: str) -> set[str]:
+        return {
+            item["id"] for item in (await officer.get(f"{API}/cases", params={"q": text})).json()["items"]
+        }
+
+    for typed in (number, number.lower(), number.replace("-", ""), f" {number.replace('-', ' ')} "):
+        assert await found(typed) == {subject}
+    assert await found("路灯") == {subject, other}
+    assert await found(number[:-1]) == set()
 
 
 async def test_the_catalogue_explains_itself_and_lists_its_departments(world: World, sign_in: SignIn) -> None:

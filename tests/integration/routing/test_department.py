@@ -54,7 +54,9 @@ async def test_a_concern_travels_to_a_department_and_its_answer_back(pair: Pair,
         async with httpx.AsyncClient(base_url=city.url("inquiry"), timeout=30) as citizen:
             for number in range(3):
                 response = await citizen.post(
-                    "/api/inquiry/v1/inquiries", json=body, headers={"Idempotency-Key": str(number)}
+                    "/api/inquiry/v1/inquiries",
+                    json=body,
+                    headers={"Idempotency-Key": f"test-department-{number}"},
                 )
                 assert response.status_code == 201, response.text
         async with department(city):

@@ -5,8 +5,9 @@ import re
 import httpx
 import pytest
 
+from services.routing.http import dispatch
 from shared.clock import FixedClock
-from shared.contracts.inquiry import InquiryReplied, InquiryWords
+from shared.contracts.inquiry import InquiryReplied, InquiryRequestRefused, InquiryWords
 
 from . import conftest
 from .conftest import DUE, NOW, SignIn, World, hidden
@@ -62,6 +63,28 @@ async def test_an_officer_signs_replies_and_sees_the_answer(world: World, sign_i
     assert "已签收" not in page
     assert subject not in (await officer.get("/desk")).text
     assert subject in (await officer.get("/desk?state=replied")).text
+
+
+async def test_an_officer_whose_reply_is_refused_finds_why_until_the_next_action(
+    world: World, sign_in: SignIn
+) -> None:
+    subject = await world.dispatched()
+    await world.act(LEAD, subject, "sign")
+    officer = sign_in("officer", unit=LEAD)
+    case = f"/desk/cases/{subject}"
+    await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡。")
+    proposal = (await world.said(about=subject))[-1].id
+    refused = InquiryRequestRefused(state="accepted", rule="reply_to_a_dispatched_case")
+    await world.take(world.fact(subject, refused, causation=proposal))
+    page = (await officer.get(case)).text
+    assert "答复未被采纳" in page
+    assert "工单目前的状态不能答复" in page
+    assert "答复未被采纳" in (await officer.get("/desk")).text
+    api = f"/api/routing/v1/cases/{subject}"
+    assert (await officer.get(api)).json()["reply_refused"] == "reply_to_a_dispatched_case"
+    await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡，见照片。")
+    assert "答复未被采纳" not in (await officer.get(case)).text
+    assert (await officer.get(api)).json()["reply_refused"] is None
 
 
 async def test_the_desk_tells_the_time_left_as_the_cases_clock_counts_it(
@@ -139,6 +162,20 @@ async def test_an_officer_sees_no_case_of_another_department(world: World, sign_
     assert subject not in (await officer.get("/desk")).text
 
 
+async def test_who_holds_a_case_finds_the_way_to_the_contact_and_others_do_not(
+    world: World, sign_in: SignIn
+) -> None:
+    subject = await world.dispatched()
+    officer, oversight = sign_in("officer", unit=LEAD), sign_in("oversight")
+    case = f"/desk/cases/{subject}"
+    number = (await officer.get(f"/api/routing/v1/cases/{subject}")).json()["number"]
+    link = f'href="/clerk/{number}/contact"'
+    assert link in (await officer.get(case)).text
+    assert link not in (await oversight.get(f"{case}?unit={LEAD}")).text
+    await world.act(LEAD, subject, "return", reason="not_our_area", text="属邻区")
+    assert link not in (await officer.get(case)).text
+
+
 async def test_oversight_reads_any_desk_and_acts_at_none(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched()
     oversight = sign_in("oversight")
@@ -165,6 +202,30 @@ async def test_a_dispatcher_places_a_case_and_sees_the_queue_again(world: World,
     queue = await dispatcher.get(placed.headers["location"])
     assert "没有待派单的工单" in queue.text
     assert "市水务集团" in queue.text
+
+
+async def test_a_dispatcher_keeps_the_place_in_the_queue(
+    world: World, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "ROWS", 2)
+    subjects = sorted([await world.dispatched(service_code="no-such-service") for _ in range(5)])
+    dispatcher = sign_in("dispatcher")
+
+    def rows(page: httpx.Response) -> list[str]:
+        return re.findall(r'data-row><a href="([^"]+)"', page.text)
+
+    first = await dispatcher.get("/dispatch")
+    second = re.search(r'rel="next" href="(/dispatch([^"]+))"', first.text)
+    assert second is not None
+    listed = rows(await dispatcher.get(second[1]))
+    assert listed == [f"/dispatch/cases/{subject}{second[2]}" for subject in subjects[2:4]]
+    assert rows(await dispatcher.get(listed[0])) == listed
+    failed = await send(dispatcher, listed[0], listed[0])
+    assert (failed.status_code, rows(failed)) == (422, listed)
+    assert f'action="{listed[0]}"' in failed.text
+    placed = await send(dispatcher, listed[0], listed[0], lead="water")
+    after = [f"/dispatch/cases/{subject}{second[2]}" for subject in subjects[3:5]]
+    assert rows(await dispatcher.get(placed.headers["location"])) == after
 
 
 async def test_a_dispatcher_reads_why_a_lead_returned_a_case(world: World, sign_in: SignIn) -> None:

@@ -13,12 +13,13 @@ from services.inquiry.domain.commands import (
     accept,
     erase,
     evaluate,
+    open_to_staff,
     open_to_the_citizen,
     propose_reply,
     reopen,
 )
 from services.inquiry.domain.facts import Fact, absorb
-from services.inquiry.domain.states import HOLDING, PARTS, STATE, Holding, Stage, State, Told, allowed_in
+from services.inquiry.domain.states import HOLDING, PARTS, STATE, Holding, Stage, State, Told
 from shared.contracts.inquiry import Evaluation
 from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 from shared.policy.model import Pack
@@ -60,7 +61,6 @@ def test_every_command_in_every_state_is_decided_as_the_table_says(
         assert isinstance(decision, Refusal)
         assert decision.state is state
         assert decision.rule
-        assert decision.allowed == allowed_in(state)
     else:
         assert isinstance(decision, Decision)
         assert decision.case.state is expected
@@ -78,6 +78,18 @@ FACTS: dict[Told, Fact] = {
 }
 
 
+# Who leads, who helps and how far the lead is after each fact, for a case that LEAD leads and transport helps
+# with; `=` is what it was before.
+AFTER: dict[Told, tuple[str, str | None, tuple[str, ...]]] = {
+    Told.DISPATCHED: ("dispatched", "housing", ("transport",)),
+    Told.TRIAGED: ("none", None, ("transport",)),
+    Told.LEAD_SIGNED: ("signed", LEAD, ("transport",)),
+    Told.CO_SIGNED: ("=", LEAD, ("transport",)),
+    Told.LEAD_RETURNED: ("none", None, ("transport",)),
+    Told.CO_RETURNED: ("=", LEAD, ()),
+}
+
+
 @pytest.mark.parametrize("holding", Holding)
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("told", Told)
@@ -86,7 +98,9 @@ def test_every_foreign_fact_is_absorbed_in_every_state(
 ) -> None:
     case = replace(cases[State.IN_PROGRESS], stage=stage, holding=holding)
     decision = absorb(case, FACTS[told])
-    assert decision.case.holding is HOLDING[holding, told]
+    how_far, lead, co = AFTER[told]
+    assert decision.case.holding == (holding if how_far == "=" else how_far)
+    assert (decision.case.lead, decision.case.co) == (lead, co)
     assert decision.case.stage is stage
     assert decision.said == ()
     assert len(decision.steps) == 1
@@ -103,6 +117,9 @@ def test_a_fact_changes_what_is_shown_only_while_the_case_is_worked_on(cases: Ca
 def test_who_leads_and_who_helps_follows_the_facts(cases: Cases) -> None:
     case = absorb(cases[State.UNKNOWN], FACTS[Told.DISPATCHED]).case
     assert (case.lead, case.co, case.attempt) == ("housing", ("transport",), 2)
+    without_lead = absorb(absorb(case, FACTS[Told.LEAD_RETURNED]).case, FACTS[Told.TRIAGED]).case
+    # The co-handler helps on while a dispatcher looks for another lead.
+    assert (without_lead.lead, without_lead.co, without_lead.holding) == (None, ("transport",), Holding.NONE)
     case = absorb(case, FACTS[Told.CO_RETURNED]).case
     assert (case.lead, case.co) == ("housing", ())
     case = absorb(case, FACTS[Told.LEAD_RETURNED]).case
@@ -196,19 +213,20 @@ def test_an_evaluation_after_its_window_is_refused(cases: Cases, pack: Pack) -> 
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"),
+    ("state", "citizen", "staff"),
     [
-        (State.RECEIVED, ["erase"]),
-        (State.IN_PROGRESS, ["erase"]),
-        (State.REPLIED, ["evaluate", "erase"]),
-        (State.CLOSED, ["reopen", "erase"]),
+        (State.RECEIVED, ["erase"], ["accept", "erase"]),
+        (State.IN_PROGRESS, ["erase"], ["erase"]),
+        (State.REPLIED, ["evaluate", "erase"], ["erase"]),
+        (State.CLOSED, ["reopen", "erase"], ["erase"]),
     ],
 )
-def test_what_the_citizen_is_offered_is_what_would_be_done(
-    cases: Cases, pack: Pack, state: State, expected: list[str]
+def test_what_somebody_is_offered_is_what_would_be_done_for_them(
+    cases: Cases, pack: Pack, state: State, citizen: list[str], staff: list[str]
 ) -> None:
-    assert open_to_the_citizen(cases[state], pack, NOW) == expected
+    assert open_to_the_citizen(cases[state], pack, NOW) == citizen
+    assert open_to_staff(cases[state], NOW) == staff
     erased = erase(cases[state], "citizen_request", NOW)
     assert isinstance(erased, Decision)
     assert set(erased.silenced) == {"reply_mark", "reply_due", "evaluation_ends"}
-    assert open_to_the_citizen(erased.case, pack, NOW) == []
+    assert open_to_the_citizen(erased.case, pack, NOW) == open_to_staff(erased.case, NOW) == []

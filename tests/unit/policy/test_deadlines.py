@@ -12,7 +12,6 @@ from shared.policy.deadlines import (
     at_percent,
     clock_deadline,
     deadline_for,
-    marks,
     rework_deadline,
 )
 from shared.policy.errors import CalendarRange, UnknownCode
@@ -159,7 +158,7 @@ def test_the_moment_and_not_its_zone_decides() -> None:
 def test_marks_of_working_days_fall_inside_duty_hours(cn_city: Pack) -> None:
     start = dt.datetime(2026, 11, 23, 10, tzinfo=SHANGHAI)
     deadline = add_budget(cn_city.calendar, start, 5, DayCount.WORKING_DAYS)
-    found = marks(cn_city, deadline, (50, 80, 100))
+    found = {percent: at_percent(cn_city.calendar, deadline, percent) for percent in (50, 80, 100)}
     assert {percent: str(at.astimezone(SHANGHAI))[:16] for percent, at in found.items()} == {
         50: "2026-11-26 14:00",  # half of the seven duty hours of day 3
         80: "2026-11-27 17:30",  # the end of day 4

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from services.routing.domain import facts
-from services.routing.domain.actions import ALLOWED, Acting, Action, allowed, decide, name_of
+from services.routing.domain.actions import Acting, Action, allowed, decide, name_of
 from services.routing.domain.case_file import (
     Assignment,
     AssignmentState,
@@ -28,7 +28,7 @@ from shared.contracts.inquiry import (
     InquiryReopened,
     InquiryRequestRefused,
 )
-from shared.contracts.routing import ReplyAction, ReturnAction, Role, SignAction
+from shared.contracts.routing import ActionResult, ReplyAction, ReturnAction, Role, SignAction
 
 NOW = dt.datetime(2026, 11, 24, 2, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=7)
@@ -91,7 +91,7 @@ def _received(file: CaseFile) -> Outcome:
     return Outcome(facts.received(file, told, NOW, "pack@1", "cn-city"))
 
 
-REFUSED = InquiryRequestRefused(state="closed", rule="no")
+REFUSED = InquiryRequestRefused(state="in_progress", rule="no", allowed=("reply", "erase"))
 FACTS: dict[str, Callable[[CaseFile], Outcome]] = {
     "received": _received,
     "accepted": lambda f: Outcome(facts.accepted(f, InquiryAccepted(deadline=DEADLINE))),
@@ -154,15 +154,30 @@ def test_a_file_is_placed_once_and_only_when_every_part_is_there() -> None:
 def test_an_answer_reaches_the_unit_whose_proposal_it_answers_and_nobody_else() -> None:
     file = file_in("accepted", "held", proposal=True)
     (told,) = facts.request_refused(file, REFUSED, "p-1").said
-    assert (told.unit, told.facts.model_dump(include={"action", "accepted", "rule"})) == (
-        "lead",
-        {"action": "a-1", "accepted": False, "rule": "no"},
-    )
+    assert told.unit == "lead"
+    assert told.facts == ActionResult(
+        action="a-1", accepted=False, state="held", rule="no", allowed=("reply", "return")
+    ), "state and what is allowed in routing's words, whatever inquiry has said of them"
     assert facts.request_refused(file, REFUSED, "another").said == ()
     assert facts.request_refused(file, REFUSED, "another").file.proposal == file.proposal
     at_desk = replace(file, proposal=Proposal("lead", "a-1", False, "p-1"))
     answered = facts.replied(at_desk, "p-1")
-    assert (answered.said, answered.file.proposal) == ((), None)
+    assert (answered.said, answered.file.proposal, answered.file.reply_refused) == ((), None, None)
+
+
+def test_a_refused_reply_stays_on_the_file_until_the_lead_acts_or_the_case_moves_on() -> None:
+    at_desk = replace(file_in("accepted", "held"), proposal=Proposal("lead", "a-1", False, "p-1"))
+    refused = facts.request_refused(at_desk, REFUSED, "p-1")
+    file = refused.file
+    assert (refused.said, file.proposal, file.reply_refused) == ((), None, "no")
+
+    def after(unit: str, action: Action) -> str | None:
+        return decide(file, Acting(unit, "a-9", by_topic=False), action, LATER)[0].file.reply_refused
+
+    sign, reply, give_back = ACTIONS
+    assert (after("lead", sign), after("co", give_back)) == ("no", "no"), "refused, or not the lead's"
+    assert (after("lead", reply), after("lead", give_back)) == (None, None)
+    assert [FACTS[fact](file).file.reply_refused for fact in ("replied", "reopened")] == [None, None]
 
 
 def test_an_assignment_that_waited_for_its_unit_is_shown_as_replied_until_the_case_is_reopened() -> None:
@@ -173,29 +188,48 @@ def test_an_assignment_that_waited_for_its_unit_is_shown_as_replied_until_the_ca
     assert [standing(one.state, again.state) for one in again.assignments] == ["signed", "signed"]
 
 
-def test_a_reopened_case_is_again_what_it_was_for_its_lead() -> None:
-    for placement in ("offered", "held"):
-        closed = FACTS["closed"](file_in("accepted", placement)).file
-        again = FACTS["reopened"](closed)
-        assert again.file.placement == placement
-        assert [said.unit for said in again.said] == ["lead"]
-        lead, co = again.file.assignment("lead"), again.file.assignment("co")
-        assert lead is not None
-        assert co is not None
-        assert (lead.live, co.state) == (True, "done")
+@pytest.mark.parametrize("placement", ["offered", "held"])
+def test_a_reopened_case_is_again_what_it_was_for_its_lead_and_its_co_handlers(placement: Placement) -> None:
+    worked_on = file_in("accepted", placement)
+    replied = replace(worked_on, phase="replied")
+    closed = FACTS["closed"](replied).file
+    assert not any(one.live for one in closed.assignments)
+    for before in (replied, closed):
+        again = FACTS["reopened"](before)
+        assert again.file.assignments == worked_on.assignments
+        assert again.file.state == placement
+        told = [(said.unit, said.facts.model_dump()["role"]) for said in again.said]
+        assert told == [("lead", "lead"), ("co", "co")]
+
+
+def test_a_unit_that_gave_the_case_back_or_lost_it_is_not_in_a_new_round() -> None:
+    gone = (assignment("returned", "lead", "returned"), assignment("released", "co", "released"))
+    held = file_in("replied", "held")
+    again = FACTS["reopened"](replace(held, assignments=(*held.assignments, *gone)))
+    assert again.file.assignments[-2:] == gone
+    assert {said.unit for said in again.said} == {"lead", "co"}
+
+
+# What each unit of `file_in` may do, by the placement of a case that is neither answered nor over.
+MAY: dict[tuple[str, Placement], set[str]] = {
+    ("lead", "offered"): {"sign", "return"},
+    ("lead", "held"): {"reply", "return"},
+    ("co", "offered"): {"sign", "return"},
+    ("co", "held"): {"return"},
+    ("co", "triage"): {"return"},
+}
 
 
 @pytest.mark.parametrize("action", ACTIONS, ids=name_of)
 @pytest.mark.parametrize("unit", ["lead", "co", "stranger"])
-def test_an_action_is_done_exactly_where_the_table_allows_it(action: Action, unit: str) -> None:
+def test_an_action_is_done_exactly_where_it_may_be(action: Action, unit: str) -> None:
     verb = name_of(action)
     done = 0
     for before in files():
         outcome, refused = decide(before, Acting(unit, "a-9", by_topic=True), action, LATER)
-        held = before.assignment(unit)
-        may = held is not None and verb in ALLOWED.get((before.state, held.role, held.state), ())
-        if before.proposal is not None and unit == "lead":
-            may = False
+        worked_on = before.phase not in ("replied", "closed", "erased")
+        waits = before.proposal is not None and unit == "lead"
+        may = worked_on and not waits and verb in MAY.get((unit, before.placement), ())
         assert (refused is None) == may, (verb, before)
         assert (verb in allowed(before, unit)) == may
         if refused is None:

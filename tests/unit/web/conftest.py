@@ -95,6 +95,8 @@ class Note(BaseModel):
     title: Annotated[str, Field(max_length=20)]
     text: str = ""
     kind: Literal["ask", "praise"] = "ask"
+    stars: int = 0
+    urgent: bool = False
     places: list[Place] = []
 
 

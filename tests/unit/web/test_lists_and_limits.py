@@ -57,7 +57,7 @@ def test_pages_join_without_gap_or_repetition() -> None:
     assert page_of([], 10, lambda row: (row,)).next is None
 
 
-def test_guessing_is_slowed_down_per_key_and_a_right_secret_costs_nothing() -> None:
+def test_guessing_is_slowed_down_per_key_and_a_look_costs_nothing() -> None:
     now = 0.0
     limit = RateLimit(burst=3, seconds=10, now=lambda: now)
     for _ in range(3):
@@ -67,9 +67,11 @@ def test_guessing_is_slowed_down_per_key_and_a_right_secret_costs_nothing() -> N
     assert raised.value.status_code == 429
     assert raised.value.headers == {"Retry-After": "10"}
     for _ in range(10):
-        limit.take("b")
-        limit.give_back("b")
+        limit.check("b")
+    with pytest.raises(Problem):
+        limit.check("a")
     now = 10.0
+    limit.check("a")
     limit.take("a")
     with pytest.raises(Problem):
         limit.take("a")

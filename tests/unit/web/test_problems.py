@@ -77,6 +77,28 @@ async def test_wrong_types_and_values_are_named_by_pointer_without_the_input(
         assert sent not in response.text
 
 
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("stars", True),
+        ("stars", "5"),
+        ("stars", 4.5),
+        ("urgent", 1),
+        ("urgent", "yes"),
+        ("urgent", "off"),
+        ("places/0/lat", True),
+        ("places/0/lat", "31.2"),
+    ],
+)
+async def test_a_value_of_another_type_is_not_read_as_what_it_resembles(
+    client: httpx.AsyncClient, member: str, value: object
+) -> None:
+    body = {"places": [{"lat": value}]} if member.startswith("places") else {member: value}
+    response = await client.post(NOTES, json={"title": "x"} | body)
+    assert response.status_code == 422
+    assert [error["pointer"] for error in problem(response)["errors"]] == [f"/{member}"]  # type: ignore[attr-defined]
+
+
 @given(
     st.binary(max_size=60)
     | st.recursive(
