@@ -147,7 +147,7 @@ class Writer:
         started = time.perf_counter()
         appended = await sequencer.append(prepared)
         LOG_BATCH_SECONDS.observe(time.perf_counter() - started)
-        _count(appended)
+        count(appended)
         if appended.note is not None:
             LOG_SIZE.set(appended.size)
             committed.set()
@@ -189,8 +189,10 @@ def follow(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> None:
         offsets[place] = record.offset + 1
 
 
-def _count(appended: Appended) -> None:
+def count(appended: Appended) -> None:
+    """Tells the metrics what became of a batch."""
     LOG_RECORDS.labels("logged").inc(appended.size - appended.first)
-    for outcome in ("duplicates", "incidents", "unparseable", "words_refused"):
-        if count := getattr(appended, outcome):
-            LOG_RECORDS.labels(outcome).inc(count)
+    LOG_RECORDS.labels("duplicate").inc(appended.duplicates)
+    LOG_RECORDS.labels("incident").inc(appended.incidents)
+    LOG_RECORDS.labels("unparseable").inc(appended.unparseable)
+    LOG_RECORDS.labels("words_refused").inc(appended.words_refused)

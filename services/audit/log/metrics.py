@@ -8,6 +8,8 @@ LOG_PUBLISHED = Gauge("civicloom_log_published", "Entries under the newest publi
 LOG_RECORDS = Counter(
     "civicloom_log_records_total", "Records taken from Kafka by what became of them", ["outcome"]
 )
+for _outcome in ("logged", "duplicate", "incident", "unparseable", "words_refused"):
+    LOG_RECORDS.labels(_outcome)  # from 0 on: of a series that begins at 1 Prometheus sees no increase
 LOG_BATCH_SECONDS = Histogram(
     "civicloom_log_batch_seconds",
     "Duration of one batch, from lock to commit",
