@@ -6,7 +6,7 @@ UPDATE log_head SET epoch = epoch + 1 RETURNING epoch, size, edge, subjects, vke
 UPDATE log_head SET vkey = $1;
 
 -- name: log_cursors
-SELECT topic, partition, next_offset FROM log_cursor;
+SELECT topic, partition, first_offset, next_offset FROM log_cursor;
 
 -- name: lock_log_head
 SELECT epoch, size FROM log_head FOR UPDATE;
@@ -47,7 +47,8 @@ UPDATE log_subject SET key = NULL WHERE no = ANY ($1::bigint[]);
 DELETE FROM log_words WHERE subject_no = ANY ($1::bigint[]);
 
 -- name: advance_log_cursors
-INSERT INTO log_cursor (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])
+INSERT INTO log_cursor (topic, partition, first_offset, next_offset)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
 ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset;
 
 -- name: insert_log_checkpoint

@@ -1,24 +1,17 @@
-"""What is published never goes back, and what is read never begins again."""
+"""What is published never goes back."""
 
 from pathlib import Path
 
 import pytest
 
 from services.audit.log.checkpoint import Checkpoint
-from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Signer
 from services.audit.log.tiles import TileName
-from services.audit.writer import follow
-from shared.records import RawRecord
 
 
 def note(signer: Signer, size: int) -> bytes:
     return Checkpoint(signer.name, size, bytes(32)).sign(signer).encode()
-
-
-def record(offset: int, partition: int = 0) -> RawRecord:
-    return RawRecord("civic.inquiry.v1", partition, offset, 0, b"key", b"{}", ())
 
 
 def test_a_publisher_that_wakes_up_late_does_not_turn_the_checkpoint_back(
@@ -39,14 +32,3 @@ def test_a_file_is_there_whole_or_not_at_all_and_nothing_else_is_left(tmp_path: 
     with pytest.raises(TypeError):
         files.add([(TileName(0, 1), None)])  # type: ignore[list-item]
     assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"a" * 32]
-
-
-def test_offsets_that_go_on_are_followed_also_over_holes() -> None:
-    offsets = {("civic.inquiry.v1", 0): 5}
-    follow([record(5), record(6), record(9), record(0, partition=1)], offsets)
-    assert offsets == {("civic.inquiry.v1", 0): 10, ("civic.inquiry.v1", 1): 1}
-
-
-def test_an_offset_that_is_handed_out_again_breaks_the_log() -> None:
-    with pytest.raises(LogBroken, match=r"civic\.inquiry\.v1/0 is logged up to offset 5"):
-        follow([record(0)], {("civic.inquiry.v1", 0): 5})
