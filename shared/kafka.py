@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer import fetcher
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
@@ -16,9 +17,12 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from shared.kafka_records import TolerantRecords
 from shared.records import RawRecord
 
 __all__ = ["KafkaError", "Producer", "Reader", "Sent", "WaveOutcome"]
+
+fetcher.MemoryRecords = TolerantRecords  # for every consumer of this process, FastStream's as well
 
 _REQUEST_SECONDS = 10
 _STOP_SECONDS = 5

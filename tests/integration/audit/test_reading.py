@@ -18,6 +18,7 @@ from services.audit.writer import Writer
 from shared.contracts.addresses import topic_name
 from shared.database import Database
 from shared.testing.schema import make_topics, open_service_database
+from tests.foreign import send_with_header
 from tests.integration.audit.toy import until
 
 pytestmark = pytest.mark.integration
@@ -89,6 +90,18 @@ async def test_records_that_are_gone_when_the_writer_comes_back_are_told_and_the
         await logged(audit, topic, 0, last.offset)
     assert lost("offset") - before == 3
     assert await audit.pool.fetchval("SELECT size FROM log_head") == 2
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfename", b"\xff" * 100_000])
+async def test_a_header_name_that_is_no_text_is_logged_like_any_record_and_what_follows_too(
+    audit: Database, topic: str, producer: AIOKafkaProducer, tmp_path: Path, name: bytes
+) -> None:
+    before = await audit.pool.fetchval("SELECT size FROM log_head")
+    async with writing(audit, tmp_path):
+        await send_with_header(producer, topic, b"key", b"beside such a name", name)
+        behind = await producer.send_and_wait(topic, b"behind it", partition=0)
+        await logged(audit, topic, 0, behind.offset)
+    assert await audit.pool.fetchval("SELECT size FROM log_head") == before + 2
 
 
 def lost(told_by: str) -> float:
