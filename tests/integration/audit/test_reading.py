@@ -18,7 +18,7 @@ from services.audit.writer import Writer
 from shared.contracts.addresses import topic_name
 from shared.database import Database
 from shared.testing.schema import make_topics, open_service_database
-from tests.foreign import send_with_header
+from tests.foreign import send_packed, send_with_header
 from tests.integration.audit.toy import until
 
 pytestmark = pytest.mark.integration
@@ -102,6 +102,13 @@ async def test_a_header_name_that_is_no_text_is_logged_like_any_record_and_what_
         behind = await producer.send_and_wait(topic, b"behind it", partition=0)
         await logged(audit, topic, 0, behind.offset)
     assert await audit.pool.fetchval("SELECT size FROM log_head") == before + 2
+
+
+async def test_a_batch_that_our_client_could_not_unpack_is_unpacked_by_the_broker(
+    audit: Database, topic: str, producer: AIOKafkaProducer, tmp_path: Path
+) -> None:
+    async with writing(audit, tmp_path):
+        await logged(audit, topic, 0, await send_packed(producer, topic))
 
 
 def lost(told_by: str) -> float:
