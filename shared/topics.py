@@ -15,8 +15,8 @@ __all__ = ["DECLARATION", "TopicSpec", "Topics", "TopicsInvalid", "code_of", "lo
 
 DECLARATION = Path(__file__).resolve().parents[1] / "deploy" / "topics.yaml"
 
-# The core is wrong without these: effective time is append time, sequences have no gaps, and a batch that a unit's
-# client packs in a way that ours cannot unpack would stop every reader.
+# The core is wrong without these: effective time is append time, sequences have no gaps, and a batch that our
+# client cannot unpack would stop every reader.
 _FIXED = {
     "message.timestamp.type": "LogAppendTime",
     "cleanup.policy": "delete",
