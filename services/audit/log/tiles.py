@@ -88,6 +88,13 @@ def bundle(entries: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def cut(name: TileName, data: bytes, width: int) -> bytes:
+    """What the tile or bundle `name` was while it had `width` hashes or entries. Raises Malformed."""
+    if name.level != "entries":
+        return data[: width * HASH_SIZE]
+    return bundle(split_bundle(data, name.width)[:width])
+
+
 def split_bundle(data: bytes, width: int) -> list[bytes]:
     """The `width` entries of a bundle. Raises Malformed, naming the first entry that does not fit."""
     entries: list[bytes] = []

@@ -28,7 +28,10 @@ def entries(size: int) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory, write_log: WriteLog) -> tuple[Path, str]:
+    """Published in steps: partial files of earlier sizes stand there still, and are served."""
     folder = tmp_path_factory.mktemp("log")
+    for size in (3, 7, 40, 300, 550):
+        write_log(folder, entries(size))
     return folder, write_log(folder, entries(SIZE))
 
 
@@ -75,6 +78,38 @@ def test_a_flipped_bit_anywhere_is_found_and_its_file_named(
         flip(path, bit)
     assert failure is not None
     assert failure.place == str(path.relative_to(folder))
+
+
+@pytest.mark.parametrize("path", ["tile/0/000.p/3", "tile/entries/000.p/40", "tile/entries/002.p/38"])
+def test_a_flipped_bit_in_a_file_of_an_earlier_size_is_found(log: tuple[Path, str], path: str) -> None:
+    folder, vkey = log
+    flip(folder / path, 100)
+    failure = verify(folder, vkey).failure
+    flip(folder / path, 100)
+    assert failure is not None
+    assert failure.place == path
+    assert failure.reason.startswith("is not how tile/")
+
+
+def test_a_file_of_an_earlier_size_that_is_longer_than_all_that_came_later_is_found(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
+    for size in (3, 7):
+        vkey = write_log(tmp_path, entries(size))
+    path = tmp_path / "tile/0/000.p/3"
+    path.write_bytes(path.read_bytes() * 9)
+    failure = verify(tmp_path, vkey).failure
+    assert failure is not None
+    assert failure.place == "tile/0/000.p/3"
+
+
+def test_what_is_no_file_of_the_log_or_was_written_ahead_of_the_checkpoint_is_not_judged(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
+    vkey = write_log(tmp_path, entries(40))
+    for name in ("notes.txt", "300", "041", "41", ".40.1234abcd"):
+        (tmp_path / "tile/0/000.p" / name).write_bytes(b"?")
+    assert verify(tmp_path, vkey).ok
 
 
 def test_every_bit_of_the_checkpoint_counts(log: tuple[Path, str]) -> None:
