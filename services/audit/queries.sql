@@ -71,7 +71,8 @@ SELECT entry FROM log_entry WHERE index >= $1 AND index < $2 ORDER BY index;
 
 -- name: entry_of_event
 -- The log is asked by event id for proofs; the index on it is private.
-SELECT index, entry FROM log_entry WHERE event_id = $1::uuid AND kind = 'event' ORDER BY index LIMIT 1;
+SELECT e.index, e.entry, s.key IS NULL AS erased FROM log_entry e JOIN log_subject s ON s.no = e.subject_no
+WHERE e.event_id = $1::uuid AND e.kind = 'event' ORDER BY e.index LIMIT 1;
 
 -- name: entries_from
 -- For streams: the log's index is the cursor.

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
 from services.audit.log.consistency import Consistency
+from services.audit.log.entry import parse_entry
 from services.audit.log.errors import LogError
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Verifier
@@ -138,11 +139,23 @@ def log_router(database: Database, folder: Path, verifier: Verifier, pages: Page
         return Response(data, media_type="application/octet-stream", headers=_IMMUTABLE)
 
     @router.get("/log/proof/{event_id}")
-    async def proof(event_id: str) -> Response:
-        """That an event is in the log (C2SP tlog-proof): with the event itself it is a receipt."""
+    async def proof(event_id: str, commitment: str | None = None) -> Response:
+        """That an event is in the log (C2SP tlog-proof): with the event itself it is a receipt.
+
+        Once its subject is erased only for who holds the event, and shows it by `commitment`.
+        """
         if not is_id(event_id):
             raise Problem(404, "no-such-event", "There is no event with this id", "An event id is a UUID.")
         row = await database.pool.fetchrow(QUERIES["entry_of_event"], event_id)
+        if row and row["erased"] and commitment != parse_entry(row["entry"])["commitment"]:
+            # The id of an event can be derived from those of others: it must not lead to the entry any more,
+            # whose pseudonym would lead to all others of an erased inquiry.
+            raise Problem(
+                410,
+                "event-erased",
+                "The case of this event has been erased",
+                "Who holds the event adds ?commitment= and, in hex, the SHA-256 of a byte 2 and the event.",
+            )
         try:
             data = await asyncio.to_thread(proofs.prove, row["index"], row["entry"]) if row else None
         except LogError as error:
