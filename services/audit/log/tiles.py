@@ -35,6 +35,11 @@ class TileName:
         return name if self.width == TILE_WIDTH else f"{name}.p/{self.width}"
 
     @property
+    def end(self) -> int:
+        """How many entries a log has at least that has this file."""
+        return (self.number * TILE_WIDTH + self.width) << (0 if self.level == "entries" else 8 * self.level)
+
+    @property
     def full(self) -> "TileName":
         """The same place once it is full."""
         return TileName(self.level, self.number)

@@ -35,6 +35,6 @@ def _write_log(folder: Path, entries: Sequence[bytes]) -> str:
         first = name.number * 256
         bundles.append((name, bundle(entries[first : first + name.width])))
     files = LogFiles(folder)
-    files.add([*bundles, *full, *edge.partial()])
+    files.add([*bundles, *full, *edge.partial()], published=0)
     files.publish(Checkpoint(SIGNER.name, edge.size, edge.root()).sign(SIGNER).encode())
     return SIGNER.verifier.vkey
