@@ -1,6 +1,10 @@
 """A small published log, made without a database."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from services.audit.log.tree import leaf_hashes
 SIGNER = Signer("audit.example.gov/log", bytes(range(32)))
 
 WriteLog = Callable[[Path, Sequence[bytes]], str]
+Serve = Callable[[Path], AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +31,27 @@ def signer() -> Signer:
 def write_log() -> WriteLog:
     """Publishes entries as a log in a folder; answers its vkey."""
     return _write_log
+
+
+@pytest.fixture(scope="session")
+def serve() -> Serve:
+    """Serves a folder over http while the context lasts; answers its URL."""
+    return _serve
+
+
+@contextmanager
+def _serve(folder: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Tests print nothing."""
 
 
 def _write_log(folder: Path, entries: Sequence[bytes]) -> str:

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,16 +17,12 @@ from services.audit.log.prove import Prover
 from services.audit.log.source import Folder, read_tile
 
 WriteLog = Callable[[Path, Sequence[bytes]], str]
+Serve = Callable[[Path], AbstractContextManager[str]]
 
 RECEIPT = b'{"id":"01","salt":"AAECAwQFBgcICQoLDA0ODw"}'
 SIZE = 300
 PLACE = 280
 STRANGER = Signer("audit.example.gov/log", bytes(range(1, 33))).verifier.vkey
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        return
 
 
 @pytest.fixture
@@ -42,14 +36,9 @@ def log(tmp_path: Path, write_log: WriteLog) -> tuple[Path, str]:
 
 
 @pytest.fixture
-def url(log: tuple[Path, str]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(log[0])))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def url(log: tuple[Path, str], serve: Serve) -> Iterator[str]:
+    with serve(log[0]) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture

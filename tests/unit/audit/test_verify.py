@@ -1,9 +1,7 @@
 """A verifier that has only files and a key finds every changed bit and names its place."""
 
-import functools
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from services.audit.log.tiles import TileName, bundle
 from services.audit.log.verify import verify
 
 WriteLog = Callable[[Path, Sequence[bytes]], str]
+Serve = Callable[[Path], AbstractContextManager[str]]
 
 # One full tile of level 1 would need 65,536 entries: enough for the slow test, too many for each flip.
 SIZE = 600
@@ -198,7 +197,7 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path, signer: Signer) -> None:
 
 
 def test_a_partial_tile_that_was_tidied_away_is_cut_from_the_full_one(
-    tmp_path: Path, write_log: WriteLog, signer: Signer
+    tmp_path: Path, write_log: WriteLog, serve: Serve
 ) -> None:
     vkey = write_log(tmp_path / "old", entries(300))
     note = (tmp_path / "old" / "checkpoint").read_bytes()
@@ -207,6 +206,8 @@ def test_a_partial_tile_that_was_tidied_away_is_cut_from_the_full_one(
     tile = tmp_path / "new" / TileName(1, 0, 1).path
     tile.write_bytes((tmp_path / "old" / TileName(1, 0, 1).path).read_bytes())
     assert verify(tmp_path / "new", vkey).ok
+    with serve(tmp_path / "new") as url:
+        assert verify(url, vkey).ok
 
 
 def test_a_shortened_tile_and_a_lengthened_bundle_are_named(tmp_path: Path, write_log: WriteLog) -> None:
@@ -246,17 +247,9 @@ def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def site(log: tuple[Path, str]) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            """Tests print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(log[0]))) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+def site(log: tuple[Path, str], serve: Serve) -> Iterator[str]:
+    with serve(log[0]) as url:
+        yield url
 
 
 def test_a_log_behind_http_is_verified_like_a_folder(log: tuple[Path, str], site: str) -> None:
