@@ -13,6 +13,7 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     NotEnoughReplicasError,
+    StaleMetadata,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
@@ -215,7 +216,15 @@ class Reader:
             return
 
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
-        """Up to `limit` records in offset order per partition; an empty list after `wait_ms` without any."""
+        """Up to `limit` records in offset order per partition; an empty list after `wait_ms` without any.
+
+        Raises StaleMetadata once a topic has got partitions that are not read: begin again with another reader.
+        """
+        assigned = self._consumer.assignment()
+        for topic in self._topics:
+            for partition in self._consumer.partitions_for_topic(topic) or ():
+                if TopicPartition(topic, partition) not in assigned:
+                    raise StaleMetadata(f"{topic} has got partition {partition}")
         batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=limit)
         return [raw_record(record) for records in batches.values() for record in records]
 

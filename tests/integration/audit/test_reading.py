@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from prometheus_client import REGISTRY
 
 from deploy.local.pair import Pair
@@ -109,6 +109,19 @@ async def test_a_batch_that_our_client_could_not_unpack_is_unpacked_by_the_broke
 ) -> None:
     async with writing(audit, tmp_path):
         await logged(audit, topic, 0, await send_packed(producer, topic))
+
+
+async def test_a_partition_that_a_topic_gets_while_the_writer_runs_is_read_too(
+    audit: Database, namespace: str, producer: AIOKafkaProducer, admin: AIOKafkaAdminClient, tmp_path: Path
+) -> None:
+    topic = topic_name(namespace, "publisher")
+    async with writing(audit, tmp_path):
+        before = await producer.send_and_wait(topic, b"before", partition=0)
+        await logged(audit, topic, 0, before.offset)
+        await admin.create_partitions({topic: NewPartitions(5)})
+        await producer.client.force_metadata_update()
+        sent = await producer.send_and_wait(topic, b"there", partition=4)
+        await logged(audit, topic, 4, sent.offset)
 
 
 def lost(told_by: str) -> float:
