@@ -218,7 +218,7 @@ class Reader:
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
         """Up to `limit` records in offset order per partition; an empty list after `wait_ms` without any.
 
-        Raises StaleMetadata once a topic has got partitions that are not read: begin again with another reader.
+        Raises StaleMetadata once a topic has got partitions that are not read: begin again, anew.
         """
         assigned = self._consumer.assignment()
         for topic in self._topics:

@@ -2,6 +2,9 @@
 -- Whoever opens the log raises the epoch: an older writer that still runs fails at its next batch.
 UPDATE log_head SET epoch = epoch + 1 RETURNING epoch, size, edge, subjects, vkey;
 
+-- name: log_has_begun
+SELECT vkey IS NOT NULL FROM log_head;
+
 -- name: begin_log
 UPDATE log_head SET vkey = $1;
 
