@@ -30,8 +30,11 @@ for first in range(0, int(size), 256):  # a bundle holds 256 entries, each behin
     *groups, last = f"{first // 256:,}".split(",")
     width = min(256, int(size) - first)
     path = "/".join(["tile/entries", *(f"x{group:0>3}" for group in groups), f"{last:0>3}"])
-    data = read(path if width == 256 else f"{path}.p/{width}")
-    while data:
+    try:
+        data = read(path if width == 256 else f"{path}.p/{width}")
+    except OSError:  # the log has grown meanwhile: the bundle is full, and begins with these entries
+        data = read(path)
+    for _ in range(width):
         end = 2 + int.from_bytes(data[:2], "big")
         count, node, data = 1, sha256(b"\0" + data[2:end]).digest(), data[end:]
         while peaks and peaks[-1][0] == count:

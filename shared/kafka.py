@@ -7,18 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer import fetcher
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
     NotEnoughReplicasError,
+    StaleMetadata,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
 
+from shared.kafka_records import TolerantRecords
 from shared.records import RawRecord
 
 __all__ = ["KafkaError", "Producer", "Reader", "Sent", "WaveOutcome"]
+
+fetcher.MemoryRecords = TolerantRecords  # for every consumer of this process, FastStream's as well
 
 _REQUEST_SECONDS = 10
 _STOP_SECONDS = 5
@@ -211,7 +216,15 @@ class Reader:
             return
 
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
-        """Up to `limit` records in offset order per partition; an empty list after `wait_ms` without any."""
+        """Up to `limit` records in offset order per partition; an empty list after `wait_ms` without any.
+
+        Raises StaleMetadata once a topic has got partitions that are not read: begin again, anew.
+        """
+        assigned = self._consumer.assignment()
+        for topic in self._topics:
+            for partition in self._consumer.partitions_for_topic(topic) or ():
+                if TopicPartition(topic, partition) not in assigned:
+                    raise StaleMetadata(f"{topic} has got partition {partition}")
         batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=limit)
         return [raw_record(record) for records in batches.values() for record in records]
 

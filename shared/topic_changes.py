@@ -48,7 +48,7 @@ def _obstacles(spec: TopicSpec, state: TopicState) -> list[str]:
     sizes = f"{state.partitions} partitions, declared {spec.partitions}"
     if state.partitions < spec.partitions:
         # More partitions send a key elsewhere while its older events are unread: order would be lost.
-        found.append(f"{sizes}: only `civicloom topics grow` may add partitions")
+        found.append(f"{sizes}: keys would change partition and lose their order, correct the declaration")
     elif state.partitions > spec.partitions:
         found.append(f"{sizes}: Kafka cannot take partitions away, correct the declaration")
     if state.replication != spec.replication:

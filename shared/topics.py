@@ -15,8 +15,13 @@ __all__ = ["DECLARATION", "TopicSpec", "Topics", "TopicsInvalid", "code_of", "lo
 
 DECLARATION = Path(__file__).resolve().parents[1] / "deploy" / "topics.yaml"
 
-# The core is wrong without these: effective time is append time, and sequences have no gaps.
-_FIXED = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
+# The core is wrong without these: effective time is append time, sequences have no gaps, and a batch that our
+# client cannot unpack would stop every reader.
+_FIXED = {
+    "message.timestamp.type": "LogAppendTime",
+    "cleanup.policy": "delete",
+    "compression.type": "uncompressed",
+}
 # Whose broker default would lose or refuse events silently.
 _STATED = ("retention.ms", "max.message.bytes", "min.insync.replicas")
 

@@ -7,6 +7,7 @@ from services.audit.http.traces import traces_router
 from services.audit.log.files import LogFiles
 from services.audit.log.keyfile import open_or_make
 from services.audit.log.subjects import KeyBox
+from services.audit.queries import QUERIES
 from services.audit.tracing.exporter import Exporter
 from services.audit.writer import Writer
 from shared.database import Database
@@ -17,13 +18,18 @@ from shared.web.pages import Pages
 
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
-    """The parts of audit. Raises Malformed if the log's key file is damaged, ValidationError for settings."""
+    """The parts of audit.
+
+    Raises Malformed or LogBroken if the log's key file is damaged or gone, ValidationError for settings.
+    """
     own = AuditSettings.load()
-    signer = open_or_make(own.key_file(settings), own.origin(settings))
     folder = own.folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
+    files = LogFiles(folder)
+    has_log = files.checkpoint() is not None or await database.pool.fetchval(QUERIES["log_has_begun"])
+    signer = open_or_make(own.key_file(settings), own.origin(settings), has_log=has_log)
     keys = KeyBox(derive(settings.secret_key, "audit subject keys"))
-    writer = Writer(database, signer, keys, LogFiles(folder))
+    writer = Writer(database, signer, keys, files)
     pages = Pages("services.audit")
     loops: list[Loop] = [writer.run]
     if own.traces_url is not None:

@@ -2,11 +2,14 @@
 -- Whoever opens the log raises the epoch: an older writer that still runs fails at its next batch.
 UPDATE log_head SET epoch = epoch + 1 RETURNING epoch, size, edge, subjects, vkey;
 
+-- name: log_has_begun
+SELECT vkey IS NOT NULL FROM log_head;
+
 -- name: begin_log
 UPDATE log_head SET vkey = $1;
 
 -- name: log_cursors
-SELECT topic, partition, next_offset FROM log_cursor;
+SELECT topic, partition, first_offset, next_offset FROM log_cursor;
 
 -- name: lock_log_head
 SELECT epoch, size FROM log_head FOR UPDATE;
@@ -47,7 +50,8 @@ UPDATE log_subject SET key = NULL WHERE no = ANY ($1::bigint[]);
 DELETE FROM log_words WHERE subject_no = ANY ($1::bigint[]);
 
 -- name: advance_log_cursors
-INSERT INTO log_cursor (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])
+INSERT INTO log_cursor (topic, partition, first_offset, next_offset)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[])
 ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset;
 
 -- name: insert_log_checkpoint
@@ -70,7 +74,8 @@ SELECT entry FROM log_entry WHERE index >= $1 AND index < $2 ORDER BY index;
 
 -- name: entry_of_event
 -- The log is asked by event id for proofs; the index on it is private.
-SELECT index, entry FROM log_entry WHERE event_id = $1::uuid AND kind = 'event' ORDER BY index LIMIT 1;
+SELECT e.index, e.entry, s.key IS NULL AS erased FROM log_entry e JOIN log_subject s ON s.no = e.subject_no
+WHERE e.event_id = $1::uuid AND e.kind = 'event' ORDER BY e.index LIMIT 1;
 
 -- name: entries_from
 -- For streams: the log's index is the cursor.

@@ -8,18 +8,26 @@ holds and begins again from the tables; what it meant to do does not count.
 import asyncio
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import asyncpg
 
 from services.audit.growth import Growth
 from services.audit.log.envelope import Prepared, prepare_ahead
-from services.audit.log.errors import LogBroken, LogError
+from services.audit.log.errors import LogError
 from services.audit.log.files import LogFiles
-from services.audit.log.metrics import LOG_BATCH_SECONDS, LOG_PUBLISHED, LOG_RECORDS, LOG_SIZE, LOG_WRITER
+from services.audit.log.loss import follow
+from services.audit.log.metrics import (
+    LOG_BATCH_SECONDS,
+    LOG_LOST,
+    LOG_PUBLISHED,
+    LOG_RECORDS,
+    LOG_SIZE,
+    LOG_WRITER,
+)
 from services.audit.log.note import Signer
 from services.audit.log.publish import publish
-from services.audit.log.sequencer import Appended, Partition, Sequencer
+from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
 from services.audit.queries import QUERIES
 from shared.contracts.addresses import topic_name
@@ -126,7 +134,9 @@ class Writer:
                 # The next batch is read and parsed while the one before is committed.
                 begun = time.monotonic()
                 records = await reader.read(_BATCH, _READ_WAIT_MS)
-                follow(records, offsets)
+                for gap in follow(records, offsets):
+                    LOG_LOST.labels("offset").inc(gap.end - gap.first)
+                    log.critical("records are gone", **gap._asdict())
                 prepared = await prepare_ahead(records)
                 if appending is not None:
                     await appending
@@ -147,7 +157,7 @@ class Writer:
         started = time.perf_counter()
         appended = await sequencer.append(prepared)
         LOG_BATCH_SECONDS.observe(time.perf_counter() - started)
-        _count(appended)
+        count(appended)
         if appended.note is not None:
             LOG_SIZE.set(appended.size)
             committed.set()
@@ -172,25 +182,13 @@ class Writer:
             await committed.wait()
 
 
-def follow(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> None:
-    """Moves `offsets` on. Raises LogBroken if the broker hands out an offset again that was taken.
-
-    The reader begins at the cursors, so this is a topic that was made anew or a broker that lost its end:
-    to skip what stands there now would be to omit it.
-    """
-    for record in records:
-        place = (record.topic, record.partition)
-        taken = offsets.get(place, 0)
-        if record.offset < taken:
-            raise LogBroken(
-                f"{record.topic}/{record.partition} is logged up to offset {taken}, but the broker hands out "
-                f"{record.offset}: the topic was made anew, or the broker has lost records"
-            )
-        offsets[place] = record.offset + 1
-
-
-def _count(appended: Appended) -> None:
+def count(appended: Appended) -> None:
+    """Tells what became of a batch, and what it misses."""
     LOG_RECORDS.labels("logged").inc(appended.size - appended.first)
-    for outcome in ("duplicates", "incidents", "unparseable", "words_refused"):
-        if count := getattr(appended, outcome):
-            LOG_RECORDS.labels(outcome).inc(count)
+    LOG_RECORDS.labels("duplicate").inc(appended.duplicates)
+    LOG_RECORDS.labels("incident").inc(appended.incidents)
+    LOG_RECORDS.labels("unparseable").inc(appended.unparseable)
+    LOG_RECORDS.labels("words_refused").inc(appended.words_refused)
+    for hole in appended.holes:
+        LOG_LOST.labels("sequence").inc(hole.missing)
+        log.critical("events are missing", **hole._asdict())

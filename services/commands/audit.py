@@ -27,6 +27,10 @@ def verify(
         str, typer.Argument(help="A folder with the log's files, or the URL below which they are.")
     ],
     key: Key,
+    since: Annotated[
+        Path | None,
+        typer.Option("--since", help="A checkpoint that you kept: the log must begin with what it signs."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Recompute the whole log from its entries. Exits 1 if anything is wrong, and says where."""
@@ -39,16 +43,23 @@ def verify(
     place = location if location.startswith(("http://", "https://")) else Path(location)
     if isinstance(place, Path) and not place.is_dir():
         raise typer.BadParameter(f"{location} is neither a folder nor an http(s) URL", param_hint="LOCATION")
+    older = None if since is None else _read(since, "--since")
     columns = TextColumn("entries"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json) as progress:
         task = progress.add_task("entries", total=None)
-        report = check(place, vkey, lambda done, total: progress.update(task, completed=done, total=total))
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        report = check(place, vkey, show, older)
     size = report.checkpoint.size if report.checkpoint else None
     if as_json:
         failure = {"place": report.failure.place, "reason": report.failure.reason} if report.failure else None
         typer.echo(json.dumps({"ok": report.ok, "size": size, "entries": report.entries, "failure": failure}))
     elif report.failure is None:
-        typer.echo(f"verified {report.entries} entries under the signed checkpoint in {report.seconds:.1f} s")
+        grown = "" if older is None else ", which extends the older one,"
+        under = f"{report.entries} entries under the signed checkpoint{grown}"
+        typer.echo(f"verified {under} in {report.seconds:.1f} s")
     else:
         typer.echo(f"NOT verified: {report.failure.place}: {report.failure.reason}")
     return int(not report.ok)

@@ -44,13 +44,16 @@ class _Stub(BaseHTTPRequestHandler):
             self.wfile.write(b"data: first\n\n")
             self.wfile.flush()
             server.go_on.wait(20)
+        elif self.path.startswith("/log/tile/"):
+            self._answer(200, "entry" * 1000, type_="application/octet-stream")
         else:
             self._answer(200, server.service)
 
-    def _answer(self, status: int, text: str, degraded: str = "") -> None:
+    def _answer(self, status: int, text: str, degraded: str = "", type_: str = "text/plain") -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", type_)
         if degraded:
             self.send_header("X-Degraded", degraded)
         self.end_headers()
@@ -207,6 +210,12 @@ def _routing_is_away(city: City) -> None:
     assert json.loads(document.text)["status"] == document.status_code
     assert city.get("/readyz").status_code in (502, 503)
     assert city.get("/ask").text == "inquiry"
+
+
+def test_a_bundle_of_the_log_comes_compressed(city: City) -> None:
+    answer = city.get("/log/tile/entries/000")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.text == "entry" * 1000
 
 
 def test_a_stream_arrives_at_once(city: City) -> None:

@@ -70,7 +70,7 @@ async def test_a_changed_setting_is_corrected_and_no_other_one_is_lost(
     assert dict(state.config) == {**spec.config, "segment.ms": "123456"}
 
 
-@pytest.mark.parametrize(("declared", "advice"), [(8, "topics grow"), (2, "correct the declaration")])
+@pytest.mark.parametrize(("declared", "advice"), [(8, "lose their order"), (2, "cannot take")])
 async def test_another_number_of_partitions_is_refused_and_the_rest_is_done(
     pair: Pair, wanted: list[TopicSpec], declared: int, advice: str
 ) -> None:

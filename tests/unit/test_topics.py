@@ -170,7 +170,7 @@ def test_a_setting_left_to_the_brokers_default_is_a_difference() -> None:
 @pytest.mark.parametrize(
     ("found", "advice"),
     [
-        ({"partitions": 3}, "topics grow"),
+        ({"partitions": 3}, "correct the declaration"),
         ({"partitions": 5}, "cannot take partitions away"),
         ({"replication": 3}, "kafka-reassign-partitions"),
     ],

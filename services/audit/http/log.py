@@ -8,6 +8,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
+from services.audit.log.consistency import Consistency
+from services.audit.log.entry import parse_entry
 from services.audit.log.errors import LogError
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Verifier
@@ -26,6 +28,7 @@ _TEXT = "text/plain; charset=utf-8"
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 _MUTABLE = {"Cache-Control": "public, max-age=1"}
 _TILES_KEPT = 4096
+_SIZE = re.compile("[1-9][0-9]{0,18}", re.ASCII)
 # The paths that tlog-tiles knows: level 0 to 63, a number in groups of three digits, a width of 1 to 255.
 _TILE = re.compile(
     r"(entries|[0-9]|[1-5][0-9]|6[0-3])/(x[0-9]{3}/){0,6}[0-9]{3}"
@@ -35,7 +38,7 @@ _TILE = re.compile(
 
 
 class Proofs:
-    """Inclusion proofs from the published files. Full tiles never change and are kept, up to 32 MB."""
+    """Proofs from the published files. Full tiles never change and are kept, up to 32 MB."""
 
     def __init__(self, folder: Path, verifier: Verifier) -> None:
         self._files = LogFiles(folder)
@@ -61,6 +64,20 @@ class Proofs:
         proof = Proof(index, tuple(hashes), note, entry)
         proof.verify(entry, self._verifier)  # a receipt that does not hold must not leave the house
         return proof.encode()
+
+    def grown_from(self, old_size: int) -> bytes | None:
+        """The proof that the published log begins with its first `old_size` entries; None if it has fewer.
+
+        Raises LogError like `prove`.
+        """
+        found = self.checkpoint()
+        if found is None or not 0 < old_size <= found[1].size:
+            return None
+        note, checkpoint = found
+        prover = Prover(checkpoint.size, self._tile)
+        consistency = Consistency(old_size, tuple(prover.consistency(old_size)), note)
+        consistency.verify(prover.subtree_hash(0, old_size), self._verifier)
+        return consistency.encode()
 
     def _tile(self, name: TileName) -> bytes:
         kept = self._tiles.get(name)
@@ -122,11 +139,23 @@ def log_router(database: Database, folder: Path, verifier: Verifier, pages: Page
         return Response(data, media_type="application/octet-stream", headers=_IMMUTABLE)
 
     @router.get("/log/proof/{event_id}")
-    async def proof(event_id: str) -> Response:
-        """That an event is in the log (C2SP tlog-proof): with the event itself it is a receipt."""
+    async def proof(event_id: str, commitment: str | None = None) -> Response:
+        """That an event is in the log (C2SP tlog-proof): with the event itself it is a receipt.
+
+        Once its subject is erased only for who holds the event, and shows it by `commitment`.
+        """
         if not is_id(event_id):
             raise Problem(404, "no-such-event", "There is no event with this id", "An event id is a UUID.")
         row = await database.pool.fetchrow(QUERIES["entry_of_event"], event_id)
+        if row and row["erased"] and commitment != parse_entry(row["entry"])["commitment"]:
+            # The id of an event can be derived from those of others: it must not lead to the entry any more,
+            # whose pseudonym would lead to all others of an erased inquiry.
+            raise Problem(
+                410,
+                "event-erased",
+                "The case of this event has been erased",
+                "Who holds the event adds ?commitment= and, in hex, the SHA-256 of a byte 2 and the event.",
+            )
         try:
             data = await asyncio.to_thread(proofs.prove, row["index"], row["entry"]) if row else None
         except LogError as error:
@@ -144,6 +173,23 @@ def log_router(database: Database, folder: Path, verifier: Verifier, pages: Page
             media_type=_TEXT,
             headers={"Content-Disposition": f'attachment; filename="{event_id}.tlog-proof"', **_MUTABLE},
         )
+
+    @router.get("/log/consistency/{old_size}")
+    async def consistency(old_size: str) -> Response:
+        """That the log has only grown since it had so many entries (the body of C2SP tlog-witness)."""
+        try:
+            known = _SIZE.fullmatch(old_size)
+            data = await asyncio.to_thread(proofs.grown_from, int(old_size)) if known else None
+        except LogError as error:
+            raise _damaged() from error
+        if data is None:
+            raise Problem(
+                404,
+                "no-such-size",
+                "The log has not had this size",
+                "A checkpoint of the log says how many entries it had; compare it with /log/checkpoint.",
+            )
+        return Response(data, media_type=_TEXT, headers=_MUTABLE)
 
     return router
 

@@ -1,10 +1,12 @@
 """From prepared records to the rows of one append: pure, in memory, decided record by record in order."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.audit.log.entry import VERSION, Members, encode_entry, time_bucket
 from services.audit.log.envelope import ERASED, ERASER, Envelope, Prepared
+from services.audit.log.loss import Hole, Partition, missing_before
 from services.audit.log.subjects import Subject
 
 Place = tuple[int, str, int]
@@ -28,15 +30,20 @@ WORDS_COLUMNS = ("subject_no", "index", "sealed")
 
 @dataclass(slots=True)
 class Batch:
-    """The rows of one append. `subjects` and `known` are what the tables say of the records' subjects."""
+    """The rows of one append. `subjects` and `known` are what the tables say of the records' subjects.
+
+    `late` are the partitions whose beginning was gone when the log began.
+    """
 
     first: int
     subjects: dict[str, Subject]
     known: dict[Place, list[tuple[int, bytes]]]
+    late: Set[Partition] = frozenset()
     duplicates: int = 0
     incidents: int = 0
     unparseable: int = 0
     words_refused: int = 0
+    holes: list[Hole] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
     entry_rows: list[tuple[Any, ...]] = field(default_factory=list)
     words_rows: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -83,7 +90,14 @@ class Batch:
             subject.erase()
             self.erased.add(subject.no)
         logged.append((index, value))
+        self._note_hole(index, subject.last.get(envelope.source), prepared, envelope)
         subject.last[envelope.source] = max(envelope.position, subject.last.get(envelope.source, 0))
+
+    def _note_hole(self, index: int, last: int | None, prepared: Prepared, envelope: Envelope) -> None:
+        if last is None and (prepared.record.topic, prepared.record.partition) in self.late:
+            return
+        if missing := missing_before(envelope.position, last):
+            self.holes.append(Hole(index, envelope.source, missing))
 
     def _keep_words(self, index: int, subject: Subject, envelope: Envelope) -> None:
         if envelope.words is not None and subject.key is not None:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.audit.log.source import CHECKPOINT
-from services.audit.log.tiles import TILE_WIDTH, TileName, levels
+from services.audit.log.errors import LogBroken
+from services.audit.log.source import CHECKPOINT, Folder
+from services.audit.log.tiles import TILE_WIDTH, TileName, cut, levels
 
 
 class LogFiles:
@@ -29,20 +30,35 @@ class LogFiles:
         except FileNotFoundError:
             return None
 
-    def add(self, files: Iterable[tuple[TileName, bytes]]) -> int:
-        """Write those tiles and bundles that are not there yet; answers how many were. Durable on return."""
+    def add(self, files: Iterable[tuple[TileName, bytes]], published: int) -> int:
+        """Write those tiles and bundles that are not there yet; answers how many were. Durable on return.
+
+        What stands beyond the `published` entries and is not ours is of a future that a restore of the
+        tables took back before any checkpoint named it: it is replaced. Raises LogBroken if it is older.
+        """
         folders: set[Path] = set()
         written = 0
         for name, data in files:
             path = self._folder / name.path
             folders.add(path.parent)
+            self._forget_lost(name, data, published)
             if path.exists():
-                continue  # immutable, and complete since it has its name: an earlier run got this far
+                if path.read_bytes() == data:
+                    continue  # an earlier run got this far
+                if name.end <= published:
+                    raise LogBroken(f"{name.path} is published, but it is not what the log's tables say")
             _write(path, data)
             written += 1
         for folder in folders:
             _sync_up(folder, self._folder)
         return written
+
+    def _forget_lost(self, name: TileName, data: bytes, published: int) -> None:
+        """Remove what a lost future left at the same place while it was smaller."""
+        for smaller in Folder(self._folder).smaller(name):
+            path = self._folder / smaller.path
+            if smaller.end > published and path.read_bytes() != cut(name, data, smaller.width):
+                path.unlink()
 
     def publish(self, note: bytes) -> None:
         """Replace the checkpoint, never by one of fewer entries. All files of its size must have been added.

@@ -9,17 +9,22 @@ import os
 import secrets
 from pathlib import Path
 
-from services.audit.log.errors import Malformed
+from services.audit.log.errors import LogBroken, Malformed
 from services.audit.log.note import ED25519, Signer
 
 _PREFIX = "PRIVATE+KEY+"
 
 
-def open_or_make(path: Path, origin: str) -> Signer:
+def open_or_make(path: Path, origin: str, *, has_log: bool) -> Signer:
     """The key in `path`; the first process that finds none makes one, readable by its owner alone.
 
-    Raises Malformed if the file holds something else.
+    Raises Malformed if the file holds something else, and LogBroken if there is none but the log exists
+    already: another key would be handed out beside checkpoints that it never signed.
     """
+    if has_log and not path.exists():
+        raise LogBroken(
+            f"{path} is gone, but the log has been signed with its key: bring it back from a backup"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         # Not named by process id: two containers that share the folder may have the same one.

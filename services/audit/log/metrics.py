@@ -8,6 +8,15 @@ LOG_PUBLISHED = Gauge("civicloom_log_published", "Entries under the newest publi
 LOG_RECORDS = Counter(
     "civicloom_log_records_total", "Records taken from Kafka by what became of them", ["outcome"]
 )
+for _outcome in ("logged", "duplicate", "incident", "unparseable", "words_refused"):
+    LOG_RECORDS.labels(_outcome)  # from 0 on: of a series that begins at 1 Prometheus sees no increase
+# More than 0: the broker or a service has lost what none may lose, or audit stood for longer than the topics
+# keep. The log lines are `records are gone` and `events are missing`.
+LOG_LOST = Counter(
+    "civicloom_log_lost_total", "Records that the log was not given, by what told so", ["told_by"]
+)
+for _told_by in ("offset", "sequence"):
+    LOG_LOST.labels(_told_by)
 LOG_BATCH_SECONDS = Histogram(
     "civicloom_log_batch_seconds",
     "Duration of one batch, from lock to commit",

@@ -53,7 +53,7 @@ async def _publish_bundles(connection: Connection, files: LogFiles, old_size: in
         for number in range(start, stop):
             held = entries[(number - start) * TILE_WIDTH : (number - start + 1) * TILE_WIDTH]
             bundles.append((TileName("entries", number, len(held)), bundle(held)))
-        await asyncio.to_thread(files.add, bundles)
+        await asyncio.to_thread(files.add, bundles, old_size)
 
 
 async def _publish_tiles(connection: Connection, files: LogFiles, old_size: int, edge: Edge) -> None:
@@ -62,5 +62,5 @@ async def _publish_tiles(connection: Connection, files: LogFiles, old_size: int,
         for start in range(first, end, _STEP):
             rows = await connection.fetch(QUERIES["log_tiles"], level, start, min(start + _STEP, end))
             tiles = [(TileName(level, row["number"]), row["hashes"]) for row in rows]
-            await asyncio.to_thread(files.add, tiles)
-    await asyncio.to_thread(files.add, edge.partial())
+            await asyncio.to_thread(files.add, tiles, old_size)
+    await asyncio.to_thread(files.add, edge.partial(), old_size)

@@ -5,7 +5,7 @@ signed leaves `append` before the commit is acknowledged: else a batch that is r
 split view. After any error the sequencer is finished; open a new one, which reads where the log stands.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import asyncpg
@@ -16,6 +16,7 @@ from services.audit.log.edge import Edge
 from services.audit.log.envelope import Prepared
 from services.audit.log.errors import LogBroken
 from services.audit.log.history import check_published, check_signed
+from services.audit.log.loss import Hole, Partition
 from services.audit.log.note import Signer
 from services.audit.log.peaks import Peaks
 from services.audit.log.roster import Roster
@@ -27,8 +28,6 @@ from shared.errors import Stale
 # Thousands of keys are looked up at a time in tables that grow from empty: a plan that was made while
 # they were small must not scan them once they are not.
 _PLANS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
-
-Partition = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,7 @@ class Appended:
     incidents: int
     unparseable: int
     words_refused: int
+    holes: tuple[Hole, ...] = ()
 
 
 class Sequencer:
@@ -58,6 +58,7 @@ class Sequencer:
         *,
         epoch: int,
         edge: Edge,
+        begins: dict[Partition, int],
         cursors: dict[Partition, int],
     ) -> None:
         self._connection = connection
@@ -66,6 +67,7 @@ class Sequencer:
         self._epoch = epoch
         self._edge = edge
         self._peaks = Peaks.of(edge)
+        self._begins = begins
         self._cursors = cursors
         self._failed = False
 
@@ -98,6 +100,7 @@ class Sequencer:
             Roster(connection, keys, head["subjects"]),
             epoch=head["epoch"],
             edge=edge,
+            begins={(row["topic"], row["partition"]): row["first_offset"] for row in rows},
             cursors={(row["topic"], row["partition"]): row["next_offset"] for row in rows},
         )
 
@@ -124,12 +127,14 @@ class Sequencer:
         async with self._connection.transaction():
             await self._lock_head()
             fresh, cursors = self._not_yet_taken(records)
-            batch = await self._decide(fresh)
+            begins = self._begins_with(fresh)
+            batch = await self._decide(fresh, {place for place, offset in begins.items() if offset})
             edge, peaks, note = self._edge, self._peaks, None
             if batch.entries:
                 edge, peaks, note = await self._write(batch)
-            await self._advance(cursors)
+            await self._advance(begins, cursors)
         self._edge, self._peaks = edge, peaks
+        self._begins = begins
         self._cursors.update(cursors)
         self._failed = False
         return Appended(
@@ -140,6 +145,7 @@ class Sequencer:
             incidents=batch.incidents,
             unparseable=batch.unparseable,
             words_refused=batch.words_refused,
+            holes=tuple(batch.holes),
         )
 
     async def _lock_head(self) -> None:
@@ -158,10 +164,17 @@ class Sequencer:
                 fresh.append(prepared)
         return fresh, cursors
 
-    async def _decide(self, fresh: Sequence[Prepared]) -> Batch:
+    def _begins_with(self, fresh: Iterable[Prepared]) -> dict[Partition, int]:
+        """Where each partition begins, with those that are seen for the first time."""
+        begins = dict(self._begins)
+        for prepared in fresh:
+            begins.setdefault((prepared.record.topic, prepared.record.partition), prepared.record.offset)
+        return begins
+
+    async def _decide(self, fresh: Sequence[Prepared], late: Set[Partition]) -> Batch:
         subjects = await self._roster.call(subject_of(prepared) for prepared in fresh)
         events = [prepared.envelope for prepared in fresh if prepared.envelope is not None]
-        batch = Batch(self._edge.size, subjects, await self._roster.logged(events, subjects))
+        batch = Batch(self._edge.size, subjects, await self._roster.logged(events, subjects), late)
         for prepared in fresh:
             batch.add(prepared)
         return batch
@@ -204,11 +217,12 @@ class Sequencer:
             raise LogBroken("two ways of computing the root disagree: nothing is signed")
         return peaks
 
-    async def _advance(self, cursors: dict[Partition, int]) -> None:
+    async def _advance(self, begins: dict[Partition, int], cursors: dict[Partition, int]) -> None:
         if cursors:
             topics, partitions = zip(*cursors, strict=True)
+            firsts = [begins[place] for place in cursors]
             await self._connection.execute(
-                QUERIES["advance_log_cursors"], topics, partitions, list(cursors.values())
+                QUERIES["advance_log_cursors"], topics, partitions, firsts, list(cursors.values())
             )
 
 

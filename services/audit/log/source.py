@@ -1,5 +1,6 @@
 """Where a verifier reads a log from: a folder or a site. Both answer files by their path in the log."""
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,13 +10,13 @@ from typing import Protocol
 import httpx
 
 from services.audit.log.errors import LogError, Malformed
-from services.audit.log.tiles import MAX_ENTRY_BYTES, TILE_BYTES, TILE_WIDTH, TileName, bundle, split_bundle
-from services.audit.log.tree import HASH_SIZE
+from services.audit.log.tiles import MAX_ENTRY_BYTES, TILE_BYTES, TILE_WIDTH, TileName, cut
 
 CHECKPOINT = "checkpoint"
 MAX_CHECKPOINT_BYTES = 1 << 20
 MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
 PARALLEL_FETCHES = 4
+_WIDTH = re.compile("[1-9][0-9]{0,2}", re.ASCII)
 
 
 class Unreadable(LogError):
@@ -36,6 +37,10 @@ class LogSource(Protocol):
 
     def stream(self, names: Iterable[TileName]) -> Iterator[tuple[TileName, bytes]]:
         """The tiles and bundles in the order of their names, in bounded memory. Raises Unreadable."""
+        ...
+
+    def smaller(self, name: TileName) -> list[TileName]:
+        """What stands at the place of `name` with fewer entries or hashes, as far as that can be seen."""
         ...
 
     def close(self) -> None:
@@ -62,10 +67,8 @@ def read_tile(source: LogSource, name: TileName) -> bytes:
             full = source.read(name.full.path, limit)
         except Unreadable:
             raise Unreadable(name.path, f"neither this file nor {name.full.path} can be read") from None
-    if name.level != "entries":
-        return full[: name.width * HASH_SIZE]
     try:
-        return bundle(split_bundle(full, TILE_WIDTH)[: name.width])
+        return cut(name.full, full, name.width)
     except Malformed as error:
         raise Unreadable(name.full.path, str(error)) from None
 
@@ -87,6 +90,16 @@ class Folder:
     def stream(self, names: Iterable[TileName]) -> Iterator[tuple[TileName, bytes]]:
         for name in names:
             yield name, read_tile(self, name)
+
+    def smaller(self, name: TileName) -> list[TileName]:
+        try:
+            held = [path.name for path in (self._folder / f"{name.full.path}.p").iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise Unreadable(f"{name.full.path}.p", error.strerror or type(error).__name__) from None
+        widths = sorted(int(text) for text in held if _WIDTH.fullmatch(text))
+        return [TileName(name.level, name.number, width) for width in widths if width < name.width]
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -126,6 +139,10 @@ class Site:
             finally:
                 for _, fetched in waiting:
                     fetched.cancel()
+
+    def smaller(self, name: TileName) -> list[TileName]:  # noqa: ARG002
+        """A site lists nothing; who has its folder checks these."""
+        return []
 
     def close(self) -> None:
         """Ends the connections."""

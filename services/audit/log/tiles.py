@@ -35,6 +35,11 @@ class TileName:
         return name if self.width == TILE_WIDTH else f"{name}.p/{self.width}"
 
     @property
+    def end(self) -> int:
+        """How many entries a log has at least that has this file."""
+        return (self.number * TILE_WIDTH + self.width) << (0 if self.level == "entries" else 8 * self.level)
+
+    @property
     def full(self) -> "TileName":
         """The same place once it is full."""
         return TileName(self.level, self.number)
@@ -86,6 +91,13 @@ def bundle(entries: Sequence[bytes]) -> bytes:
         parts.append(len(entry).to_bytes(2, "big"))
         parts.append(entry)
     return b"".join(parts)
+
+
+def cut(name: TileName, data: bytes, width: int) -> bytes:
+    """What the tile or bundle `name` was while it had `width` hashes or entries. Raises Malformed."""
+    if name.level != "entries":
+        return data[: width * HASH_SIZE]
+    return bundle(split_bundle(data, name.width)[:width])
 
 
 def split_bundle(data: bytes, width: int) -> list[bytes]:

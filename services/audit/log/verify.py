@@ -22,8 +22,18 @@ from services.audit.log.source import (
     open_source,
     read_tile,
 )
-from services.audit.log.tiles import TILE_WIDTH, TileName, edge_names, split_bundle, split_hashes, tile_names
-from services.audit.log.tree import HASH_SIZE, leaf_hashes
+from services.audit.log.tiles import (
+    TILE_WIDTH,
+    TileName,
+    cut,
+    edge_names,
+    split_bundle,
+    split_hashes,
+    tile_names,
+)
+from services.audit.log.tree import EMPTY_ROOT, HASH_SIZE, leaf_hashes
+
+OLDER = "the older checkpoint"
 
 Progress = Callable[[int, int], None]
 """Told how many of how many entries are checked."""
@@ -58,14 +68,17 @@ class _Wrong(Exception):
         self.failure = Failure(place, reason)
 
 
-def verify(location: Path | str, vkey: str, progress: Progress | None = None) -> Report:
+def verify(
+    location: Path | str, vkey: str, progress: Progress | None = None, since: bytes | None = None
+) -> Report:
     """Check the log in a folder or at a URL against its verifier key.
 
+    `since` is a checkpoint that was kept from before: the log must begin with what that signs.
     Raises Malformed for a key that is none; what is wrong with the log is in the report.
     """
     verifier = Verifier.parse(vkey)
     source = open_source(location)
-    check = _Check(source, verifier, progress)
+    check = _Check(source, verifier, progress, since)
     started = time.monotonic()
     failure = None
     try:
@@ -80,29 +93,58 @@ def verify(location: Path | str, vkey: str, progress: Progress | None = None) ->
 
 
 class _Check:
-    def __init__(self, source: LogSource, verifier: Verifier, progress: Progress | None) -> None:
+    def __init__(
+        self, source: LogSource, verifier: Verifier, progress: Progress | None, since: bytes | None
+    ) -> None:
         self._source = source
         self._verifier = verifier
         self._progress = progress
+        self._since = since
+        self._older: Checkpoint | None = None
+        self._beginning = EMPTY_ROOT
+        self._left_over: _Wrong | None = None
         self.checkpoint: Checkpoint | None = None
         self.entries = 0
 
     def run(self) -> None:
         note = self._source.read(CHECKPOINT, MAX_CHECKPOINT_BYTES)
-        try:
-            checkpoint = self.checkpoint = open_checkpoint(note, self._verifier)
-        except (Malformed, NotProven) as error:
-            raise _Wrong(CHECKPOINT, str(error)) from None
+        checkpoint = self.checkpoint = self._opened(CHECKPOINT, note)
+        if self._since is not None:
+            older = self._older = self._opened(OLDER, self._since)
+            if older.size > checkpoint.size:
+                raise _Wrong(OLDER, f"signs {older.size} entries, but the log has only {checkpoint.size}")
         edge = self._check_tiles(checkpoint)
         if edge.root() != checkpoint.root:
             raise _Wrong(CHECKPOINT, "line 3 signs another root than all entries and tiles have")
+        # Only now is it known that what these were compared with is right; and damage is no split.
+        if self._left_over is not None:
+            raise self._left_over
+        if self._older is not None and self._older.root != self._beginning:
+            raise _Wrong(
+                OLDER,
+                f"signs another root than the first {self._older.size} entries of this log have: "
+                "it was split, or its past was changed. Keep both checkpoints: they prove it",
+            )
+
+    def _opened(self, place: str, note: bytes) -> Checkpoint:
+        try:
+            return open_checkpoint(note, self._verifier)
+        except (Malformed, NotProven) as error:
+            raise _Wrong(place, str(error)) from None
+
+    def _note_beginning(self, edge: Edge, leaves: list[bytes]) -> None:
+        """Keeps the root that the log had at the older checkpoint's size, once it comes by there."""
+        if self._older is not None and edge.size <= self._older.size <= edge.size + len(leaves):
+            self._beginning = edge.extend(leaves[: self._older.size - edge.size])[0].root()
 
     def _check_tiles(self, checkpoint: Checkpoint) -> Edge:
         edge = Edge()
         computed: dict[TileName, bytes] = {}
         for name, data in self._source.stream(_files(checkpoint.size)):
             if name.level == "entries":
-                edge, full = edge.extend(leaf_hashes(self._entries(name, data)))
+                leaves = leaf_hashes(self._entries(name, data))
+                self._note_beginning(edge, leaves)
+                edge, full = edge.extend(leaves)
                 computed = dict(full)
                 if edge.size == checkpoint.size:
                     computed.update(edge.partial())
@@ -111,7 +153,19 @@ class _Check:
                     self._progress(edge.size, checkpoint.size)
             elif data != computed[name]:
                 raise self._blame(checkpoint, edge, name, data, computed[name])
+            self._compare_smaller(name, data)
         return edge
+
+    def _compare_smaller(self, name: TileName, data: bytes) -> None:
+        """What was published of a file while it was smaller, and is served still, must be how it begins."""
+        for smaller in self._source.smaller(name):
+            try:
+                right = self._source.read(smaller.path, len(data)) == cut(name, data, smaller.width)
+            except Unreadable:
+                # Tidied away meanwhile, as the log may grow while it is verified; else too long, or damaged.
+                right = smaller not in self._source.smaller(name)
+            if not right and self._left_over is None:
+                self._left_over = _Wrong(smaller.path, f"is not how {name.path} begins, which is right")
 
     def _entries(self, name: TileName, data: bytes) -> list[bytes]:
         try:

@@ -1,6 +1,7 @@
 """What audit answers: the public log to anybody, the stream and the list to oversight alone."""
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import httpx
 import orjson
 import pytest
 
+from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
+from services.audit.log.tree import verify_consistency
 from shared.testing.installation import Installation
 from tests.integration.audit.toy import Toy, cookie, until
 from tests.paths import REPO
@@ -29,14 +32,18 @@ SCRIPT = "<script>alert(1)</script>"
 async def subject(installation: Installation, toy: Toy, tables: asyncpg.Connection) -> str:
     """A case with 60 entries, published: more than a page."""
     case = await toy.write(count=60)
-    await logged(tables, toy)
     async with httpx.AsyncClient(base_url=installation.url("audit"), timeout=20) as client:
-
-        async def published() -> bool:
-            return int((await client.get("/log/checkpoint")).text.split("\n")[1]) >= toy.total
-
-        await until(published, "the checkpoint")
+        await published(client, tables, toy)
     return case
+
+
+async def published(client: httpx.AsyncClient, tables: asyncpg.Connection, toy: Toy) -> None:
+    await logged(tables, toy)
+
+    async def there() -> bool:
+        return int((await client.get("/log/checkpoint")).text.split("\n")[1]) >= toy.total
+
+    await until(there, "the checkpoint")
 
 
 async def logged(tables: asyncpg.Connection, toy: Toy) -> None:
@@ -108,6 +115,25 @@ async def test_a_receipt_is_proven_by_event_proof_and_key_alone(
     command += ["--event", str(tmp_path / "receipt"), "--key", vkey]
     ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, cwd=REPO)
     assert (ran.returncode, ran.stdout.startswith("proven: ")) == (0, True), ran
+
+
+async def test_a_reader_of_an_older_checkpoint_is_shown_that_the_log_has_only_grown(
+    client: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+) -> None:
+    verifier = Verifier.parse((await client.get("/log/key")).text.strip())
+    old = open_checkpoint((await client.get("/log/checkpoint")).content, verifier)
+    await toy.write(count=5)
+    await published(client, tables, toy)
+    answer = await client.get(f"/log/consistency/{old.size}")
+    head, _, note = answer.content.partition(b"\n\n")
+    first, *hashes = head.decode().split("\n")
+    assert first == f"old {old.size}"
+    new = open_checkpoint(note, verifier)
+    assert new.size > old.size
+    verify_consistency(old.size, new.size, old.root, new.root, [base64.b64decode(line) for line in hashes])
+    for size in ("0", str(new.size + 1000), "-1", "x", "01"):
+        answer = await client.get(f"/log/consistency/{size}")
+        assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (404, "no-such-size")
 
 
 @pytest.mark.parametrize(

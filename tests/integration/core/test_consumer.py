@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from deploy.local.pair import Pair
 from shared.consumer import Consumer
 from shared.contracts.addresses import topic_name
-from shared.contracts.routing import AssignmentSigned, CaseTriaged
+from shared.contracts.routing import AssignmentSigned, CaseTriaged, SignAction
 from shared.database import Database
 from shared.handlers import Handlers, Results
 from shared.kafka import Producer
@@ -18,6 +19,7 @@ from shared.received import Received
 from shared.relay import Relay
 from shared.testing.schema import make_topics, open_service_database
 from shared.transaction import Tx
+from tests.foreign import send_with_header
 
 
 @pytest.fixture
@@ -122,7 +124,6 @@ async def test_a_pattern_finds_units_topics_that_are_made_later(
 ) -> None:
     seen: list[str] = []
     handlers = Handlers()
-    from shared.contracts.routing import SignAction
 
     @handlers.on(SignAction)
     async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
@@ -150,6 +151,36 @@ async def test_a_pattern_finds_units_topics_that_are_made_later(
         await until(both_read)
         await producer.stop()
     assert seen == [topic]
+
+
+async def test_a_header_name_that_is_no_text_keeps_nobody_from_what_stands_behind_it(
+    writer: Database, reader: Database, pair: Pair, namespace: str
+) -> None:
+    handlers, seen = Handlers(), list[str]()
+
+    @handlers.on(SignAction)
+    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+        seen.extend(event.event.id for event in events)
+        return None
+
+    topic = topic_name(namespace, "actions", "water")
+    consumer = Consumer(reader, handlers, name="toy.foreign", topics=[topic])
+    async with AIOKafkaProducer(bootstrap_servers=pair.bootstrap) as producer, running(consumer.run):
+        await send_with_header(producer, topic, b"case-1", signing("a-1"), b"\xff\xfe\x00name")
+        await producer.send_and_wait(topic, signing("a-2"), key=b"case-1", partition=0)
+
+        async def both() -> bool:
+            return len(seen) == 2
+
+        await until(both)
+    assert seen == ["a-1", "a-2"]
+
+
+def signing(id_: str) -> bytes:
+    return (
+        f'{{"specversion":"1.0","id":"{id_}","source":"/unit","type":"civic.action.sign.v1","subject":"case-1",'
+        '"time":"2026-11-24T08:00:00Z","data":{}}'
+    ).encode()
 
 
 async def _is_there(producer: Producer, topic: str) -> bool:

@@ -19,7 +19,10 @@ from shared.contracts.base import words_hash
 from shared.records import RawRecord
 from tests.paths import REPO
 
-MIGRATION = REPO / "services" / "audit" / "migrations" / "0001_log.sql"
+MIGRATIONS = [
+    path.read_text().partition("-- migrate:down")
+    for path in sorted((REPO / "services" / "audit" / "migrations").glob("*.sql"))
+]
 SIGNER = Signer("audit.example.gov/log", bytes(range(32)))
 KEYS = KeyBox(bytes(range(32, 64)))
 APPENDED_MS = 1_795_000_000_000
@@ -79,10 +82,10 @@ def files(tmp_path: Path) -> LogFiles:
 async def empty_log(database: str) -> AsyncIterator[str]:
     """The tables of a log in a schema of their own."""
     name = f"audit_{uuid.uuid4().hex[:8]}"
-    up, _, _ = MIGRATION.read_text().partition("-- migrate:down")
     connection = await connect(database, name)
     await connection.execute(f"CREATE SCHEMA {name}")
-    await connection.execute(up)
+    for up, _, _ in MIGRATIONS:
+        await connection.execute(up)
     yield name
     await connection.execute(f"DROP SCHEMA {name} CASCADE")
     await connection.close()

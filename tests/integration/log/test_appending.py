@@ -9,6 +9,7 @@ import pytest
 from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.entry import commitment, salted_commitment
 from services.audit.log.envelope import ERASED, prepare_ahead
+from services.audit.log.loss import Hole
 from services.audit.log.subjects import Subject
 from tests.integration.log.conftest import KEYS, SIGNER, Topic, append, entries, open_log
 
@@ -159,3 +160,16 @@ async def test_a_reopened_log_knows_its_subjects_places_and_erasures(connection:
     assert (late["kind"], late["sequence"], late["subject"]) == ("event", 1, first["subject"])
     assert "subject" not in after
     assert await connection.fetchval("SELECT count(*) FROM log_words") == 0
+
+
+async def test_what_a_log_that_was_begun_late_never_saw_is_no_loss_and_what_it_misses_later_is(
+    connection: asyncpg.Connection,
+) -> None:
+    topic, fresh = Topic(), Topic(partition=1)
+    topic.offset = 40
+    appended = await append(await open_log(connection), topic.event("old", 7), fresh.event("new", 3))
+    assert appended.holes == (Hole(1, "/services/inquiry", 2),)
+    again = await open_log(connection)
+    appended = await append(again, topic.event("older", 9), topic.event("old", 9), topic.event("old", 10))
+    assert appended.holes == (Hole(3, "/services/inquiry", 1),)
+    assert (await append(again, topic.event("old", 20, epoch=2))).holes == ()

@@ -91,13 +91,59 @@ async def test_publishing_goes_on_where_a_crash_left_it(
     assert verify(tmp_path, SIGNER.verifier.vkey).ok
 
 
-def crash_after(calls: int) -> Callable[[LogFiles, Iterable[tuple[TileName, bytes]]], int]:
+@pytest.mark.parametrize(("lost", "now"), [(300, 301), (301, 300), (290, 700), (600, 700), (900, 281)])
+async def test_files_of_a_future_that_a_restore_took_back_are_replaced(
+    connection: asyncpg.Connection,
+    files: LogFiles,
+    *,
+    schema: str,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: int,
+    now: int,
+) -> None:
+    past, topic = await open_log(connection), Topic()
+    await append(past, *(topic.event("subject", n) for n in range(1, 281)))
+    await publish(connection, files, SIGNER.verifier)
+    async with empty_log(database) as restored:
+        await restore(connection, schema, restored)
+        await append(past, *(topic.event("subject", n) for n in range(281, lost + 1)))
+        with monkeypatch.context() as patched:
+            patched.setattr(LogFiles, "publish", no_checkpoint)
+            with pytest.raises(OSError, match="crash"):
+                await publish(connection, files, SIGNER.verifier)
+        other = await connect(database, restored)
+        again = await open_log(other, files.checkpoint())
+        for size in (now, now + 1, 1000):
+            await append(again, *(topic.event("subject", n) for n in range(again.size + 1, size + 1)))
+            assert await publish(other, files, SIGNER.verifier) == size
+            assert verify(tmp_path, SIGNER.verifier.vkey).failure is None
+        await other.close()
+
+
+def no_checkpoint(self: LogFiles, note: bytes) -> None:
+    raise OSError("crash")
+
+
+async def restore(connection: asyncpg.Connection, backed_up: str, into: str) -> None:
+    """Fills an empty log with what another has at the moment."""
+    tables = "log_subject log_entry log_words log_tile log_checkpoint log_cursor"
+    for table in tables.split():
+        await connection.execute(f"INSERT INTO {into}.{table} SELECT * FROM {backed_up}.{table}")
+    await connection.execute(
+        f"UPDATE {into}.log_head SET (epoch, size, edge, subjects, vkey) = "
+        f"(SELECT epoch, size, edge, subjects, vkey FROM {backed_up}.log_head)"
+    )
+
+
+def crash_after(calls: int) -> Callable[[LogFiles, Iterable[tuple[TileName, bytes]], int], int]:
     """An `add` that works so many times and then dies."""
     add, left = LogFiles.add, iter(range(calls))
 
-    def dying(self: LogFiles, files: Iterable[tuple[TileName, bytes]]) -> int:
+    def dying(self: LogFiles, files: Iterable[tuple[TileName, bytes]], published: int) -> int:
         if next(left, None) is None:
             raise OSError("crash")
-        return add(self, files)
+        return add(self, files, published)
 
     return dying

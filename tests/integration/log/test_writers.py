@@ -7,15 +7,16 @@ from services.audit.log.errors import LogBroken
 from services.audit.log.note import Signer
 from services.audit.log.sequencer import Sequencer
 from shared.errors import Stale
-from tests.integration.log.conftest import KEYS, MIGRATION, SIGNER, Topic, append, connect, open_log
+from tests.integration.log.conftest import KEYS, MIGRATIONS, SIGNER, Topic, append, connect, open_log
 
 pytestmark = pytest.mark.integration
 
 
 async def test_the_tables_can_be_taken_back_and_made_again(connection: asyncpg.Connection) -> None:
-    up, _, down = MIGRATION.read_text().partition("-- migrate:down")
-    await connection.execute(down)
-    await connection.execute(up)
+    for _, _, down in reversed(MIGRATIONS):
+        await connection.execute(down)
+    for up, _, _ in MIGRATIONS:
+        await connection.execute(up)
     assert (await append(await open_log(connection), Topic().event("subject", 1))).size == 1
 
 

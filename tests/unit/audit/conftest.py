@@ -1,6 +1,10 @@
 """A small published log, made without a database."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from services.audit.log.tree import leaf_hashes
 SIGNER = Signer("audit.example.gov/log", bytes(range(32)))
 
 WriteLog = Callable[[Path, Sequence[bytes]], str]
+Serve = Callable[[Path], AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +33,27 @@ def write_log() -> WriteLog:
     return _write_log
 
 
+@pytest.fixture(scope="session")
+def serve() -> Serve:
+    """Serves a folder over http while the context lasts; answers its URL."""
+    return _serve
+
+
+@contextmanager
+def _serve(folder: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Tests print nothing."""
+
+
 def _write_log(folder: Path, entries: Sequence[bytes]) -> str:
     edge, full = Edge().extend(leaf_hashes(entries))
     bundles: list[tuple[TileName, bytes]] = []
@@ -35,6 +61,6 @@ def _write_log(folder: Path, entries: Sequence[bytes]) -> str:
         first = name.number * 256
         bundles.append((name, bundle(entries[first : first + name.width])))
     files = LogFiles(folder)
-    files.add([*bundles, *full, *edge.partial()])
+    files.add([*bundles, *full, *edge.partial()], published=0)
     files.publish(Checkpoint(SIGNER.name, edge.size, edge.root()).sign(SIGNER).encode())
     return SIGNER.verifier.vkey

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,16 +17,12 @@ from services.audit.log.prove import Prover
 from services.audit.log.source import Folder, read_tile
 
 WriteLog = Callable[[Path, Sequence[bytes]], str]
+Serve = Callable[[Path], AbstractContextManager[str]]
 
 RECEIPT = b'{"id":"01","salt":"AAECAwQFBgcICQoLDA0ODw"}'
 SIZE = 300
 PLACE = 280
 STRANGER = Signer("audit.example.gov/log", bytes(range(1, 33))).verifier.vkey
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        return
 
 
 @pytest.fixture
@@ -42,14 +36,9 @@ def log(tmp_path: Path, write_log: WriteLog) -> tuple[Path, str]:
 
 
 @pytest.fixture
-def url(log: tuple[Path, str]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(log[0])))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def url(log: tuple[Path, str], serve: Serve) -> Iterator[str]:
+    with serve(log[0]) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture
@@ -126,6 +115,48 @@ def test_an_empty_log_is_verified_and_an_empty_folder_is_not(
 def test_nobody_at_the_url_is_not_verified(log: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["audit", "verify", "http://127.0.0.1:1/log", "--key", log[1]]) == 1
     assert capsys.readouterr().out.startswith("NOT verified: checkpoint: ")
+
+
+def test_a_log_is_told_to_extend_a_checkpoint_that_was_kept(
+    log: tuple[Path, str], tmp_path: Path, write_log: WriteLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, vkey = log
+    for size in (0, 1, 256, PLACE, SIZE):
+        older = folder
+        if size <= PLACE:
+            older = tmp_path / f"at {size}"
+            older.mkdir()
+            write_log(older, [f"entry {i}".encode() for i in range(size)])
+        command = ["audit", "verify", str(folder), "--key", vkey, "--since", str(older / "checkpoint")]
+        assert cli.main(command) == 0
+        assert "which extends the older one" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [1, 256, 257, SIZE])
+def test_a_log_that_was_split_is_told_by_a_checkpoint_that_was_kept(
+    log: tuple[Path, str], tmp_path: Path, write_log: WriteLog, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    folder, vkey = log
+    write_log(tmp_path / "other", [b"another"] * size)
+    command = ["audit", "verify", str(folder), "--key", vkey, "--since"]
+    assert cli.main([*command, str(tmp_path / "other" / "checkpoint")]) == 1
+    assert f"another root than the first {size} entries of this log" in capsys.readouterr().out
+    flip(folder / "tile/entries/000")
+    assert cli.main([*command, str(tmp_path / "other" / "checkpoint")]) == 1
+    assert capsys.readouterr().out.startswith("NOT verified: tile/entries/000: "), "damage is no split"
+
+
+def test_a_log_that_is_shorter_than_a_checkpoint_that_was_kept_or_another_keys_is_refused(
+    log: tuple[Path, str], tmp_path: Path, write_log: WriteLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, vkey = log
+    write_log(tmp_path / "longer", [b"entry"] * (SIZE + 1))
+    command = ["audit", "verify", str(folder), "--key", vkey, "--since"]
+    assert cli.main([*command, str(tmp_path / "longer" / "checkpoint")]) == 1
+    assert f"signs {SIZE + 1} entries, but the log has only {SIZE}" in capsys.readouterr().out
+    (tmp_path / "foreign").write_text("no checkpoint\n")
+    assert cli.main([*command, str(tmp_path / "foreign")]) == 1
+    assert cli.main([*command, str(tmp_path / "nowhere")]) == 2
 
 
 def test_the_key_may_stand_in_a_file(log: tuple[Path, str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is published never goes back, and what is read never begins again."""
+"""What is published never goes back."""
 
 from pathlib import Path
 
@@ -9,16 +9,10 @@ from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Signer
 from services.audit.log.tiles import TileName
-from services.audit.writer import follow
-from shared.records import RawRecord
 
 
 def note(signer: Signer, size: int) -> bytes:
     return Checkpoint(signer.name, size, bytes(32)).sign(signer).encode()
-
-
-def record(offset: int, partition: int = 0) -> RawRecord:
-    return RawRecord("civic.inquiry.v1", partition, offset, 0, b"key", b"{}", ())
 
 
 def test_a_publisher_that_wakes_up_late_does_not_turn_the_checkpoint_back(
@@ -34,19 +28,23 @@ def test_a_publisher_that_wakes_up_late_does_not_turn_the_checkpoint_back(
 
 def test_a_file_is_there_whole_or_not_at_all_and_nothing_else_is_left(tmp_path: Path) -> None:
     files = LogFiles(tmp_path)
-    assert files.add([(TileName(0, 0), b"a" * 32)]) == 1
-    assert files.add([(TileName(0, 0), b"b" * 32)]) == 0
+    assert files.add([(TileName(0, 0), b"a" * 32)], published=0) == 1
+    assert files.add([(TileName(0, 0), b"a" * 32)], published=0) == 0
     with pytest.raises(TypeError):
-        files.add([(TileName(0, 1), None)])  # type: ignore[list-item]
+        files.add([(TileName(0, 1), None)], published=0)  # type: ignore[list-item]
     assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"a" * 32]
 
 
-def test_offsets_that_go_on_are_followed_also_over_holes() -> None:
-    offsets = {("civic.inquiry.v1", 0): 5}
-    follow([record(5), record(6), record(9), record(0, partition=1)], offsets)
-    assert offsets == {("civic.inquiry.v1", 0): 10, ("civic.inquiry.v1", 1): 1}
-
-
-def test_an_offset_that_is_handed_out_again_breaks_the_log() -> None:
-    with pytest.raises(LogBroken, match=r"civic\.inquiry\.v1/0 is logged up to offset 5"):
-        follow([record(0)], {("civic.inquiry.v1", 0): 5})
+def test_a_file_that_is_not_ours_is_replaced_beyond_what_is_published_and_else_breaks_the_log(
+    tmp_path: Path,
+) -> None:
+    files = LogFiles(tmp_path)
+    seen, ahead, other = (bytes([n]) * 32 * 7 for n in range(3))
+    files.add([(TileName(0, 0, 3), seen[:96])], published=0)
+    files.add([(TileName(0, 0, 5), ahead[:160])], published=3)
+    with pytest.raises(LogBroken, match=r"tile/0/000\.p/3 is published"):
+        files.add([(TileName(0, 0, 3), other[:96])], published=3)
+    assert files.add([(TileName(0, 0, 5), other[:160])], published=3) == 1
+    assert (tmp_path / "tile/0/000.p/5").read_bytes() == other[:160]
+    files.add([(TileName(0, 0, 7), seen)], published=3)
+    assert sorted(path.name for path in (tmp_path / "tile/0/000.p").iterdir()) == ["3", "7"]

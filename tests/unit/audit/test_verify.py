@@ -1,9 +1,7 @@
 """A verifier that has only files and a key finds every changed bit and names its place."""
 
-import functools
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from services.audit.log.tiles import TileName, bundle
 from services.audit.log.verify import verify
 
 WriteLog = Callable[[Path, Sequence[bytes]], str]
+Serve = Callable[[Path], AbstractContextManager[str]]
 
 # One full tile of level 1 would need 65,536 entries: enough for the slow test, too many for each flip.
 SIZE = 600
@@ -28,7 +27,10 @@ def entries(size: int) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory, write_log: WriteLog) -> tuple[Path, str]:
+    """Published in steps: partial files of earlier sizes stand there still, and are served."""
     folder = tmp_path_factory.mktemp("log")
+    for size in (3, 7, 40, 300, 550):
+        write_log(folder, entries(size))
     return folder, write_log(folder, entries(SIZE))
 
 
@@ -75,6 +77,38 @@ def test_a_flipped_bit_anywhere_is_found_and_its_file_named(
         flip(path, bit)
     assert failure is not None
     assert failure.place == str(path.relative_to(folder))
+
+
+@pytest.mark.parametrize("path", ["tile/0/000.p/3", "tile/entries/000.p/40", "tile/entries/002.p/38"])
+def test_a_flipped_bit_in_a_file_of_an_earlier_size_is_found(log: tuple[Path, str], path: str) -> None:
+    folder, vkey = log
+    flip(folder / path, 100)
+    failure = verify(folder, vkey).failure
+    flip(folder / path, 100)
+    assert failure is not None
+    assert failure.place == path
+    assert failure.reason.startswith("is not how tile/")
+
+
+def test_a_file_of_an_earlier_size_that_is_longer_than_all_that_came_later_is_found(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
+    for size in (3, 7):
+        vkey = write_log(tmp_path, entries(size))
+    path = tmp_path / "tile/0/000.p/3"
+    path.write_bytes(path.read_bytes() * 9)
+    failure = verify(tmp_path, vkey).failure
+    assert failure is not None
+    assert failure.place == "tile/0/000.p/3"
+
+
+def test_what_is_no_file_of_the_log_or_was_written_ahead_of_the_checkpoint_is_not_judged(
+    tmp_path: Path, write_log: WriteLog
+) -> None:
+    vkey = write_log(tmp_path, entries(40))
+    for name in ("notes.txt", "300", "041", "41", ".40.1234abcd"):
+        (tmp_path / "tile/0/000.p" / name).write_bytes(b"?")
+    assert verify(tmp_path, vkey).ok
 
 
 def test_every_bit_of_the_checkpoint_counts(log: tuple[Path, str]) -> None:
@@ -163,7 +197,7 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path, signer: Signer) -> None:
 
 
 def test_a_partial_tile_that_was_tidied_away_is_cut_from_the_full_one(
-    tmp_path: Path, write_log: WriteLog, signer: Signer
+    tmp_path: Path, write_log: WriteLog, serve: Serve
 ) -> None:
     vkey = write_log(tmp_path / "old", entries(300))
     note = (tmp_path / "old" / "checkpoint").read_bytes()
@@ -172,6 +206,8 @@ def test_a_partial_tile_that_was_tidied_away_is_cut_from_the_full_one(
     tile = tmp_path / "new" / TileName(1, 0, 1).path
     tile.write_bytes((tmp_path / "old" / TileName(1, 0, 1).path).read_bytes())
     assert verify(tmp_path / "new", vkey).ok
+    with serve(tmp_path / "new") as url:
+        assert verify(url, vkey).ok
 
 
 def test_a_shortened_tile_and_a_lengthened_bundle_are_named(tmp_path: Path, write_log: WriteLog) -> None:
@@ -211,17 +247,9 @@ def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def site(log: tuple[Path, str]) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            """Tests print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(log[0]))) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+def site(log: tuple[Path, str], serve: Serve) -> Iterator[str]:
+    with serve(log[0]) as url:
+        yield url
 
 
 def test_a_log_behind_http_is_verified_like_a_folder(log: tuple[Path, str], site: str) -> None:
