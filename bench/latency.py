@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from bench.appended import WARM_UP_SECONDS, latencies
-from bench.progress import topics_of
+from bench.progress import STEPS, topics_of
 from bench.stage import Stage
-from bench.whole import Result, Tell, run_whole
+from bench.whole import Failed, Result, Tell, run_whole
 from shared.ids import moment_of
 
 SECONDS = 60
+_HELD = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,15 @@ class Latency:
 
 
 async def run_latency(on: Stage, rate: float, tell: Tell) -> tuple[Latency, Result]:
-    """Generates at `rate` for a minute and a little, then reads the units' topics. `on` must be fresh."""
+    """Generates at `rate` for a minute and a little, then reads the units' topics. `on` must be fresh.
+
+    Raises Failed if the rate was not held: the figures of another rate would pass for those of this one.
+    """
     inquiries = int(rate * (WARM_UP_SECONDS + SECONDS))
     result = await run_whole(on, inquiries, tell, rate=rate)
+    held = inquiries / result.done_at[STEPS[0]]
+    if held < rate * _HELD:
+        raise Failed(f"only {held:,.0f} of {rate:,.0f} inquiries/s were taken in")
     _, departments = topics_of(on.installation.namespace, on.installation.units)
     return Latency.of(await latencies(on.installation.bootstrap, departments, _begun_ms)), result
 
