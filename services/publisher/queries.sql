@@ -288,8 +288,3 @@ SELECT p.id, p.public_version AS version, p.published_at, p.public_changed_at, v
        v.document_number, v.effective_from
 FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
 WHERE p.id = ANY($1::text[]) AND p.state <> 'withdrawn';
-
--- name: open_deliveries
--- What waits, by lane and kind: for the desk and the metrics.
-SELECT lane, kind, count(*) AS deliveries FROM delivery
-WHERE state IN ('waiting', 'pending', 'sending') GROUP BY lane, kind;
