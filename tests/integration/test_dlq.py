@@ -156,11 +156,33 @@ async def test_bytes_without_a_key_are_shown_and_discarded_but_never_replayed(
     await toy.slices.process(source.records)
     number = str(await routing.pool.fetchval("SELECT id FROM dead_letter"))
     assert run("dlq", "show", "routing", number, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"value": "\\xff{", "words": None}
+    assert json.loads(capsys.readouterr().out) == {"value": "\\xff{", "words": None, "erased": False}
     assert run("dlq", "replay", "routing", number) == 1
     assert run("dlq", "discard", "routing", number, "--reason", "noise") == 0
     assert run("dlq", "discard", "routing", number, "--reason", "noise") == 1
     assert run("dlq", "list") == 0
+
+
+@pytest.mark.parametrize("end", [["discard", "--reason", "x"], ["replay"]])
+async def test_a_resolved_letter_has_no_words_and_says_so(
+    stuck: Toy, routing: Database, end: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = str(await routing.pool.fetchval("SELECT id FROM dead_letter"))
+    assert run("dlq", "show", "routing", number) == 0
+    assert "words: " in capsys.readouterr().out
+    assert run("dlq", end[0], "routing", number, *end[1:]) == 0
+    capsys.readouterr()
+    assert run("dlq", "show", "routing", number) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "the words are gone: the letter is resolved or its case erased"
+    ]
+    assert run("dlq", "show", "routing", number, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (json.loads(shown["value"])["subject"], shown["words"], shown["erased"]) == (KEY, None, True)
+    # What waits to be tried again still has them.
+    stuck.refused = set()
+    assert await stuck.parking.once() == 1
+    assert stuck.applied == ([1, 2, 3] if end == ["replay"] else [2, 3])
 
 
 @pytest.mark.parametrize(
