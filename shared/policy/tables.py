@@ -101,6 +101,7 @@ class Rework(Row):
 
     share: float = Field(gt=0, le=1, description="part of the first budget that the lead gets anew")
     maximum: int = Field(ge=0, description="reworks after which the case is a hard case")
+    minimum: Budget | None = Field(default=None, description="what the share is at least, within the first")
     source: Source
 
 
