@@ -48,8 +48,9 @@ def list_(
         typer.echo("no dead letters")
     else:
         for one in found:
+            state = one["resolution"] or ("open, its case is erased" if one["erased"] else "open")
             typer.echo(
-                f"{one['service']} {one['id']}  {one['resolution'] or 'open'}  {one['event_type'] or '?'}  "
+                f"{one['service']} {one['id']}  {state}  {one['event_type'] or '?'}  "
                 f"key {one['key'] or '?'} ({one['waiting']} waiting)  {one['error']}: {one['detail']}"
             )
     return int(any(one["resolution"] is None for one in found))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services import cli
-from shared.contracts.inquiry import InquiryReceived
+from shared.contracts.inquiry import InquiryErased, InquiryReceived
 from shared.database import Database
 from shared.handlers import Fault, Handlers, Results
 from shared.parking import Parking
@@ -161,6 +161,24 @@ async def test_bytes_without_a_key_are_shown_and_discarded_but_never_replayed(
     assert run("dlq", "discard", "routing", number, "--reason", "noise") == 0
     assert run("dlq", "discard", "routing", number, "--reason", "noise") == 1
     assert run("dlq", "list") == 0
+    # Nobody knows whose they were, so that nothing of them stays.
+    capsys.readouterr()
+    assert run("dlq", "show", "routing", number) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "(the value is gone)"
+
+
+async def test_a_letter_of_an_erased_case_is_listed_and_shown_without_words(
+    stuck: Toy, routing: Database, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck.handlers.on(InquiryErased)(stuck._apply)  # type: ignore[arg-type]
+    await stuck.slices.process([source.fact(KEY, InquiryErased(basis="court_order"))])
+    assert run("dlq", "list", "--json") == 1
+    (letter,) = json.loads(capsys.readouterr().out)
+    assert (letter["erased"], letter["resolution"], letter["waiting"]) == (True, None, 4)
+    assert run("dlq", "list") == 1
+    assert f"{letter['id']}  open, its case is erased  civic.inquiry" in capsys.readouterr().out
+    assert run("dlq", "show", "routing", str(letter["id"])) == 0
+    assert "the words are gone" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("end", [["discard", "--reason", "x"], ["replay"]])
