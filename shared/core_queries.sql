@@ -4,7 +4,7 @@ INSERT INTO aggregate (id) SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS 
 ON CONFLICT (id) DO UPDATE SET sequences = aggregate.sequences WHERE false;
 
 -- name: read_sequences
-SELECT id, sequences FROM aggregate WHERE id = ANY ($1::text[]);
+SELECT id, sequences, erased FROM aggregate WHERE id = ANY ($1::text[]);
 
 -- name: insert_aggregates
 -- Fails if one exists: an id that exists already from elsewhere is refused.
@@ -181,13 +181,17 @@ DELETE FROM idempotency_key WHERE expires_at < $1;
 -- name: list_dead_letters
 -- Oldest first: an operator works from the beginning, since a key waits behind its first one.
 SELECT id, consumer, topic, partition, "offset", key, event_type, error, detail, attempts, recorded_at,
-       resolution, resolved_by, reason,
+       resolution, resolved_by, reason, erased,
        (SELECT count(*) FROM parked_event p
         WHERE (p.consumer, p.topic, p.key) = (d.consumer, d.topic, d.key)) AS waiting
 FROM dead_letter d WHERE resolution IS NULL OR $1 ORDER BY id LIMIT $2;
 
 -- name: read_dead_letter
-SELECT value, words FROM dead_letter WHERE id = $1;
+SELECT value, words, erased FROM dead_letter WHERE id = $1;
+
+-- name: place_of_dead_letter
+-- Without a lock: the parked key and the aggregate come first, as in the loops.
+SELECT consumer, topic, partition, key FROM dead_letter WHERE id = $1;
 
 -- name: lock_dead_letter
 SELECT id, consumer, topic, partition, "offset", appended_ms, key, record_key, value, words, resolution
@@ -204,7 +208,44 @@ ORDER BY partition, "offset" LIMIT 1;
 UPDATE parked_key SET dead = false, attempts = 0, next_attempt = $4 WHERE consumer = $1 AND topic = $2 AND key = $3;
 
 -- name: resolve_dead_letter
-UPDATE dead_letter SET resolution = $2, resolved_by = $3, reason = $4 WHERE id = $1;
+-- Nobody needs the words any more; of the value what `shared.erasure` leaves.
+UPDATE dead_letter SET resolution = $2, resolved_by = $3, reason = $4, value = $5, words = NULL, erased = true
+WHERE id = $1;
+
+-- name: mark_erased
+UPDATE aggregate SET erased = true WHERE id = ANY ($1::text[]) AND NOT erased;
+
+-- name: lock_outbox_of
+-- In id order, as the relay deletes: neither can wait for the other in a circle.
+SELECT ctid::text AS place, topic, value FROM outbox WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+
+-- name: erase_outbox
+UPDATE outbox o SET value = e.value, words = NULL
+FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE o.ctid = e.place::tid;
+
+-- name: lock_aside_of
+SELECT ctid::text AS place, topic, value FROM outbox_aside WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+
+-- name: erase_aside
+UPDATE outbox_aside o SET value = e.value, words = NULL
+FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE o.ctid = e.place::tid;
+
+-- name: lock_parked_of
+SELECT ctid::text AS place, topic, value FROM parked_event WHERE key = ANY ($1::text[]) FOR UPDATE;
+
+-- name: erase_parked
+UPDATE parked_event p SET value = e.value, words = NULL
+FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE p.ctid = e.place::tid;
+
+-- name: lock_dead_letters_of
+-- Bytes that tell no key may still have been sent under one.
+SELECT ctid::text AS place, topic, value, key FROM dead_letter
+WHERE key = ANY ($1::text[]) OR (key IS NULL AND record_key = ANY ($2::bytea[])) ORDER BY id FOR UPDATE;
+
+-- name: erase_dead_letters
+-- The detail is what an error said, and some errors quote what they were given.
+UPDATE dead_letter d SET value = e.value, words = NULL, detail = '', erased = true
+FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE d.ctid = e.place::tid;
 
 -- name: count_outbox
 SELECT topic, count(*) FILTER (WHERE NOT aside) AS waiting, count(*) FILTER (WHERE aside) AS set_aside

@@ -11,6 +11,7 @@ from typing import Any
 from shared.clock import machine_now
 from shared.contracts.registry import by_writer
 from shared.database import Database
+from shared.erasure import bytes_to_keep
 from shared.errors import CivicloomError, Conflict, Permanent
 from shared.received import Received, contract_of, decode, unreadable_subject
 from shared.records import RawRecord
@@ -23,7 +24,10 @@ class NoSuchDeadLetter(CivicloomError):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter. `waiting` counts the events of its key that wait, itself included."""
+    """One dead letter. `waiting` counts the events of its key that wait, itself included.
+
+    `erased`: what could hold words is gone, since it is resolved or its case is erased.
+    """
 
     id: int
     consumer: str
@@ -39,15 +43,17 @@ class DeadLetter:
     resolution: str | None
     resolved_by: str | None
     reason: str | None
+    erased: bool
     waiting: int
 
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """What stood on the topic, as it stood."""
+    """What stood on the topic, as it stood; once `erased`, without words."""
 
     value: bytes | None
     words: bytes | None
+    erased: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,10 @@ class _Open:
     consumer: str
     key: str | None
     record: RawRecord
+
+    @property
+    def subject(self) -> str:
+        return self.key or unreadable_subject(self.record.topic, self.record.partition)
 
 
 class DeadLetters:
@@ -74,7 +84,7 @@ class DeadLetters:
         row = await self._database.pool.fetchrow(QUERIES["read_dead_letter"], number)
         if row is None:
             raise NoSuchDeadLetter(f"{self._service} has no dead letter {number}")
-        return Bytes(row["value"], row["words"])
+        return Bytes(row["value"], row["words"], row["erased"])
 
     async def replay(self, number: int, operator: str) -> None:
         """Frees the key for new tries, from its first event on.
@@ -86,7 +96,7 @@ class DeadLetters:
             if letter.key is None:
                 raise Conflict("these bytes tell no key, so nothing waits behind them: discard them")
             await self._free(tx, letter)
-            await tx.connection.execute(QUERIES["resolve_dead_letter"], number, "replayed", operator, None)
+            await self._resolve(tx, letter, "replayed", operator)
 
     async def discard(self, number: int, operator: str, reason: str) -> None:
         """Gives the event up, says so in an event, and lets its key go on with the next.
@@ -98,8 +108,6 @@ class DeadLetters:
             raise ValueError("a dead letter is discarded for a reason: say which")
         async with self._database.transaction() as tx:
             letter = await self._lock(tx, number)
-            subject = letter.key or unreadable_subject(letter.record)
-            await tx.lock([subject])
             if letter.key is not None:
                 place = (letter.consumer, letter.record.topic, letter.key)
                 await tx.connection.execute(
@@ -110,18 +118,23 @@ class DeadLetters:
                     await self._free(tx, letter)
             discarded: type[Any] = by_writer(tx.service, "deadletter_discarded")
             facts = discarded(dead_letter=number, operator=operator)
-            tx.emit(facts, subject=subject, actor=f"operator:{operator}")
-            await tx.connection.execute(QUERIES["resolve_dead_letter"], number, "discarded", operator, reason)
+            tx.emit(facts, subject=letter.subject, actor=f"operator:{operator}")
+            await self._resolve(tx, letter, "discarded", operator, reason)
 
     @property
     def _service(self) -> str:
         return self._database.settings.service
 
     async def _lock(self, tx: Tx, number: int) -> _Open:
-        """The open dead letter and its parked key, locked before the aggregates as the loops do."""
-        row = await tx.connection.fetchrow(QUERIES["lock_dead_letter"], number)
-        if row is None:
+        """The open dead letter; its parked key and its aggregate are locked before it, as the loops do."""
+        found = await tx.connection.fetchrow(QUERIES["place_of_dead_letter"], number)
+        if found is None:
             raise NoSuchDeadLetter(f"{self._service} has no dead letter {number}")
+        place = (found["consumer"], found["topic"], found["key"])
+        dead = await tx.connection.fetchval(QUERIES["lock_dead_key"], *place)
+        await tx.lock([found["key"] or unreadable_subject(found["topic"], found["partition"])])
+        row = await tx.connection.fetchrow(QUERIES["lock_dead_letter"], number)
+        assert row is not None  # noqa: S101  (dead letters are never deleted)
         if row["resolution"] is not None:
             raise Conflict(f"dead letter {number} is {row['resolution']} already")
         headers = (("words", row["words"]),) if row["words"] is not None else ()
@@ -136,12 +149,18 @@ class DeadLetters:
         )
         letter = _Open(row["id"], row["consumer"], row["key"], record)
         if letter.key is not None:
-            place = (letter.consumer, record.topic, letter.key)
-            dead = await tx.connection.fetchval(QUERIES["lock_dead_key"], *place)
             head = await tx.connection.fetchrow(QUERIES["head_of_key"], *place)
             if not dead or head is None or tuple(head) != (record.partition, record.offset):
                 raise Conflict(f"dead letter {number} is not what its key waits for")
         return letter
+
+    async def _resolve(
+        self, tx: Tx, letter: _Open, resolution: str, operator: str, reason: str | None = None
+    ) -> None:
+        kept = bytes_to_keep(letter.record.topic, letter.record.value, letter.key)
+        await tx.connection.execute(
+            QUERIES["resolve_dead_letter"], letter.id, resolution, operator, reason, kept
+        )
 
     async def _free(self, tx: Tx, letter: _Open) -> None:
         await tx.connection.execute(

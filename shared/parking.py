@@ -61,6 +61,7 @@ async def park_behind(tx: Tx, consumer: str, record: RawRecord, key: str) -> Non
         record.value,
         record.header("words"),
     )
+    tx.kept_bytes_of(key)
 
 
 async def record_dead_letter(
@@ -85,6 +86,8 @@ async def record_dead_letter(
         attempts,
         tx.now,
     )
+    if key is not None:
+        tx.kept_bytes_of(key)
     facts: type[Any] = by_writer(tx.service, "deadletter_recorded")
     data: Facts = facts(
         consumer=consumer,
@@ -94,7 +97,8 @@ async def record_dead_letter(
         event_id=event_id,
         error=fault.error,
     )
-    tx.emit(data, subject=key or unreadable_subject(record), actor=f"service:{tx.service}")
+    subject = key or unreadable_subject(record.topic, record.partition)
+    tx.emit(data, subject=subject, actor=f"service:{tx.service}")
 
 
 class Parking:
@@ -150,6 +154,9 @@ class Parking:
             ]
             readings = self._readable(records)
             await tx.lock({key, *(aggregate for reading in readings for aggregate in reading.touches)})
+            for reading in readings:
+                if reading.handler.contract.erases:
+                    tx.erase(reading.event.subject)
             known = await known_actions(tx, (reading.event for reading in readings))
             for record in records:
                 fault = await self._apply_one(tx, record, known)

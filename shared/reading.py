@@ -55,7 +55,7 @@ def _standing_in(record: RawRecord, facts: Facts, clock: Clock) -> Received[Fact
         type=facts.contract.type,
         id=hashlib.sha256(record.value or b"").hexdigest(),
         source=record.topic,
-        subject=told(record, "subject") or unreadable_subject(record),
+        subject=told(record, "subject") or unreadable_subject(record.topic, record.partition),
         time=effective,
         data=facts,
     )

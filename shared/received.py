@@ -84,9 +84,9 @@ def told(record: RawRecord, name: str) -> str | None:
     return text if isinstance(text, str) and 0 < len(text) <= 200 and "\x00" not in text else None
 
 
-def unreadable_subject(record: RawRecord) -> str:
+def unreadable_subject(topic: str, partition: int) -> str:
     """The subject of bytes that tell none of trust."""
-    return f"unreadable:{record.topic}:{record.partition}"
+    return f"unreadable:{topic}:{partition}"
 
 
 def contract_of(value: bytes | None) -> Contract | None:

@@ -95,8 +95,12 @@ class Slices:
             for row in await tx.connection.fetch(QUERIES["lock_parked_keys"], self._consumer, topic)
         }
         touched = {aggregate for item in items for aggregate in item.touches}
-        touched.update(unreadable_subject(record) for record, _ in unreadable)
+        touched.update(unreadable_subject(record.topic, record.partition) for record, _ in unreadable)
         await tx.lock(touched)
+        for item in items:
+            # Whatever becomes of the event: it may only join its parked key.
+            if item.handler is not None and item.handler.contract.erases:
+                tx.erase(item.key)
         for record, fault in unreadable:
             await record_dead_letter(tx, self._consumer, record, None, fault, attempts=1)
             counts["dead"] += 1

@@ -13,6 +13,7 @@ from shared import sql
 from shared.contracts.addresses import topic_name
 from shared.contracts.base import POSITIONS_PER_EPOCH, Facts, Words
 from shared.encoding import Draft, encode_value, encode_words
+from shared.erasure import erase
 from shared.errors import Conflict
 from shared.ids import derived_id, is_id, new_id
 from shared.metrics import EMITTED
@@ -61,6 +62,7 @@ class _Pending:
     outbox: list[OutboxRow] = field(default_factory=list)
     timers: dict[tuple[str, str], Timer | None] = field(default_factory=dict)
     seen: dict[tuple[str, str], None] = field(default_factory=dict)
+    erased: dict[str, None] = field(default_factory=dict)
 
     def copy(self) -> "_Pending":
         return _Pending(
@@ -69,6 +71,7 @@ class _Pending:
             list(self.outbox),
             dict(self.timers),
             dict(self.seen),
+            dict(self.erased),
         )
 
 
@@ -93,6 +96,7 @@ class Tx:
         self._grace = grace
         self._pending = _Pending()
         self._new: dict[str, None] = {}
+        self._forgotten: set[str] = set()
 
     async def lock(self, aggregates: Iterable[str]) -> None:
         """Locks all of them in id order, making rows on first mention. Once, before anything else."""
@@ -102,6 +106,8 @@ class Tx:
         await self.connection.execute(QUERIES["lock_aggregates"], ids)
         for row in await self.connection.fetch(QUERIES["read_sequences"], ids):
             self._pending.sequences[row["id"]] = orjson.loads(row["sequences"])
+            if row["erased"]:
+                self._forgotten.add(row["id"])
 
     def create(self, aggregates: Iterable[str]) -> None:
         """Ids made on the spot: nothing to lock; the insert at the end raises Conflict if one exists."""
@@ -121,6 +127,15 @@ class Tx:
     def saw_action(self, source: str, identifier: str) -> None:
         """Remembers an event that carries no sequence."""
         self._pending.seen[(source, identifier)] = None
+
+    def erase(self, subject: str) -> None:
+        """The core forgets the words of the subject, which must be locked, when this ends."""
+        self._pending.erased[subject] = None
+
+    def kept_bytes_of(self, subject: str) -> None:
+        """Bytes of the subject were parked or are a dead letter: without words if it is erased already."""
+        if subject in self._forgotten:
+            self.erase(subject)
 
     def emit(
         self,
@@ -186,6 +201,8 @@ class Tx:
             encoded,
         )
         self._pending.outbox.append(OutboxRow(topic, subject, value, encoded, delivery, contract.type))
+        if contract.erases:
+            self.erase(subject)
         return Emitted(event_id, sequence, value, encoded)
 
     def arm(self, timer: Timer) -> None:
@@ -246,6 +263,9 @@ class Tx:
                 [identifier for _, identifier in pending.seen],
                 self.now,
             )
+        if pending.erased:
+            # Last, so that what this transaction itself has kept is among it.
+            await erase(self.connection, pending.erased)
 
     async def _flush_timers(self, timers: dict[tuple[str, str], Timer | None]) -> None:
         gone = sorted(key for key, timer in timers.items() if timer is None)

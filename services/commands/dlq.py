@@ -48,8 +48,9 @@ def list_(
         typer.echo("no dead letters")
     else:
         for one in found:
+            state = one["resolution"] or ("open, its case is erased" if one["erased"] else "open")
             typer.echo(
-                f"{one['service']} {one['id']}  {one['resolution'] or 'open'}  {one['event_type'] or '?'}  "
+                f"{one['service']} {one['id']}  {state}  {one['event_type'] or '?'}  "
                 f"key {one['key'] or '?'} ({one['waiting']} waiting)  {one['error']}: {one['detail']}"
             )
     return int(any(one["resolution"] is None for one in found))
@@ -57,15 +58,24 @@ def list_(
 
 @dlq.command()
 def show(service: Service, number: Number, *, as_json: AsJson = False) -> None:
-    """Show the bytes of one: the value as it stood on its topic, and whether words came with it."""
+    """Show the bytes of one: the value as it stood on its topic, and the words that came with it.
+
+    The words are gone once the letter is resolved or its case erased.
+    """
     kept = _with(service, lambda dead: dead.bytes_of(number))
     value = None if kept.value is None else kept.value.decode("utf-8", "backslashreplace")
     words = None if kept.words is None else kept.words.decode("utf-8", "backslashreplace")
     if as_json:
-        typer.echo(json.dumps({"value": value, "words": words}, ensure_ascii=False))
+        shown = {"value": value, "words": words, "erased": kept.erased}
+        typer.echo(json.dumps(shown, ensure_ascii=False))
+        return
+    typer.echo(value if value is not None else f"({'the value is gone' if kept.erased else 'no value'})")
+    if words is not None:
+        typer.echo(f"words: {words}")
+    elif kept.erased:
+        typer.echo("the words are gone: the letter is resolved or its case erased")
     else:
-        typer.echo(value if value is not None else "(a record without a value)")
-        typer.echo(f"words: {words}" if words is not None else "no words")
+        typer.echo("no words")
 
 
 @dlq.command()

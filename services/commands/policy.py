@@ -1,24 +1,21 @@
-"""`civicloom policy`: check a policy pack before it is used."""
+"""`civicloom policy`: check a policy pack before it is used, and see what a new version changes."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-policy = typer.Typer(name="policy", no_args_is_help=True, help="Check policy packs.")
+policy = typer.Typer(
+    name="policy", no_args_is_help=True, help="Check policy packs and compare their versions."
+)
 
 _POLICIES = Path(__file__).resolve().parents[2] / "policies"
 
 
 def register(cli: typer.Typer) -> None:
     cli.add_typer(policy)
-
-
-@policy.callback()
-def _group() -> None:
-    # Its presence keeps the subcommand by name while there is only one.
-    pass
 
 
 @policy.command("check")
@@ -48,3 +45,41 @@ def check(
             for line in report.remarks:
                 typer.echo(f"  (remark) {line}")
     return int(any(report.problems for report in reports.values()))
+
+
+@policy.command("diff")
+def diff(
+    old: Annotated[Path, typer.Argument(help="The folder of a pack.", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="The folder of its new version.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> int:
+    """Say what a new version changes. Exits 0 if nothing, 1 if something, 2 if one cannot be used."""
+    from shared.policy.diff import diff as compare
+    from shared.policy.errors import PolicyError
+    from shared.policy.loader import load_pack
+
+    for folder in (old, new):
+        if not folder.is_dir():
+            raise typer.BadParameter(f"{folder} is not a folder", param_hint="FOLDERS")
+    try:
+        before, after = load_pack(old), load_pack(new)
+    except PolicyError as error:
+        typer.echo(str(error), err=True)
+        return 2
+    changes = compare(before, after)
+    if as_json:
+        told = {
+            "old": before.version,
+            "new": after.version,
+            "changes": [change._asdict() for change in changes],
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False))
+    else:
+        typer.echo(f"{before.version} -> {after.version}")
+        for file, of_file in groupby(changes, lambda change: change.file):
+            typer.echo(file)
+            for change in of_file:
+                typer.echo(f"  {change}")
+        if not changes:
+            typer.echo("no difference")
+    return int(bool(changes))

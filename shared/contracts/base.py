@@ -113,7 +113,11 @@ class Event(BaseModel, Generic[D_co]):
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What is known of one type and version. `topic` is the logical name in `deploy/topics.yaml`."""
+    """What is known of one type and version. `topic` is the logical name in `deploy/topics.yaml`.
+
+    `spoken` names the fields of the facts that hold words or a person, where these stand inside: what an
+    erasure takes out. An event that `erases` makes every service forget the words of its subject.
+    """
 
     facts: type[Facts]
     words: type[Words]
@@ -122,6 +126,8 @@ class Contract:
     topic: str
     kind: Kind
     parse: Callable[[bytes], Event[Any]]
+    spoken: tuple[str, ...] = ()
+    erases: bool = False
 
     @property
     def family(self) -> str:
@@ -144,6 +150,8 @@ def contract(
     kind: Kind = "fact",
     topic: str | None = None,
     words: type[Words] = NoWords,
+    spoken: tuple[str, ...] = (),
+    erases: bool = False,
 ) -> Callable[[F], F]:
     """Registers the model of `event_type`. Each type has exactly one writing service."""
 
@@ -151,7 +159,7 @@ def contract(
         if event_type in REGISTRY:
             raise ValueError(f"{event_type} is registered twice")
         parse = Event[facts].model_validate_json  # type: ignore[valid-type]
-        entry = Contract(facts, words, event_type, writer, topic or writer, kind, parse)
+        entry = Contract(facts, words, event_type, writer, topic or writer, kind, parse, spoken, erases)
         facts.contract = entry
         REGISTRY[event_type] = entry
         FAMILIES.add(entry.family)

@@ -146,7 +146,7 @@ class InquiryReopened(Facts):
     evaluation: Evaluation | None = None
 
 
-@contract("civic.inquiry.erased.v1", writer="inquiry")
+@contract("civic.inquiry.erased.v1", writer="inquiry", erases=True)
 class InquiryErased(Facts):
     """Every service nulls its copy of the words and contacts; audit destroys the key."""
 
@@ -176,7 +176,13 @@ class InquiryDeadLetterDiscarded(DeadLetterDiscarded):
     """An operator gave up a dead letter."""
 
 
-@contract("civic.contact.stated.v1", writer="inquiry", kind="contact", topic="contact")
+@contract(
+    "civic.contact.stated.v1",
+    writer="inquiry",
+    kind="contact",
+    topic="contact",
+    spoken=("name", "email", "phone"),
+)
 class ContactStated(Facts):
     """Where the citizen wants to hear of this case. The only event with direct identifiers.
 

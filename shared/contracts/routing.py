@@ -106,7 +106,9 @@ class RoutingDeadLetterDiscarded(DeadLetterDiscarded):
 # What a unit receives on `civic.department.<code>.v1`. The words stand inside, for the foreign reader's sake.
 
 
-@contract("civic.department.case_offered.v1", writer="routing", kind="record", topic="department")
+@contract(
+    "civic.department.case_offered.v1", writer="routing", kind="record", topic="department", spoken=("words",)
+)
 class CaseOffered(Facts):
     """A case is yours to sign. `words` is absent once the inquiry is erased."""
 
@@ -142,7 +144,9 @@ class CaseClosed(Facts):
     evaluation: Evaluation | None = None
 
 
-@contract("civic.department.case_reopened.v1", writer="routing", kind="record", topic="department")
+@contract(
+    "civic.department.case_reopened.v1", writer="routing", kind="record", topic="department", spoken=("note",)
+)
 class CaseReopened(Facts):
     """重办: the citizen is not satisfied; the case is yours again, in your role, with a new deadline."""
 
@@ -174,7 +178,7 @@ class SignAction(Facts):
     """签收."""
 
 
-@contract("civic.action.reply.v1", writer="unit", kind="action", topic="actions")
+@contract("civic.action.reply.v1", writer="unit", kind="action", topic="actions", spoken=("text",))
 class ReplyAction(Facts):
     """答复, by the lead."""
 
@@ -182,7 +186,7 @@ class ReplyAction(Facts):
     text: LongText
 
 
-@contract("civic.action.return.v1", writer="unit", kind="action", topic="actions")
+@contract("civic.action.return.v1", writer="unit", kind="action", topic="actions", spoken=("text",))
 class ReturnAction(Facts):
     """退回, with the reason code and words."""
 

@@ -81,21 +81,29 @@ def deadline_for(pack: Pack, kind: str, service_code: str, urgent: bool, start: 
     A service's own budget goes before that of the kind; urgency can only bring the moment nearer.
     Raises UnknownCode and what `add_budget` raises.
     """
-    rules = pack.kind(kind)
-    ordinary = _add(pack, start, pack.service(service_code).due or rules.reply)
-    if not urgent:
-        return ordinary
-    return min(_add(pack, start, rules.urgent_reply), ordinary, key=lambda deadline: deadline.due)
+    return _nearest(_add(pack, start, budget) for budget in _reply_budgets(pack, kind, service_code, urgent))
 
 
-def rework_deadline(pack: Pack, kind: str, service_code: str, start: dt.datetime) -> Deadline:
+def rework_deadline(pack: Pack, kind: str, service_code: str, urgent: bool, start: dt.datetime) -> Deadline:
     """When the reply is due again for a case sent back for rework (重办) at `start`.
 
-    The kind's share of the first budget, in whole hours or days, rounded up, and so at least one.
+    The kind's share of the first budget, in whole hours or days, rounded up; of an urgent case the nearer one
+    of the two, as at first. It is not less than the kind's minimum for a rework, unless that is more than the
+    whole first budget, which is then given anew: a danger that had two hours does not get a working day.
+    Raises UnknownCode and what `add_budget` raises.
     """
-    rules = pack.kind(kind)
-    first = pack.service(service_code).due or rules.reply
-    return add_budget(pack.calendar, start, ceil(first.amount * rules.rework.share), first.day_count)
+    rework = pack.kind(kind).rework
+    budgets = _reply_budgets(pack, kind, service_code, urgent)
+    share = _nearest(
+        add_budget(pack.calendar, start, ceil(budget.amount * rework.share), budget.day_count)
+        for budget in budgets
+    )
+    if rework.minimum is None:
+        return share
+    minimum = _add(pack, start, rework.minimum)
+    if minimum.due <= share.due:
+        return share
+    return _nearest([*(_add(pack, start, budget) for budget in budgets), minimum])
 
 
 def clock_deadline(pack: Pack, clock: str, urgent: bool, start: dt.datetime) -> Deadline:
@@ -107,6 +115,17 @@ def clock_budget(pack: Pack, clock: str, urgent: bool) -> Budget:
     """How long a clock of the procedure runs, and by which day count. Raises UnknownCode."""
     rules = pack.clock(clock)
     return (urgent and rules.urgent) or rules.normal
+
+
+def _reply_budgets(pack: Pack, kind: str, service_code: str, urgent: bool) -> list[Budget]:
+    """The budgets for a reply, of which the one counts that ends first."""
+    rules = pack.kind(kind)
+    ordinary = pack.service(service_code).due or rules.reply
+    return [rules.urgent_reply, ordinary] if urgent else [ordinary]
+
+
+def _nearest(deadlines: Iterable[Deadline]) -> Deadline:
+    return min(deadlines, key=lambda deadline: deadline.due)
 
 
 def _add(pack: Pack, start: dt.datetime, budget: Budget) -> Deadline:

@@ -1,5 +1,6 @@
 """Loading a pack from its folder. Every fault is collected, so that an author mends all of them in one go."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -7,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.policy.errors import PolicyError, Problem
-from shared.policy.model import Pack
+from shared.policy.model import Pack, missing_clocks
 from shared.policy.references import (
     Located,
     ambiguous_rules,
@@ -52,26 +53,35 @@ def load_pack(folder: Path) -> Pack:
     kinds = _keyed(kinds_file, Kind, problems)
     limits = _one(_part(clocks_file, "limits"), Limits, problems, ("limits",))
     clocks = _keyed(_part(clocks_file, "clocks"), Clock, problems, ("clocks",))
+    problems += _unknown_parts(clocks_file, ("limits", "clocks"))
     calendar = _one(calendar_file, CalendarTable, problems)
-    services = _rows(folder / "services.csv", Service, problems)
-    departments = _rows(folder / "departments.csv", Department, problems)
+    services = _rows(folder / "services.csv", Service, problems, needed=True)
+    departments = _rows(folder / "departments.csv", Department, problems, needed=True)
     catalogue = _rows(folder / "catalogue.csv", CatalogueRow, problems)
     areas = _rows(folder / "areas.csv", Area, problems) if (folder / "areas.csv").exists() else []
 
+    # What refers to a table that has faults itself is not judged: each of its rows would repeat them.
+    broken = {problem.file for problem in problems}
+    if "clocks.yaml" not in broken:
+        problems += [
+            Problem("clocks.yaml", clocks_file.line(("clocks",)), f"there is no clock {code!r}: add it")
+            for code in missing_clocks(clocks)
+        ]
     problems += repeated("services.csv", services, lambda row: row.service_code)
     problems += repeated("departments.csv", departments, lambda row: row.code)
     problems += repeated("areas.csv", areas, lambda row: row.code)
     problems += repeated("catalogue.csv", catalogue, lambda row: row.rule_id)
-    problems += unknown_kinds(services, kinds)
-    problems += dangling_rules(catalogue, services, departments, areas)
+    if "kinds.yaml" not in broken:
+        problems += unknown_kinds(services, kinds)
+    problems += dangling_rules(catalogue, services, departments, areas, broken)
     problems += ambiguous_rules(catalogue)
-    explained = set(_part(head_file, "sources").data)
-    for document in documents:
-        problems += unknown_sources_in(document, explained)
-    problems += unknown_sources("services.csv", services, explained)
-    problems += unknown_sources("departments.csv", departments, explained)
-    problems += unknown_sources("areas.csv", areas, explained)
-    problems += unknown_sources("catalogue.csv", catalogue, explained)
+    if explained := set(_part(head_file, "sources").data or ()):
+        for document in documents:
+            problems += unknown_sources_in(document, explained)
+        problems += unknown_sources("services.csv", services, explained)
+        problems += unknown_sources("departments.csv", departments, explained)
+        problems += unknown_sources("areas.csv", areas, explained)
+        problems += unknown_sources("catalogue.csv", catalogue, explained)
     if head is not None and head.name != folder.resolve().name:
         message = (
             f"the pack is called {head.name!r}, its folder {folder.resolve().name!r}: give both one name"
@@ -95,11 +105,15 @@ def load_pack(folder: Path) -> Pack:
 
 
 def _part(document: Document, key: str) -> Document:
+    if document.data is None:
+        return document
     part = document.data.get(key)
     return document._replace(data=part if isinstance(part, dict) else {})
 
 
 def _one(document: Document, model: type[R], problems: list[Problem], within: Place = ()) -> R | None:
+    if document.data is None:
+        return None
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
@@ -122,9 +136,20 @@ def _keyed(document: Document, model: type[R], problems: list[Problem], within: 
     return found
 
 
-def _rows(path: Path, model: type[R], problems: list[Problem]) -> Located[R]:
+def _unknown_parts(document: Document, known: Sequence[str]) -> list[Problem]:
+    return [
+        Problem(document.file, document.line((key,)), f"{key} is unknown: correct its spelling or remove it")
+        for key in document.data or ()
+        if key not in known
+    ]
+
+
+def _rows(path: Path, model: type[R], problems: list[Problem], *, needed: bool = False) -> Located[R]:
+    """The rows of a CSV file, of which there must be some if they are `needed`."""
     found = []
-    for line, cells in read_csv(path, set(model.model_fields), problems):
+    before = len(problems)
+    columns = {name: field.is_required() for name, field in model.model_fields.items()}
+    for line, cells in read_csv(path, columns, problems):
         row: dict[str, Any] = {
             name: [part.strip() for part in cell.split(";")] if name in LISTS else cell
             for name, cell in cells.items()
@@ -133,6 +158,8 @@ def _rows(path: Path, model: type[R], problems: list[Problem]) -> Located[R]:
             found.append((line, model.model_validate(row)))
         except ValidationError as error:
             problems += [Problem(path.name, line, _sentence(detail)) for detail in error.errors()]
+    if needed and not found and len(problems) == before:
+        problems.append(Problem(path.name, 1, "nothing is listed here: a pack needs some"))
     return found
 
 

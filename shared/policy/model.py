@@ -6,15 +6,16 @@ Pure code takes a Pack, never "the current one". A version is named by its conte
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from shared.policy.calendar import WorkCalendar
 from shared.policy.errors import PolicyError, Problem, UnknownCode
 from shared.policy.tables import (
+    REQUIRED_CLOCKS,
     Area,
     CalendarTable,
     CatalogueRow,
@@ -43,6 +44,14 @@ class Pack(Head):
     departments: tuple[Department, ...] = Field(min_length=1)
     areas: tuple[Area, ...] = ()
     catalogue: tuple[CatalogueRow, ...] = ()
+
+    @field_validator("clocks")
+    @classmethod
+    def _clocks_that_are_asked_for_exist(cls, clocks: tuple[Clock, ...]) -> tuple[Clock, ...]:
+        missing = missing_clocks(clocks)
+        if missing:
+            raise ValueError(f"there is no clock {', '.join(missing)}")
+        return clocks
 
     @classmethod
     def of(cls, contents: dict[str, Any]) -> Self:
@@ -132,6 +141,12 @@ class Pack(Head):
             return table[code]
         except KeyError:
             raise UnknownCode(what, code, self.version) from None
+
+
+def missing_clocks(clocks: Iterable[Clock]) -> list[str]:
+    """The required clocks that are not among these."""
+    there = {clock.code for clock in clocks}
+    return [code for code in REQUIRED_CLOCKS if code not in there]
 
 
 def _canonical(value: object) -> bytes:

@@ -41,8 +41,9 @@ def dangling_rules(
     services: Located[Service],
     departments: Located[Department],
     areas: Located[Area],
+    broken: Set[str],
 ) -> Iterator[Problem]:
-    """Rules that name a service, unit or area that does not exist."""
+    """Rules that name a service, unit or area that does not exist, unless its file is `broken` itself."""
     known_services = {row.service_code for _, row in services}
     known_departments = {row.code for _, row in departments}
     known_areas = {row.code for _, row in areas} | {ANYWHERE}
@@ -53,7 +54,7 @@ def dangling_rules(
             *(("lead or co", code, known_departments, "departments.csv") for code in (row.lead, *row.co)),
         ]
         for column, code, known, file in wanted:
-            if code not in known:
+            if code not in known and file not in broken:
                 message = f"{column} {code!r} is not in {file}: add it there or correct it"
                 yield Problem("catalogue.csv", line, message)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,11 +22,22 @@ from pydantic import (
     model_validator,
 )
 
+from shared.contracts.inquiry import CaseKind
+
 MINUTES_A_DAY = 24 * 60
 
 Code = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=64)]
 Source = Annotated[str, Field(min_length=3)]
 Percent = Annotated[int, Field(gt=0, le=100)]
+# Finite, and small enough that adding it to a date stays a date.
+Amount = Annotated[int | float, Field(gt=0, le=10_000)]
+
+ClockCode = Literal[
+    "triage", "supplement", "sign", "contact", "return", "decide", "check", "ask-review", "review"
+]
+"""The clocks of the procedure: one that no service asks for would run for nobody."""
+REQUIRED_CLOCKS: tuple[ClockCode, ...] = ("sign",)
+"""Those without which no case can be dispatched."""
 
 
 class DayCount(StrEnum):
@@ -81,7 +93,7 @@ class Head(Row):
 class Budget(Row):
     """So much time: hours (may be broken) or whole days or months, by `day_count`."""
 
-    amount: int | float = Field(gt=0)
+    amount: Amount
     day_count: DayCount
     source: Source
 
@@ -96,11 +108,28 @@ def _check_whole(amount: int | float, day_count: DayCount) -> None:
         raise ValueError(f"{amount} {day_count}: days and months are whole numbers; use hours instead")
 
 
+def _told_whole(budget: Budget) -> Budget:
+    _check_told_whole(budget.amount, budget.day_count)
+    return budget
+
+
+def _check_told_whole(amount: int | float, day_count: DayCount) -> None:
+    if amount != int(amount):
+        raise ValueError(f"{amount} {day_count}: a reply's budget is told in whole hours: round it")
+
+
+ReplyBudget = Annotated[Budget, AfterValidator(_told_whole)]
+"""The budget of a reply, which events tell as a whole number."""
+
+
 class Rework(Row):
     """How a case that was not solved is done again (重办)."""
 
     share: float = Field(gt=0, le=1, description="part of the first budget that the lead gets anew")
     maximum: int = Field(ge=0, description="reworks after which the case is a hard case")
+    minimum: ReplyBudget | None = Field(
+        default=None, description="what the share is at least, within the first"
+    )
     source: Source
 
 
@@ -114,11 +143,11 @@ class Warn(Row):
 class Kind(Row):
     """A kind of case: 咨询 consult, 求助 help, 投诉 complaint, 举报 report, 建议 suggestion."""
 
-    code: Code
+    code: CaseKind
     title: Title
     acceptance: Literal["rule", "clerk"]
-    reply: Budget
-    urgent_reply: Budget
+    reply: ReplyBudget
+    urgent_reply: ReplyBudget
     warn: Warn
     evaluation: Budget
     reopen: Budget
@@ -128,7 +157,7 @@ class Kind(Row):
 class Clock(Row):
     """A clock of the procedure, such as sign (签收); `urgent` replaces `normal` for urgent cases."""
 
-    code: Code
+    code: ClockCode
     title: Title
     normal: Budget
     urgent: Budget | None = None
@@ -162,7 +191,7 @@ class Service(Named):
     kind: Code
     description: str = ""
     keywords: tuple[str, ...] = ()
-    due_amount: int | float | None = Field(default=None, gt=0)
+    due_amount: Amount | None = None
     due_day_count: DayCount | None = None
     active: bool = True
     source: Source
@@ -173,6 +202,7 @@ class Service(Named):
             raise ValueError("due_amount and due_day_count go together: fill both or neither")
         if self.due_amount is not None and self.due_day_count is not None:
             _check_whole(self.due_amount, self.due_day_count)
+            _check_told_whole(self.due_amount, self.due_day_count)
         return self
 
     def group_in(self, language: str) -> str:

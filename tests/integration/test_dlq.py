@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services import cli
-from shared.contracts.inquiry import InquiryReceived
+from shared.contracts.inquiry import InquiryErased, InquiryReceived
 from shared.database import Database
 from shared.handlers import Fault, Handlers, Results
 from shared.parking import Parking
@@ -156,11 +156,51 @@ async def test_bytes_without_a_key_are_shown_and_discarded_but_never_replayed(
     await toy.slices.process(source.records)
     number = str(await routing.pool.fetchval("SELECT id FROM dead_letter"))
     assert run("dlq", "show", "routing", number, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"value": "\\xff{", "words": None}
+    assert json.loads(capsys.readouterr().out) == {"value": "\\xff{", "words": None, "erased": False}
     assert run("dlq", "replay", "routing", number) == 1
     assert run("dlq", "discard", "routing", number, "--reason", "noise") == 0
     assert run("dlq", "discard", "routing", number, "--reason", "noise") == 1
     assert run("dlq", "list") == 0
+    # Nobody knows whose they were, so that nothing of them stays.
+    capsys.readouterr()
+    assert run("dlq", "show", "routing", number) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "(the value is gone)"
+
+
+async def test_a_letter_of_an_erased_case_is_listed_and_shown_without_words(
+    stuck: Toy, routing: Database, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck.handlers.on(InquiryErased)(stuck._apply)  # type: ignore[arg-type]
+    await stuck.slices.process([source.fact(KEY, InquiryErased(basis="court_order"))])
+    assert run("dlq", "list", "--json") == 1
+    (letter,) = json.loads(capsys.readouterr().out)
+    assert (letter["erased"], letter["resolution"], letter["waiting"]) == (True, None, 4)
+    assert run("dlq", "list") == 1
+    assert f"{letter['id']}  open, its case is erased  civic.inquiry" in capsys.readouterr().out
+    assert run("dlq", "show", "routing", str(letter["id"])) == 0
+    assert "the words are gone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("end", [["discard", "--reason", "x"], ["replay"]])
+async def test_a_resolved_letter_has_no_words_and_says_so(
+    stuck: Toy, routing: Database, end: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = str(await routing.pool.fetchval("SELECT id FROM dead_letter"))
+    assert run("dlq", "show", "routing", number) == 0
+    assert "words: " in capsys.readouterr().out
+    assert run("dlq", end[0], "routing", number, *end[1:]) == 0
+    capsys.readouterr()
+    assert run("dlq", "show", "routing", number) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "the words are gone: the letter is resolved or its case erased"
+    ]
+    assert run("dlq", "show", "routing", number, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (json.loads(shown["value"])["subject"], shown["words"], shown["erased"]) == (KEY, None, True)
+    # What waits to be tried again still has them.
+    stuck.refused = set()
+    assert await stuck.parking.once() == 1
+    assert stuck.applied == ([1, 2, 3] if end == ["replay"] else [2, 3])
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,32 @@ async def test_what_cannot_be_taken_is_reported_and_the_rest_is_taken(
     assert command.rejected == [], "the old report went with its reason"
 
 
+@pytest.mark.parametrize("dealt_with", [0, 1, 2])
+async def test_a_bad_row_does_not_stand_in_the_way_of_a_good_one_with_its_id(
+    inquiry: Database, tmp_path: Path, dealt_with: int
+) -> None:
+    """Nor does it where an earlier run was cut short behind the bad row: the answer is the same."""
+    source = f"second-chance-{dealt_with}"
+    file, mapping = small_file(tmp_path, source, [5, 5, 5, 6])
+    first = "5,BGE-StLight(s) Out,"
+    file.write_text(file.read_text().replace(f"{first}2024-01-02T03:04:05Z", f"{first}yesterday", 1))
+    settings = inquiry.settings.model_copy(update={"pack": "us-city"})
+    policies = await Packs.open(inquiry.pool, settings)
+    importer = Importer(inquiry, policies, Translator(*load_mapping(mapping), policies.current), file)
+    await inquiry.pool.execute(
+        "INSERT INTO import_progress VALUES ($1, $2)", importer.fingerprint, dealt_with
+    )
+    await importer.run(lambda _: None, lambda _: None)
+    rejected = await inquiry.pool.fetch(
+        "SELECT line, reason FROM import_rejected WHERE fingerprint = $1 ORDER BY line", importer.fingerprint
+    )
+    taken = ["5", "6"] if dealt_with < 2 else ["6"]  # what was dealt with is not looked at again
+    assert await ids_in_the_system(inquiry, source) == taken
+    assert [row["reason"] for row in rejected if row["line"] == 4] == ["the id stands on line 3 already"]
+    assert all("yesterday" in row["reason"] for row in rejected if row["line"] == 2)
+    await importer.finish(tmp_path / "report.csv")
+
+
 async def test_a_killed_import_reports_every_rejected_row_once(
     inquiry: Database, command: Command, tmp_path: Path
 ) -> None:

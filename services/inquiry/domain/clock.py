@@ -49,9 +49,9 @@ def first_clock(pack: Pack, kind: str, service_code: str, urgent: bool, start: d
     return _clock(deadline_for(pack, kind, service_code, urgent, start))
 
 
-def rework_clock(pack: Pack, kind: str, service_code: str, start: dt.datetime) -> ReplyClock:
+def rework_clock(pack: Pack, kind: str, service_code: str, urgent: bool, start: dt.datetime) -> ReplyClock:
     """The clock of a case sent back for rework (重办) at `start`: the pack's share of the first budget."""
-    return _clock(rework_deadline(pack, kind, service_code, start))
+    return _clock(rework_deadline(pack, kind, service_code, urgent, start))
 
 
 def _clock(deadline: Deadline) -> ReplyClock:

@@ -197,7 +197,7 @@ def _again(
     case: Case, pack: Pack, evaluation: Evaluation | None, comment: str | None, now: dt.datetime
 ) -> Decision:
     kind, service_code = _known(case)
-    clock = rework_clock(pack, kind, service_code, now)
+    clock = rework_clock(pack, kind, service_code, case.urgent, now)
     reopened = replace(
         case,
         stage=Stage.ACCEPTED,

@@ -114,7 +114,7 @@ class Importer:
             await session.close()
 
     def _batches(self, lines: Lines, skip: int) -> Iterator[_Batch]:
-        """Rows beyond the first `skip`; those are read all the same, since their ids may come again."""
+        """Rows beyond the first `skip`; those are translated all the same, since their ids may come again."""
         columns = self._translator.mapping.columns
         batch = _Batch([], [], 0)
         seen = SeenIds()
@@ -122,34 +122,34 @@ class Importer:
             count = 0
             found = read_records(self._path, lines, self._translator.mapping.format, columns)
             for count, record in enumerate(found, start=1):
-                translated = self._translated(record, seen, skipped=count <= skip)
+                translated = self._translated(record, seen)
+                if count <= skip:
+                    continue
                 if isinstance(translated, Concern):
                     batch.concerns.append(translated)
-                elif translated is not None:
+                else:
                     batch.rejections.append(translated)
-                if count % BATCH == 0 and count > skip:
+                if count % BATCH == 0:
                     yield batch._replace(records=count)
                     batch = _Batch([], [], 0)
             yield batch._replace(records=count)
         finally:
             seen.close()
 
-    def _translated(
-        self, record: Record | Unreadable, seen: SeenIds, *, skipped: bool
-    ) -> Concern | Rejection | None:
+    def _translated(self, record: Record | Unreadable, seen: SeenIds) -> Concern | Rejection:
         if isinstance(record, Unreadable):
-            return None if skipped else Rejection(record.line, record.reason, "")
+            return Rejection(record.line, record.reason, "")
         external_id = ""
         try:
             external_id = self._translator.external_id(record)
-            first = seen.first_line(external_id, record.line)
-            if skipped:
-                return None
-            if first != record.line:
-                return Rejection(record.line, f"the id stands on line {first} already", external_id)
-            return self._translator.concern(record, external_id)
+            concern = self._translator.concern(record, external_id)
         except Untakeable as error:
-            return None if skipped else Rejection(record.line, str(error), external_id)
+            return Rejection(record.line, str(error), external_id)
+        # Only what is taken uses up its id: a bad row must not stand in the way of a good one.
+        first = seen.first_line(external_id, record.line)
+        if first != record.line:
+            return Rejection(record.line, f"the id stands on line {first} already", external_id)
+        return concern
 
     async def _take(self, batch: _Batch) -> int:
         """One transaction; the number of cases that it made."""

@@ -118,10 +118,14 @@ class Translator:
     def _words(self, cells: dict[str, str]) -> InquiryWords:
         mapping = self.mapping
         latitude, longitude = position_of(mapping.position, cells) if mapping.position else (None, None)
+        title, text = mapping.title.fill(cells), mapping.text.fill(cells)
+        for member, said in (("title", title), ("text", text)):
+            if not said.strip():
+                raise Untakeable(f"the {member} is empty")
         try:
             return InquiryWords(
-                title=mapping.title.fill(cells),
-                text=mapping.text.fill(cells),
+                title=title,
+                text=text,
                 place=(mapping.place.fill(cells) or None) if mapping.place else None,
                 latitude=latitude,
                 longitude=longitude,
@@ -134,8 +138,6 @@ def _fault(error: ValidationError) -> str:
     fault = error.errors(include_input=False, include_url=False)[0]
     member = ".".join(map(str, fault["loc"]))
     match fault["type"]:
-        case "too_short":
-            return f"the {member} is empty"
         case "too_long":
             return f"the {member} is longer than {fault['ctx']['max_length']} characters"
         case _:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.contracts import registry  # noqa: F401
+from shared.contracts.base import Facts, Words
 from shared.contracts.inquiry import InquiryReceived, InquiryWords
 from shared.database import Database
 from shared.encoding import Draft, encode_value, encode_words
@@ -32,7 +33,7 @@ class Source:
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.records: list[RawRecord] = []
-        self._sequences: dict[str, int] = {}
+        self._sequences: dict[tuple[str, str], int] = {}
 
     def received(
         self, subject: str | None = None, *, title: str = "路灯不亮", **changes: object
@@ -40,7 +41,6 @@ class Source:
         from zoneinfo import ZoneInfo
 
         subject = subject or new_id(NOW)
-        self._sequences[subject] = self._sequences.get(subject, 0) + 1
         facts = InquiryReceived(
             number=case_number(subject, ZoneInfo("Asia/Shanghai")),
             kind="complaint",
@@ -48,11 +48,21 @@ class Source:
             channel="web",
             secret_hash="0" * 64,
         )
-        words = encode_words(InquiryWords(title=title, text="第三盏灯两天不亮了。"))
-        sequence = self._sequences[subject]
+        record = self.fact(subject, facts, InquiryWords(title=title, text="第三盏灯两天不亮了。"))
+        for name, new in changes.items():
+            if name.startswith("replace"):
+                record.value = (record.value or b"").replace(*new)  # type: ignore[misc]
+        return record
+
+    def fact(
+        self, subject: str, facts: Facts, words: Words | None = None, *, source: str = "/services/inquiry"
+    ) -> RawRecord:
+        """What a source says of a subject, next in its sequence."""
+        sequence = self._sequences[subject, source] = self._sequences.get((subject, source), 0) + 1
+        encoded = encode_words(words) if words else None
         draft = Draft(
             id=derived_id(subject, facts.contract.type, str(sequence)),
-            source="/services/inquiry",
+            source=source,
             subject=subject,
             time=NOW,
             sequence=sequence,
@@ -66,10 +76,7 @@ class Source:
             jurisdiction=None,
             data=facts,
         )
-        value = encode_value(draft, words)
-        for name, new in changes.items():
-            value = value.replace(*new) if name.startswith("replace") else value  # type: ignore[misc]
-        return self.add(value, words, subject)
+        return self.add(encode_value(draft, encoded), encoded, subject)
 
     def add(self, value: bytes, words: bytes | None = None, key: str | None = None) -> RawRecord:
         headers = (("words", words),) if words is not None else ()

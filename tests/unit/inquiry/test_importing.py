@@ -240,6 +240,8 @@ def test_a_hint_is_the_unit_of_that_name_or_what_stands_for_others(
         ("", {"Type": "Unheard of"}, "Type is 'Unheard of': the pack has no such service"),
         ("hint: {column: A, by: name}\n", {"A": "Nobody"}, "A is 'Nobody': the pack has no such department"),
         ("", {"Title": ""}, "the title is empty"),
+        ("", {"Title": " \u3000\t"}, "the title is empty"),
+        ("", {"Text": " \n "}, "the text is empty"),
         ("", {"Title": "x" * 201}, "the title is longer than 200 characters"),
         ("", {"Text": "x" * 20_001}, "the text is longer than 20000 characters"),
         ("", {"Text": "a\0b"}, "the text: must not contain the NUL character"),

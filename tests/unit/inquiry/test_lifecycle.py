@@ -202,6 +202,17 @@ def test_reworks_are_counted_and_end(cases: Cases, pack: Pack) -> None:
     assert refusal.rule == "at_most_2_reworks"
 
 
+def test_the_rework_of_an_urgent_case_is_as_urgent(cases: Cases, pack: Pack) -> None:
+    no = Evaluation(solved="no", rating=1)
+    ordinary, urgent = (
+        evaluate(replace(cases[State.REPLIED], kind="complaint", urgent=urgent), pack, no, None, NOW)
+        for urgent in (False, True)
+    )
+    assert isinstance(ordinary, Decision) and isinstance(urgent, Decision)
+    assert urgent.case.clock is not None and ordinary.case.clock is not None
+    assert urgent.case.clock.due - NOW <= dt.timedelta(hours=24) < ordinary.case.clock.due - NOW
+
+
 def test_an_evaluation_after_its_window_is_refused(cases: Cases, pack: Pack) -> None:
     case = cases[State.REPLIED]
     assert case.evaluate_until is not None

@@ -16,7 +16,7 @@ from shared.policy.deadlines import (
 )
 from shared.policy.errors import CalendarRange, UnknownCode
 from shared.policy.model import Pack
-from shared.policy.tables import DayCount
+from shared.policy.tables import DayCount, Kind
 from tests.unit.policy.calendars import calendar
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -220,8 +220,40 @@ def test_urgency_brings_a_deadline_nearer_and_never_further(cn_city: Pack) -> No
 
 def test_a_rework_gets_half_of_the_first_budget_rounded_up(cn_city: Pack) -> None:
     start = dt.datetime(2026, 11, 23, 10, tzinfo=SHANGHAI)
-    assert rework_deadline(cn_city, "help", "municipal-road-damage", start).amount == 2
-    assert rework_deadline(cn_city, "complaint", "market-consumer-dispute", start).amount == 7
+    assert rework_deadline(cn_city, "help", "municipal-road-damage", False, start).amount == 2
+    assert rework_deadline(cn_city, "complaint", "market-consumer-dispute", False, start).amount == 7
+
+
+def test_a_rework_gets_a_working_day_at_least_but_never_more_than_the_case_had_at_first(
+    cn_city: Pack, nl_city: Pack
+) -> None:
+    start = dt.datetime(2026, 11, 23, 10, tzinfo=SHANGHAI)
+    day = rework_deadline(nl_city, "help", "asbest-accu", True, start)
+    assert (day.amount, day.day_count) == (1, DayCount.WORKING_DAYS)
+    leak = rework_deadline(cn_city, "help", "utilities-gas-leak", False, start)
+    assert leak.due - start == dt.timedelta(hours=2)
+    water = rework_deadline(cn_city, "help", "utilities-water-supply", False, start)
+    assert water.due - start == dt.timedelta(hours=24)
+    without = Pack.of(cn_city.model_dump() | {"kinds": [_without_minimum(kind) for kind in cn_city.kinds]})
+    assert rework_deadline(without, "help", "utilities-gas-leak", False, start).amount == 1
+
+
+def _without_minimum(kind: Kind) -> Kind:
+    return kind.model_copy(update={"rework": kind.rework.model_copy(update={"minimum": None})})
+
+
+@pytest.mark.parametrize(
+    "service", ["market-consumer-dispute", "municipal-road-damage", "utilities-gas-leak"]
+)
+@pytest.mark.parametrize("urgent", [True, False])
+def test_a_rework_is_never_due_later_than_the_case_would_be_at_first(
+    cn_city: Pack, service: str, urgent: bool
+) -> None:
+    """An urgent complaint has 24 hours; not solved, it does not suddenly have seven working days."""
+    for hours in range(0, 24 * 7, 5):
+        start = dt.datetime(2026, 11, 23, tzinfo=SHANGHAI) + dt.timedelta(hours=hours)
+        first = deadline_for(cn_city, "complaint", service, urgent, start)
+        assert rework_deadline(cn_city, "complaint", service, urgent, start).due <= first.due
 
 
 def test_an_urgent_case_is_signed_in_half_an_hour_and_another_in_a_working_day(cn_city: Pack) -> None:

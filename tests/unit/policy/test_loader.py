@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from shared.policy.errors import PolicyError
 from shared.policy.loader import load_pack
+from shared.policy.model import Pack
 
 
 def edit(folder: Path, file: str, old: str, new: str) -> int:
@@ -63,6 +65,11 @@ def test_the_version_does_not_depend_on_comments_or_the_order_of_keys(folder: Pa
             "asbest-accu,,",
             "expected 11 cells: quote a cell that holds a comma",
         ),
+        ("services.csv", ",3,working_days", ",0.5,hours_24x7", "told in whole hours: round it"),
+        ("services.csv", ",3,working_days", ",inf,hours_24x7", "due_amount is 'inf': Input should be less"),
+        ("services.csv", "name,name_en", "name,name", "column name stands twice: delete one"),
+        ("services.csv", ",kind,", ",", "column kind is missing: add it"),
+        ("services.csv", "bedrijfsafval,B", 'bedrijfsafval,"B"x', "this is no CSV: "),
         ("departments.csv", "yes", "perhaps", "kafka is 'perhaps': Input should be a valid boolean"),
         ("catalogue.csv", ",tho,", ",xyz,", "lead or co 'xyz' is not in departments.csv"),
         ("catalogue.csv", ",asbest-accu,", ",asbest,", "service_code 'asbest' is not in services.csv"),
@@ -71,9 +78,15 @@ def test_the_version_does_not_depend_on_comments_or_the_order_of_keys(folder: Pa
         ("catalogue.csv", ",tho,,,,", ",tho,,2026-02-01,2026-01-01,", "valid_to is before valid_from"),
         ("catalogue.csv", ",tho,,,,", ",tho,,soon,,", "valid_from is 'soon': Input should be a valid date"),
         ("kinds.yaml", "amount: 5", "amount: many", "reply.amount"),
+        ("kinds.yaml", "amount: 5", "amount: .inf", "reply.amount"),
+        ("kinds.yaml", "amount: 5", "amount: inf", "reply.amount"),
+        ("kinds.yaml", "amount: 5, day_count: working_days", "amount: 1.5, day_count: hours_duty", "reply"),
         ("kinds.yaml", "acceptance: rule", "acceptance: robot", "acceptance is 'robot'"),
         ("kinds.yaml", "percents: [50, 80, 100]", "percents: [50, 180]", "percents.1 is '180'"),
         ("clocks.yaml", "returns_per_unit: 1", "returns_per_unit: -1", "returns_per_unit is '-1'"),
+        ("clocks.yaml", "limits:", "limitz: 1\nlimits:", "limitz is unknown: correct its spelling"),
+        ("clocks.yaml", "  sign:", "  sing:", "code is 'sing': Input should be 'triage', "),
+        ("clocks.yaml", "clocks:", "? [a, b]\n: c\nclocks:", "a key is one word"),
         ("calendar.yaml", '"08:00-18:00"', '"18:00-08:00"', "does not run forward inside one day"),
         ("calendar.yaml", '"08:00-18:00"', '"8-18"', "is no span of duty hours"),
         ("calendar.yaml", "status: declared", "status: rumoured", "status is 'rumoured'"),
@@ -94,6 +107,7 @@ def test_a_fault_is_told_with_its_line(folder: Path, file: str, old: str, new: s
 @pytest.mark.parametrize(
     ("file", "change", "parent", "message"),
     [
+        ("kinds.yaml", ("suggestion:", "rant:"), "rant:", "code is 'rant': Input should be 'consult'"),
         ("kinds.yaml", ("rework:", "rewrok:"), "consult:", "rework is missing: add it"),
         ("calendar.yaml", ("t: 2024-01-01", "t: 2023-01-01"), "- year: 2024", "2023-01-01 is listed under"),
         ("calendar.yaml", ("t: 2024-12-26", "t: 2024-12-25"), "- year: 2024", "2024-12-25 stands twice"),
@@ -112,7 +126,7 @@ def test_a_fault_between_lines_is_told_at_what_holds_them(
 
 def test_all_faults_are_told_at_once(folder: Path) -> None:
     edit(folder, "services.csv", ",help,", ",hepl,")
-    edit(folder, "catalogue.csv", ",tho,", ",xyz,")
+    edit(folder, "catalogue.csv", ",tho,,,,", ",tho,,soon,,")
     edit(folder, "calendar.yaml", "status: declared", "status: rumoured")
     (folder / "clocks.yaml").write_text("clocks: [")
     (folder / "departments.csv").write_bytes(b"code,name,kind,kafka,source\n\xff\xfe\n")
@@ -170,3 +184,72 @@ def test_a_fault_is_told_with_the_first_line_of_its_row(folder: Path) -> None:
 def test_names_keep_their_bytes(folder: Path) -> None:
     edit(folder, "services.csv", "Asbest / accu", '"  NO "" 12:30\u00a0, "')
     assert load_pack(folder).service("asbest-accu").name == '  NO " 12:30\u00a0, '
+
+
+def test_a_pack_without_the_clock_that_dispatch_asks_for_is_told(folder: Path) -> None:
+    path = folder / "clocks.yaml"
+    text = path.read_text(encoding="utf-8")
+    begin = text.index("  sign:")
+    path.write_text(text[:begin] + text[text.index("  contact:") :], encoding="utf-8")
+    line = text[: text.index("clocks:")].count("\n") + 1
+    assert faults(folder) == [f"clocks.yaml:{line}: there is no clock 'sign': add it"]
+
+
+@pytest.mark.parametrize("file", ["services.csv", "departments.csv", "catalogue.csv"])
+def test_an_empty_table_is_told(folder: Path, file: str) -> None:
+    """A catalogue of 0 bytes would send every case to triage."""
+    (folder / file).write_bytes(b"")
+    (fault,) = faults(folder)
+    assert fault.startswith(f"{file}:1: the file is empty: begin with a line of the columns ")
+
+
+@pytest.mark.parametrize("file", ["services.csv", "departments.csv"])
+def test_a_table_of_names_alone_is_told(folder: Path, file: str) -> None:
+    path = folder / file
+    path.write_text(path.read_text(encoding="utf-8").split("\n")[0], encoding="utf-8")
+    (fault,) = faults(folder)
+    assert fault == f"{file}:1: nothing is listed here: a pack needs some"
+
+
+def test_what_a_spreadsheet_program_puts_before_the_text_is_no_part_of_it(folder: Path) -> None:
+    version = load_pack(folder).version
+    for path in folder.iterdir():
+        path.write_bytes("\ufeff".encode() + path.read_bytes())
+    assert load_pack(folder).version == version
+
+
+def test_one_fault_of_a_table_is_not_repeated_by_all_that_refers_to_it(folder: Path) -> None:
+    line = edit(folder, "kinds.yaml", "acceptance: rule", "acceptance: robot")
+    (fault,) = faults(folder)
+    assert fault.startswith(f"kinds.yaml:{line}: ")
+    edit(folder, "kinds.yaml", "acceptance: robot", "acceptance: rule")
+    edit(folder, "services.csv", "service_code,", "code,")
+    (fault,) = faults(folder)
+    assert fault.startswith("services.csv:1: unknown column code: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("duty:\n  a: &loop\n    - 1\n    - *loop\n", 4, "*loop stands inside &loop itself"),
+        ("duty:\n  " + "[" * 5000 + "]" * 5000, 2, "more than 20 levels inside each other"),
+    ],
+)
+def test_what_nobody_can_follow_to_its_end_is_told(folder: Path, text: str, line: int, message: str) -> None:
+    (folder / "calendar.yaml").write_text(text)
+    (fault,) = faults(folder)
+    assert fault.startswith(f"calendar.yaml:{line}: {message}")
+
+
+@pytest.mark.parametrize("file", ["pack.yaml", "catalogue.csv", "areas.csv"])
+def test_a_folder_in_place_of_a_file_is_told(folder: Path, file: str) -> None:
+    (folder / file).unlink(missing_ok=True)
+    (folder / file).mkdir()
+    assert f"{file}: the file cannot be read: Is a directory" in faults(folder)
+
+
+def test_a_stored_pack_is_held_to_the_same(folder: Path) -> None:
+    pack = load_pack(folder)
+    clocks = [clock for clock in pack.clocks if clock.code != "sign"]
+    with pytest.raises(ValidationError, match="there is no clock sign"):
+        Pack.of(pack.model_dump() | {"clocks": clocks})
