@@ -181,7 +181,7 @@ class InquiryDeadLetterDiscarded(DeadLetterDiscarded):
     writer="inquiry",
     kind="contact",
     topic="contact",
-    spoken=("name", "email", "phone"),
+    spoken=("name", "email", "phone", "webhook", "webhook_secret"),
 )
 class ContactStated(Facts):
     """Where the citizen wants to hear of this case. The only event with direct identifiers.
