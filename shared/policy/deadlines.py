@@ -81,7 +81,9 @@ def deadline_for(pack: Pack, kind: str, service_code: str, urgent: bool, start: 
     A service's own budget goes before that of the kind; urgency can only bring the moment nearer.
     Raises UnknownCode and what `add_budget` raises.
     """
-    return _nearest(_add(pack, start, budget) for budget in _reply_budgets(pack, kind, service_code, urgent))
+    return _nearest(
+        [_add(pack, start, budget) for budget in _reply_budgets(pack, kind, service_code, urgent)]
+    )
 
 
 def rework_deadline(pack: Pack, kind: str, service_code: str, urgent: bool, start: dt.datetime) -> Deadline:
@@ -95,8 +97,10 @@ def rework_deadline(pack: Pack, kind: str, service_code: str, urgent: bool, star
     rework = pack.kind(kind).rework
     budgets = _reply_budgets(pack, kind, service_code, urgent)
     share = _nearest(
-        add_budget(pack.calendar, start, ceil(budget.amount * rework.share), budget.day_count)
-        for budget in budgets
+        [
+            add_budget(pack.calendar, start, ceil(budget.amount * rework.share), budget.day_count)
+            for budget in budgets
+        ]
     )
     if rework.minimum is None:
         return share
@@ -124,7 +128,7 @@ def _reply_budgets(pack: Pack, kind: str, service_code: str, urgent: bool) -> li
     return [rules.urgent_reply, ordinary] if urgent else [ordinary]
 
 
-def _nearest(deadlines: Iterable[Deadline]) -> Deadline:
+def _nearest(deadlines: list[Deadline]) -> Deadline:
     return min(deadlines, key=lambda deadline: deadline.due)
 
 
