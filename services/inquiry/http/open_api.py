@@ -88,7 +88,7 @@ def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
     ) -> dict[str, Any]:
         """When the reply is due to a case accepted at `start`, step by step: recomputes any deadline.
 
-        With `rework` when it is due again to one reopened at `start` (重办), which knows no urgency.
+        With `rework` when it is due again to one reopened at `start` (重办).
         """
         try:
             pack = await policies.find(casework.database.pool, version)
@@ -101,12 +101,8 @@ def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
         if start.tzinfo is None:
             raise Problem(422, "naive-moment", "`start` needs an offset, such as 2026-11-24T09:30:00+08:00")
         try:
-            clock = (
-                rework_clock(pack, kind, service_code, start)
-                if rework
-                else first_clock(pack, kind, service_code, urgent, start)
-            )
-            return explained(clock, pack)
+            clock_of = rework_clock if rework else first_clock
+            return explained(clock_of(pack, kind, service_code, urgent, start), pack)
         except (CalendarRange, OverflowError) as error:
             raise Problem(422, "beyond-calendar", "The calendar does not reach that far") from error
 
