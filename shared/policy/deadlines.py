@@ -14,7 +14,7 @@ Rules, where the pack's law does not say otherwise:
 import calendar as months
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
