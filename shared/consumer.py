@@ -171,7 +171,8 @@ class Consumer:
         broker, self._broker = self._broker, None
         if broker is not None:
             try:
-                await asyncio.wait_for(broker.stop(), 15)
+                async with asyncio.timeout(15):
+                    await broker.stop()
             except (KafkaError, TimeoutError) as error:
                 log.warning("consumer stopped hard", consumer=self.name, error=repr(error))
         self._subscriber = None
@@ -265,7 +266,8 @@ class Consumer:
         if not offsets:
             return
         try:
-            await asyncio.wait_for(client.commit(offsets), _COMMIT_SECONDS)
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                await client.commit(offsets)
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             log.info("offset not shown", consumer=self.name, error=repr(error))
 

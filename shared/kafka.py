@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -86,7 +87,8 @@ class Producer:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await producer.stop()
             except TimeoutError:
                 # Else it would go on by itself, and send when the broker is back what its successor has sent.
                 sending = producer._sender.sender_task
@@ -149,7 +151,8 @@ class Producer:
         topic, partition = place
         try:
             future = await producer.send_batch(batch, topic, partition=partition)
-            answer = await asyncio.wait_for(future, 2 * _REQUEST_SECONDS)
+            async with asyncio.timeout(2 * _REQUEST_SECONDS):
+                answer = await future
         except (KafkaError, TimeoutError) as error:
             outcome.failed[topic] = type(error).__name__
             if isinstance(error, _REFUSALS):
@@ -209,10 +212,9 @@ class Reader:
                 self._consumer.seek(place, offset)
 
     async def stop(self) -> None:
-        try:
-            await asyncio.wait_for(self._consumer.stop(), _STOP_SECONDS)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._consumer.stop()
 
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
         """Up to `limit` records in offset order per partition; an empty list after `wait_ms` without any."""

@@ -11,6 +11,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -217,9 +218,8 @@ class Relay:
             session.terminate()
 
     async def _idle(self) -> None:
-        try:
-            await asyncio.wait_for(self._database.committed.wait(), _POLL_SECONDS)
-        except TimeoutError:
-            return
-        finally:
-            self._database.committed.clear()
+        # `wait_for` of Python 3.11 would swallow a cancellation that comes together with a commit.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._database.committed.wait()
+        self._database.committed.clear()
