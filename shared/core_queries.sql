@@ -69,7 +69,8 @@ INSERT INTO seen_event (source, id, seen_at) SELECT source, id, $3 FROM unnest($
 DELETE FROM seen_event WHERE seen_at < $1;
 
 -- name: lock_parked_keys
-SELECT key, dead FROM parked_key WHERE consumer = $1 AND topic = $2 ORDER BY key FOR UPDATE;
+-- The slice's own keys and no others: a key that waits, or is dead, holds nobody else up.
+SELECT key FROM parked_key WHERE consumer = $1 AND topic = $2 AND key = ANY ($3::text[]) ORDER BY key FOR UPDATE;
 
 -- name: park_key
 INSERT INTO parked_key (consumer, topic, key, error, attempts, next_attempt, dead) VALUES ($1, $2, $3, $4, $5, $6, $7);
@@ -88,8 +89,10 @@ SELECT topic, key FROM parked_key
 WHERE consumer = $1 AND NOT dead AND next_attempt <= $2 ORDER BY next_attempt LIMIT 50;
 
 -- name: claim_parked_key
+-- Waits for a slice that holds it, or a key with many events would never be tried. What another copy has just
+-- tried is not due any more.
 SELECT attempts FROM parked_key
-WHERE consumer = $1 AND topic = $2 AND key = $3 AND NOT dead FOR UPDATE SKIP LOCKED;
+WHERE consumer = $1 AND topic = $2 AND key = $3 AND NOT dead AND next_attempt <= $4 FOR UPDATE;
 
 -- name: parked_events
 SELECT partition, "offset", appended_ms, record_key, value, words FROM parked_event

@@ -132,7 +132,9 @@ class Parking:
 
     async def _try(self, topic: str, key: str) -> bool:
         async with self._database.transaction() as tx:
-            attempts = await tx.connection.fetchval(QUERIES["claim_parked_key"], self._consumer, topic, key)
+            attempts = await tx.connection.fetchval(
+                QUERIES["claim_parked_key"], self._consumer, topic, key, machine_now()
+            )
             if attempts is None:
                 return False
             rows = await tx.connection.fetch(QUERIES["parked_events"], self._consumer, topic, key)

@@ -89,11 +89,9 @@ class Slices:
         items, unreadable = self._sort(records, counts)
         if not items and not unreadable:
             return counts
-        topic = records[0].topic
-        parked = {
-            row["key"]
-            for row in await tx.connection.fetch(QUERIES["lock_parked_keys"], self._consumer, topic)
-        }
+        place, keys = (self._consumer, records[0].topic), list({item.key for item in items})
+        rows = await tx.connection.fetch(QUERIES["lock_parked_keys"], *place, keys)
+        parked = {row["key"] for row in rows}
         touched = {aggregate for item in items for aggregate in item.touches}
         touched.update(unreadable_subject(record) for record, _ in unreadable)
         await tx.lock(touched)

@@ -1,5 +1,8 @@
 """Parked keys: what waits behind a failed event is applied in order, and once."""
 
+import asyncio
+import dataclasses
+
 import asyncpg
 import pytest
 
@@ -114,3 +117,69 @@ async def test_keys_of_another_consumer_do_not_keep_ours_waiting(routing: Databa
     )
     failing = False
     assert await Parking(routing, "toy", handlers).once() == 1
+
+
+async def test_a_slice_under_way_keeps_neither_other_slices_nor_a_parked_key_waiting(
+    routing: Database, source: Source
+) -> None:
+    """What waits, or is dead, is nobody's affair but its own key's."""
+    seen: list[str] = []
+    entered, going_on = asyncio.Event(), asyncio.Event()
+    failing = True
+    handlers = Handlers()
+
+    @handlers.on(InquiryReceived)
+    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        titles = [event.words.title for event in events]  # type: ignore[union-attr]
+        if "slow" in titles:
+            entered.set()
+            await going_on.wait()
+        seen.extend(title for title in titles if title != "bad" or not failing)
+        return [
+            Fault("busy", "no", permanent=title == "dead") if failing and title in ("bad", "dead") else None
+            for title in titles
+        ]
+
+    slices = Slices(routing, "toy", handlers)
+    source.received(title="dead")
+    source.received(title="bad")
+    await slices.process(source.records)
+    await make_due(routing)
+    failing = False
+    slow = dataclasses.replace(source.received(title="slow"), partition=1, offset=0)
+    under_way = asyncio.create_task(slices.process([slow]))
+    await entered.wait()
+    async with asyncio.timeout(10):
+        await slices.process([dataclasses.replace(source.received(title="other"), partition=2, offset=0)])
+        assert await Parking(routing, "toy", handlers).once() == 1
+    going_on.set()
+    await under_way
+    assert seen[-3:] == ["other", "bad", "slow"]
+
+
+async def test_a_key_that_a_slice_holds_is_tried_after_it(routing: Database, source: Source) -> None:
+    """Under steady load a slice nearly always holds it: whoever gave way would never come to it."""
+    handlers = Handlers()
+    failing = True
+
+    @handlers.on(InquiryReceived)
+    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        return [Fault("busy", "not now") if failing else None for _ in events]
+
+    key = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    source.received(key)
+    await Slices(routing, "toy", handlers).process(source.records)
+    failing = False
+    await make_due(routing)
+    async with routing.pool.acquire() as slice_:
+        holding = slice_.transaction()
+        await holding.start()
+        await slice_.execute("SELECT FROM parked_key WHERE key = $1 FOR UPDATE", key)
+        trying = asyncio.create_task(Parking(routing, "toy", handlers).once())
+        async with asyncio.timeout(10):
+            while not await routing.pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                assert not trying.done()
+        await holding.rollback()
+    assert await trying == 1
