@@ -126,8 +126,10 @@ WHERE o.shard = d.shard AND o.id = d.id;
 WITH moved AS (
     DELETE FROM outbox WHERE shard = ANY ($1::smallint[]) AND topic = ANY ($2::text[])
     RETURNING id, shard, topic, key, value, words, delivery
+), kept AS (
+    INSERT INTO outbox_aside (id, shard, topic, key, value, words, delivery) SELECT * FROM moved RETURNING topic
 )
-INSERT INTO outbox_aside (id, shard, topic, key, value, words, delivery) SELECT * FROM moved;
+SELECT topic, count(*) AS n FROM kept GROUP BY topic;
 
 -- name: aside_topics
 SELECT topic, count(*) AS n FROM outbox_aside WHERE shard = ANY ($1::smallint[]) GROUP BY topic;

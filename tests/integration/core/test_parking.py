@@ -178,7 +178,8 @@ async def test_a_key_that_a_slice_holds_is_tried_after_it(routing: Database, sou
         trying = asyncio.create_task(Parking(routing, "toy", handlers).once())
         async with asyncio.timeout(10):
             while not await routing.pool.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
             ):
                 assert not trying.done()
         await holding.rollback()

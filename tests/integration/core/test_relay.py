@@ -3,19 +3,29 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 
 from deploy.local.pair import Pair
+from shared import kafka
+from shared import relay as relays
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered, CaseTriaged, DeliverySucceeded
 from shared.database import Database
 from shared.kafka import Producer, Reader, Sent
+from shared.metrics import SET_ASIDE
 from shared.records import RawRecord
 from shared.relay import Relay, Row
 from shared.testing.schema import make_topics, open_service_database
 from shared.transaction import Tx
+
+OFFER = CaseOffered(
+    number="1", role="lead", lead="late", kind="help", service_code="x", visibility="public", attempt=1
+)
 
 
 @pytest.fixture
@@ -80,12 +90,9 @@ async def stop(relay: Relay) -> None:
 async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
     routing: Database, pair: Pair, namespace: str
 ) -> None:
-    offer = CaseOffered(
-        number="1", role="lead", lead="late", kind="help", service_code="x", visibility="public", attempt=1
-    )
     for _ in range(3):
         async with routing.transaction(["case"]) as tx:
-            tx.emit(offer, subject="case", unit="late")
+            tx.emit(OFFER, subject="case", unit="late")
             tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
     delivered: list[tuple[Row, Sent]] = []
 
@@ -116,7 +123,7 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
     assert await routing.pool.fetchval("SELECT count(*) FROM outbox_aside") == 3
     await make_topics(pair.bootstrap, namespace, ["late"])
     async with routing.transaction(["case"]) as tx:
-        tx.emit(offer, subject="case", unit="late")
+        tx.emit(OFFER, subject="case", unit="late")
     async with asyncio.timeout(30):
         while relay.set_aside or await routing.pool.fetchval("SELECT count(*) FROM outbox"):
             await relay.once()
@@ -126,6 +133,75 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
     facts = await read_all(pair, topic_name(namespace, "routing"))
     assert sequences(facts, "case") == list(range(1, 8))
     await stop(relay)
+
+
+async def test_a_topic_that_is_never_acknowledged_blocks_only_itself(
+    routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a leader or with too few replicas the client asks again for ever, and tells nobody."""
+    monkeypatch.setattr(kafka, "_WAVE_SECONDS", 2)
+    monkeypatch.setattr(relays, "_TRY_ASIDE_SECONDS", 2)
+    topic = topic_name(namespace, "department", "water")
+    refusing = True
+    send_batch = AIOKafkaProducer.send_batch
+
+    async def refuse(producer: AIOKafkaProducer, batch: Any, to: str, *, partition: int) -> Any:
+        if to == topic and refusing:
+            return asyncio.get_running_loop().create_future()
+        return await send_batch(producer, batch, to, partition=partition)
+
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", refuse)
+    async with routing.transaction(["case"]) as tx:
+        for _ in range(3):
+            tx.emit(OFFER, subject="case", unit="water")
+    one = Relay(routing, Producer(pair.bootstrap, "test"))
+    async with asyncio.timeout(30):
+        # It fills the waves: only that it fails again, with a broker that answers, shows whose fault it is.
+        while not one.set_aside:
+            assert await one.once() == 0
+    await write(routing, "other", 5)
+    await drain(routing, one)
+    assert one.set_aside == [topic]
+    assert SET_ASIDE.labels(topic)._value.get() == 3
+    assert len(sequences(await read_all(pair, topic_name(namespace, "routing")), "other")) == 5
+    refusing = False
+    async with asyncio.timeout(30):
+        while one.set_aside:
+            await one.once()
+    assert sequences(await read_all(pair, topic), "case") == [1, 2, 3]
+    assert SET_ASIDE.labels(topic)._value.get() == 0
+    await stop(one)
+
+
+async def test_a_topic_that_fails_while_another_is_taken_is_set_aside_at_once(
+    routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the broker took meanwhile is deleted, also when it is away a moment later."""
+    monkeypatch.setattr(kafka, "_WAVE_SECONDS", 2)
+    topic = topic_name(namespace, "department", "water")
+    send_batch = AIOKafkaProducer.send_batch
+
+    async def refuse(producer: AIOKafkaProducer, batch: Any, to: str, *, partition: int) -> Any:
+        if to == topic:
+            return asyncio.get_running_loop().create_future()
+        return await send_batch(producer, batch, to, partition=partition)
+
+    async def away() -> None:
+        raise KafkaConnectionError
+
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", refuse)
+    async with routing.transaction(["both"]) as tx:
+        tx.emit(OFFER, subject="both", unit="water")
+        tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="both")
+    one = Relay(routing, producer := Producer(pair.bootstrap, "test"))
+    with monkeypatch.context() as broken, pytest.raises(KafkaConnectionError):
+        broken.setattr(producer, "renew", away)
+        await one.once()
+    assert [row["topic"] for row in await routing.pool.fetch("SELECT topic FROM outbox")] == [topic]
+    await write(routing, "more")
+    await one.once()
+    assert one.set_aside == [topic]
+    await stop(one)
 
 
 async def test_two_relays_share_the_shards_and_a_dead_ones_are_taken_over(
