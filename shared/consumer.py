@@ -191,6 +191,7 @@ class Consumer:
             await asyncio.sleep(max(0.0, began + _PACE_SECONDS - time.monotonic()))
 
     async def _slice(self, generation: int, records: list[RawRecord]) -> None:
+        first = records[0].offset
         place = SimpleNamespace(topic=records[0].topic, partition=records[0].partition)
         wait = 0.1
         gap_is_real = False
@@ -202,9 +203,13 @@ class Consumer:
                     self._seek(place, behind.next_offset)
                     return
                 # Sought to exactly there, and this is what the broker has: the rest is gone from the topic.
-                log.critical(
-                    "records are gone", consumer=self.name, topic=place.topic, offset=behind.next_offset
-                )
+                if behind.next_offset:
+                    log.critical(
+                        "records are gone", consumer=self.name, topic=place.topic, offset=behind.next_offset
+                    )
+                else:
+                    # Retention has taken what was there before this consumer began.
+                    log.info("topic begins later", consumer=self.name, topic=place.topic, offset=first)
                 gap_is_real = True
             except Stale:
                 return

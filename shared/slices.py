@@ -77,8 +77,8 @@ class Slices:
         place = (self._consumer, first.topic, first.partition)
         next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
         if next_offset is None:
-            # Every topic is read from its beginning; a later first offset is what retention has left.
-            await tx.connection.execute(QUERIES["start_cursor"], *place, first.offset)
+            # Every topic is read from its beginning, whatever offset Kafka has on display.
+            await tx.connection.execute(QUERIES["start_cursor"], *place, 0)
             next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
         if next_offset < first.offset and not accept_gap:
             raise Behind(next_offset)

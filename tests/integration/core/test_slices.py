@@ -98,6 +98,18 @@ async def test_a_slice_that_begins_after_the_cursor_is_refused(routing: Database
     assert len(await applied(routing)) == 3
 
 
+async def test_a_lost_cursor_is_not_replaced_by_where_kafka_begins(routing: Database, source: Source) -> None:
+    """The first batch may come from Kafka's committed offset, which is for display."""
+    for _ in range(10):
+        source.received()
+    slices = Slices(routing, "toy", counting())
+    with pytest.raises(Behind) as refusal:
+        await slices.process(source.records[5:])
+    assert refusal.value.next_offset == 0
+    await slices.process(source.records)
+    assert len(await applied(routing)) == 10
+
+
 async def test_a_failing_event_parks_its_key_and_the_others_go_on(routing: Database, source: Source) -> None:
     bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
     source.received(bad)
