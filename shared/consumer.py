@@ -31,9 +31,9 @@ from shared.handlers import Handlers
 from shared.infrastructure import is_infrastructure
 from shared.kafka import raw_record
 from shared.logs import get_logger
-from shared.metrics import LAG, SLICE_WAITS
+from shared.metrics import LAG, SLICE_WAITS, TOPIC_CUT
 from shared.records import RawRecord
-from shared.slices import Behind, Slices
+from shared.slices import Ahead, Behind, Slices
 from shared.transaction import QUERIES
 
 log = get_logger(__name__)
@@ -49,6 +49,11 @@ _FETCH_WAIT_MS = 50
 _COMMIT_SECONDS = 5
 _ENDS_SECONDS = 5
 _METADATA_SECONDS = 5
+
+
+class _Cut(Exception):
+    def __init__(self, begin: int) -> None:
+        self.begin = begin
 
 
 class Barrier(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -92,6 +97,8 @@ class Consumer:
         self._sought: dict[Any, int] = {}
         self._done: dict[Place, int] = {}
         self._has_topics = True
+        self.cut: set[str] = set()
+        """Topics that have lost records which were read; until the process ends, for an operator to see."""
 
     async def run(self) -> None:
         """Until cancelled. Starting is retried: a missing topic or broker is a state, not a fault."""
@@ -197,7 +204,7 @@ class Consumer:
         gap_is_real = False
         while generation == self._barrier.generation:
             try:
-                next_offset = await self._slices.process(records, accept_gap=gap_is_real)
+                next_offset = await self._apply(records, accept_gap=gap_is_real)
             except Behind as behind:
                 if self._sought.get((place.topic, place.partition)) != behind.next_offset:
                     self._seek(place, behind.next_offset)
@@ -211,10 +218,13 @@ class Consumer:
                     # Retention has taken what was there before this consumer began.
                     log.info("topic begins later", consumer=self.name, topic=place.topic, offset=first)
                 gap_is_real = True
+            except _Cut as cut:
+                self._seek(place, cut.begin)
+                return
             except Stale:
                 return
             except Exception as error:
-                if not is_infrastructure(error):
+                if not (is_infrastructure(error) or isinstance(error, KafkaError)):
                     # Not an event's fault, or bisecting would have found it: ours. Loud, and never lost.
                     log.exception("slice fails", consumer=self.name, topic=place.topic)
                 SLICE_WAITS.labels(self.name).inc()
@@ -225,6 +235,37 @@ class Consumer:
                 self._sought.pop((place.topic, place.partition), None)
                 self._done[(place.topic, place.partition)] = next_offset
                 return
+
+    async def _apply(self, records: list[RawRecord], *, accept_gap: bool) -> int:
+        """Applies them; the next offset. Raises _Cut if the log ends before the cursor.
+
+        That is a broker that has lost its end, or a topic made anew: what is written now gets the offsets of
+        what was read once, and would be taken for it.
+        """
+        try:
+            return await self._slices.process(records, accept_gap=accept_gap, accept_old=False)
+        except Ahead as ahead:
+            cursor = ahead.next_offset
+        place = TopicPartition(records[0].topic, records[0].partition)
+        client = self._client()
+        if client is None:
+            raise Stale("the consumer has ended")
+        async with asyncio.timeout(_ENDS_SECONDS):
+            ends, begins = await client.end_offsets([place]), await client.beginning_offsets([place])
+        if ends[place] >= cursor:
+            return await self._slices.process(records, accept_gap=accept_gap)
+        await self._slices.begin_again(place.topic, place.partition, cursor=cursor, begin=begins[place])
+        TOPIC_CUT.labels(self.name, place.topic).inc()
+        self.cut.add(place.topic)
+        log.critical(
+            "the topic ends before the cursor: it is read again from its beginning",
+            consumer=self.name,
+            topic=place.topic,
+            partition=place.partition,
+            offset=cursor,
+            end=ends[place],
+        )
+        raise _Cut(begins[place])
 
     async def seek_to_cursors(self, assigned: Any) -> None:
         """The cursor, not Kafka's committed offset, says where to go on."""

@@ -59,6 +59,17 @@ UPDATE cursor SET next_offset = $4 WHERE consumer = $1 AND topic = $2 AND partit
 -- name: read_cursors
 SELECT topic, partition, next_offset FROM cursor WHERE consumer = $1;
 
+-- name: first_parked_offset
+SELECT min("offset") FROM parked_event WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: move_parked_events
+-- Below all of them, so that no two meet on the way and what is read anew has its own offsets.
+UPDATE parked_event SET "offset" = "offset" - $4 WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: move_dead_letters
+UPDATE dead_letter SET "offset" = "offset" - $4
+WHERE consumer = $1 AND topic = $2 AND partition = $3 AND resolution IS NULL;
+
 -- name: seen_events
 SELECT source, id FROM seen_event JOIN unnest($1::text[], $2::text[]) AS s (source, id) USING (source, id);
 

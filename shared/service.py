@@ -104,7 +104,7 @@ class Service:
             routers=self.parts.routers,
             settings=self._web_settings(),
             ready=self.unready,
-            degraded=self.parts.degraded,
+            degraded=self.degraded,
             pages=self.parts.pages,
             unit_name=open_pack(settings).unit_name,
         )
@@ -144,9 +144,16 @@ class Service:
         for consumer in self.consumers:
             if consumer.lag() is None:
                 missing["kafka"] = "no partitions are assigned yet"
-        if self.relay.set_aside:
-            missing["outbox"] = f"set aside: {', '.join(self.relay.set_aside)}"
         return missing | await self.parts.ready()
+
+    async def degraded(self) -> dict[str, str]:
+        """What waits or is worth a look while all else works: a topic that refuses holds no other one up."""
+        waits: dict[str, str] = {}
+        if self.relay.set_aside:
+            waits["outbox"] = f"set aside: {', '.join(self.relay.set_aside)}"
+        if cut := sorted({topic for consumer in self.consumers for topic in consumer.cut}):
+            waits["kafka"] = f"lost records that were read: {', '.join(cut)}"
+        return waits | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
         handlers = self.parts.handlers
