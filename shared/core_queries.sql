@@ -32,20 +32,21 @@ DELETE FROM timer USING unnest($1::text[], $2::text[]) AS d (aggregate, kind)
 WHERE timer.aggregate = d.aggregate AND timer.kind = d.kind;
 
 -- name: due_timers
--- Read without a lock: the aggregates come first, and the rows are claimed after them.
-SELECT aggregate, kind FROM timer
-WHERE fires_at <= $1 AND (NOT judges OR $2) AND kind = ANY ($4::text[]) ORDER BY fires_at, due LIMIT $3;
+-- Read without a lock: the aggregates come first, and the rows are claimed after them. Nothing is judged while
+-- an event of the aggregate is parked, or dead and waits for an operator: it may be the act that was in time.
+SELECT aggregate, kind FROM timer t
+WHERE fires_at <= $1 AND kind = ANY ($4::text[])
+    AND (NOT judges OR ($2 AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate)))
+ORDER BY fires_at, due LIMIT $3;
 
 -- name: claim_timers
 SELECT t.aggregate, t.kind, t.due, t.data, t.attempts
 FROM timer t JOIN unnest($1::text[], $2::text[]) AS c (aggregate, kind) USING (aggregate, kind)
-WHERE t.fires_at <= $3 FOR UPDATE OF t SKIP LOCKED;
+WHERE t.fires_at <= $3 AND (NOT t.judges OR NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate))
+FOR UPDATE OF t SKIP LOCKED;
 
 -- name: postpone_timer
 UPDATE timer SET fires_at = $3, attempts = attempts + 1 WHERE aggregate = $1 AND kind = $2;
-
--- name: next_timer
-SELECT min(fires_at) FROM timer;
 
 -- name: start_cursor
 INSERT INTO cursor (consumer, topic, partition, next_offset) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
