@@ -32,6 +32,7 @@ from shared.infrastructure import is_infrastructure
 from shared.kafka import raw_record
 from shared.logs import get_logger
 from shared.metrics import LAG, SLICE_WAITS, TOPIC_CUT
+from shared.polls import Polls
 from shared.records import RawRecord
 from shared.slices import Ahead, Behind, Slices
 from shared.transaction import QUERIES
@@ -97,6 +98,8 @@ class Consumer:
         self._sought: dict[Any, int] = {}
         self._done: dict[Place, int] = {}
         self._has_topics = True
+        self._was_assigned = False
+        self._polls = Polls()
         self.cut: set[str] = set()
         """Topics that have lost records which were read; until the process ends, for an operator to see."""
 
@@ -165,12 +168,15 @@ class Consumer:
             subscriber = broker.subscriber(*self._topics, **options)
         subscriber(self._handle)
         self._broker, self._subscriber = broker, subscriber
+        self._was_assigned = False
         await broker.start()
+        self._polls = Polls.of(subscriber.consumer)
         log.info("consumer started", consumer=self.name, topics=self._topics or self._pattern, group=group)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(1)
+            self._polls.check()
             self._measure()
             await self._display()
 
@@ -290,6 +296,7 @@ class Consumer:
                 await client.seek_to_beginning(place)
             else:
                 client.seek(place, offset)
+        self._was_assigned = True
 
     def _seek(self, place: Any, offset: int) -> None:
         client = self._client()
@@ -361,9 +368,12 @@ class Consumer:
             ]
 
     def lag(self) -> int | None:
-        """Records fetched or waiting but not yet applied; None while nothing is known."""
+        """Records fetched or waiting but not yet applied; None while nothing is known.
+
+        A copy too many, which has got no partition, has nothing to do and lags by nothing.
+        """
         client = self._client()
-        if client is None or not client.assignment():
+        if client is None or not self._was_assigned:
             return None if self._has_topics else 0
         lags = [self._lag_of(client, place) for place in client.assignment()]
         return None if None in lags else sum(lag for lag in lags if lag is not None)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from deploy.local.pair import Pair
+from shared import polls
 from shared.consumer import Consumer
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import AssignmentSigned, CaseTriaged, SignAction
@@ -151,6 +153,58 @@ async def test_what_is_written_to_a_log_that_has_lost_its_end_is_read(
     assert await reader.pool.fetchval(applied) == before + 60
     assert consumer.cut == set(topics)
     await relay._producer.stop()
+
+
+@pytest.mark.parametrize("trouble", ["ended", "failing"])
+async def test_a_client_that_reads_no_more_is_made_anew(
+    writer: Database, reader: Database, namespace: str, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr(polls, "FAILING_SECONDS", 1.0)
+    relay = Relay(writer, Producer(writer.settings.kafka_bootstrap, "test"))
+    consumer = Consumer(reader, counting(), name=trouble, topics=[topic_name(namespace, "routing")])
+    await reader.pool.execute("TRUNCATE applied, aggregate")
+
+    async def at_rest() -> bool:
+        return consumer.lag() == 0
+
+    async with running(relay.run, consumer.run):
+        await until(at_rest)
+        client = consumer._client()
+        if trouble == "ended":
+            client._coordinator._coordination_task.cancel()
+        else:
+
+            async def fails(*_: object, **__: object) -> None:
+                raise KafkaError
+
+            client._fetcher.fetched_records = fails
+        before = await reader.pool.fetchval("SELECT count(*) FROM applied")
+
+        async def another() -> bool:
+            return consumer._client() not in (None, client)
+
+        await until(another)
+        await emit(writer, keys=5, each=1)
+
+        async def read() -> bool:
+            return bool(await reader.pool.fetchval("SELECT count(*) FROM applied") == before + 5)
+
+        await until(read)
+    await relay._producer.stop()
+
+
+async def test_a_copy_too_many_is_ready(
+    writer: Database, reader: Database, pair: Pair, namespace: str
+) -> None:
+    topic = topic_name(namespace, "department", "water")
+    copies = [Consumer(reader, counting(), name="many", topics=[topic]) for _ in range(5)]
+    async with running(*(copy.run for copy in copies)):
+
+        async def all_know() -> bool:
+            return all(copy.lag() == 0 for copy in copies)
+
+        await until(all_know)
+        assert not all(copy._client().assignment() for copy in copies)
 
 
 async def test_a_pattern_finds_units_topics_that_are_made_later(
