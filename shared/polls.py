@@ -1,4 +1,4 @@
-"""Whether a Kafka client still reads: FastStream goes on for ever with one that does not, and says nothing."""
+"""Whether a Kafka client still reads: FastStream goes on for ever with one that does not, and is silent."""
 
 import time
 from typing import Any
