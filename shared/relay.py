@@ -29,6 +29,8 @@ log = get_logger(__name__)
 
 SHARDS = 16
 WAVE = 3000
+# A partition takes half a megabyte a wave: to read much more than all of them take would only cost memory.
+WAVE_BYTES = 8 * 1024 * 1024
 _POLL_SECONDS = 0.05
 # From wave to wave, unless they are full: a wave costs the broker the same with one event or a hundred.
 _PACE_SECONDS = 0.03
@@ -126,7 +128,8 @@ class Relay:
             return 0
         started = time.perf_counter()
         await self._retry_aside(session)
-        rows = [Row(*r) for r in await session.fetch(QUERIES["take_wave"], self._shards, WAVE)]
+        found = await session.fetch(QUERIES["take_wave"], self._shards, WAVE, WAVE_BYTES)
+        rows = [Row(*row) for row in found]
         # Of a topic set aside only what was committed since: it waits behind what is there already.
         rows = [row for row in rows if row.topic not in self._aside]
         if not rows:
@@ -207,7 +210,7 @@ class Relay:
     async def _try(self, session: asyncpg.Connection, topic: str, aside: _Aside) -> None:
         """One wave of a topic set aside; there may be many, and other topics wait."""
         aside.due = time.monotonic() + aside.wait
-        found = await session.fetch(QUERIES["take_aside"], self._shards, topic, WAVE)
+        found = await session.fetch(QUERIES["take_aside"], self._shards, topic, WAVE, WAVE_BYTES)
         if not found:
             self._count_aside(topic, -aside.events)
             del self._aside[topic]

@@ -21,7 +21,7 @@ from shared.metrics import SET_ASIDE
 from shared.records import RawRecord
 from shared.relay import Relay, Row
 from shared.testing.schema import make_topics, open_service_database
-from shared.transaction import Tx
+from shared.transaction import QUERIES, Tx
 
 OFFER = CaseOffered(
     number="1", role="lead", lead="late", kind="help", service_code="x", visibility="public", attempt=1
@@ -201,6 +201,25 @@ async def test_a_topic_that_fails_while_another_is_taken_is_set_aside_at_once(
     await write(routing, "more")
     await one.once()
     assert one.set_aside == [topic]
+    await stop(one)
+
+
+async def test_a_wave_reads_no_more_than_it_can_hold(routing: Database, pair: Pair, namespace: str) -> None:
+    """A backlog of long texts must not be read whole, wave after wave, to send a part of it."""
+    topic = topic_name(namespace, "routing")
+    await routing.pool.execute(
+        "INSERT INTO outbox (topic, key, value) SELECT $1, n::text, convert_to(repeat('x', $2), 'UTF8')"
+        " FROM generate_series(1, 100) n",
+        topic,
+        relays.WAVE_BYTES // 10,
+    )
+    rows = await routing.pool.fetch(
+        QUERIES["take_wave"], list(range(relays.SHARDS)), relays.WAVE, relays.WAVE_BYTES
+    )
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    assert len(rows) == 11  # the last one begins within
+    one = Relay(routing, Producer(pair.bootstrap, "test"))
+    await drain(routing, one)
     await stop(one)
 
 
