@@ -93,7 +93,7 @@ class Database:
                 connection,
                 service=self.settings.service,
                 namespace=self.settings.topic_namespace,
-                now=self.clock.now(),
+                clock=self.clock,
                 epoch=self.epoch,
                 grace=dt.timedelta(seconds=self.settings.grace_seconds),
             )

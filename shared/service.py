@@ -43,7 +43,7 @@ log = get_logger(__name__)
 
 Loop = Callable[[], Awaitable[None]]
 
-_KEEP_SEEN = dt.timedelta(days=35)  # as long as Kafka keeps what could be delivered again
+_KEEP_SEEN = dt.timedelta(days=35)  # machine time: as long as Kafka keeps what could be delivered again
 
 
 def _no_timers(_: Timers) -> None:
@@ -163,10 +163,9 @@ class Service:
     async def _housekeeping(self) -> None:
         while True:
             try:
-                await self.database.pool.execute(QUERIES["prune_idempotency_keys"], machine_now())
-                await self.database.pool.execute(
-                    QUERIES["prune_seen_events"], self.database.clock.now() - _KEEP_SEEN
-                )
+                now = machine_now()
+                await self.database.pool.execute(QUERIES["prune_idempotency_keys"], now)
+                await self.database.pool.execute(QUERIES["prune_seen_events"], now - _KEEP_SEEN)
             except Exception as error:
                 if not is_infrastructure(error):
                     raise
