@@ -127,6 +127,12 @@ WHERE consumer = $1 AND topic = $2 AND key = $3;
 SELECT (SELECT count(*) FROM parked_key WHERE consumer = $1) AS keys,
        (SELECT count(*) FROM dead_letter WHERE consumer = $1 AND resolution IS NULL) AS dead;
 
+-- name: live_relays
+-- Those that hold a lock together, the asking one among them.
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND objsubid = 2 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
 -- name: take_wave
 -- Ids grow in commit order per key; a shard has one owner; so a key's rows are sent in order. Long texts are
 -- not even read beyond $3 bytes, but for the first row (measured: half a microsecond a row for the sum).

@@ -34,7 +34,9 @@ WAVE_BYTES = 8 * 1024 * 1024
 _POLL_SECONDS = 0.05
 # From wave to wave, unless they are full: a wave costs the broker the same with one event or a hundred.
 _PACE_SECONDS = 0.03
-_STEAL_SECONDS = 1.0
+_SHARE_SECONDS = 1.0
+# Beside the shards: every live relay holds this lock with the others, so that they can be counted.
+_ALIVE = SHARDS
 # The outbox is as good as empty, or has thousands of rows a moment later, and many more that are gone but not
 # yet cleared away: whatever suits an empty table, only its index reads what is there and no more.
 _PLANS = """
@@ -90,7 +92,8 @@ class Relay:
         self._shards: list[int] = []
         self._aside: dict[str, _Aside] = {}
         self._failed: set[str] = set()
-        self._last_steal = 0.0
+        self._last_share = 0.0
+        self._locks = zlib.crc32(f"relay {database.settings.service}".encode()) & 0x7FFFFFFF
 
     @property
     def set_aside(self) -> list[str]:
@@ -235,22 +238,37 @@ class Relay:
             self._shards = []
             self._session = await self._database.connect()
             await self._session.execute(_PLANS)
-            self._last_steal = 0.0
+            await self._session.execute("SELECT pg_advisory_lock_shared($1, $2)", self._locks, _ALIVE)
+            self._last_share = 0.0
         now = time.monotonic()
-        if len(self._shards) < SHARDS and now - self._last_steal >= _STEAL_SECONDS:
-            self._last_steal = now
-            await self._steal(self._session)
+        if now - self._last_share >= _SHARE_SECONDS:
+            self._last_share = now
+            await self._share(self._session)
         return self._session
 
-    async def _steal(self, session: asyncpg.Connection) -> None:
-        """Takes every free shard. What another copy holds stays with it until its session ends."""
-        lock_class = zlib.crc32(f"relay {self._database.settings.service}".encode()) & 0x7FFFFFFF
-        for shard in set(range(SHARDS)) - set(self._shards):
-            if await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", lock_class, shard):
+    async def _share(self, session: asyncpg.Connection) -> None:
+        """Takes free shards up to a fair part and gives back what is more, since nothing is in flight now.
+
+        What a copy holds that does nothing any more stays with it until its session ends.
+        """
+        before = set(self._shards)
+        fair = -(-SHARDS // await session.fetchval(QUERIES["live_relays"], self._locks, _ALIVE))
+        while len(self._shards) > fair:
+            await session.execute("SELECT pg_advisory_unlock($1, $2)", self._locks, self._shards.pop())
+        for shard in set(range(SHARDS)) - before:
+            if len(self._shards) >= fair:
+                break
+            if await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", self._locks, shard):
                 self._shards.append(shard)
-        for row in await session.fetch(QUERIES["aside_topics"], self._shards):
-            aside = self._aside.setdefault(row["topic"], _Aside(time.monotonic()))
-            self._count_aside(row["topic"], row["n"] - aside.events)
+        if before == set(self._shards):
+            return
+        waiting = {
+            row["topic"]: row["n"] for row in await session.fetch(QUERIES["aside_topics"], self._shards)
+        }
+        for topic in waiting.keys() - self._aside.keys():
+            self._aside[topic] = _Aside(time.monotonic())
+        for topic, aside in self._aside.items():
+            self._count_aside(topic, waiting.get(topic, 0) - aside.events)
 
     async def _release(self) -> None:
         session, self._session, self._shards, self._failed = self._session, None, [], set()

@@ -223,21 +223,52 @@ async def test_a_wave_reads_no_more_than_it_can_hold(routing: Database, pair: Pa
     await stop(one)
 
 
-async def test_two_relays_share_the_shards_and_a_dead_ones_are_taken_over(
-    routing: Database, pair: Pair
+async def test_relays_share_the_shards_and_a_dead_ones_are_taken_over(
+    routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(relays, "_SHARE_SECONDS", 0.0)
+    first, second, third = (Relay(routing, Producer(pair.bootstrap, "test")) for _ in range(3))
+    await first.once()
+    assert len(first._shards) == 16
+    keys = [f"shared-{n}" for n in range(30)]
+    for some in ([first, second], [first, second, third]):
+        await asyncio.gather(*(write(routing, key, 5) for key in keys))
+        await drain(routing, *some)
+        for one in some:
+            await one.once()
+        owned = [shard for one in some for shard in one._shards]
+        assert sorted(owned) == list(range(16))
+        assert max(len(one._shards) for one in some) == -(-16 // len(some))
+    await first._release()
+    await asyncio.gather(*(write(routing, key, 5) for key in keys))
+    await drain(routing, second, third)
+    assert sorted(second._shards + third._shards) == list(range(16))
+    records = await read_all(pair, topic_name(namespace, "routing"))
+    assert {key: sequences(records, key) for key in keys} == {key: list(range(1, 16)) for key in keys}
+    for one in (first, second, third):
+        await stop(one)
+
+
+async def test_what_is_set_aside_goes_with_its_shard(
+    routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the new owner would send what is newer first."""
+    monkeypatch.setattr(relays, "_SHARE_SECONDS", 0.0)
+    topic = topic_name(namespace, "department", "missing")
+    cases = [f"case-{n}" for n in range(40)]
+    async with routing.transaction(cases) as tx:
+        for case in cases:
+            tx.emit(OFFER, subject=case, unit="missing")
     first, second = (Relay(routing, Producer(pair.bootstrap, "test")) for _ in range(2))
+    await drain(routing, first)
+    await second.once()
     await first.once()
     await second.once()
-    assert len(first._shards) == 16
-    assert second._shards == []
-    await first._release()
-    await write(routing, "k", 3)
-    second._last_steal = 0
-    await drain(routing, second)
-    assert len(second._shards) == 16
-    await stop(first)
-    await stop(second)
+    assert first.set_aside == second.set_aside == [topic]
+    assert 0 < second._aside[topic].events < 40
+    assert first._aside[topic].events + second._aside[topic].events == 40
+    for one in (first, second):
+        await stop(one)
 
 
 async def test_a_relay_whose_session_was_cut_goes_on_with_a_new_one(
