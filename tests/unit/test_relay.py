@@ -14,7 +14,7 @@ async def test_a_relay_that_is_cancelled_just_after_a_commit_ends(
     turns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task group cancels once: who swallows that keeps the process until it is killed."""
-    database: Any = SimpleNamespace(committed=asyncio.Event())
+    database: Any = SimpleNamespace(committed=asyncio.Event(), settings=SimpleNamespace(service="routing"))
     nobody: Any = None
     relay = Relay(database, nobody)
 
