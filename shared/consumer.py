@@ -31,9 +31,10 @@ from shared.handlers import Handlers
 from shared.infrastructure import is_infrastructure
 from shared.kafka import raw_record
 from shared.logs import get_logger
-from shared.metrics import LAG, SLICE_WAITS
+from shared.metrics import LAG, SLICE_WAITS, TOPIC_CUT
+from shared.polls import Polls
 from shared.records import RawRecord
-from shared.slices import Behind, Slices
+from shared.slices import Ahead, Behind, Slices
 from shared.transaction import QUERIES
 
 log = get_logger(__name__)
@@ -49,6 +50,11 @@ _FETCH_WAIT_MS = 50
 _COMMIT_SECONDS = 5
 _ENDS_SECONDS = 5
 _METADATA_SECONDS = 5
+
+
+class _Cut(Exception):
+    def __init__(self, begin: int) -> None:
+        self.begin = begin
 
 
 class Barrier(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -92,6 +98,10 @@ class Consumer:
         self._sought: dict[Any, int] = {}
         self._done: dict[Place, int] = {}
         self._has_topics = True
+        self._was_assigned = False
+        self._polls = Polls()
+        self.cut: set[str] = set()
+        """Topics that have lost records which were read; until the process ends, for an operator to see."""
 
     async def run(self) -> None:
         """Until cancelled. Starting is retried: a missing topic or broker is a state, not a fault."""
@@ -158,12 +168,15 @@ class Consumer:
             subscriber = broker.subscriber(*self._topics, **options)
         subscriber(self._handle)
         self._broker, self._subscriber = broker, subscriber
+        self._was_assigned = False
         await broker.start()
+        self._polls = Polls.of(subscriber.consumer)
         log.info("consumer started", consumer=self.name, topics=self._topics or self._pattern, group=group)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(1)
+            self._polls.check()
             self._measure()
             await self._display()
 
@@ -171,7 +184,8 @@ class Consumer:
         broker, self._broker = self._broker, None
         if broker is not None:
             try:
-                await asyncio.wait_for(broker.stop(), 15)
+                async with asyncio.timeout(15):
+                    await broker.stop()
             except (KafkaError, TimeoutError) as error:
                 log.warning("consumer stopped hard", consumer=self.name, error=repr(error))
         self._subscriber = None
@@ -190,25 +204,33 @@ class Consumer:
             await asyncio.sleep(max(0.0, began + _PACE_SECONDS - time.monotonic()))
 
     async def _slice(self, generation: int, records: list[RawRecord]) -> None:
+        first = records[0].offset
         place = SimpleNamespace(topic=records[0].topic, partition=records[0].partition)
         wait = 0.1
         gap_is_real = False
         while generation == self._barrier.generation:
             try:
-                next_offset = await self._slices.process(records, accept_gap=gap_is_real)
+                next_offset = await self._apply(records, accept_gap=gap_is_real)
             except Behind as behind:
                 if self._sought.get((place.topic, place.partition)) != behind.next_offset:
                     self._seek(place, behind.next_offset)
                     return
                 # Sought to exactly there, and this is what the broker has: the rest is gone from the topic.
-                log.critical(
-                    "records are gone", consumer=self.name, topic=place.topic, offset=behind.next_offset
-                )
+                if behind.next_offset:
+                    log.critical(
+                        "records are gone", consumer=self.name, topic=place.topic, offset=behind.next_offset
+                    )
+                else:
+                    # Retention has taken what was there before this consumer began.
+                    log.info("topic begins later", consumer=self.name, topic=place.topic, offset=first)
                 gap_is_real = True
+            except _Cut as cut:
+                self._seek(place, cut.begin)
+                return
             except Stale:
                 return
             except Exception as error:
-                if not is_infrastructure(error):
+                if not (is_infrastructure(error) or isinstance(error, KafkaError)):
                     # Not an event's fault, or bisecting would have found it: ours. Loud, and never lost.
                     log.exception("slice fails", consumer=self.name, topic=place.topic)
                 SLICE_WAITS.labels(self.name).inc()
@@ -219,6 +241,37 @@ class Consumer:
                 self._sought.pop((place.topic, place.partition), None)
                 self._done[(place.topic, place.partition)] = next_offset
                 return
+
+    async def _apply(self, records: list[RawRecord], *, accept_gap: bool) -> int:
+        """Applies them; the next offset. Raises _Cut if the log ends before the cursor.
+
+        That is a broker that has lost its end, or a topic made anew: what is written now gets the offsets of
+        what was read once, and would be taken for it.
+        """
+        try:
+            return await self._slices.process(records, accept_gap=accept_gap, accept_old=False)
+        except Ahead as ahead:
+            cursor = ahead.next_offset
+        place = TopicPartition(records[0].topic, records[0].partition)
+        client = self._client()
+        if client is None:
+            raise Stale("the consumer has ended")
+        async with asyncio.timeout(_ENDS_SECONDS):
+            ends, begins = await client.end_offsets([place]), await client.beginning_offsets([place])
+        if ends[place] >= cursor:
+            return await self._slices.process(records, accept_gap=accept_gap)
+        await self._slices.begin_again(place.topic, place.partition, cursor=cursor, begin=begins[place])
+        TOPIC_CUT.labels(self.name, place.topic).inc()
+        self.cut.add(place.topic)
+        log.critical(
+            "the topic ends before the cursor: it is read again from its beginning",
+            consumer=self.name,
+            topic=place.topic,
+            partition=place.partition,
+            offset=cursor,
+            end=ends[place],
+        )
+        raise _Cut(begins[place])
 
     async def seek_to_cursors(self, assigned: Any) -> None:
         """The cursor, not Kafka's committed offset, says where to go on."""
@@ -243,6 +296,7 @@ class Consumer:
                 await client.seek_to_beginning(place)
             else:
                 client.seek(place, offset)
+        self._was_assigned = True
 
     def _seek(self, place: Any, offset: int) -> None:
         client = self._client()
@@ -265,7 +319,8 @@ class Consumer:
         if not offsets:
             return
         try:
-            await asyncio.wait_for(client.commit(offsets), _COMMIT_SECONDS)
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                await client.commit(offsets)
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             log.info("offset not shown", consumer=self.name, error=repr(error))
 
@@ -313,9 +368,12 @@ class Consumer:
             ]
 
     def lag(self) -> int | None:
-        """Records fetched or waiting but not yet applied; None while nothing is known."""
+        """Records fetched or waiting but not yet applied; None while nothing is known.
+
+        A copy too many, which has got no partition, has nothing to do and lags by nothing.
+        """
         client = self._client()
-        if client is None or not client.assignment():
+        if client is None or not self._was_assigned:
             return None if self._has_topics else 0
         lags = [self._lag_of(client, place) for place in client.assignment()]
         return None if None in lags else sum(lag for lag in lags if lag is not None)

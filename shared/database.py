@@ -46,7 +46,8 @@ class Database:
     async def close(self) -> None:
         """Waits up to five seconds for what is running, then cuts."""
         try:
-            await asyncio.wait_for(self.pool.close(), 5)
+            async with asyncio.timeout(5):
+                await self.pool.close()
         except TimeoutError:
             self.pool.terminate()
 
@@ -92,7 +93,7 @@ class Database:
                 connection,
                 service=self.settings.service,
                 namespace=self.settings.topic_namespace,
-                now=self.clock.now(),
+                clock=self.clock,
                 epoch=self.epoch,
                 grace=dt.timedelta(seconds=self.settings.grace_seconds),
             )

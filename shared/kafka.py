@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +13,6 @@ from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
-    NotEnoughReplicasError,
     StaleMetadata,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -28,14 +28,10 @@ fetcher.MemoryRecords = TolerantRecords  # for every consumer of this process, F
 _REQUEST_SECONDS = 10
 _STOP_SECONDS = 5
 _BATCH_BYTES = 512 * 1024
-# A topic that answers so refuses for itself; any other error is the broker's and met by waiting.
-_REFUSALS = (
-    InvalidTopicError,
-    MessageSizeTooLargeError,
-    NotEnoughReplicasError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-)
+_WAVE_SECONDS = 20
+# A topic that answers so refuses for itself. Of a topic without a leader or with too few replicas the client
+# tells nothing: it asks again for ever, and only what becomes of the other topics shows whose fault it is.
+_REFUSALS = (InvalidTopicError, MessageSizeTooLargeError, TopicAuthorizationFailedError)
 CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=utf-8")
 
 
@@ -49,7 +45,7 @@ class Sent(NamedTuple):
 @dataclass(slots=True)
 class WaveOutcome:
     """`sent`: index of the row and its place. `failed`: topics with a failed batch and why. `refused`: of
-    these, the ones that refuse by themselves."""
+    these, the ones that refuse by themselves, since the broker says so or took something else meanwhile."""
 
     sent: list[tuple[int, Sent]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -87,7 +83,8 @@ class Producer:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await producer.stop()
             except TimeoutError:
                 # Else it would go on by itself, and send when the broker is back what its successor has sent.
                 sending = producer._sender.sender_task
@@ -112,11 +109,13 @@ class Producer:
         known: set[str] = set(metadata.topics())
         return unknown - known
 
-    async def send_wave(self, rows: Sequence[tuple[str, bytes, bytes, bytes | None]]) -> WaveOutcome:
+    async def send_wave(
+        self, rows: Sequence[tuple[str, bytes, bytes, bytes | None]], seconds: float | None = None
+    ) -> WaveOutcome:
         """Sends (topic, key, value, words) rows as one batch per partition, in row order.
 
         Rows that do not fit into their partition's batch are simply not in the outcome: they come
-        with the next wave.
+        with the next wave. A batch that is not acknowledged within `seconds` has failed.
         """
         producer = await self._started()
         batches: dict[tuple[str, int], tuple[Any, list[int]]] = {}
@@ -139,18 +138,28 @@ class Producer:
                 indexes.append(index)
         outcome = WaveOutcome()
         await asyncio.gather(
-            *(self._send_batch(producer, place, *filled, outcome) for place, filled in batches.items())
+            *(
+                self._send_batch(producer, place, filled, outcome, seconds or _WAVE_SECONDS)
+                for place, filled in batches.items()
+            )
         )
+        if outcome.sent:
+            outcome.refused.update(outcome.failed)
         outcome.sent.sort(key=lambda item: item[0])
         return outcome
 
     async def _send_batch(
-        self, producer: Any, place: tuple[str, int], batch: Any, indexes: list[int], outcome: WaveOutcome
+        self,
+        producer: Any,
+        place: tuple[str, int],
+        filled: tuple[Any, list[int]],
+        outcome: WaveOutcome,
+        seconds: float,
     ) -> None:
-        topic, partition = place
+        (topic, partition), (batch, indexes) = place, filled
         try:
-            future = await producer.send_batch(batch, topic, partition=partition)
-            answer = await asyncio.wait_for(future, 2 * _REQUEST_SECONDS)
+            async with asyncio.timeout(seconds):
+                answer = await (await producer.send_batch(batch, topic, partition=partition))
         except (KafkaError, TimeoutError) as error:
             outcome.failed[topic] = type(error).__name__
             if isinstance(error, _REFUSALS):
@@ -210,10 +219,9 @@ class Reader:
                 self._consumer.seek(place, offset)
 
     async def stop(self) -> None:
-        try:
-            await asyncio.wait_for(self._consumer.stop(), _STOP_SECONDS)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._consumer.stop()
 
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
         """Up to `limit` records in offset order per partition; an empty list after `wait_ms` without any.

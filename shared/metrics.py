@@ -14,6 +14,10 @@ SLICE_SECONDS = Histogram(
 SLICE_WAITS = Counter(
     "civicloom_slice_waits_total", "Slices put off by an infrastructure fault", ["consumer"]
 )
+# More than 0: Kafka has lost what was read (power loss, a topic made anew); others may not have read it.
+TOPIC_CUT = Counter(
+    "civicloom_topic_cut_total", "Partitions found to end before the cursor", ["consumer", "topic"]
+)
 LAG = Gauge("civicloom_consumer_lag", "Records not yet consumed", ["consumer", "topic", "partition"])
 # Over all copies of the service. Timers that judge wait while it is above their grace.
 UNREAD_AGE = Gauge("civicloom_unread_age_seconds", "Everything appended longer ago has been applied")

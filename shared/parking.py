@@ -17,7 +17,7 @@ from shared.database import Database
 from shared.errors import Permanent, Undecodable
 from shared.handlers import Fault, Handlers
 from shared.infrastructure import is_infrastructure
-from shared.logs import get_logger
+from shared.logs import about, get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
 from shared.reading import Reading, read
 from shared.received import peek_type, unreadable_subject
@@ -132,26 +132,31 @@ class Parking:
     async def once(self) -> int:
         """Tries every key that is due; the number that came free."""
         due = await self._database.pool.fetch(QUERIES["due_parked_keys"], self._consumer, machine_now())
-        return sum([await self._try(row["topic"], row["key"]) for row in due])
+        return sum([await self._try_alone(row["topic"], row["key"]) for row in due])
+
+    async def _try_alone(self, topic: str, key: str) -> bool:
+        try:
+            return await self._try(topic, key)
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            # Not in applying an event, which is caught, but at the end of the transaction: such as an action
+            # that a slice has applied meanwhile under another subject, and that is known the next time.
+            with about(key):
+                log.exception("parked key fails", consumer=self._consumer, topic=topic, key=key)
+            fault = Fault(type(error).__name__, str(error)[:2000])
+        async with self._database.transaction() as tx:
+            attempts, records = await self._claim(tx, topic, key)
+            if records:
+                await tx.lock([key])
+                await self._failed(tx, records[0], key, fault, attempts + 1)
+        return False
 
     async def _try(self, topic: str, key: str) -> bool:
         async with self._database.transaction() as tx:
-            attempts = await tx.connection.fetchval(QUERIES["claim_parked_key"], self._consumer, topic, key)
-            if attempts is None:
+            attempts, records = await self._claim(tx, topic, key)
+            if not records:
                 return False
-            rows = await tx.connection.fetch(QUERIES["parked_events"], self._consumer, topic, key)
-            records = [
-                RawRecord(
-                    topic,
-                    row["partition"],
-                    row["offset"],
-                    row["appended_ms"],
-                    row["record_key"],
-                    row["value"],
-                    (("words", row["words"]),) if row["words"] is not None else (),
-                )
-                for row in rows
-            ]
             readings = self._readable(records)
             await tx.lock({key, *(aggregate for reading in readings for aggregate in reading.touches)})
             for reading in readings:
@@ -161,7 +166,9 @@ class Parking:
             for record in records:
                 fault = await self._apply_one(tx, record, known)
                 if fault is not None:
-                    return await self._failed(tx, record, key, fault, attempts + 1)
+                    # The tries are those of the event that stands first: one that came to be it begins anew.
+                    tried = attempts if record is records[0] else 0
+                    return await self._failed(tx, record, key, fault, tried + 1)
                 await tx.connection.execute(
                     QUERIES["delete_parked_events"],
                     self._consumer,
@@ -172,6 +179,26 @@ class Parking:
                 )
             freed = await tx.connection.execute(QUERIES["free_key_if_empty"], self._consumer, topic, key)
             return bool(freed == "DELETE 1")
+
+    async def _claim(self, tx: Tx, topic: str, key: str) -> tuple[int, list[RawRecord]]:
+        """The tries so far and the first events of a key that is due; no events if it is not, any more."""
+        place = (self._consumer, topic, key)
+        attempts = await tx.connection.fetchval(QUERIES["claim_parked_key"], *place, machine_now())
+        if attempts is None:
+            return 0, []
+        rows = await tx.connection.fetch(QUERIES["parked_events"], *place)
+        return attempts, [
+            RawRecord(
+                topic,
+                row["partition"],
+                row["offset"],
+                row["appended_ms"],
+                row["record_key"],
+                row["value"],
+                (("words", row["words"]),) if row["words"] is not None else (),
+            )
+            for row in rows
+        ]
 
     async def _failed(self, tx: Tx, record: RawRecord, key: str, fault: Fault, attempts: int) -> bool:
         dead = fault.permanent or attempts >= LAST_TRY

@@ -11,6 +11,8 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -18,7 +20,7 @@ import asyncpg
 from shared.database import Database
 from shared.errors import Stale
 from shared.infrastructure import is_infrastructure
-from shared.kafka import KafkaError, Producer, Sent
+from shared.kafka import KafkaError, Producer, Sent, WaveOutcome
 from shared.logs import get_logger
 from shared.metrics import RELAY_FAULTS, RELAYED, SET_ASIDE, WAVE_SECONDS
 from shared.transaction import QUERIES, Tx
@@ -27,16 +29,23 @@ log = get_logger(__name__)
 
 SHARDS = 16
 WAVE = 3000
+# A partition takes half a megabyte a wave: to read much more than all of them take would only cost memory.
+WAVE_BYTES = 8 * 1024 * 1024
 _POLL_SECONDS = 0.05
 # From wave to wave, unless they are full: a wave costs the broker the same with one event or a hundred.
 _PACE_SECONDS = 0.03
-_STEAL_SECONDS = 1.0
+_SHARE_SECONDS = 1.0
+# Beside the shards: every live relay holds this lock with the others, so that they can be counted.
+_ALIVE = SHARDS
 # The outbox is as good as empty, or has thousands of rows a moment later, and many more that are gone but not
 # yet cleared away: whatever suits an empty table, only its index reads what is there and no more.
 _PLANS = """
 SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off
 """
+# How often a topic that is set aside is tried, and how long it may keep the others waiting then.
 _RETRY_ASIDE_SECONDS = 2.0
+_LONGEST_ASIDE_SECONDS = 60.0
+_TRY_ASIDE_SECONDS = 3.0
 
 
 class Row(NamedTuple):
@@ -53,6 +62,15 @@ class Row(NamedTuple):
 
 OnDelivered = Callable[[Tx, Sequence[tuple[Row, Sent]]], Awaitable[None]]
 TouchedByDelivery = Callable[[Row], str]
+
+
+@dataclass(slots=True)
+class _Aside:
+    """A topic that refuses: when it is tried again, how long it waits after that, how many events wait."""
+
+    due: float
+    wait: float = _RETRY_ASIDE_SECONDS
+    events: int = 0
 
 
 class Relay:
@@ -72,8 +90,10 @@ class Relay:
         self._touched_by = touched_by
         self._session: asyncpg.Connection | None = None
         self._shards: list[int] = []
-        self._aside: dict[str, float] = {}
-        self._last_steal = 0.0
+        self._aside: dict[str, _Aside] = {}
+        self._failed: set[str] = set()
+        self._last_share = 0.0
+        self._locks = zlib.crc32(f"relay {database.settings.service}".encode()) & 0x7FFFFFFF
 
     @property
     def set_aside(self) -> list[str]:
@@ -111,36 +131,45 @@ class Relay:
             return 0
         started = time.perf_counter()
         await self._retry_aside(session)
-        if self._aside:
-            await session.execute(QUERIES["set_aside"], self._shards, list(self._aside))
-        rows = [Row(*r) for r in await session.fetch(QUERIES["take_wave"], self._shards, WAVE)]
+        found = await session.fetch(QUERIES["take_wave"], self._shards, WAVE, WAVE_BYTES)
+        rows = [Row(*row) for row in found]
+        # Of a topic set aside only what was committed since: it waits behind what is there already.
+        rows = [row for row in rows if row.topic not in self._aside]
         if not rows:
             return 0
-        refused = await self._producer.missing({row.topic for row in rows})
-        if refused:
-            await self._begin_aside(refused)
-            rows = [row for row in rows if row.topic not in refused]
-        sent, topics = await self._send(rows)
-        await self._delete(session, sent, QUERIES["delete_sent"])
-        if topics:
-            await self._begin_aside(topics)
+        missing = await self._producer.missing({row.topic for row in rows})
+        rows = [row for row in rows if row.topic not in missing]
+        outcome = await self._send(session, rows, QUERIES["delete_sent"])
+        # A wave of one topic alone tells nothing, unless it fails again after the broker has answered.
+        failed = outcome.failed.keys()
+        self._begin_aside(missing | outcome.refused | (failed & self._failed))
+        self._failed = set(failed)
         WAVE_SECONDS.observe(time.perf_counter() - started)
-        return len(sent)
+        return len(outcome.sent)
 
-    async def _send(self, rows: Sequence[Row]) -> tuple[list[tuple[Row, Sent]], set[str]]:
-        """The acknowledged rows, and the topics that refused (their rows are tried aside)."""
+    async def _send(
+        self,
+        session: asyncpg.Connection,
+        rows: Sequence[Row],
+        query: str,
+        *more: Any,
+        seconds: float | None = None,
+    ) -> WaveOutcome:
+        """Sends the rows and deletes, by `query`, those that were acknowledged."""
         outcome = await self._producer.send_wave(
-            [(row.topic, row.key.encode(), row.value, row.words) for row in rows]
+            [(row.topic, row.key.encode(), row.value, row.words) for row in rows], seconds
         )
-        sent = [(rows[index], place) for index, place in outcome.sent]
-        if outcome.failed:
-            # A batch that failed leaves the idempotent producer's numbering broken for its partition.
-            RELAY_FAULTS.inc()
-            log.warning(
-                "batches refused", topics=sorted(outcome.failed), errors=sorted(set(outcome.failed.values()))
-            )
-            await self._producer.renew()
-        return sent, set(outcome.refused)
+        try:
+            # First, for where the broker is away the renewal fails.
+            await self._delete(session, [(rows[index], place) for index, place in outcome.sent], query, *more)
+        finally:
+            if outcome.failed:
+                # A batch that failed leaves the idempotent producer's numbering broken for its partition.
+                RELAY_FAULTS.inc()
+                errors = sorted(set(outcome.failed.values()))
+                log.warning("batches refused", topics=sorted(outcome.failed), errors=errors)
+                await self._producer.renew()
+        return outcome
 
     async def _delete(
         self, session: asyncpg.Connection, sent: Sequence[tuple[Row, Sent]], query: str, *more: Any
@@ -162,64 +191,97 @@ class Relay:
         for topic, count in Counter(row.topic for row, _ in sent).items():
             RELAYED.labels(topic).inc(count)
 
-    async def _begin_aside(self, topics: set[str]) -> None:
+    def _begin_aside(self, topics: set[str]) -> None:
         for topic in topics - self._aside.keys():
             log.warning("topic refuses: its events are set aside", topic=topic)
-            self._aside[topic] = time.monotonic() + _RETRY_ASIDE_SECONDS
+            self._aside[topic] = _Aside(time.monotonic() + _RETRY_ASIDE_SECONDS)
 
     async def _retry_aside(self, session: asyncpg.Connection) -> None:
         """Sends what was set aside of topics that may be back, oldest first, before anything newer."""
-        now = time.monotonic()
-        for topic in [topic for topic, due in self._aside.items() if due <= now]:
-            self._aside[topic] = now + _RETRY_ASIDE_SECONDS
-            if await self._producer.missing({topic}):
+        if not self._aside:
+            return
+        for row in await session.fetch(QUERIES["set_aside"], self._shards, list(self._aside)):
+            self._count_aside(row["topic"], row["n"])
+        for topic, aside in list(self._aside.items()):
+            if aside.due > time.monotonic():
                 continue
-            await session.execute(QUERIES["set_aside"], self._shards, [topic])
-            while True:
-                found = await session.fetch(QUERIES["take_aside"], self._shards, topic, WAVE)
-                rows = [Row(*r) for r in found]
-                if not rows:
-                    del self._aside[topic]
-                    SET_ASIDE.labels(topic).set(0)
-                    log.info("topic is back", topic=topic)
-                    break
-                sent, _ = await self._send(rows)
-                await self._delete(session, sent, QUERIES["delete_aside"], topic)
-                if not sent:
-                    break
+            if await self._producer.missing({topic}):
+                aside.due = time.monotonic() + _RETRY_ASIDE_SECONDS
+            else:
+                await self._try(session, topic, aside)
+
+    async def _try(self, session: asyncpg.Connection, topic: str, aside: _Aside) -> None:
+        """One wave of a topic set aside; there may be many, and other topics wait."""
+        aside.due = time.monotonic() + aside.wait
+        found = await session.fetch(QUERIES["take_aside"], self._shards, topic, WAVE, WAVE_BYTES)
+        if not found:
+            self._count_aside(topic, -aside.events)
+            del self._aside[topic]
+            log.info("topic is back", topic=topic)
+            return
+        rows = [Row(*row) for row in found]
+        outcome = await self._send(session, rows, QUERIES["delete_aside"], topic, seconds=_TRY_ASIDE_SECONDS)
+        self._count_aside(topic, -len(outcome.sent))
+        if outcome.failed:
+            aside.wait = min(aside.wait * 2, _LONGEST_ASIDE_SECONDS)
+            aside.due = time.monotonic() + aside.wait
+        else:
+            aside.wait, aside.due = _RETRY_ASIDE_SECONDS, time.monotonic()
+
+    def _count_aside(self, topic: str, change: int) -> None:
+        aside = self._aside[topic]
+        aside.events += change
+        SET_ASIDE.labels(topic).set(aside.events)
 
     async def _own_shards(self) -> asyncpg.Connection:
         if self._session is None or self._session.is_closed():
             self._shards = []
             self._session = await self._database.connect()
             await self._session.execute(_PLANS)
-            self._last_steal = 0.0
+            await self._session.execute("SELECT pg_advisory_lock_shared($1, $2)", self._locks, _ALIVE)
+            self._last_share = 0.0
         now = time.monotonic()
-        if len(self._shards) < SHARDS and now - self._last_steal >= _STEAL_SECONDS:
-            self._last_steal = now
-            await self._steal(self._session)
+        if now - self._last_share >= _SHARE_SECONDS:
+            self._last_share = now
+            await self._share(self._session)
         return self._session
 
-    async def _steal(self, session: asyncpg.Connection) -> None:
-        """Takes every free shard. What another copy holds stays with it until its session ends."""
-        lock_class = zlib.crc32(f"relay {self._database.settings.service}".encode()) & 0x7FFFFFFF
-        for shard in set(range(SHARDS)) - set(self._shards):
-            if await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", lock_class, shard):
+    async def _share(self, session: asyncpg.Connection) -> None:
+        """Takes free shards up to a fair part and gives back what is more, since nothing is in flight now.
+
+        What a copy holds that does nothing any more stays with it until its session ends.
+        """
+        before = set(self._shards)
+        fair = -(-SHARDS // await session.fetchval(QUERIES["live_relays"], self._locks, _ALIVE))
+        while len(self._shards) > fair:
+            await session.execute("SELECT pg_advisory_unlock($1, $2)", self._locks, self._shards.pop())
+        for shard in set(range(SHARDS)) - before:
+            if len(self._shards) >= fair:
+                break
+            if await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", self._locks, shard):
                 self._shards.append(shard)
-        for row in await session.fetch(QUERIES["aside_topics"], self._shards):
-            SET_ASIDE.labels(row["topic"]).set(row["n"])
-            self._aside.setdefault(row["topic"], time.monotonic())
+        if before == set(self._shards):
+            return
+        waiting = {
+            row["topic"]: row["n"] for row in await session.fetch(QUERIES["aside_topics"], self._shards)
+        }
+        for topic in waiting.keys() - self._aside.keys():
+            self._aside[topic] = _Aside(time.monotonic())
+        for topic, aside in self._aside.items():
+            self._count_aside(topic, waiting.get(topic, 0) - aside.events)
 
     async def _release(self) -> None:
-        session, self._session, self._shards = self._session, None, []
+        session, self._session, self._shards, self._failed = self._session, None, [], set()
+        for topic, aside in self._aside.items():
+            # Whoever takes the shards over counts what waits in them.
+            self._count_aside(topic, -aside.events)
         if session is not None:
             # Closing the session frees its locks at once.
             session.terminate()
 
     async def _idle(self) -> None:
-        try:
-            await asyncio.wait_for(self._database.committed.wait(), _POLL_SECONDS)
-        except TimeoutError:
-            return
-        finally:
-            self._database.committed.clear()
+        # `wait_for` of Python 3.11 would swallow a cancellation that comes together with a commit.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._database.committed.wait()
+        self._database.committed.clear()

@@ -43,7 +43,7 @@ log = get_logger(__name__)
 
 Loop = Callable[[], Awaitable[None]]
 
-_KEEP_SEEN = dt.timedelta(days=35)  # as long as Kafka keeps what could be delivered again
+_KEEP_SEEN = dt.timedelta(days=35)  # machine time: as long as Kafka keeps what could be delivered again
 
 
 def _no_timers(_: Timers) -> None:
@@ -104,7 +104,7 @@ class Service:
             routers=self.parts.routers,
             settings=self._web_settings(),
             ready=self.unready,
-            degraded=self.parts.degraded,
+            degraded=self.degraded,
             pages=self.parts.pages,
             unit_name=open_pack(settings).unit_name,
         )
@@ -144,9 +144,16 @@ class Service:
         for consumer in self.consumers:
             if consumer.lag() is None:
                 missing["kafka"] = "no partitions are assigned yet"
-        if self.relay.set_aside:
-            missing["outbox"] = f"set aside: {', '.join(self.relay.set_aside)}"
         return missing | await self.parts.ready()
+
+    async def degraded(self) -> dict[str, str]:
+        """What waits or is worth a look while all else works: a topic that refuses holds no other one up."""
+        waits: dict[str, str] = {}
+        if self.relay.set_aside:
+            waits["outbox"] = f"set aside: {', '.join(self.relay.set_aside)}"
+        if cut := sorted({topic for consumer in self.consumers for topic in consumer.cut}):
+            waits["kafka"] = f"lost records that were read: {', '.join(cut)}"
+        return waits | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
         handlers = self.parts.handlers
@@ -156,10 +163,9 @@ class Service:
     async def _housekeeping(self) -> None:
         while True:
             try:
-                await self.database.pool.execute(QUERIES["prune_idempotency_keys"], machine_now())
-                await self.database.pool.execute(
-                    QUERIES["prune_seen_events"], self.database.clock.now() - _KEEP_SEEN
-                )
+                now = machine_now()
+                await self.database.pool.execute(QUERIES["prune_idempotency_keys"], now)
+                await self.database.pool.execute(QUERIES["prune_seen_events"], now - _KEEP_SEEN)
             except Exception as error:
                 if not is_infrastructure(error):
                     raise

@@ -29,6 +29,14 @@ class Behind(Stale):
         self.next_offset = next_offset
 
 
+class Ahead(Stale):
+    """The cursor stands behind the first record: it was taken before, or stands where another one stood."""
+
+    def __init__(self, next_offset: int) -> None:
+        super().__init__(f"the cursor stands at {next_offset}, behind what was fetched")
+        self.next_offset = next_offset
+
+
 class Slices:
     """Applies slices for one consumer."""
 
@@ -37,27 +45,47 @@ class Slices:
         self._consumer = consumer
         self._handlers = handlers
 
-    async def process(self, records: Sequence[RawRecord], *, accept_gap: bool = False) -> int:
+    async def process(
+        self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
+    ) -> int:
         """Applies the records of one partition, in offset order, and returns the next offset.
 
         Tries the quick way first; if an event fails for its own reason the transaction is rolled back
         and the slice is done with savepoints, which isolate the culprit. Raises Behind if records
-        before the first one were not taken (unless `accept_gap`: they are gone from the topic), and
-        whatever the infrastructure raises.
+        before the first one were not taken (unless `accept_gap`: they are gone from the topic), Ahead if the
+        first one was (unless `accept_old`: then such are dropped), and whatever the infrastructure raises.
         """
         started = time.perf_counter()
         try:
-            next_offset = await self._transact(records, careful=False, accept_gap=accept_gap)
+            next_offset = await self._transact(records, accept_gap, accept_old, careful=False)
         except Exception as error:
             if isinstance(error, Stale) or is_infrastructure(error):
                 raise
-            next_offset = await self._transact(records, careful=True, accept_gap=accept_gap)
+            next_offset = await self._transact(records, accept_gap, accept_old, careful=True)
         SLICE_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
         return next_offset
 
-    async def _transact(self, records: Sequence[RawRecord], *, careful: bool, accept_gap: bool) -> int:
+    async def begin_again(self, topic: str, partition: int, *, cursor: int, begin: int) -> None:
+        """Takes the cursor back to the `begin` of a log that ends before it. What was applied is known by its
+        sequence or id; what is parked keeps its order before everything that comes now.
+
+        Raises Stale if the cursor has moved.
+        """
+        place = (self._consumer, topic, partition)
         async with self._database.transaction() as tx:
-            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap)
+            if await tx.connection.fetchval(QUERIES["lock_cursor"], *place) != cursor:
+                raise Stale("another copy has moved the cursor")
+            await tx.connection.execute(QUERIES["advance_cursor"], *place, begin)
+            first = await tx.connection.fetchval(QUERIES["first_parked_offset"], *place)
+            if first is not None:
+                for query in ("move_parked_events", "move_dead_letters"):
+                    await tx.connection.execute(QUERIES[query], *place, cursor - min(first, 0))
+
+    async def _transact(
+        self, records: Sequence[RawRecord], accept_gap: bool, accept_old: bool, *, careful: bool
+    ) -> int:
+        async with self._database.transaction() as tx:
+            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap, accept_old=accept_old)
             next_offset = records[-1].offset + 1
             if not fresh:
                 return next_offset
@@ -71,17 +99,19 @@ class Slices:
         return next_offset
 
     async def _after_cursor(
-        self, tx: Tx, records: Sequence[RawRecord], *, accept_gap: bool
+        self, tx: Tx, records: Sequence[RawRecord], *, accept_gap: bool, accept_old: bool
     ) -> Sequence[RawRecord]:
         first = records[0]
         place = (self._consumer, first.topic, first.partition)
         next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
         if next_offset is None:
-            # Every topic is read from its beginning; a later first offset is what retention has left.
-            await tx.connection.execute(QUERIES["start_cursor"], *place, first.offset)
+            # Every topic is read from its beginning, whatever offset Kafka has on display.
+            await tx.connection.execute(QUERIES["start_cursor"], *place, 0)
             next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
         if next_offset < first.offset and not accept_gap:
             raise Behind(next_offset)
+        if next_offset > first.offset and not accept_old:
+            raise Ahead(next_offset)
         return [record for record in records if record.offset >= next_offset]
 
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Counter[str]:
@@ -89,11 +119,9 @@ class Slices:
         items, unreadable = self._sort(records, counts)
         if not items and not unreadable:
             return counts
-        topic = records[0].topic
-        parked = {
-            row["key"]
-            for row in await tx.connection.fetch(QUERIES["lock_parked_keys"], self._consumer, topic)
-        }
+        place, keys = (self._consumer, records[0].topic), list({item.key for item in items})
+        rows = await tx.connection.fetch(QUERIES["lock_parked_keys"], *place, keys)
+        parked = {row["key"] for row in rows}
         touched = {aggregate for item in items for aggregate in item.touches}
         touched.update(unreadable_subject(record.topic, record.partition) for record, _ in unreadable)
         await tx.lock(touched)

@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 
 from shared import sql
+from shared.clock import Clock, machine_now
 from shared.contracts.addresses import topic_name
 from shared.contracts.base import POSITIONS_PER_EPOCH, Facts, Words
 from shared.encoding import Draft, encode_value, encode_words
@@ -63,6 +64,7 @@ class _Pending:
     timers: dict[tuple[str, str], Timer | None] = field(default_factory=dict)
     seen: dict[tuple[str, str], None] = field(default_factory=dict)
     erased: dict[str, None] = field(default_factory=dict)
+    new: dict[str, None] = field(default_factory=dict)
 
     def copy(self) -> "_Pending":
         return _Pending(
@@ -72,11 +74,13 @@ class _Pending:
             dict(self.timers),
             dict(self.seen),
             dict(self.erased),
+            dict(self.new),
         )
 
 
 class Tx:
-    """What a handler, a command or a timer works with. `now` is business time and stands still in it."""
+    """What a handler, a command or a timer works with. `now` is business time: it stands still from
+    the moment when the aggregates are locked."""
 
     def __init__(
         self,
@@ -84,18 +88,18 @@ class Tx:
         *,
         service: str,
         namespace: str,
-        now: dt.datetime,
+        clock: Clock,
         epoch: int,
         grace: dt.timedelta,
     ) -> None:
         self.connection = connection
         self.service = service
         self.namespace = namespace
-        self.now = now
+        self.now = clock.now()
+        self._clock = clock
         self.epoch = epoch
         self._grace = grace
         self._pending = _Pending()
-        self._new: dict[str, None] = {}
         self._forgotten: set[str] = set()
 
     async def lock(self, aggregates: Iterable[str]) -> None:
@@ -104,6 +108,8 @@ class Tx:
         if not ids:
             return
         await self.connection.execute(QUERIES["lock_aggregates"], ids)
+        # Whoever had to wait would else write a higher sequence with an earlier time.
+        self.now = self._clock.now()
         for row in await self.connection.fetch(QUERIES["read_sequences"], ids):
             self._pending.sequences[row["id"]] = orjson.loads(row["sequences"])
             if row["erased"]:
@@ -112,7 +118,7 @@ class Tx:
     def create(self, aggregates: Iterable[str]) -> None:
         """Ids made on the spot: nothing to lock; the insert at the end raises Conflict if one exists."""
         for aggregate in aggregates:
-            self._new[aggregate] = None
+            self._pending.new[aggregate] = None
             self._pending.sequences[aggregate] = {}
 
     def position(self, aggregate: str, source: str) -> int:
@@ -230,9 +236,9 @@ class Tx:
     async def flush(self) -> None:
         """Writes everything, one statement a table. The owner of the transaction calls it once."""
         pending = self._pending
-        changed = sorted(id_ for id_ in pending.changed if id_ not in self._new)
-        if self._new:
-            ids = sorted(self._new)
+        changed = sorted(id_ for id_ in pending.changed if id_ not in pending.new)
+        if pending.new:
+            ids = sorted(pending.new)
             try:
                 await self.connection.execute(
                     QUERIES["insert_aggregates"], ids, [_json(pending.sequences[id_]) for id_ in ids]
@@ -261,7 +267,7 @@ class Tx:
                 QUERIES["insert_seen_events"],
                 [source for source, _ in pending.seen],
                 [identifier for _, identifier in pending.seen],
-                self.now,
+                machine_now(),
             )
         if pending.erased:
             # Last, so that what this transaction itself has kept is among it.

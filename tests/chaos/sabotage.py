@@ -42,14 +42,14 @@ class NoCursor(Slices):
     """Believes whatever is delivered to be new; `no_duplicates` takes the second check away."""
 
     async def _after_cursor(self, tx: Tx, records: Sequence[RawRecord], **_: Any) -> Sequence[RawRecord]:
-        await super()._after_cursor(tx, records, accept_gap=True)
+        await super()._after_cursor(tx, records, accept_gap=True, accept_old=True)
         return records
 
 
 class NoLock(Relay):
     """Sends every shard, whoever else does."""
 
-    async def _steal(self, _: asyncpg.Connection) -> None:
+    async def _share(self, _: asyncpg.Connection) -> None:
         self._shards = list(range(SHARDS))
 
 

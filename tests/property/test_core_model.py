@@ -47,7 +47,11 @@ class Topic:
     async def renew(self) -> None:
         return
 
-    async def send_wave(self, rows: Sequence[tuple[str, bytes, bytes, bytes | None]]) -> WaveOutcome:
+    async def send_wave(
+        self,
+        rows: Sequence[tuple[str, bytes, bytes, bytes | None]],
+        seconds: float | None = None,  # noqa: ARG002
+    ) -> WaveOutcome:
         outcome = WaveOutcome()
         for index, (topic, key, value, words) in enumerate(rows):
             headers = (("words", words),) if words is not None else ()
@@ -164,7 +168,7 @@ class Core(RuleBasedStateMachine):
     def deliver_too_far_ahead(self, ahead: int) -> None:
         cursor = self._cursor()
         records = self.topic.records[cursor + ahead :]
-        if not records or cursor == 0:
+        if not records:
             return
         try:
             self.run(self.slices.process(records))

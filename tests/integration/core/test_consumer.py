@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from deploy.local.pair import Pair
+from shared import polls
 from shared.consumer import Consumer
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import AssignmentSigned, CaseTriaged, SignAction
@@ -117,6 +119,92 @@ async def test_events_flow_from_one_service_to_another_once_and_in_order(
         == 300
     )
     await relay._producer.stop()
+
+
+async def test_what_is_written_to_a_log_that_has_lost_its_end_is_read(
+    writer: Database, reader: Database, pair: Pair, namespace: str
+) -> None:
+    """PostgreSQL has synced and Kafka has not: new records get offsets that the cursor has passed."""
+    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    topics = [topic_name(namespace, "routing")]
+    await reader.pool.execute("TRUNCATE applied, aggregate")
+    await emit(writer, keys=20, each=2)
+    applied = "SELECT count(*) FROM applied"
+
+    async def caught_up() -> bool:
+        waiting = await writer.pool.fetchval("SELECT count(*) FROM outbox")
+        return bool(await reader.pool.fetchval(applied) and waiting == 0 and consumer.lag() == 0)
+
+    consumer = Consumer(reader, counting(), name="cut", topics=topics)
+    async with running(relay.run, consumer.run):
+        await until(caught_up)
+    before = await reader.pool.fetchval(applied)
+    assert not consumer.cut
+    await reader.pool.execute("UPDATE cursor SET next_offset = next_offset + 1000 WHERE consumer = 'cut'")
+
+    consumer = Consumer(reader, counting(), name="cut", topics=topics)
+    async with running(relay.run, consumer.run):
+        await emit(writer, keys=20, each=3)
+
+        async def new_ones() -> bool:
+            return bool(await reader.pool.fetchval(applied) >= before + 60)
+
+        await until(new_ones)
+    assert await reader.pool.fetchval(applied) == before + 60
+    assert consumer.cut == set(topics)
+    await relay._producer.stop()
+
+
+@pytest.mark.parametrize("trouble", ["ended", "failing"])
+async def test_a_client_that_reads_no_more_is_made_anew(
+    writer: Database, reader: Database, namespace: str, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr(polls, "FAILING_SECONDS", 1.0)
+    relay = Relay(writer, Producer(writer.settings.kafka_bootstrap, "test"))
+    consumer = Consumer(reader, counting(), name=trouble, topics=[topic_name(namespace, "routing")])
+    await reader.pool.execute("TRUNCATE applied, aggregate")
+
+    async def at_rest() -> bool:
+        return consumer.lag() == 0
+
+    async with running(relay.run, consumer.run):
+        await until(at_rest)
+        client = consumer._client()
+        if trouble == "ended":
+            client._coordinator._coordination_task.cancel()
+        else:
+
+            async def fails(*_: object, **__: object) -> None:
+                raise KafkaError
+
+            client._fetcher.fetched_records = fails
+
+        async def another() -> bool:
+            return consumer._client() not in (None, client)
+
+        await until(another)
+        async with writer.transaction([trouble]) as tx:
+            tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=trouble)
+
+        async def read() -> bool:
+            return bool(await reader.pool.fetchval("SELECT true FROM applied WHERE subject = $1", trouble))
+
+        await until(read)
+    await relay._producer.stop()
+
+
+async def test_a_copy_too_many_is_ready(
+    writer: Database, reader: Database, pair: Pair, namespace: str
+) -> None:
+    topic = topic_name(namespace, "department", "water")
+    copies = [Consumer(reader, counting(), name="many", topics=[topic]) for _ in range(5)]
+    async with running(*(copy.run for copy in copies)):
+
+        async def all_know() -> bool:
+            return all(copy.lag() == 0 for copy in copies)
+
+        await until(all_know)
+        assert not all(copy._client().assignment() for copy in copies)
 
 
 async def test_a_pattern_finds_units_topics_that_are_made_later(

@@ -1,5 +1,8 @@
 """Parked keys: what waits behind a failed event is applied in order, and once."""
 
+import asyncio
+import dataclasses
+
 import asyncpg
 import pytest
 
@@ -7,7 +10,7 @@ from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import SignAction
 from shared.database import Database
 from shared.handlers import Fault, Handlers, Results
-from shared.parking import Parking
+from shared.parking import LAST_TRY, Parking
 from shared.received import Received
 from shared.records import RawRecord
 from shared.slices import Slices
@@ -114,3 +117,163 @@ async def test_keys_of_another_consumer_do_not_keep_ours_waiting(routing: Databa
     )
     failing = False
     assert await Parking(routing, "toy", handlers).once() == 1
+
+
+async def test_a_slice_under_way_keeps_neither_other_slices_nor_a_parked_key_waiting(
+    routing: Database, source: Source
+) -> None:
+    """What waits, or is dead, is nobody's affair but its own key's."""
+    seen: list[str] = []
+    entered, going_on = asyncio.Event(), asyncio.Event()
+    failing = True
+    handlers = Handlers()
+
+    @handlers.on(InquiryReceived)
+    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        titles = [event.words.title for event in events]  # type: ignore[union-attr]
+        if "slow" in titles:
+            entered.set()
+            await going_on.wait()
+        seen.extend(title for title in titles if title != "bad" or not failing)
+        return [
+            Fault("busy", "no", permanent=title == "dead") if failing and title in ("bad", "dead") else None
+            for title in titles
+        ]
+
+    slices = Slices(routing, "toy", handlers)
+    source.received(title="dead")
+    source.received(title="bad")
+    await slices.process(source.records)
+    await make_due(routing)
+    failing = False
+    slow = dataclasses.replace(source.received(title="slow"), partition=1, offset=0)
+    under_way = asyncio.create_task(slices.process([slow]))
+    await entered.wait()
+    async with asyncio.timeout(10):
+        await slices.process([dataclasses.replace(source.received(title="other"), partition=2, offset=0)])
+        assert await Parking(routing, "toy", handlers).once() == 1
+    going_on.set()
+    await under_way
+    assert seen[-3:] == ["other", "bad", "slow"]
+
+
+async def test_a_key_that_a_slice_holds_is_tried_after_it(routing: Database, source: Source) -> None:
+    """Under steady load a slice nearly always holds it: whoever gave way would never come to it."""
+    handlers = Handlers()
+    failing = True
+
+    @handlers.on(InquiryReceived)
+    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        return [Fault("busy", "not now") if failing else None for _ in events]
+
+    key = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    source.received(key)
+    await Slices(routing, "toy", handlers).process(source.records)
+    failing = False
+    await make_due(routing)
+    async with routing.pool.acquire() as slice_:
+        holding = slice_.transaction()
+        await holding.start()
+        await slice_.execute("SELECT FROM parked_key WHERE key = $1 FOR UPDATE", key)
+        trying = asyncio.create_task(Parking(routing, "toy", handlers).once())
+        async with asyncio.timeout(10):
+            while not await routing.pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                assert not trying.done()
+        await holding.rollback()
+    assert await trying == 1
+
+
+async def test_each_event_of_a_key_has_its_own_tries(routing: Database, source: Source) -> None:
+    """Else the second one would be a dead letter at its first fault, because the first had many."""
+    handlers = Handlers()
+    failing = 1
+
+    @handlers.on(InquiryReceived)
+    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        return [Fault("busy", "no") if int(e.event.sequence or 0) == failing else None for e in events]
+
+    key = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    source.received(key)
+    source.received(key)
+    await Slices(routing, "toy", handlers).process(source.records)
+    parking = Parking(routing, "toy", handlers)
+    for _ in range(LAST_TRY - 2):
+        await make_due(routing)
+        await parking.once()
+    failing = 2
+    await make_due(routing)
+    await parking.once()
+    row = await routing.pool.fetchrow("SELECT attempts, dead FROM parked_key")
+    assert row is not None
+    assert tuple(row) == (1, False)
+
+
+async def test_a_key_whose_transaction_fails_at_its_end_holds_no_other_one_up(
+    routing: Database, source: Source
+) -> None:
+    handlers = Handlers()
+    failing = True
+    bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+
+    @handlers.on(InquiryReceived)
+    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        if not failing:
+            # What is written with the transaction's end: an id that exists already.
+            tx.create(event.subject for event in events if event.subject == bad)
+        return [Fault("busy", "not now") if failing else None for _ in events]
+
+    source.received(bad)
+    source.received()
+    await Slices(routing, "toy", handlers).process(source.records)
+    failing = False
+    parking = Parking(routing, "toy", handlers)
+    await make_due(routing)
+    await routing.pool.execute("UPDATE parked_key SET next_attempt = '1970-01-01' WHERE key <> $1", bad)
+    assert await parking.once() == 1
+    assert await routing.pool.fetchval("SELECT attempts FROM parked_key") == 2
+    for _ in range(LAST_TRY):
+        await make_due(routing)
+        await parking.once()
+    assert await routing.pool.fetchval("SELECT error FROM dead_letter") == "Conflict"
+
+
+async def test_an_action_that_came_twice_under_two_subjects_is_applied_once(
+    routing: Database, namespace: str
+) -> None:
+    """One waits with its key while a slice applies the other; neither sees the other before it commits."""
+    topic = f"{namespace}.department.water.actions.v1"
+    done: list[str] = []
+    failing = True
+    handlers = Handlers()
+    entered, going_on = asyncio.Event(), asyncio.Event()
+
+    @handlers.on(SignAction)
+    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+        if failing:
+            return [Fault("busy", "not now") for _ in events]
+        if events[0].subject == "case-2":
+            entered.set()
+            await going_on.wait()
+        done.extend(event.subject for event in events)
+        return None
+
+    slices, parking = Slices(routing, "toy", handlers), Parking(routing, "toy", handlers)
+    await slices.process([action(topic, "a-1", 0, "case-1")])
+    failing = False
+    await make_due(routing)
+    live = asyncio.create_task(slices.process([action(topic, "a-1", 1, "case-2")]))
+    await entered.wait()
+    trying = asyncio.create_task(parking.once())
+    async with asyncio.timeout(10):
+        while "case-1" not in done:
+            await asyncio.sleep(0.01)
+    going_on.set()
+    await live
+    await trying
+    await make_due(routing)
+    await parking.once()
+    assert await routing.pool.fetchval("SELECT count(*) FROM seen_event") == 1
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0

@@ -14,7 +14,7 @@ from shared.handlers import Fault, Handlers, Results
 from shared.parking import LAST_TRY, Parking
 from shared.received import Received
 from shared.records import RawRecord
-from shared.slices import Behind, Slices
+from shared.slices import Ahead, Behind, Slices
 from shared.transaction import Tx
 
 from .conftest import Source
@@ -96,6 +96,47 @@ async def test_a_slice_that_begins_after_the_cursor_is_refused(routing: Database
         await slices.process(source.records[5:])
     assert refusal.value.next_offset == 3
     assert len(await applied(routing)) == 3
+
+
+async def test_a_lost_cursor_is_not_replaced_by_where_kafka_begins(routing: Database, source: Source) -> None:
+    """The first batch may come from Kafka's committed offset, which is for display."""
+    for _ in range(10):
+        source.received()
+    slices = Slices(routing, "toy", counting())
+    with pytest.raises(Behind) as refusal:
+        await slices.process(source.records[5:])
+    assert refusal.value.next_offset == 0
+    await slices.process(source.records)
+    assert len(await applied(routing)) == 10
+
+
+async def test_a_log_that_has_lost_its_end_is_read_again_and_what_is_parked_stays_first(
+    routing: Database, source: Source
+) -> None:
+    bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+    for title in ("one", POISON, "three"):
+        source.received(bad, title=title)
+    slices = Slices(routing, "toy", counting())
+    await slices.process(source.records)
+    for _ in range(2):
+        with pytest.raises(Ahead) as refusal:
+            await slices.process(source.records[:1], accept_old=False)
+        await slices.begin_again(source.topic, 0, cursor=refusal.value.next_offset, begin=0)
+        # The third was lost, and another one has its offset.
+        source.records[2:] = []
+        source.received(bad)
+        await slices.process(source.records)
+    seen: list[str] = []
+    mended = Handlers()
+
+    @mended.on(InquiryReceived)
+    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+        seen.extend(event.event.sequence or "" for event in events)
+        return None
+
+    await routing.pool.execute("UPDATE parked_key SET next_attempt = '-infinity'")
+    assert await Parking(routing, "toy", mended).once() == 1
+    assert [int(sequence) for sequence in seen] == [2, 3, 4, 5]
 
 
 async def test_a_failing_event_parks_its_key_and_the_others_go_on(routing: Database, source: Source) -> None:

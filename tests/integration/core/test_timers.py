@@ -141,6 +141,49 @@ async def test_a_judgement_waits_for_its_grace_and_for_what_is_unread(
     assert recorder.fired == [("told", "mark"), ("judged", "breach")]
 
 
+@pytest.mark.parametrize("dead", [False, True])
+async def test_a_judgement_waits_for_what_is_parked_or_dead(
+    routing: Database, clock: FixedClock, dead: bool
+) -> None:
+    """The act that was in time may be what waits: the cursor has passed it, and it is not applied."""
+    recorder = Recorder(routing, "breach", "mark")
+    for case in ("parked", "free"):
+        await arm(routing, Timer(case, "breach", NOW, judges=True), Timer(case, "mark", NOW))
+    clock.moment = NOW + dt.timedelta(seconds=routing.settings.grace_seconds)
+    await routing.pool.execute(
+        "INSERT INTO parked_key (consumer, topic, key, error, next_attempt, dead)"
+        " VALUES ('toy', 't', 'parked', 'busy', 'infinity', $1)",
+        dead,
+    )
+    await recorder.drain()
+    assert sorted(recorder.fired) == [("free", "breach"), ("free", "mark"), ("parked", "mark")]
+    await routing.pool.execute("DELETE FROM parked_key")
+    await recorder.drain()
+    assert recorder.fired[-1] == ("parked", "breach")
+
+
+async def test_what_is_parked_between_the_look_and_the_lock_is_not_judged(
+    routing: Database, clock: FixedClock
+) -> None:
+    recorder = Recorder(routing, "breach")
+    await arm(routing, Timer("case", "breach", NOW, judges=True))
+    clock.moment = NOW + dt.timedelta(seconds=routing.settings.grace_seconds)
+    async with routing.transaction(["case"]) as parking:
+        judging = asyncio.create_task(recorder.timers.once())
+        async with asyncio.timeout(10):
+            while not await routing.pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                assert not judging.done()
+        await parking.connection.execute(
+            "INSERT INTO parked_key (consumer, topic, key, error, next_attempt)"
+            " VALUES ('toy', 't', 'case', 'busy', 'infinity')"
+        )
+    await judging
+    assert recorder.fired == []
+
+
 async def test_arming_again_replaces_and_disarming_takes_away(routing: Database, clock: FixedClock) -> None:
     recorder = Recorder(routing, "mark")
     await arm(routing, Timer("moved", "mark", NOW), Timer("gone", "mark", NOW))

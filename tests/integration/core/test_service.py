@@ -1,0 +1,44 @@
+"""A service as a whole: what it says of itself."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from deploy.local.pair import Pair
+from shared.contracts.addresses import topic_name
+from shared.contracts.routing import CaseOffered
+from shared.database import Database
+from shared.service import Parts, Service
+from shared.testing.schema import SECRET, make_topics, open_service_database
+
+
+@pytest.fixture
+async def routing(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
+    await make_topics(pair.bootstrap, namespace, [])
+    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    yield opened
+    await opened.close()
+
+
+async def test_a_topic_that_refuses_makes_a_service_degraded_and_not_unready(
+    routing: Database, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy waits for routing: one unit whose topic is missing must not take the whole city away."""
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    service = Service(routing, Parts("Routing", routers=[]))
+    offer = CaseOffered(
+        number="1", role="lead", lead="late", kind="help", service_code="x", visibility="public", attempt=1
+    )
+    async with routing.transaction(["case"]) as tx:
+        tx.emit(offer, subject="case", unit="missing")
+    while not service.relay.set_aside:
+        await service.relay.once()
+    transport = httpx.ASGITransport(service.web())
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 200
+    topic = topic_name(namespace, "department", "missing")
+    assert answer.json()["degraded"] == [f"routing outbox: set aside: {topic}"]
+    await service.relay._release()
+    await service.producer.stop()

@@ -1,0 +1,60 @@
+"""A unit of work on the real database: its time, and what a savepoint takes back."""
+
+import asyncio
+import datetime as dt
+
+import asyncpg
+import orjson
+import pytest
+
+from shared.clock import FixedClock, machine_now
+from shared.contracts.routing import CaseTriaged
+from shared.database import Database
+
+from .conftest import NOW
+
+LONG = dt.timedelta(days=400)
+
+
+async def test_a_command_that_waited_for_its_row_has_the_time_after_the_wait(routing: Database) -> None:
+    """Else a higher sequence would carry an earlier time."""
+    clock = routing.clock = FixedClock(NOW)
+
+    async def triage() -> None:
+        async with routing.transaction(["case"]) as tx:
+            tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
+
+    async with routing.transaction(["case"]) as first:
+        second = asyncio.create_task(triage())
+        async with asyncio.timeout(10):
+            while not await routing.pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                assert not second.done()
+        clock.moment = NOW + LONG
+        first.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
+    await second
+    values = await routing.pool.fetch("SELECT value FROM outbox ORDER BY id")
+    times = [dt.datetime.fromisoformat(orjson.loads(row["value"])["time"]) for row in values]
+    assert times == [NOW, NOW + LONG]
+
+
+async def test_an_action_is_remembered_by_the_clock_of_the_machine(routing: Database) -> None:
+    """Kafka's retention does not follow business time, and what it keeps may be delivered again."""
+    routing.clock = FixedClock(NOW - LONG)
+    before = machine_now()
+    async with routing.transaction() as tx:
+        tx.saw_action("/unit", "a-1")
+    assert await routing.pool.fetchval("SELECT seen_at FROM seen_event") >= before
+
+
+async def test_what_was_made_in_a_savepoint_is_forgotten_with_it(routing: Database) -> None:
+    async with routing.transaction() as tx:
+        mark = tx.mark()
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            async with tx.connection.transaction():
+                tx.create(["gone"])
+                await tx.connection.execute("SELECT 1 / 0")
+        tx.rewind(mark)
+    assert await routing.pool.fetchval("SELECT count(*) FROM aggregate") == 0
