@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from shared.testing.history import History, Violation
 from shared.testing.installation import Command, Installation, NotReady, as_shipped
 from shared.testing.observation import NotQuiet, Observation
 from tests.chaos.judgement import judge
+from tests.integration.publisher.sinks import MailSink, mail_sink
 
 MONDAY = dt.datetime(2026, 11, 23, 2, tzinfo=dt.UTC)
 CITIZENS = 4
@@ -34,6 +36,7 @@ class Scene:
     departments: Departments
     faults: Faults
     clock: Path
+    mail: MailSink
     unrest: list[Violation] = field(default_factory=list)
 
     @asynccontextmanager
@@ -60,7 +63,10 @@ class Scene:
 
     async def judge(self) -> tuple[History, list[Violation]]:
         """Everything that is wrong, and the history that shows it."""
-        history, found = await judge(self.installation, self.observation, self.citizens, self.faults.injected)
+        letters = Counter(identifier.strip("<>").partition("@")[0] for identifier in self.mail.ids)
+        history, found = await judge(
+            self.installation, self.observation, self.citizens, self.faults.injected, letters
+        )
         return history, self.unrest + found
 
     async def _come_to_rest(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
@@ -76,6 +82,8 @@ class Scene:
             self.unrest.append(Violation("alive", str(error)))
         try:
             await self.observation.settle(seconds)
+            await self.faults.end_leases(seconds)
+            await self.observation.settle(seconds)
         except NotQuiet as error:
             self.unrest.append(Violation("I6", f"it does not come to rest: {error}"))
 
@@ -88,16 +96,24 @@ async def scene(
     clock = folder / "clock"
     write_clock(clock, MONDAY)
     async with AsyncExitStack() as stack:
+        mail = await stack.enter_async_context(mail_sink())
         installation = await stack.enter_async_context(
             Installation(
-                pair.database_url, pair.bootstrap, folder, copies=2, clock_file=clock, command=command
+                pair.database_url,
+                pair.bootstrap,
+                folder,
+                copies=2,
+                clock_file=clock,
+                environment={"SMTP_URL": mail.url},
+                command=command,
             )
         )
         observation = await stack.enter_async_context(Observation(installation))
         faults = Faults(installation, observation, random, broker=pair.kafka, database=pair.postgres)
         stack.push_async_callback(faults.close)
-        departments = Departments(installation, installation.units)
-        yield Scene(installation, observation, Citizens(installation, random), departments, faults, clock)
+        departments = Departments(installation, installation.units, late=True)
+        citizens = Citizens(installation, random)
+        yield Scene(installation, observation, citizens, departments, faults, clock, mail)
 
 
 async def _ask(citizens: Citizens, stop: asyncio.Event) -> None:
