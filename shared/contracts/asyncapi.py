@@ -6,19 +6,10 @@ import yaml
 
 from shared.contracts.addresses import ADDRESSES, TEMPLATES
 from shared.contracts.base import Contract, Kind, NoWords
+from shared.contracts.readers import readers
 from shared.contracts.registry import REGISTRY
 
 Document = dict[str, Any]
-
-READS: dict[str, tuple[str, ...]] = {
-    "publisher": ("inquiry", "routing", "audit", "contact"),
-    "inquiry": ("publisher", "routing", "audit"),
-    "routing": ("inquiry", "audit", "actions"),
-    "audit": ("publisher", "inquiry", "routing", "audit"),
-    "unit": ("department",),
-}
-"""Who reads which topics (logical names). `unit` is a department's own system. The log takes audit's
-own topic too, but audit reacts to none of what it finds there."""
 
 _CHANNELS = {
     "inquiry": "The case and its clocks.",
@@ -57,7 +48,7 @@ def asyncapi(namespace: str = "civic") -> str:
         "channels": {logical: _channel(logical, namespace) for logical in ADDRESSES},
         "operations": dict(
             [_operation(who, "send", logical) for who, logical in _writers()]
-            + [_operation(who, "receive", logical) for who, topics in READS.items() for logical in topics]
+            + [_operation(who, "receive", logical) for who, topics in readers().items() for logical in topics]
         ),
         "components": {"messages": {contract.type: _message(contract) for contract in REGISTRY.values()}},
     }
