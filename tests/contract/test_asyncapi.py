@@ -111,3 +111,12 @@ def test_every_topic_has_a_reader() -> None:
 def test_a_namespace_of_an_installation_stands_in_its_addresses() -> None:
     content = yaml.safe_load(asyncapi("town"))
     assert content["channels"]["department"]["address"] == "town.department.{code}.v1"
+
+
+def test_it_does_not_depend_on_the_order_in_which_contracts_were_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = asyncapi()
+    backwards = dict(reversed(REGISTRY.items()))
+    monkeypatch.setattr("shared.contracts.asyncapi.REGISTRY", backwards)
+    assert asyncapi() == expected
