@@ -48,10 +48,12 @@ class Injected:
     """What was put on topics that nobody can apply: `poison` are the subjects, by logical topic.
 
     `since_ms` is when the first fault began, in milliseconds since 1970: until then nothing was broken.
+    `given_up`: an operator has discarded all of it.
     """
 
     poison: dict[str, set[str]] = field(default_factory=dict)
     since_ms: int | None = None
+    given_up: bool = False
 
 
 class Faults:

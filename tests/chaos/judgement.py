@@ -113,9 +113,9 @@ async def _core(  # noqa: PLR0917  (the whole scene, handed on)
         state,
         handled=handled,
         reads=reads,
-        poisoned=poisoned,
+        parked=frozenset() if injected.given_up else poisoned,
         forged=frozenset(subject for subjects in injected.poison.values() for subject in subjects),
-        dead=noise + len(poisoned),
+        dead=0 if injected.given_up else noise + len(poisoned),
     )
 
 

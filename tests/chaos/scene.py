@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ from shared.testing.history import History, Violation
 from shared.testing.installation import Command, Installation, NotReady, as_shipped
 from shared.testing.observation import NotQuiet, Observation
 from tests.chaos.judgement import judge
+from tests.chaos.memory import check_memory, resident
+from tests.chaos.operator import check_given_up, give_up
 from tests.integration.publisher.sinks import MailSink, mail_sink
 
 MONDAY = dt.datetime(2026, 11, 23, 2, tzinfo=dt.UTC)
@@ -28,7 +30,8 @@ CITIZENS = 4
 
 @dataclass(slots=True)
 class Scene:
-    """What a run is made of. `unrest` is what was wrong already before anything was judged."""
+    """What a run is made of. `memory` is what each copy had at its start, `unrest` what was wrong already
+    before anything was judged."""
 
     installation: Installation
     observation: Observation
@@ -37,6 +40,7 @@ class Scene:
     faults: Faults
     clock: Path
     mail: MailSink
+    memory: Mapping[str, int] = field(default_factory=dict)
     unrest: list[Violation] = field(default_factory=list)
 
     @asynccontextmanager
@@ -67,7 +71,14 @@ class Scene:
         history, found = await judge(
             self.installation, self.observation, self.citizens, self.faults.injected, letters
         )
-        return history, self.unrest + found
+        return history, self.unrest + found + check_memory(self.memory, resident(self.installation))
+
+    async def judge_given_up(self) -> list[Violation]:
+        """What is wrong once an operator has replayed and then discarded all that could not be applied."""
+        discarded = await give_up(self.installation, self.observation)
+        self.faults.injected.given_up = True
+        history, found = await self.judge()
+        return found + check_given_up(history, discarded)
 
     async def _come_to_rest(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
         """Bounded: what does not end, does not come back or does not settle is a finding, not a hang."""
@@ -113,7 +124,9 @@ async def scene(
         stack.push_async_callback(faults.close)
         departments = Departments(installation, installation.units, late=True)
         citizens = Citizens(installation, random)
-        yield Scene(installation, observation, citizens, departments, faults, clock, mail)
+        yield Scene(
+            installation, observation, citizens, departments, faults, clock, mail, resident(installation)
+        )
 
 
 async def _ask(citizens: Citizens, stop: asyncio.Event) -> None:
