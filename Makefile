@@ -69,7 +69,7 @@ types: $(INSTALLED)  ## mypy --strict
 imports: $(INSTALLED)  ## who may import whom
 	@$(BIN)/lint-imports
 
-contracts-check: $(INSTALLED)  ## contracts/ is what the models say, and no change breaks a reader
+contracts-check: $(INSTALLED)  ## contracts/ is what the models say, and nothing published is broken
 	@$(BIN)/civicloom contracts check
 
 contracts: $(INSTALLED)  ## write contracts/ anew from the models

@@ -6,19 +6,10 @@ import yaml
 
 from shared.contracts.addresses import ADDRESSES, TEMPLATES
 from shared.contracts.base import Contract, Kind, NoWords
+from shared.contracts.readers import readers
 from shared.contracts.registry import REGISTRY
 
 Document = dict[str, Any]
-
-READS: dict[str, tuple[str, ...]] = {
-    "publisher": ("inquiry", "routing", "audit", "contact"),
-    "inquiry": ("publisher", "routing", "audit"),
-    "routing": ("inquiry", "audit", "actions"),
-    "audit": ("publisher", "inquiry", "routing", "audit"),
-    "unit": ("department",),
-}
-"""Who reads which topics (logical names). `unit` is a department's own system. The log takes audit's
-own topic too, but audit reacts to none of what it finds there."""
 
 _CHANNELS = {
     "inquiry": "The case and its clocks.",
@@ -57,16 +48,21 @@ def asyncapi(namespace: str = "civic") -> str:
         "channels": {logical: _channel(logical, namespace) for logical in ADDRESSES},
         "operations": dict(
             [_operation(who, "send", logical) for who, logical in _writers()]
-            + [_operation(who, "receive", logical) for who, topics in READS.items() for logical in topics]
+            + [_operation(who, "receive", logical) for who, topics in readers().items() for logical in topics]
         ),
-        "components": {"messages": {contract.type: _message(contract) for contract in REGISTRY.values()}},
+        "components": {"messages": {contract.type: _message(contract) for contract in _contracts()}},
     }
     return yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=110)
 
 
+def _contracts() -> list[Contract]:
+    """By type: the registry's own order is that in which the modules happened to be imported."""
+    return [REGISTRY[name] for name in sorted(REGISTRY)]
+
+
 def _writers() -> list[tuple[str, str]]:
-    """Who writes which topic, in the order of the registry; `writer` of a unit's action is the unit."""
-    return list(dict.fromkeys((contract.writer, contract.topic) for contract in REGISTRY.values()))
+    """Who writes which topic; `writer` of a unit's action is the unit."""
+    return list(dict.fromkeys((contract.writer, contract.topic) for contract in _contracts()))
 
 
 def _channel(logical: str, namespace: str) -> Document:
@@ -77,7 +73,7 @@ def _channel(logical: str, namespace: str) -> Document:
         channel["parameters"] = {"code": {"description": code, "examples": ["urban-management"]}}
     channel["messages"] = {
         contract.type: {"$ref": f"#/components/messages/{contract.type}"}
-        for contract in REGISTRY.values()
+        for contract in _contracts()
         if contract.topic == logical
     }
     return channel

@@ -1,6 +1,7 @@
 """A city for tests, by public interfaces alone: citizens over HTTP, departments over their topics."""
 
 import asyncio
+import datetime as dt
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import orjson
 
-from shared.clock import machine_now
+from shared.clock import machine_now, open_clock
 from shared.contracts.addresses import topic_name
 from shared.kafka import KafkaError, Producer, Reader
 from shared.records import RawRecord
@@ -68,8 +69,11 @@ class Citizens:
     faults: int = 0
 
     async def ask(self, client: httpx.AsyncClient, concern: dict[str, Any] | None = None) -> Case:
+        """One concern; every second citizen leaves an address, in the concerns of our own."""
         key = str(uuid.UUID(int=self.random.getrandbits(128)))
         body = concern or self.random.choice(CONCERNS)
+        if concern is None and self.random.random() < 0.5:
+            body = body | {"contact": {"email": f"{key}@citizens.example"}}
         told = (await self._insist(client, _API, key, body, _TAKEN)).json()
         self.cases[key] = Case(told["id"], told["number"], told["secret"], told["sequence"])
         if self.random.random() < 0.2:
@@ -111,13 +115,19 @@ class Citizens:
 class Departments:
     """Each signs what it is offered and answers what it leads; an action's id follows from its record's.
 
-    Reading again gives the same actions, so a crash of theirs is harmless too.
+    Reading again gives the same actions, so a crash of theirs is harmless too. With `late` every fourth
+    offer is answered only when its reply is overdue by business time.
     """
 
-    def __init__(self, installation: Installation, units: Sequence[str], *, replies: bool = True) -> None:
+    def __init__(
+        self, installation: Installation, units: Sequence[str], *, replies: bool = True, late: bool = False
+    ) -> None:
         self._installation = installation
         self._topics = {topic_name(installation.namespace, "department", unit): unit for unit in units}
         self._replies = replies
+        self._late = late
+        self._clock = open_clock(installation.clock_file)
+        self._held_back: list[tuple[dt.datetime, tuple[str, str, bytes]]] = []
         self._producer = Producer(installation.bootstrap, "departments")
         self._offsets: dict[tuple[str, int], int] = {}
         self._answered: set[str] = set()
@@ -158,6 +168,7 @@ class Departments:
             while True:
                 records = await reader.read(500, 100)
                 await self._send([row for record in records for row in self._answers(record)])
+                await self._send(self._overdue())
                 for record in records:
                     self._offsets[record.topic, record.partition] = record.offset + 1
         finally:
@@ -172,7 +183,17 @@ class Departments:
         if self._replies and event["data"].get("role", "lead") == "lead":
             verbs.append("reply")
         topic = topic_name(self._installation.namespace, "actions", unit)
-        return [(topic, event["subject"], _action(event, unit, verb)) for verb in verbs]
+        rows = [(topic, event["subject"], _action(event, unit, verb)) for verb in verbs]
+        if self._late and verbs == ["sign", "reply"] and sum(event["id"].encode()) % 4 == 0:
+            due = dt.datetime.fromisoformat(event["data"]["reply_due"])
+            self._held_back.append((due, rows.pop()))
+        return rows
+
+    def _overdue(self) -> list[tuple[str, str, bytes]]:
+        now = self._clock.now()
+        overdue = [row for due, row in self._held_back if due < now]
+        self._held_back = [(due, row) for due, row in self._held_back if due >= now]
+        return overdue
 
     async def _send(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
         waiting = [(topic, key.encode(), value, None) for topic, key, value in rows]

@@ -25,7 +25,7 @@ from shared.records import RawRecord
 from shared.settings import ServiceName
 from shared.testing.driver import write_clock
 from shared.testing.installation import Copy, Installation
-from shared.testing.observation import Observation
+from shared.testing.observation import NotQuiet, Observation
 
 log = get_logger(__name__)
 _MOST_SENT_AGAIN = 1200
@@ -48,10 +48,12 @@ class Injected:
     """What was put on topics that nobody can apply: `poison` are the subjects, by logical topic.
 
     `since_ms` is when the first fault began, in milliseconds since 1970: until then nothing was broken.
+    `given_up`: an operator has discarded all of it.
     """
 
     poison: dict[str, set[str]] = field(default_factory=dict)
     since_ms: int | None = None
+    given_up: bool = False
 
 
 class Faults:
@@ -94,7 +96,7 @@ class Faults:
             self.send_poison,
         ]
         if self._installation.clock_file:
-            faults.append(self.jump)
+            faults += [self.jump, self.jump_past_deadlines]
         if self._broker:
             faults += [self.restart_broker, self.kill_broker]
         if self._database:
@@ -121,6 +123,31 @@ class Faults:
 
     async def close(self) -> None:
         await self._producer.stop()
+
+    async def end_leases(self, seconds: float) -> None:
+        """As if the minutes had gone by after which a letter in the hands of a crashed copy is sent again.
+
+        Returns when no letter is left to be sent. Raises NotQuiet.
+        """
+        connection = await asyncpg.connect(self._installation.database_url, timeout=10)
+        try:
+            await connection.execute(
+                "UPDATE publisher.delivery SET due_at = $1 WHERE state IN ('pending', 'sending')",
+                machine_now(),
+            )
+        finally:
+            await connection.close()
+        waiting = None
+        deadline = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < deadline:
+            async with self._observation.tables("publisher") as tables:
+                waiting = await tables.fetchval(
+                    "SELECT count(*) FROM delivery WHERE state IN ('waiting', 'pending', 'sending')"
+                )
+            if not waiting:
+                return
+            await asyncio.sleep(0.1)
+        raise NotQuiet(f"{waiting} letters are not sent")
 
     async def kill_a_copy(self) -> None:
         """SIGKILL at any moment; started again as a supervisor would."""
@@ -188,15 +215,16 @@ class Faults:
 
     async def jump(self) -> None:
         """Business time jumps forward by hours or back by minutes."""
-        clock_file = self._installation.clock_file
-        assert clock_file is not None  # noqa: S101
-        minutes = self._random.choice([-30, -5, 60, 240])
-        write_clock(clock_file, FileClock(clock_file).now() + dt.timedelta(minutes=minutes))
+        self._move_clock(self._random.choice([-30, -5, 60, 240]))
+
+    async def jump_past_deadlines(self) -> None:
+        """Past the two hours that an urgent case has, whether its reply is on its way or not."""
+        self._move_clock(150)
 
     async def send_again(self) -> None:
         """Old records once more, late and in any order, as after crashes of relays."""
-        topics = [topic for topic in self._observation.topics if not topic.endswith(".contact.v1")]
-        await self._send_again({*self._random.sample(topics, 8), *topics[:3]}, share=0.3)
+        topics = self._observation.topics
+        await self._send_again({*self._random.sample(topics, 8), *topics[:5]}, share=0.3)
 
     async def pile_up(self, service: ServiceName | None = None) -> None:
         """A stalled database, while all that a service has read comes again: then it does all at once."""
@@ -234,6 +262,11 @@ class Faults:
             topic = topic_name(self._installation.namespace, logical)
             await self._send([(topic, subject.encode(), orjson.dumps(event), None)])
             self.injected.poison.setdefault(logical, set()).add(subject)
+
+    def _move_clock(self, minutes: int) -> None:
+        clock_file = self._installation.clock_file
+        assert clock_file is not None  # noqa: S101
+        write_clock(clock_file, FileClock(clock_file).now() + dt.timedelta(minutes=minutes))
 
     def _any_copy(self) -> Copy:
         return self._random.choice(self._installation.copies)

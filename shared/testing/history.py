@@ -68,6 +68,8 @@ class Seen:
     digest: bytes
     words: bytes
     data: Mapping[str, Any] = field(default_factory=dict)
+    time: str | None = None
+    effective: str | None = None
 
 
 class Action(NamedTuple):
@@ -80,8 +82,19 @@ class Action(NamedTuple):
 _COMPARED = frozenset(
     {
         "civic.case.dispatched.v1",
+        "civic.case.triaged.v1",
         "civic.delivery.succeeded.v1",
         "civic.department.case_offered.v1",
+        "civic.inquiry.received.v1",
+        "civic.inquiry.accepted.v1",
+        "civic.inquiry.deadline_warned.v1",
+        "civic.inquiry.deadline_breached.v1",
+        "civic.inquiry.breach_withdrawn.v1",
+        "civic.inquiry.replied.v1",
+        "civic.inquiry.request_refused.v1",
+        "civic.inquiry.reopened.v1",
+        "civic.inquiry.closed.v1",
+        "civic.push.notice_sent.v1",
         *OUTCOMES_OF_ACTIONS,
     }
 )
@@ -194,6 +207,8 @@ class History:
             digest,
             words,
             data,
+            event.get("time"),
+            event.get("effectivetime"),
         )
 
     def _causes(self) -> Iterable[Violation]:

@@ -13,6 +13,7 @@ import orjson
 
 from shared.clock import open_clock
 from shared.contracts.addresses import code_of, topic_name
+from shared.contracts.readers import CONSUMERS
 from shared.errors import CivicloomError
 from shared.infrastructure import is_infrastructure
 from shared.kafka import KafkaError, Reader
@@ -25,13 +26,6 @@ _POLL_SECONDS = 0.1
 # A judgement about a case of which something is dead waits for an operator, and business time goes on.
 _MAY_FIRE = "NOT (judges AND EXISTS (SELECT FROM parked_key WHERE key = aggregate))"
 Place = tuple[str, int]
-READS: dict[ServiceName, dict[str, tuple[str, ...]]] = {
-    "inquiry": {"inquiry": ("routing",)},
-    "routing": {"routing": ("inquiry",), "routing.actions": ("actions",)},
-    "publisher": {"publisher": ("inquiry", "routing", "contact")},
-    "audit": {},
-}
-"""The logical topics of each consumer of a service; audit's log reads apart from them."""
 
 
 class NotQuiet(CivicloomError):
@@ -69,7 +63,7 @@ class Observation:
 
     def read_by(self, service: ServiceName) -> list[str]:
         """The topics that a service's consumers read."""
-        logical = {name for names in READS[service].values() for name in names}
+        logical = {name for names in CONSUMERS[service].values() for name in names}
         return [topic for topic in self.topics if _logical(topic) in logical]
 
     async def settle(self, seconds: float = 60) -> None:
@@ -211,7 +205,7 @@ class Observation:
         logical = {topic: _logical(topic) for topic, _ in ends}
         return {
             (consumer, *place): end
-            for consumer, topics in READS[service].items()
+            for consumer, topics in CONSUMERS[service].items()
             for place, end in ends.items()
             if logical[place[0]] in topics
         }

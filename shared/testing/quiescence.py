@@ -62,14 +62,15 @@ def check_core(
     *,
     handled: frozenset[str],
     reads: frozenset[str],
-    poisoned: frozenset[str] = frozenset(),
+    parked: frozenset[str] = frozenset(),
     forged: frozenset[str] = frozenset(),
     dead: int = 0,
 ) -> list[Violation]:
     """What the tables of a service say, against the topics.
 
-    `handled` are the types that it applies, from the topics `reads`; `poisoned` the subjects whose events
-    it cannot apply, `dead` how many dead letters they make, and `forged` those that no service has told of.
+    `handled` are the types that it applies, from the topics `reads`; `parked` the keys that must wait for an
+    operator, `dead` how many open dead letters there must be, and `forged` the subjects that no service has
+    told of.
     """
     found = []
     name = state.service
@@ -86,10 +87,8 @@ def check_core(
         for place in state.cursors
         if place[:2] not in places
     ]
-    if state.parked != poisoned:
-        found.append(
-            Violation("I5", f"{name}: parked are {sorted(state.parked)}, poisoned {sorted(poisoned)}")
-        )
+    if state.parked != parked:
+        found.append(Violation("I5", f"{name}: parked are {sorted(state.parked)}, expected {sorted(parked)}"))
     if state.dead != dead:
         found.append(Violation("I5", f"{name}: {state.dead} dead letters, expected {dead}"))
     emitted = {place: value for place, value in history.last_positions().items() if _is_of(name, place[1])}
@@ -108,7 +107,7 @@ def check_core(
     sent = history.last_positions()
     for told, value in history.last_positions(handled, reads).items():
         applied = state.sequences.get(told[0], {}).get(told[1], 0)
-        if told[0] not in poisoned and not value <= applied <= sent[told]:
+        if told[0] not in forged and not value <= applied <= sent[told]:
             found.append(Violation("I1", f"{name}: {told}: applied up to {applied}, sent {value}"))
     return found
 

@@ -1,6 +1,7 @@
 """All that must hold when the faults have stopped: the history, the tables of every service, the log."""
 
 import asyncio
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -12,16 +13,27 @@ import orjson
 from services.inquiry.handlers import handlers as inquiry_handlers
 from services.publisher.handlers import make_handlers as publisher_handlers
 from services.routing.handlers import build_handlers as routing_handlers
+from shared.clock import open_clock
 from shared.contracts.addresses import topic_name
 from shared.contracts.registry import REGISTRY
 from shared.handlers import Handlers, every_one
-from shared.settings import REPOSITORY, ServiceName
+from shared.settings import REPOSITORY, CoreSettings, ServiceName
 from shared.testing.city import Citizens
+from shared.testing.clocks import Clock, check_clocks
 from shared.testing.faults import Injected
 from shared.testing.history import History, Violation
 from shared.testing.installation import Installation
 from shared.testing.observation import Observation
 from shared.testing.quiescence import check_acknowledged, check_core, check_log, check_resent
+from shared.testing.traces import (
+    File,
+    Line,
+    Notice,
+    check_files,
+    check_notices,
+    check_timeline,
+    check_units_told,
+)
 
 _NOTHING: Any = None  # handlers are only asked for the types that they know
 READERS: Mapping[ServiceName, Handlers] = {
@@ -39,10 +51,15 @@ ANSWERS = {
 
 
 async def judge(
-    installation: Installation, observation: Observation, citizens: Citizens, injected: Injected
+    installation: Installation,
+    observation: Observation,
+    citizens: Citizens,
+    injected: Injected,
+    letters: Mapping[str, int],
 ) -> tuple[History, list[Violation]]:
     """Everything that is wrong, with the history that shows it.
 
+    `letters` is how often citizens got the letter of each notice.
     What has not come to rest is wrong too: `Scene.at_work` tells it, and here its traces are found.
     """
     history = await observation.history()
@@ -62,6 +79,8 @@ async def judge(
         found += await _core(installation, observation, history, service, handlers, injected)
     found += check_log(history, await observation.log_entries())
     found += await _cases(observation, history, citizens, poison)
+    found += await _traces(observation, history, poison, letters)
+    found += check_clocks(history, _clock(installation), poison)
     found += await deadlocks(installation, observation)
     found += await _verified(installation, observation)
     found += [Violation("alive", story) for story in installation.ended_by_themselves()]
@@ -94,9 +113,9 @@ async def _core(  # noqa: PLR0917  (the whole scene, handed on)
         state,
         handled=handled,
         reads=reads,
-        poisoned=poisoned,
+        parked=frozenset() if injected.given_up else poisoned,
         forged=frozenset(subject for subjects in injected.poison.values() for subject in subjects),
-        dead=noise + len(poisoned),
+        dead=0 if injected.given_up else noise + len(poisoned),
     )
 
 
@@ -133,6 +152,38 @@ async def _cases(
         if seen.type == "civic.assignment.signed.v1" and key.subject not in poison
     }
     return found + _differ("signed assignments", {(row["inquiry"], row["unit"]) for row in signed}, told)
+
+
+def _clock(installation: Installation) -> Clock:
+    grace = CoreSettings.model_fields["grace_seconds"].default
+    return Clock(open_clock(installation.clock_file).now(), dt.timedelta(seconds=grace))
+
+
+async def _traces(
+    observation: Observation, history: History, poison: set[str], letters: Mapping[str, int]
+) -> list[Violation]:
+    """Each event on its own, in the tables of whoever reads it."""
+    async with observation.tables("inquiry") as tables:
+        lines = await tables.fetch("SELECT inquiry, kind, data FROM step ORDER BY inquiry, id")
+    async with observation.tables("routing") as tables:
+        files = await tables.fetch("SELECT id, phase, cycle FROM case_file")
+    async with observation.tables("publisher") as tables:
+        ledger = await tables.fetch(
+            "SELECT id, subject, step, state, attempts FROM delivery WHERE kind = 'notice'"
+        )
+        contacts = await tables.fetch("SELECT inquiry FROM contact WHERE stated")
+    stated = {key.subject for key, seen in history.events.items() if seen.type == "civic.contact.stated.v1"}
+    return [
+        *check_timeline(
+            history,
+            (Line(row["inquiry"], row["kind"], orjson.loads(row["data"])) for row in lines),
+            poison,
+        ),
+        *check_files(history, (File(*row) for row in files), poison),
+        *check_units_told(history),
+        *_differ("contacts", {row["inquiry"] for row in contacts}, stated),
+        *check_notices(history, [Notice(*row) for row in ledger], letters),
+    ]
 
 
 def _receipt(kinds: Mapping[str, tuple[int, str]]) -> str:

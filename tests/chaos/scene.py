@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from shared.testing.history import History, Violation
 from shared.testing.installation import Command, Installation, NotReady, as_shipped
 from shared.testing.observation import NotQuiet, Observation
 from tests.chaos.judgement import judge
+from tests.chaos.memory import check_memory, resident
+from tests.chaos.operator import check_given_up, give_up
+from tests.integration.publisher.sinks import MailSink, mail_sink
 
 MONDAY = dt.datetime(2026, 11, 23, 2, tzinfo=dt.UTC)
 CITIZENS = 4
@@ -26,7 +30,8 @@ CITIZENS = 4
 
 @dataclass(slots=True)
 class Scene:
-    """What a run is made of. `unrest` is what was wrong already before anything was judged."""
+    """What a run is made of. `memory` is what each copy had at its start, `unrest` what was wrong already
+    before anything was judged."""
 
     installation: Installation
     observation: Observation
@@ -34,6 +39,8 @@ class Scene:
     departments: Departments
     faults: Faults
     clock: Path
+    mail: MailSink
+    memory: Mapping[str, int] = field(default_factory=dict)
     unrest: list[Violation] = field(default_factory=list)
 
     @asynccontextmanager
@@ -60,8 +67,18 @@ class Scene:
 
     async def judge(self) -> tuple[History, list[Violation]]:
         """Everything that is wrong, and the history that shows it."""
-        history, found = await judge(self.installation, self.observation, self.citizens, self.faults.injected)
-        return history, self.unrest + found
+        letters = Counter(identifier.strip("<>").partition("@")[0] for identifier in self.mail.ids)
+        history, found = await judge(
+            self.installation, self.observation, self.citizens, self.faults.injected, letters
+        )
+        return history, self.unrest + found + check_memory(self.memory, resident(self.installation))
+
+    async def judge_given_up(self) -> list[Violation]:
+        """What is wrong once an operator has replayed and then discarded all that could not be applied."""
+        discarded = await give_up(self.installation, self.observation)
+        self.faults.injected.given_up = True
+        history, found = await self.judge()
+        return found + check_given_up(history, discarded)
 
     async def _come_to_rest(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
         """Bounded: what does not end, does not come back or does not settle is a finding, not a hang."""
@@ -76,6 +93,8 @@ class Scene:
             self.unrest.append(Violation("alive", str(error)))
         try:
             await self.observation.settle(seconds)
+            await self.faults.end_leases(seconds)
+            await self.observation.settle(seconds)
         except NotQuiet as error:
             self.unrest.append(Violation("I6", f"it does not come to rest: {error}"))
 
@@ -88,16 +107,26 @@ async def scene(
     clock = folder / "clock"
     write_clock(clock, MONDAY)
     async with AsyncExitStack() as stack:
+        mail = await stack.enter_async_context(mail_sink())
         installation = await stack.enter_async_context(
             Installation(
-                pair.database_url, pair.bootstrap, folder, copies=2, clock_file=clock, command=command
+                pair.database_url,
+                pair.bootstrap,
+                folder,
+                copies=2,
+                clock_file=clock,
+                environment={"SMTP_URL": mail.url},
+                command=command,
             )
         )
         observation = await stack.enter_async_context(Observation(installation))
         faults = Faults(installation, observation, random, broker=pair.kafka, database=pair.postgres)
         stack.push_async_callback(faults.close)
-        departments = Departments(installation, installation.units)
-        yield Scene(installation, observation, Citizens(installation, random), departments, faults, clock)
+        departments = Departments(installation, installation.units, late=True)
+        citizens = Citizens(installation, random)
+        yield Scene(
+            installation, observation, citizens, departments, faults, clock, mail, resident(installation)
+        )
 
 
 async def _ask(citizens: Citizens, stop: asyncio.Event) -> None:

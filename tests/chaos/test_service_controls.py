@@ -27,6 +27,7 @@ FAULTS: Mapping[str, Sequence[tuple[Any, ...]]] = {
     "locks-late": [("pile_up", "routing"), ("pile_up", "routing"), ("pile_up", "routing")],
     "no-cursor": [("own_twice", "routing"), ("send_again",)],
     "offsets-first": [("kill_amid_work", "routing")],
+    "swallows": [],
 }
 FOUND = {"no-lock": "relay", "locks-late": "locks", "no-cursor": "I2", "offsets-first": "I1"}
 
@@ -67,3 +68,13 @@ async def test_offsets_committed_before_the_work_are_found_where_all_has_come_to
     found = {violation.invariant for violation in violations}
     assert "I1" in found
     assert "I6" not in found
+
+
+async def test_an_event_that_is_swallowed_in_the_middle_of_a_case_is_found_in_each_service(
+    pair: Pair, folder: Path
+) -> None:
+    """Positions tell nothing of it: each service stands at the last event of every case."""
+    violations = await brief(pair, folder, FAULTS["swallows"], sabotaged("swallows"), rest_seconds=120)
+    lost = {violation.detail.partition(":")[0] for violation in violations if violation.invariant == "I1"}
+    assert lost >= {"inquiry", "routing", "publisher"}
+    assert "applied up to" not in str(violations)

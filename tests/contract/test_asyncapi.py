@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from shared.contracts.addresses import ADDRESSES, topic_name
-from shared.contracts.asyncapi import READS, asyncapi
+from shared.contracts.asyncapi import asyncapi
 from shared.contracts.base import NoWords
+from shared.contracts.readers import readers
 from shared.contracts.registry import REGISTRY
 from tests.paths import REPO
 
@@ -90,7 +91,7 @@ def test_operations_are_who_writes_and_who_reads(document: dict[str, Any]) -> No
         for operation in document["operations"].values()
     }
     sends = {(contract.writer, "send", contract.topic) for contract in REGISTRY.values()}
-    receives = {(who, "receive", logical) for who, topics in READS.items() for logical in topics}
+    receives = {(who, "receive", logical) for who, topics in readers().items() for logical in topics}
     assert found == sends | receives
     assert len(found) == len(document["operations"])
 
@@ -104,9 +105,18 @@ def test_the_contact_topic_goes_from_inquiry_to_publisher_alone(document: dict[s
 
 
 def test_every_topic_has_a_reader() -> None:
-    assert {logical for topics in READS.values() for logical in topics} == set(ADDRESSES)
+    assert {logical for topics in readers().values() for logical in topics} == set(ADDRESSES)
 
 
 def test_a_namespace_of_an_installation_stands_in_its_addresses() -> None:
     content = yaml.safe_load(asyncapi("town"))
     assert content["channels"]["department"]["address"] == "town.department.{code}.v1"
+
+
+def test_it_does_not_depend_on_the_order_in_which_contracts_were_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = asyncapi()
+    backwards = dict(reversed(REGISTRY.items()))
+    monkeypatch.setattr("shared.contracts.asyncapi.REGISTRY", backwards)
+    assert asyncapi() == expected

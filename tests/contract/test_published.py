@@ -1,101 +1,103 @@
-"""What the check takes for published, in a git repository of its own."""
+"""What others rely on: declared with a release, kept in the folder, not forgotten by later commits."""
 
 import json
-import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from services import cli
-from services.commands import contracts
 
 TYPE = "civic.inquiry.received.v1"
-Git = Callable[..., str]
-
-
-@pytest.fixture
-def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
-    """Runs git in an empty repository that the command takes for the project's."""
-
-    def run(*arguments: str) -> str:
-        who = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
-        command = ["git", "-C", str(tmp_path), *who, *arguments]
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
-
-    # Inside a hook git names its own repository by these, and it would be that one which we change.
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    run("init", "--quiet", "--initial-branch=main")
-    run("commit", "--quiet", "--allow-empty", "-m", "empty")
-    monkeypatch.setattr(contracts, "_REPO", tmp_path)
-    monkeypatch.delenv("CONTRACTS_BASE", raising=False)
-    return run
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "contracts"
+    """A folder of what the models say, before the first release."""
+    folder = tmp_path / "contracts"
+    folder.mkdir()
+    (folder / "published.json").write_text('{"release": null, "files": {}}')
+    assert run("write", folder) == 0
+    return folder
 
 
-def write(folder: Path) -> int:
-    return cli.main(["contracts", "write", "--folder", str(folder)])
+def run(command: str, folder: Path, *more: str) -> int:
+    return cli.main(["contracts", command, *more, "--folder", str(folder)])
 
 
-def check(folder: Path) -> int:
-    return cli.main(["contracts", "check", "--folder", str(folder)])
+def add_a_field_that_is_gone_today(folder: Path) -> None:
+    """To what is published."""
+    kept = folder / "published.json"
+    content = json.loads(kept.read_text())
+    schema = json.loads(content["files"][f"schemas/{TYPE}.json"])
+    schema["$defs"]["InquiryReceived"]["properties"]["lane"] = {"type": "string"}
+    content["files"][f"schemas/{TYPE}.json"] = json.dumps(schema)
+    kept.write_text(json.dumps(content))
 
 
-def publish_with_a_field_that_is_gone_today(folder: Path, git: Git) -> None:
-    assert write(folder) == 0
-    schema = folder / "schemas" / f"{TYPE}.json"
-    content = json.loads(schema.read_text())
-    content["$defs"]["InquiryReceived"]["properties"]["lane"] = {"type": "string"}
-    schema.write_text(json.dumps(content))
-    git("add", ".")
-    git("commit", "--quiet", "-m", "with the field")
-    assert write(folder) == 0
-    git("commit", "--quiet", "-a", "-m", "without it")
-
-
-def test_before_the_first_commit_of_the_folder_nothing_is_published(folder: Path, git: Git) -> None:
-    assert write(folder) == 0
-    assert check(folder) == 0
-
-
-def test_without_a_remote_the_commit_before_this_one_is_published(
-    folder: Path, git: Git, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("command", ["write", "check", "publish"])
+def test_where_nothing_says_what_is_published_it_is_an_error(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish_with_a_field_that_is_gone_today(folder, git)
-    assert check(folder) == 1
-    assert capsys.readouterr().out == f"{TYPE}: data.lane was removed or renamed\n"
-    git("commit", "--quiet", "--allow-empty", "-m", "later")
-    assert check(folder) == 0
+    (folder / "published.json").unlink()
+    assert run(command, folder, *(["1"] if command == "publish" else [])) == 2
+    assert "without it nobody knows what is published" in capsys.readouterr().err
 
 
-def test_a_branch_is_compared_with_where_it_left_main(
-    folder: Path, git: Git, capsys: pytest.CaptureFixture[str]
-) -> None:
-    publish_with_a_field_that_is_gone_today(folder, git)
-    git("update-ref", "refs/remotes/origin/main", "HEAD~1")
-    git("commit", "--quiet", "--allow-empty", "-m", "later")
-    assert check(folder) == 1
-    assert "data.lane was removed" in capsys.readouterr().out
-
-
-def test_on_main_itself_the_commit_before_is_published(folder: Path, git: Git) -> None:
-    publish_with_a_field_that_is_gone_today(folder, git)
-    git("update-ref", "refs/remotes/origin/main", "HEAD")
-    assert check(folder) == 1
-
-
-def test_an_example_stays_as_it_was_published(folder: Path, git: Git) -> None:
-    assert write(folder) == 0
+def test_before_the_first_release_every_change_is_free(folder: Path) -> None:
     example = folder / "golden" / f"{TYPE}.json"
     example.write_bytes(example.read_bytes().replace(b"riverside", b"hillside"))
-    git("add", ".")
-    git("commit", "--quiet", "-m", "published")
-    git("commit", "--quiet", "--allow-empty", "-m", "later")
-    assert write(folder) == 0
-    assert b"hillside" in example.read_bytes()
+    assert run("check", folder) == 0
+
+
+def test_what_is_published_is_the_folder_as_it_was(folder: Path) -> None:
+    assert run("publish", folder, "1") == 0
+    content = json.loads((folder / "published.json").read_text())
+    assert content["release"] == "1"
+    for path, text in content["files"].items():
+        assert (folder / path).read_text() == text
+    assert f"schemas/{TYPE}.json" in content["files"]
+    assert f"golden/{TYPE}.words.json" in content["files"]
+    assert run("check", folder) == 0
+
+
+def test_a_breaking_change_stays_one_however_often_the_folder_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("publish", folder, "1") == 0
+    add_a_field_that_is_gone_today(folder)
+    for _ in range(2):
+        assert run("check", folder) == 1
+        assert capsys.readouterr().out == f"{TYPE}: data.lane was removed or renamed\n"
+        assert run("write", folder) == 0
+
+
+def test_a_breaking_change_cannot_be_published(folder: Path) -> None:
+    assert run("publish", folder, "1") == 0
+    add_a_field_that_is_gone_today(folder)
+    before = (folder / "published.json").read_text()
+    assert run("publish", folder, "2") == 1
+    assert (folder / "published.json").read_text() == before
+
+
+def test_an_example_stays_as_it_was_published(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = folder / "golden" / f"{TYPE}.json"
+    example.write_bytes(example.read_bytes().replace(b"riverside", b"hillside"))
+    assert run("publish", folder, "1") == 0
+    promised = example.read_bytes()
+    example.write_text("{}\n")
+    assert run("check", folder) == 1
+    assert f"golden/{TYPE}.json: was published and must not change" in capsys.readouterr().out
+    assert run("write", folder) == 0
+    assert example.read_bytes() == promised
+
+
+def test_an_unpublished_example_stays_while_its_type_does(folder: Path) -> None:
+    example = folder / "golden" / f"{TYPE}.json"
+    written_by_hand = example.read_bytes().replace(b"riverside", b"hillside")
+    example.write_bytes(written_by_hand)
+    forgotten = folder / "golden" / "civic.inquiry.forgotten.v1.json"
+    forgotten.write_text("{}\n")
+    assert run("check", folder) == 1
+    assert run("write", folder) == 0
+    assert example.read_bytes() == written_by_hand
+    assert not forgotten.exists()

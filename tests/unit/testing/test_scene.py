@@ -11,6 +11,7 @@ from shared.testing.driver import write_clock
 from shared.testing.installation import NotReady
 from shared.testing.observation import NotQuiet
 from tests.chaos.scene import MONDAY, Scene
+from tests.integration.publisher.sinks import MailSink
 
 
 class City:
@@ -35,6 +36,9 @@ class City:
         if self.answers_never:
             await asyncio.Event().wait()
 
+    async def end_leases(self, _: float) -> None:
+        return
+
     async def ready(self, *, seconds: float) -> None:
         if self.comes_back_never:
             raise NotReady(f"not in {seconds} s")
@@ -53,7 +57,7 @@ def city() -> City:
 def scene(city: City, tmp_path: Path) -> Scene:
     write_clock(tmp_path / "clock", MONDAY)
     whole: Any = city
-    return Scene(whole, whole, whole, whole, whole, tmp_path / "clock")
+    return Scene(whole, whole, whole, whole, whole, tmp_path / "clock", MailSink())
 
 
 async def test_a_run_that_goes_well_ends_all_its_tasks_and_finds_nothing(scene: Scene, city: City) -> None:

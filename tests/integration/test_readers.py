@@ -1,0 +1,57 @@
+"""The table of who reads what is what the services do: each is wired and compared with it."""
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from services.audit.app import build as build_audit
+from services.audit.writer import TOPICS
+from services.inquiry.app import build as build_inquiry
+from services.publisher.app import build as build_publisher
+from services.routing.app import build as build_routing
+from shared.contracts.addresses import ADDRESSES, topic_name
+from shared.contracts.readers import CONSUMERS, LOGGED
+from shared.database import Database
+from shared.service import Parts
+from shared.settings import CoreSettings, ServiceName
+from shared.testing.schema import SECRET, open_service_database
+
+NAMESPACE = "town"
+Build = Callable[[Database, CoreSettings], Awaitable[Parts]]
+BUILDS: dict[ServiceName, Build] = {
+    "publisher": build_publisher,
+    "inquiry": build_inquiry,
+    "routing": build_routing,
+    "audit": build_audit,
+}
+
+
+def matched(pattern: str) -> tuple[str, ...]:
+    """The logical topics that a service's regular expression finds."""
+    return tuple(
+        logical
+        for logical, address in ADDRESSES.items()
+        if re.match(pattern, topic_name(NAMESPACE, logical, "water" if "{code}" in address else None))
+    )
+
+
+@pytest.mark.parametrize("service", BUILDS)
+async def test_a_service_reads_what_the_table_says(
+    service: ServiceName, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    opened = await open_service_database(database, service, namespace=NAMESPACE, data_dir=tmp_path)
+    try:
+        parts = await BUILDS[service](opened, opened.settings)
+    finally:
+        await opened.close()
+    reads = {service: tuple(parts.topics)} if parts.topics else {}
+    if parts.pattern:
+        reads[f"{service}.actions"] = matched(parts.pattern)
+    assert reads == CONSUMERS[service]
+
+
+def test_the_log_reads_what_the_table_says() -> None:
+    assert TOPICS == LOGGED

@@ -1,0 +1,33 @@
+"""After a run: a discard that is not told is found, and a copy that has swollen."""
+
+import orjson
+
+from shared.records import RawRecord
+from shared.testing.history import History
+from tests.chaos.memory import check_memory
+from tests.chaos.operator import check_given_up
+
+
+def test_a_discarded_dead_letter_that_is_not_told_is_found() -> None:
+    event = {
+        "id": "d",
+        "source": "/services/routing",
+        "subject": "case",
+        "type": "civic.routing.deadletter_discarded.v1",
+        "sequence": "0000000001",
+        "data": {},
+    }
+    history = History("t")
+    history.add(RawRecord("t.routing.v1", 0, 0, 0, b"case", orjson.dumps(event), ()))
+    assert check_given_up(history, {"routing": 1, "inquiry": 0}) == []
+    assert [violation.invariant for violation in check_given_up(history, {"routing": 2})] == ["I5"]
+    assert [violation.invariant for violation in check_given_up(history, {"inquiry": 1})] == ["I5"]
+
+
+def test_a_copy_that_has_grown_without_bounds_is_found() -> None:
+    before = {"inquiry-0": 100 << 20, "inquiry-1": 100 << 20}
+    assert check_memory(before, {"inquiry-0": 250 << 20}) == []
+    swollen = check_memory(before, {"inquiry-0": 150 << 20, "inquiry-1": 400 << 20})
+    assert [str(violation) for violation in swollen] == [
+        "I7: inquiry-1 has 400 MiB, and had 100 MiB when it started"
+    ]
