@@ -38,7 +38,8 @@ _RECORDS = {
     "civic.inquiry.closed.v1": "civic.department.case_closed.v1",
     "civic.inquiry.reopened.v1": "civic.department.case_reopened.v1",
 }
-"""What routing tells the lead when it reads the event."""
+"""What routing tells a unit when it reads the event."""
+_ANSWERS = frozenset({"civic.inquiry.replied.v1", "civic.inquiry.request_refused.v1"})
 _NOTICED = frozenset(
     f"civic.{step}.v1"
     for step in (
@@ -125,7 +126,10 @@ def check_files(history: History, files: Iterable[File], forged: Container[str])
 
 
 def check_units_told(history: History) -> list[Violation]:
-    """Of each answer, closing and reopening by inquiry, the lead that has a topic hears exactly once."""
+    """Of each answer the unit that asked, of each closing and reopening the lead hears exactly once.
+
+    As far as they have topics; those that do act by them alone here.
+    """
     with_topic = {unit for seen in history.events.values() if (unit := code_of(seen.place.topic))}
     leads = {
         key.subject: seen.data["lead"]
@@ -135,7 +139,8 @@ def check_units_told(history: History) -> list[Violation]:
     told = Counter((seen.causation, seen.type, code_of(seen.place.topic)) for seen in history.events.values())
     found = []
     for key, seen in history.events.items():
-        unit = seen.data.get("unit") or leads.get(key.subject)
+        # A request that was none of a unit's has no unit to be told.
+        unit = seen.data.get("unit") if seen.type in _ANSWERS else leads.get(key.subject)
         if seen.type not in _RECORDS or unit not in with_topic:
             continue
         count = told[seen.id, _RECORDS[seen.type], unit]
