@@ -33,9 +33,11 @@ SWALLOWED = frozenset({"civic.assignment.signed.v1", "civic.inquiry.replied.v1"}
 class OffsetsFirst(Slices):
     """Commits the place before the work, as `ACK_FIRST` does."""
 
-    async def process(self, records: Sequence[RawRecord], *, accept_gap: bool = False) -> int:
+    async def process(
+        self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
+    ) -> int:
         async with self._database.transaction() as tx:
-            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap)
+            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap, accept_old=accept_old)
             place = (self._consumer, records[0].topic, records[0].partition)
             await tx.connection.execute(QUERIES["advance_cursor"], *place, records[-1].offset + 1)
         if fresh:

@@ -1,5 +1,6 @@
 """From what inquiry tells to what stands on the units' topics, on a real PostgreSQL."""
 
+import dataclasses
 import hashlib
 
 import pytest
@@ -109,7 +110,7 @@ async def test_a_policy_version_that_is_not_here_parks_the_case_until_it_is(worl
     record = world.received(unknown)
     version = world.policies.current.pack.version.encode()
     foreign = record.value.replace(version, b"cn-city@000000000000") if record.value else b""
-    await world.take(world.record(world.inquiry_topic, unknown, foreign), world.received(known))
+    await world.take(dataclasses.replace(record, value=foreign), world.received(known))
     assert await world.state(known) == "offered"
     assert await world.state(unknown) is None
     parked = await world.database.pool.fetchrow("SELECT key, error, dead FROM parked_key")
