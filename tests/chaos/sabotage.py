@@ -11,11 +11,15 @@ from typing import Any
 
 import asyncpg
 
+import services.publisher.push.mail
 import shared.consumer
 import shared.parking
 import shared.rounds
 import shared.service
 import shared.slices
+from services.publisher.domain.outcomes import Outcome
+from services.publisher.push.mail import MailSession
+from services.publisher.push.parcels import Letter
 from shared.handlers import Fault, Handler
 from shared.received import Received
 from shared.records import RawRecord
@@ -125,6 +129,18 @@ def _locks_late() -> None:
     shared.consumer.Slices = LocksLate  # type: ignore[misc]
 
 
+class PostsTwice(MailSession):
+    """Sends each letter and, as if it had forgotten that, once more."""
+
+    async def send(self, letter: Letter) -> Outcome:
+        await super().send(letter)
+        return await super().send(letter)
+
+
+def _posts_twice() -> None:
+    services.publisher.push.mail.MailSession = PostsTwice  # type: ignore[misc]
+
+
 def _swallows() -> None:
     shared.slices.apply = swallowing  # type: ignore[attr-defined]
 
@@ -135,6 +151,7 @@ SABOTAGES: Mapping[str, Callable[[], None]] = {
     "no-lock": _no_lock,
     "locks-late": _locks_late,
     "swallows": _swallows,
+    "posts-twice": _posts_twice,
 }
 
 

@@ -28,6 +28,7 @@ FAULTS: Mapping[str, Sequence[tuple[Any, ...]]] = {
     "no-cursor": [("own_twice", "routing"), ("send_again",)],
     "offsets-first": [("kill_amid_work", "routing")],
     "swallows": [],
+    "posts-twice": [],
 }
 FOUND = {"no-lock": "relay", "locks-late": "locks", "no-cursor": "I2", "offsets-first": "I1"}
 
@@ -68,6 +69,12 @@ async def test_offsets_committed_before_the_work_are_found_where_all_has_come_to
     found = {violation.invariant for violation in violations}
     assert "I1" in found
     assert "I6" not in found
+
+
+async def test_a_letter_that_is_posted_twice_is_found(pair: Pair, folder: Path) -> None:
+    violations = await brief(pair, folder, FAULTS["posts-twice"], sabotaged("posts-twice"), rest_seconds=60)
+    assert {violation.invariant for violation in violations} == {"I2"}
+    assert all("came 2 times" in violation.detail for violation in violations)
 
 
 async def test_an_event_that_is_swallowed_in_the_middle_of_a_case_is_found_in_each_service(
