@@ -28,7 +28,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from shared.database import Database
 from shared.errors import Stale
 from shared.handlers import Handlers
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_passing
 from shared.kafka import raw_record
 from shared.logs import get_logger
 from shared.metrics import LAG, SLICE_WAITS, TOPIC_CUT
@@ -112,13 +112,9 @@ class Consumer:
                     await self._start()
                     wait = 1.0
                     await self._watch()
-                except (
-                    KafkaError,
-                    OSError,
-                    TimeoutError,
-                    asyncpg.PostgresError,
-                    asyncpg.InterfaceError,
-                ) as error:
+                except Exception as error:
+                    if not is_passing(error, KafkaError, asyncpg.PostgresError):
+                        raise
                     log.warning("consumer starts again", consumer=self.name, error=repr(error))
                     await self._stop()
                     await asyncio.sleep(wait)
@@ -230,7 +226,7 @@ class Consumer:
             except Stale:
                 return
             except Exception as error:
-                if not (is_infrastructure(error) or isinstance(error, KafkaError)):
+                if not is_passing(error, KafkaError):
                     # Not an event's fault, or bisecting would have found it: ours. Loud, and never lost.
                     log.exception("slice fails", consumer=self.name, topic=place.topic)
                 SLICE_WAITS.labels(self.name).inc()
@@ -281,7 +277,7 @@ class Consumer:
                 rows = await self._database.pool.fetch(QUERIES["read_cursors"], self.name)
                 break
             except Exception as error:
-                if not is_infrastructure(error):
+                if not is_passing(error):
                     raise
                 log.warning("cursors wait", consumer=self.name, error=repr(error))
                 await asyncio.sleep(wait)

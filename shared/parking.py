@@ -16,7 +16,7 @@ from shared.contracts.registry import by_writer
 from shared.database import Database
 from shared.errors import Permanent, Undecodable
 from shared.handlers import Fault, Handlers
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_infrastructure, is_passing
 from shared.logs import about, get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
 from shared.reading import Reading, read
@@ -116,7 +116,7 @@ class Parking:
                 await self.once()
                 await self.measure()
             except Exception as error:
-                if not is_infrastructure(error):
+                if not is_passing(error):
                     raise
                 log.warning("parked keys wait", error=repr(error))
             await asyncio.sleep(1)

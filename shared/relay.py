@@ -19,7 +19,7 @@ import asyncpg
 
 from shared.database import Database
 from shared.errors import Stale
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_passing
 from shared.kafka import KafkaError, Producer, Sent, WaveOutcome
 from shared.logs import get_logger
 from shared.metrics import RELAY_FAULTS, RELAYED, SET_ASIDE, WAVE_SECONDS
@@ -114,7 +114,7 @@ class Relay:
                     elif sent < WAVE // 2:
                         await asyncio.sleep(max(0.0, begun + _PACE_SECONDS - time.monotonic()))
                 except Exception as error:
-                    if not (is_infrastructure(error) or isinstance(error, KafkaError | Stale)):
+                    if not is_passing(error, KafkaError, Stale):
                         raise
                     log.warning("relay waits", error=repr(error))
                     RELAY_FAULTS.inc()

@@ -23,7 +23,7 @@ from shared.contracts import registry as _registry  # noqa: F401  (registers eve
 from shared.contracts.addresses import topic_name
 from shared.database import Database
 from shared.handlers import Handlers
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka import Producer
 from shared.logs import get_logger, setup_logs
 from shared.packs import open_pack
@@ -167,7 +167,7 @@ class Service:
                 await self.database.pool.execute(QUERIES["prune_idempotency_keys"], now)
                 await self.database.pool.execute(QUERIES["prune_seen_events"], now - _KEEP_SEEN)
             except Exception as error:
-                if not is_infrastructure(error):
+                if not is_passing(error):
                     raise
                 log.warning("housekeeping waits", error=repr(error))
             await asyncio.sleep(600)
@@ -183,7 +183,7 @@ async def _open(settings: CoreSettings) -> Database:
         try:
             return await Database.open(settings)
         except Exception as error:
-            if not is_infrastructure(error):
+            if not is_passing(error):
                 raise
             log.warning("database is not there yet", error=repr(error))
             await asyncio.sleep(wait)

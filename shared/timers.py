@@ -10,7 +10,7 @@ import orjson
 
 from shared.clock import Clock
 from shared.database import Database
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_infrastructure, is_passing
 from shared.logs import about, get_logger
 from shared.metrics import TIMER_FAULTS, TIMERS
 from shared.transaction import QUERIES, Tx
@@ -65,7 +65,7 @@ class Timers:
                 if await self.once() == 0:
                     await asyncio.sleep(_POLL_SECONDS)
             except Exception as error:
-                if not is_infrastructure(error):
+                if not is_passing(error):
                     raise
                 log.warning("timers wait", error=repr(error))
                 await asyncio.sleep(1)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from shared.consumer import Consumer, Place
 from shared.database import Database
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_passing
 from shared.kafka import KafkaError
 from shared.logs import get_logger
 from shared.metrics import UNREAD_AGE
@@ -47,7 +47,7 @@ class Unread:
             try:
                 await self.look()
             except Exception as error:
-                if not (is_infrastructure(error) or isinstance(error, KafkaError)):
+                if not is_passing(error, KafkaError):
                     raise
                 log.debug("what is unread is not known", error=repr(error))
             UNREAD_AGE.set(self.age())

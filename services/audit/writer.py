@@ -33,7 +33,7 @@ from services.audit.queries import QUERIES
 from shared.contracts.addresses import topic_name
 from shared.database import Database
 from shared.errors import Stale
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_passing
 from shared.kafka import KafkaError, Reader
 from shared.logs import get_logger
 from shared.records import RawRecord
@@ -73,7 +73,7 @@ class Writer:
                 self.trouble = {"log": str(error)}
                 log.critical("the log is broken: nothing is signed", reason=str(error))
             except Exception as error:
-                if not (is_infrastructure(error) or isinstance(error, KafkaError | Stale)):
+                if not is_passing(error, KafkaError, Stale):
                     raise
                 self.trouble = {"log": f"the writer waits: {type(error).__name__}"}
                 log.warning("log writer waits", error=repr(error))
@@ -171,7 +171,7 @@ class Writer:
                 async with self._database.pool.acquire() as connection:
                     LOG_PUBLISHED.set(await publish(connection, self._files, self._signer.verifier))
             except Exception as error:
-                if not is_infrastructure(error):
+                if not is_passing(error):
                     raise
                 self.trouble["log files"] = f"publishing waits: {error}"
                 log.warning("publishing the log waits", error=repr(error))

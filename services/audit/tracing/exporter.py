@@ -21,7 +21,7 @@ from services.audit.tracing.read import read_log
 from services.audit.tracing.spans import Span
 from shared.database import Database
 from shared.errors import Stale
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_passing
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -51,7 +51,7 @@ class Exporter:
                 await self._own()
             except Exception as error:
                 # Whatever it is: telemetry must not end the process that writes the log.
-                if is_infrastructure(error) or isinstance(error, Stale):
+                if is_passing(error, Stale):
                     log.warning("trace exporter starts again", error=repr(error))
                 else:
                     log.exception("trace exporter fails", error=type(error).__name__)

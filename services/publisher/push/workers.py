@@ -11,7 +11,7 @@ from services.publisher.push.ledger import LEASE, Attempt, Claimed, Ledger
 from services.publisher.push.mail import LaneDown, MailServer
 from services.publisher.push.parcels import Call, Content, Letter, Packing
 from services.publisher.push.webhooks import Webhooks
-from shared.infrastructure import is_infrastructure
+from shared.infrastructure import is_passing
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -32,7 +32,7 @@ async def work(once: Callable[[], Awaitable[int]], name: str) -> None:
             if done == 0:
                 await asyncio.sleep(_POLL_SECONDS)
         except Exception as error:
-            if not isinstance(error, LaneDown) and not is_infrastructure(error):
+            if not is_passing(error, LaneDown):
                 raise
             log.warning("deliveries wait", worker=name, error=repr(error))
             await asyncio.sleep(pause)
@@ -178,7 +178,7 @@ async def record(ledger: Ledger, attempts: Sequence[Attempt]) -> None:
         try:
             await ledger.record(attempts)
         except Exception as error:
-            if not is_infrastructure(error) or time.monotonic() > stop:
+            if not is_passing(error) or time.monotonic() > stop:
                 raise
             log.warning("outcomes wait for the database", error=repr(error))
             await asyncio.sleep(1)
