@@ -17,9 +17,9 @@ from services.inquiry.config import secret_key
 from services.inquiry.intake import Intake
 from shared.clock import open_clock
 from shared.contracts import registry  # noqa: F401  (registers every type)
-from shared.database import Database
 from shared.packs import Packs
 from shared.settings import CoreSettings
+from shared.unit_of_work.database import Database
 
 SPAWN = get_context("spawn")
 IN_FLIGHT = 5000

@@ -10,9 +10,9 @@ from shared.contracts.addresses import topic_name
 from shared.contracts.base import Facts
 from shared.contracts.inquiry import Deadline, InquiryReceived
 from shared.contracts.routing import CaseDispatched, DeliverySucceeded
-from shared.encoding import Draft, encode_value, encode_words
+from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, derived_id, moment_of, new_id
-from shared.kafka import Producer
+from shared.kafka.client import Producer
 from shared.policy.model import Pack
 
 _WAVE = 1500

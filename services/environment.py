@@ -10,8 +10,8 @@ import typer
 from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
-    from shared.database import Database
     from shared.settings import CoreSettings, ServiceName
+    from shared.unit_of_work.database import Database
 
 
 @asynccontextmanager
@@ -19,8 +19,8 @@ async def opened(service: "ServiceName") -> "AsyncIterator[Database]":
     """Opens and closes it. Raises typer.BadParameter for bad settings, DatabaseAway if nobody answers."""
     import asyncpg
 
-    from shared.database import Database
     from shared.infrastructure import is_infrastructure
+    from shared.unit_of_work.database import Database
 
     try:
         database = await Database.open(settings(service))

@@ -240,7 +240,7 @@ ORDER BY partition, "offset" LIMIT 1;
 UPDATE parked_key SET dead = false, attempts = 0, next_attempt = $4 WHERE consumer = $1 AND topic = $2 AND key = $3;
 
 -- name: resolve_dead_letter
--- Nobody needs the words any more; of the value what `shared.erasure` leaves.
+-- Nobody needs the words any more; of the value what `shared.unit_of_work.erasure` leaves.
 UPDATE dead_letter SET resolution = $2, resolved_by = $3, reason = $4, value = $5, words = NULL, erased = true
 WHERE id = $1;
 

@@ -14,7 +14,7 @@ from shared.errors import CivicloomError
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.settings import CoreSettings
-from shared.transaction import QUERIES, Connection
+from shared.unit_of_work.transaction import QUERIES, Connection
 
 Reader = Connection | asyncpg.Pool
 

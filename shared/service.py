@@ -18,21 +18,21 @@ from fastapi import APIRouter, FastAPI
 from pydantic import ValidationError
 
 from shared.clock import machine_now
-from shared.consumer import Consumer
 from shared.contracts import registry as _registry  # noqa: F401  (registers every type)
 from shared.contracts.addresses import topic_name
-from shared.database import Database
-from shared.handlers import Handlers
+from shared.inbox.consumer import Consumer
+from shared.inbox.handlers import Handlers
+from shared.inbox.parking import Parking
+from shared.inbox.watermark import Unread
 from shared.infrastructure import is_infrastructure, is_passing
-from shared.kafka import Producer
+from shared.kafka.client import Producer
 from shared.logs import get_logger, setup_logs
+from shared.outbox.relay import OnDelivered, Relay, TouchedByDelivery
 from shared.packs import open_pack
-from shared.parking import Parking
-from shared.relay import OnDelivered, Relay, TouchedByDelivery
 from shared.settings import CoreSettings, ServiceName
-from shared.timers import Timers
-from shared.transaction import QUERIES
-from shared.unread import Unread
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.timers import Timers
+from shared.unit_of_work.transaction import QUERIES
 from shared.web.app import create_app
 from shared.web.health import Reasons, none
 from shared.web.i18n import LANGUAGES

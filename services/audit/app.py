@@ -10,10 +10,10 @@ from services.audit.log.subjects import KeyBox
 from services.audit.queries import QUERIES
 from services.audit.tracing.exporter import Exporter
 from services.audit.writer import Writer
-from shared.database import Database
 from shared.keys import derive
 from shared.service import Loop, Parts
 from shared.settings import CoreSettings
+from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
 
 

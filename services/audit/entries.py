@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from services.audit.queries import QUERIES
-from shared.database import Database
+from shared.unit_of_work.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,12 @@ from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
 from services.audit.queries import QUERIES
 from shared.contracts.addresses import topic_name
-from shared.database import Database
 from shared.errors import Stale
 from shared.infrastructure import is_passing
-from shared.kafka import KafkaError, Reader
+from shared.kafka.client import KafkaError, Reader
+from shared.kafka.records import RawRecord
 from shared.logs import get_logger
-from shared.records import RawRecord
+from shared.unit_of_work.database import Database
 
 log = get_logger(__name__)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from shared.dead_letters import DeadLetters
+    from shared.inbox.dead_letters import DeadLetters
     from shared.settings import ServiceName
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ def _holders() -> "list[ServiceName]":
 
 def _with(service: str, work: "Callable[[DeadLetters], Awaitable[T]]") -> T:
     from services.environment import opened
-    from shared.dead_letters import DeadLetters, NoSuchDeadLetter
+    from shared.inbox.dead_letters import DeadLetters, NoSuchDeadLetter
 
     holder = next((name for name in _holders() if name == service), None)
     if holder is None:

@@ -73,9 +73,9 @@ async def _run(
 ) -> "Outcome":
     from services.inquiry.importing.records import UnusableFile
     from services.inquiry.importing.run import Importer, ImportStopped
-    from shared.database import Database
     from shared.infrastructure import is_infrastructure
     from shared.packs import Packs
+    from shared.unit_of_work.database import Database
 
     waiting: set[str] = set()
 

@@ -20,7 +20,7 @@ def outbox(
     """Show waiting events by service and topic. Exits 1 if a topic refuses and its events are set aside."""
     from services.environment import opened
     from shared.settings import SERVICES
-    from shared.transaction import QUERIES
+    from shared.unit_of_work.transaction import QUERIES
 
     async def count(service: "ServiceName") -> list[dict[str, object]]:
         async with opened(service) as database:

@@ -10,8 +10,8 @@ import typer
 from services.environment import pack_folder
 
 if TYPE_CHECKING:
-    from shared.topic_changes import Change
-    from shared.topics import TopicSpec
+    from shared.kafka.topic_changes import Change
+    from shared.kafka.topics import TopicSpec
 
 topics = typer.Typer(name="topics", no_args_is_help=True, help="Make and compare the Kafka topics.")
 
@@ -56,7 +56,7 @@ def apply(
     as_json: AsJson = False,
 ) -> int:
     """Make what is missing and correct settings. Exits 1 if something is left that it must not change."""
-    from shared.topic_changes import apply as make
+    from shared.kafka.topic_changes import apply as make
 
     changes = asyncio.run(make(bootstrap, _specs(namespace, pack_folder(policies, pack), file, replication)))
     _show(changes, as_json)
@@ -75,7 +75,7 @@ def diff(
     as_json: AsJson = False,
 ) -> int:
     """Show how the broker differs from the declaration. Exits 1 if it does; changes nothing."""
-    from shared.topic_changes import diff as compare
+    from shared.kafka.topic_changes import diff as compare
 
     changes = asyncio.run(
         compare(bootstrap, _specs(namespace, pack_folder(policies, pack), file, replication))
@@ -85,8 +85,8 @@ def diff(
 
 
 def _specs(namespace: str, pack: Path, file: Path | None, replication: int | None) -> "list[TopicSpec]":
+    from shared.kafka.topics import DECLARATION, load_topics
     from shared.policy.loader import load_pack
-    from shared.topics import DECLARATION, load_topics
 
     declaration = load_topics(file or DECLARATION)
     codes = [unit.code for unit in load_pack(pack).departments if unit.kafka]

@@ -15,10 +15,10 @@ from services.inquiry.http.staff_api import staff_api
 from services.inquiry.http.track_pages import track_pages
 from services.inquiry.intake import Intake
 from services.inquiry.reception import Reception
-from shared.database import Database
 from shared.packs import Packs
 from shared.service import Parts
 from shared.settings import CoreSettings
+from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
 from shared.web.settings import WebSettings
 from shared.web.signin import signin_router

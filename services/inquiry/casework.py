@@ -22,12 +22,12 @@ from services.inquiry.queries import QUERIES, load_cases
 from services.inquiry.queries import erase as erase_rows
 from services.inquiry.reception import Reception
 from shared.contracts.inquiry import ContactRead, Evaluation, NoteWords
-from shared.database import Database
 from shared.errors import Conflict
-from shared.idempotency import Answer, Request
 from shared.packs import Packs
 from shared.policy.model import Pack
-from shared.transaction import Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import Answer, Request
+from shared.unit_of_work.transaction import Tx
 
 Decide = Callable[[Case, Pack, dt.datetime], Decision | Refusal]
 CITIZEN = "citizen"

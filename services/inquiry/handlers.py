@@ -19,12 +19,12 @@ from shared.contracts.routing import (
     CaseTriaged,
     ReplyProposed,
 )
-from shared.handlers import Handlers
+from shared.events.decoding import Received
+from shared.inbox.handlers import Handlers
 from shared.packs import Packs
 from shared.policy.model import Pack
-from shared.received import Received
-from shared.timers import Fired, Timers
-from shared.transaction import Tx
+from shared.unit_of_work.timers import Fired, Timers
+from shared.unit_of_work.transaction import Tx
 
 ACTOR = "service:inquiry"
 Decide = Callable[[Case, Pack, Fired], Decision]

@@ -19,7 +19,7 @@ from shared.contracts.inquiry import ContactStated, Deadline, InquiryReceived
 from shared.ids import case_number, case_secret, new_id, secret_hash
 from shared.packs import Packs
 from shared.policy.model import Pack
-from shared.transaction import Emitted, Timer, Tx
+from shared.unit_of_work.transaction import Emitted, Timer, Tx
 from shared.webhooks import webhook_secret
 
 CONTACT_SOURCE = "/services/inquiry/contacts"

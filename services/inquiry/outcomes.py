@@ -7,9 +7,9 @@ from typing import Any
 
 from services.inquiry.domain.case import Decision, Said, Step
 from services.inquiry.queries import insert_steps, store_cases
+from shared.events.decoding import Received
 from shared.policy.model import Pack
-from shared.received import Received
-from shared.transaction import Emitted, Timer, Tx
+from shared.unit_of_work.transaction import Emitted, Timer, Tx
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from services.inquiry.domain.case import Case, Step
 from services.inquiry.domain.clock import ReplyClock
 from services.inquiry.domain.states import Holding, Stage
 from shared import sql
-from shared.transaction import Connection, Tx
+from shared.unit_of_work.transaction import Connection, Tx
 
 QUERIES = sql.load("services.inquiry")
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from services.inquiry.domain.concern import Concern
 from services.inquiry.intake import Intake
 from services.inquiry.queries import QUERIES
-from shared.database import Database
-from shared.idempotency import Answer, Request, claim_together, remember_together
 from shared.infrastructure import is_infrastructure
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import Answer, Request, claim_together, remember_together
 
 _TOGETHER = 200
 

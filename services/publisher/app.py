@@ -24,11 +24,11 @@ from services.publisher.push.parcels import Packing
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
 from services.publisher.subscriptions import Secrets
-from shared.database import Database
 from shared.policy.loader import load_pack
 from shared.service import Loop, Parts
 from shared.settings import CoreSettings
-from shared.timers import Timers
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.timers import Timers
 from shared.web.health import Reasons
 from shared.web.pages import Pages
 

@@ -26,7 +26,7 @@ from shared.contracts.publisher import (
     PublicationWords,
 )
 from shared.errors import CivicloomError, Conflict
-from shared.transaction import Emitted, Timer, Tx
+from shared.unit_of_work.transaction import Emitted, Timer, Tx
 
 PUSH = "push_publication"
 

@@ -26,10 +26,10 @@ from shared.contracts.inquiry import (
 )
 from shared.contracts.publisher import Lane
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
-from shared.handlers import Handlers
+from shared.events.decoding import Received
 from shared.ids import derived_id
-from shared.received import Received
-from shared.transaction import Tx
+from shared.inbox.handlers import Handlers
+from shared.unit_of_work.transaction import Tx
 from shared.webhooks import webhook_url
 
 INQUIRY = "/services/inquiry"

@@ -12,11 +12,11 @@ from services.publisher.queries import QUERIES
 from shared.clock import machine_now
 from shared.contracts.base import POSITIONS_PER_EPOCH
 from shared.contracts.publisher import Lane, SubscriptionConfirmed, SubscriptionEnded
-from shared.database import Database
 from shared.ids import new_id
 from shared.keys import derive
-from shared.timers import Fired
-from shared.transaction import Timer, Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.timers import Fired
+from shared.unit_of_work.transaction import Timer, Tx
 from shared.webhooks import webhook_secret
 
 CONFIRM_WITHIN = dt.timedelta(days=7)

@@ -6,9 +6,9 @@ from services.routing import deliveries, strays
 from services.routing.handlers import build_handlers
 from services.routing.http import build_routers
 from services.routing.policy import Policies
-from shared.database import Database
 from shared.service import Parts
 from shared.settings import CoreSettings
+from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
 
 

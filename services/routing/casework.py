@@ -9,8 +9,8 @@ from services.routing.domain.case_file import CaseFile, Outcome, Said
 from services.routing.policy import Policies, Policy
 from shared.contracts.base import Facts
 from shared.contracts.routing import ReplyProposed
-from shared.received import Received
-from shared.transaction import Emitted, Tx
+from shared.events.decoding import Received
+from shared.unit_of_work.transaction import Emitted, Tx
 
 BY_RULE = "service:routing"
 """The actor of what the catalogue decides."""

@@ -9,12 +9,12 @@ from services.routing.domain.actions import Acting, Action, Refusal, allowed
 from services.routing.domain.case_file import CaseFile
 from services.routing.domain.placing import BY_DISPATCHER, dispatch
 from services.routing.policy import Policies, Policy
-from shared.database import Database
 from shared.errors import CivicloomError
-from shared.idempotency import Answer, Request
 from shared.ids import new_id
 from shared.policy.dispatch import Match
-from shared.transaction import Emitted, Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import Answer, Request
+from shared.unit_of_work.transaction import Emitted, Tx
 
 
 class NoSuchCase(CivicloomError):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import orjson
 
 from shared.contracts.routing import DeliverySucceeded
-from shared.kafka import Sent
-from shared.relay import Row
-from shared.transaction import Tx
+from shared.kafka.client import Sent
+from shared.outbox.relay import Row
+from shared.unit_of_work.transaction import Tx
 
 
 def touched_by(row: Row) -> str:

@@ -23,12 +23,12 @@ from shared.contracts.inquiry import (
     NoteWords,
 )
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
-from shared.handlers import Fault, Handlers, Results
+from shared.events.decoding import Received
 from shared.ids import is_id
+from shared.inbox.handlers import Fault, Handlers, Results
+from shared.kafka.topics import code_of
 from shared.packs import PackNotHere
-from shared.received import Received
-from shared.topics import code_of
-from shared.transaction import Tx
+from shared.unit_of_work.transaction import Tx
 
 D = TypeVar("D", bound=Facts)
 Absorb = Callable[[CaseFile, Received[D]], Outcome]

@@ -10,7 +10,7 @@ from services.routing.domain.case_file import Assignment, CaseFile, Proposal
 from shared import sql
 from shared.contracts.inquiry import InquiryWords
 from shared.ids import read_case_number
-from shared.transaction import Connection
+from shared.unit_of_work.transaction import Connection
 
 _SQL = sql.load("services.routing")
 Reader = Connection | asyncpg.Pool

@@ -1,7 +1,8 @@
 """Actions that belong to no case: refused by a timer, in the unit's own name.
 
 They are about a case that nobody knows, or they are no actions: malformed, or of an unknown type. The latter
-come as the facts `Unfit`, standing in for what cannot be read (`shared.reading`), and never block their key.
+come as the facts `Unfit`, standing in for what cannot be read (`shared.inbox.resolving`), and never block
+their key.
 
 The refusal's subject is the unit. Locking the unit for every action would put each into a round of its own,
 so that a unit's thousand actions would be a thousand rounds; a timer locks it once for all that came.
@@ -16,11 +17,11 @@ from services.routing.queries import StrayAction
 from shared.contracts.base import Contract, Event, Facts, NoWords
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
 from shared.errors import Permanent, UnknownVersion
-from shared.received import told
-from shared.records import RawRecord
-from shared.timers import Fired, Timers
-from shared.topics import code_of
-from shared.transaction import Timer, Tx
+from shared.events.decoding import told
+from shared.kafka.records import RawRecord
+from shared.kafka.topics import code_of
+from shared.unit_of_work.timers import Fired, Timers
+from shared.unit_of_work.transaction import Timer, Tx
 
 KIND = "refuse_strays"
 _ACTIONS = {facts.contract.type: facts.contract for facts in (SignAction, ReplyAction, ReturnAction)}

@@ -13,8 +13,8 @@ import orjson
 
 from shared.clock import machine_now, open_clock
 from shared.contracts.addresses import topic_name
-from shared.kafka import KafkaError, Producer, Reader
-from shared.records import RawRecord
+from shared.kafka.client import KafkaError, Producer, Reader
+from shared.kafka.records import RawRecord
 from shared.testing.installation import Installation
 
 _API = "/api/inquiry/v1/inquiries"

@@ -19,9 +19,9 @@ from shared.clock import FileClock, machine_now
 from shared.contracts.addresses import topic_name
 from shared.ids import new_id
 from shared.infrastructure import is_infrastructure
-from shared.kafka import KafkaError, Producer, Reader
+from shared.kafka.client import KafkaError, Producer, Reader
+from shared.kafka.records import RawRecord
 from shared.logs import get_logger
-from shared.records import RawRecord
 from shared.settings import ServiceName
 from shared.testing.driver import write_clock
 from shared.testing.installation import Copy, Installation

@@ -14,7 +14,7 @@ import orjson
 
 from shared.contracts.addresses import code_of, topic_name
 from shared.contracts.base import position
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from shared.settings import SERVICES
 
 OUTCOMES_OF_ACTIONS = frozenset(

@@ -16,7 +16,7 @@ from shared.contracts.addresses import code_of, topic_name
 from shared.contracts.readers import CONSUMERS
 from shared.errors import CivicloomError
 from shared.infrastructure import is_infrastructure
-from shared.kafka import KafkaError, Reader
+from shared.kafka.client import KafkaError, Reader
 from shared.settings import ServiceName
 from shared.testing.history import History
 from shared.testing.installation import Installation

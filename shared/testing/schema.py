@@ -2,12 +2,12 @@
 
 import asyncpg
 
-from shared.database import Database
+from shared.kafka.records import RawRecord
+from shared.kafka.topic_changes import apply
+from shared.kafka.topics import load_topics
 from shared.migrate import migrate, prepare_roles
-from shared.records import RawRecord
 from shared.settings import CoreSettings, ServiceName
-from shared.topic_changes import apply
-from shared.topics import load_topics
+from shared.unit_of_work.database import Database
 
 SECRET = "00" * 32  # the key of every test installation
 

@@ -3,8 +3,8 @@
 from starlette.requests import Request
 
 from shared.errors import Conflict
-from shared.idempotency import KeyReused
-from shared.idempotency import Request as Keyed
+from shared.unit_of_work.idempotency import KeyReused
+from shared.unit_of_work.idempotency import Request as Keyed
 
 from .problems import Problem
 

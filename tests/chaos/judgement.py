@@ -16,7 +16,7 @@ from services.routing.handlers import build_handlers as routing_handlers
 from shared.clock import open_clock
 from shared.contracts.addresses import topic_name
 from shared.contracts.registry import REGISTRY
-from shared.handlers import Handlers, every_one
+from shared.inbox.handlers import Handlers, every_one
 from shared.settings import REPOSITORY, CoreSettings, ServiceName
 from shared.testing.city import Citizens
 from shared.testing.clocks import Clock, check_clocks

@@ -12,23 +12,23 @@ from typing import Any
 import asyncpg
 
 import services.publisher.push.mail
-import shared.consumer
-import shared.parking
-import shared.rounds
+import shared.inbox.consumer
+import shared.inbox.parking
+import shared.inbox.partition_batch
+import shared.inbox.rounds
 import shared.service
-import shared.slices
 from services.publisher.domain.outcomes import Outcome
 from services.publisher.push.mail import MailSession
 from services.publisher.push.parcels import Letter
-from shared.handlers import Fault, Handler
-from shared.received import Received
-from shared.records import RawRecord
-from shared.relay import SHARDS, Relay
-from shared.rounds import Item
+from shared.events.decoding import Received
+from shared.inbox.handlers import Fault, Handler
+from shared.inbox.partition_batch import Slices
+from shared.inbox.rounds import Item
+from shared.kafka.records import RawRecord
+from shared.outbox.relay import SHARDS, Relay
 from shared.settings import ServiceName
-from shared.slices import Slices
 from shared.testing.installation import Command
-from shared.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 SWALLOWED = frozenset({"civic.assignment.signed.v1", "civic.inquiry.replied.v1"})
 """Neither begins nor ends a case; each of the three services reads one of them at least."""
@@ -92,7 +92,7 @@ async def swallowing(
     faults = dict(
         zip(
             (event.id for event in seen),
-            await shared.rounds.apply(tx, handler, seen, careful=careful) if seen else (),
+            await shared.inbox.rounds.apply(tx, handler, seen, careful=careful) if seen else (),
             strict=True,
         )
     )
@@ -112,13 +112,13 @@ def no_duplicates(*_: Any) -> bool:
 
 
 def _offsets_first() -> None:
-    shared.consumer.Slices = OffsetsFirst  # type: ignore[misc]
+    shared.inbox.consumer.Slices = OffsetsFirst  # type: ignore[misc]
 
 
 def _no_cursor() -> None:
-    shared.consumer.Slices = NoCursor  # type: ignore[misc]
-    shared.slices.is_duplicate = no_duplicates
-    shared.parking.is_duplicate = no_duplicates
+    shared.inbox.consumer.Slices = NoCursor  # type: ignore[misc]
+    shared.inbox.partition_batch.is_duplicate = no_duplicates
+    shared.inbox.parking.is_duplicate = no_duplicates
 
 
 def _no_lock() -> None:
@@ -126,7 +126,7 @@ def _no_lock() -> None:
 
 
 def _locks_late() -> None:
-    shared.consumer.Slices = LocksLate  # type: ignore[misc]
+    shared.inbox.consumer.Slices = LocksLate  # type: ignore[misc]
 
 
 class PostsTwice(MailSession):
@@ -142,7 +142,7 @@ def _posts_twice() -> None:
 
 
 def _swallows() -> None:
-    shared.slices.apply = swallowing  # type: ignore[attr-defined]
+    shared.inbox.partition_batch.apply = swallowing  # type: ignore[attr-defined]
 
 
 SABOTAGES: Mapping[str, Callable[[], None]] = {

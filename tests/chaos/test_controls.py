@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from deploy.local.pair import Pair
-from shared.records import RawRecord
-from shared.relay import Relay
-from shared.slices import Slices
-from shared.transaction import Tx
+from shared.inbox.partition_batch import Slices
+from shared.kafka.records import RawRecord
+from shared.outbox.relay import Relay
+from shared.unit_of_work.transaction import Tx
 from tests.chaos.sabotage import LocksLate, NoCursor, NoLock, OffsetsFirst, no_duplicates
 from tests.chaos.world import deadlocks, world
 
@@ -55,7 +55,7 @@ async def test_offsets_committed_before_the_work_are_found(pair: Pair, database:
 async def test_a_missing_cursor_and_sequence_check_is_found(
     pair: Pair, database: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.slices.is_duplicate", no_duplicates)
+    monkeypatch.setattr("shared.inbox.partition_batch.is_duplicate", no_duplicates)
     async with world(database, pair.bootstrap, f"{namespace}b", slices=NoCursor) as small:
         assert "I2" in {violation.invariant for violation in await small.run()}
 

@@ -16,19 +16,19 @@ import orjson
 from shared.contracts.addresses import topic_name
 from shared.contracts.inquiry import InquiryRequestRefused
 from shared.contracts.routing import CaseTriaged
-from shared.database import Database
 from shared.errors import Stale
-from shared.handlers import Handlers, Results
+from shared.events.decoding import Received
+from shared.inbox.handlers import Handlers, Results
+from shared.inbox.partition_batch import Behind, Slices
 from shared.infrastructure import is_infrastructure
-from shared.kafka import KafkaError, Producer, Reader
-from shared.received import Received
-from shared.records import RawRecord
-from shared.relay import Relay
-from shared.slices import Behind, Slices
+from shared.kafka.client import KafkaError, Producer, Reader
+from shared.kafka.records import RawRecord
+from shared.outbox.relay import Relay
 from shared.testing.history import History, Violation
 from shared.testing.quiescence import CoreState, check_core
 from shared.testing.schema import make_topics, open_service_database
-from shared.transaction import Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 
 TOLD, ANSWERED = CaseTriaged.contract.type, InquiryRequestRefused.contract.type
 KEYS, TELLERS, ROUNDS = 24, 4, 12

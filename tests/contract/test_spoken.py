@@ -34,7 +34,7 @@ def test_free_text_inside_a_value_is_named_as_spoken(contract: Contract) -> None
 
 
 def test_words_in_a_required_field_can_be_replaced() -> None:
-    """`shared.erasure` puts a text there, so that the event can still be read and answered."""
+    """`shared.unit_of_work.erasure` puts a text there, so that the event can still be read and answered."""
     for contract in REGISTRY.values():
         for name in contract.spoken:
             field = contract.facts.model_fields[name]

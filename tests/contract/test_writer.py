@@ -11,7 +11,7 @@ from shared.contracts.base import Contract, NoWords, Words
 from shared.contracts.golden import golden
 from shared.contracts.registry import REGISTRY
 from shared.contracts.schemas import event_schema, words_schema
-from shared.encoding import Draft, encode_value, encode_words
+from shared.events.encoding import Draft, encode_value, encode_words
 
 OURS = [contract for contract in REGISTRY.values() if contract.kind != "action"]
 

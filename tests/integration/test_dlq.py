@@ -9,13 +9,13 @@ import pytest
 
 from services import cli
 from shared.contracts.inquiry import InquiryErased, InquiryReceived
-from shared.database import Database
-from shared.handlers import Fault, Handlers, Results
-from shared.parking import Parking
-from shared.received import Received
-from shared.slices import Slices
+from shared.events.decoding import Received
+from shared.inbox.handlers import Fault, Handlers, Results
+from shared.inbox.parking import Parking
+from shared.inbox.partition_batch import Slices
 from shared.testing.schema import SECRET, open_service_database
-from shared.transaction import Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 from tests.integration.core.conftest import Source
 
 KEY = "01a20b31-b3bb-7773-a1b2-3eb064159e46"

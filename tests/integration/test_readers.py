@@ -13,10 +13,10 @@ from services.publisher.app import build as build_publisher
 from services.routing.app import build as build_routing
 from shared.contracts.addresses import ADDRESSES, topic_name
 from shared.contracts.readers import CONSUMERS, LOGGED
-from shared.database import Database
 from shared.service import Parts
 from shared.settings import CoreSettings, ServiceName
 from shared.testing.schema import SECRET, open_service_database
+from shared.unit_of_work.database import Database
 
 NAMESPACE = "town"
 Build = Callable[[Database, CoreSettings], Awaitable[Parts]]

@@ -9,9 +9,9 @@ import pytest
 
 from deploy.local.pair import Pair
 from services import cli
-from shared.kafka_admin import BrokerRefused, KafkaAdmin
-from shared.topic_changes import apply, diff
-from shared.topics import TopicSpec, load_topics
+from shared.kafka.admin import BrokerRefused, KafkaAdmin
+from shared.kafka.topic_changes import apply, diff
+from shared.kafka.topics import TopicSpec, load_topics
 
 pytestmark = pytest.mark.integration
 

@@ -19,10 +19,10 @@ from services.audit.log.subjects import KeyBox
 from services.audit.tracing import exporter
 from services.audit.tracing.exporter import Exporter
 from services.audit.tracing.read import find, read_log, read_page
-from shared.database import Database
 from shared.ids import derived_id, trace_id
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from shared.testing.schema import SECRET, open_service_database
+from shared.unit_of_work.database import Database
 from tests.collector import FakeCollector, fake_collector
 from tests.integration.log.conftest import Topic
 from tests.otlp import all_spans, parse, roots

@@ -15,18 +15,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from shared.contracts import registry  # noqa: F401
 from shared.contracts.routing import CaseTriaged
-from shared.database import Database
-from shared.dead_letters import DeadLetters
-from shared.handlers import Fault, Handlers, Results
-from shared.kafka import KafkaError, Sent, WaveOutcome
-from shared.parking import Parking
-from shared.received import Received
-from shared.records import RawRecord
-from shared.relay import Relay
+from shared.events.decoding import Received
+from shared.inbox.dead_letters import DeadLetters
+from shared.inbox.handlers import Fault, Handlers, Results
+from shared.inbox.parking import Parking
+from shared.inbox.partition_batch import Behind, Slices
+from shared.kafka.client import KafkaError, Sent, WaveOutcome
+from shared.kafka.records import RawRecord
+from shared.outbox.relay import Relay
 from shared.settings import CoreSettings
-from shared.slices import Behind, Slices
 from shared.testing.schema import open_service_database
-from shared.transaction import Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 
 KEYS = ["a", "b", "c"]
 SOURCE = "/services/routing"

@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 
 from services.publisher.push.workers import work
+from shared.inbox.parking import Parking
 from shared.infrastructure import is_passing
-from shared.kafka import KafkaError
-from shared.parking import Parking
-from shared.relay import Relay
-from shared.timers import Timers
+from shared.kafka.client import KafkaError
+from shared.outbox.relay import Relay
+from shared.unit_of_work.timers import Timers
 
 
 def dying() -> Callable[[], Awaitable[int]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.relay import Relay
+from shared.outbox.relay import Relay
 
 
 @pytest.mark.parametrize("turns", range(5))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.kafka_admin import TopicState
-from shared.topic_changes import Change, plan
-from shared.topics import DECLARATION, TopicsInvalid, TopicSpec, code_of, load_topics, topic_name
+from shared.kafka.admin import TopicState
+from shared.kafka.topic_changes import Change, plan
+from shared.kafka.topics import DECLARATION, TopicsInvalid, TopicSpec, code_of, load_topics, topic_name
 
 SPEC = TopicSpec("civic.inquiry.v1", 4, 1, {"retention.ms": "1000", "cleanup.policy": "delete"})
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from shared.consumer import Place
-from shared.unread import Unread
+from shared.inbox.consumer import Place
+from shared.inbox.watermark import Unread
 
 MINE, SIBLINGS = ("t", 0), ("t", 1)
 
@@ -38,7 +38,7 @@ class Service:
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     moment = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr("shared.unread.time", SimpleNamespace(monotonic=lambda: moment.seconds))
+    monkeypatch.setattr("shared.inbox.watermark.time", SimpleNamespace(monotonic=lambda: moment.seconds))
     return moment
 
 

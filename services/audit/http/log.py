@@ -18,8 +18,8 @@ from services.audit.log.prove import Prover
 from services.audit.log.source import CHECKPOINT, Folder, read_tile
 from services.audit.log.tiles import TileName
 from services.audit.queries import QUERIES
-from shared.database import Database
 from shared.ids import is_id
+from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
 from shared.web.problems import Problem
 from shared.web.state import web_state

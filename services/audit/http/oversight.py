@@ -13,7 +13,7 @@ from services.audit.entries import Entry, newest_before, of_subject, read_from
 from services.audit.growth import Growth
 from services.audit.http.rows import Rows
 from services.audit.queries import QUERIES
-from shared.database import Database
+from shared.unit_of_work.database import Database
 from shared.web.callers import access_end, require, require_caller
 from shared.web.pages import Pages
 from shared.web.pagination import Page, page_of, read_cursor

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 
 from services.audit.tracing.otlp import document
 from services.audit.tracing.read import find, read_page
-from shared.database import Database
+from shared.unit_of_work.database import Database
 from shared.web.callers import require_caller
 from shared.web.pagination import read_cursor, write_cursor
 from shared.web.problems import Problem

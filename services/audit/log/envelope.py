@@ -14,7 +14,7 @@ import orjson
 
 from services.audit.log.entry import commitment, salted_commitment
 from shared.contracts.base import position, words_hash
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 
 ERASED = "civic.inquiry.erased.v1"
 ERASER = "/services/inquiry"

@@ -4,7 +4,7 @@ from services.audit.log.checkpoint import Checkpoint, open_checkpoint
 from services.audit.log.errors import LogBroken
 from services.audit.log.note import Verifier
 from services.audit.queries import QUERIES
-from shared.transaction import Connection
+from shared.unit_of_work.transaction import Connection
 
 
 async def check_published(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from services.audit.log.errors import LogBroken
 from shared.contracts.base import POSITIONS_PER_EPOCH
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 
 Partition = tuple[str, int]
 

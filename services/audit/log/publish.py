@@ -13,7 +13,7 @@ from services.audit.log.history import check_published
 from services.audit.log.note import Verifier
 from services.audit.log.tiles import TILE_WIDTH, TileName, bundle, levels
 from services.audit.queries import QUERIES
-from shared.transaction import Connection
+from shared.unit_of_work.transaction import Connection
 
 File = tuple[TileName, bytes]
 

@@ -19,10 +19,10 @@ from services.audit.tracing.collector import Collector, Later
 from services.audit.tracing.metrics import TRACE_EXPORT_BEHIND, TRACE_SPANS
 from services.audit.tracing.read import read_log
 from services.audit.tracing.spans import Span
-from shared.database import Database
 from shared.errors import Stale
 from shared.infrastructure import is_passing
 from shared.logs import get_logger
+from shared.unit_of_work.database import Database
 
 log = get_logger(__name__)
 

@@ -15,10 +15,10 @@ from services.inquiry.config import (
     tracking_key,
 )
 from services.inquiry.queries import QUERIES
-from shared.database import Database
 from shared.ids import is_id, read_case_number, secret_hash
 from shared.logs import concerns
 from shared.settings import CoreSettings
+from shared.unit_of_work.database import Database
 from shared.web.problems import Problem
 from shared.web.ratelimit import RateLimit
 from shared.web.sealed import Sealer

@@ -15,9 +15,9 @@ from services.inquiry.http.bodies import AskForm
 from services.inquiry.http.views import case_view, kind_choices, reader_language, service_groups
 from services.inquiry.queries import case_of
 from shared.errors import EventTooLarge
-from shared.idempotency import KeyReused
 from shared.ids import secret_hash
 from shared.policy.errors import CalendarRange
+from shared.unit_of_work.idempotency import KeyReused
 from shared.web.bodies import FieldError, Form, read_form
 from shared.web.keys import keyed_form
 from shared.web.pages import Pages

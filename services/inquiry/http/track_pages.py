@@ -18,8 +18,8 @@ from services.inquiry.http.views import case_view, reader_language
 from services.inquiry.queries import QUERIES, case_of
 from shared.contracts.inquiry import Evaluation
 from shared.errors import Conflict
-from shared.idempotency import Answer
-from shared.idempotency import Request as Keyed
+from shared.unit_of_work.idempotency import Answer
+from shared.unit_of_work.idempotency import Request as Keyed
 from shared.web.bodies import EmptyForm, FieldError, Form, read_form
 from shared.web.keys import keyed_form
 from shared.web.pages import Pages

@@ -18,9 +18,9 @@ from services.inquiry.importing.seen import SeenIds
 from services.inquiry.importing.translate import Rejection, Translator, Untakeable
 from services.inquiry.intake import Intake
 from shared import sql
-from shared.database import Database
 from shared.errors import CivicloomError
 from shared.packs import Packs
+from shared.unit_of_work.database import Database
 
 QUERIES = sql.load("services.inquiry.importing")
 BATCH = 500

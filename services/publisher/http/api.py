@@ -12,9 +12,9 @@ from services.publisher import commands
 from services.publisher.commands import Content, Done, Reason
 from services.publisher.http import views
 from services.publisher.http.edge import Context, no_publication, once, refusals, respond
-from shared.idempotency import Answer
 from shared.ids import is_id, new_id
-from shared.transaction import Tx
+from shared.unit_of_work.idempotency import Answer
+from shared.unit_of_work.transaction import Tx
 from shared.web.bodies import read_model
 from shared.web.callers import current_person, require
 from shared.web.keys import keyed

@@ -18,10 +18,10 @@ from services.publisher.http import views
 from services.publisher.http.api import Editor, Staff
 from services.publisher.http.edge import Context, no_publication, once
 from services.publisher.queries import QUERIES
-from shared.idempotency import Answer, KeyReused
-from shared.idempotency import Request as Keyed
 from shared.ids import is_id, new_id
-from shared.transaction import Tx
+from shared.unit_of_work.idempotency import Answer, KeyReused
+from shared.unit_of_work.idempotency import Request as Keyed
+from shared.unit_of_work.transaction import Tx
 from shared.web.bodies import FieldError, Form, blank_form, read_form
 from shared.web.keys import clash, keyed_form
 from shared.web.problems import Problem

@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 from services.publisher.commands import Author, NoSuchPublication, Refused
 from services.publisher.push.guard import Guard
 from services.publisher.subscriptions import Secrets
-from shared.database import Database
 from shared.errors import Conflict
-from shared.idempotency import Answer
-from shared.idempotency import Request as Keyed
-from shared.transaction import Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import Answer
+from shared.unit_of_work.idempotency import Request as Keyed
+from shared.unit_of_work.transaction import Tx
 from shared.web.keys import clash
 from shared.web.pages import Pages
 from shared.web.problems import Problem

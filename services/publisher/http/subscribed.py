@@ -14,9 +14,9 @@ from services.publisher.http.subscribing import SUBSCRIPTIONS
 from services.publisher.http.views import subscription_json
 from services.publisher.queries import QUERIES
 from shared.clock import machine_now
-from shared.idempotency import Answer
 from shared.ids import is_id
-from shared.transaction import Connection, Tx
+from shared.unit_of_work.idempotency import Answer
+from shared.unit_of_work.transaction import Connection, Tx
 from shared.web.callers import current_person
 from shared.web.keys import keyed
 from shared.web.problems import Problem

@@ -15,9 +15,9 @@ from services.publisher.http.edge import Context, once, refusals, respond
 from services.publisher.push.guard import Forbidden
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.subscriptions import Purpose, Wish
-from shared.idempotency import Answer
-from shared.idempotency import Request as KeyedRequest
 from shared.ids import is_id, new_id
+from shared.unit_of_work.idempotency import Answer
+from shared.unit_of_work.idempotency import Request as KeyedRequest
 from shared.web.bodies import FieldError, Form, blank_form, read_form, read_model
 from shared.web.i18n import language_of
 from shared.web.keys import keyed_form, keyed_stranger

@@ -9,8 +9,8 @@ from shared.clock import machine_now
 from shared.contracts.publisher import Lane, PushBatchClosed, PushBatchStarted
 from shared.ids import derived_id
 from shared.merkle import TreeHash
-from shared.timers import Fired
-from shared.transaction import Tx
+from shared.unit_of_work.timers import Fired
+from shared.unit_of_work.transaction import Tx
 
 _PAGE = 2_000
 

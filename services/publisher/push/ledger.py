@@ -16,8 +16,8 @@ from services.publisher.push import batches
 from services.publisher.queries import QUERIES
 from shared.clock import machine_now
 from shared.contracts.publisher import Lane, NoticeFailed, NoticeSent
-from shared.database import Database
-from shared.transaction import Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 
 # Longer than any attempt may take, so that a lease that ends means a crash.
 LEASE = dt.timedelta(minutes=5)

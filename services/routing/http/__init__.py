@@ -6,7 +6,7 @@ from services.routing.http.api import build_api
 from services.routing.http.desk import build_desk
 from services.routing.http.dispatch import build_dispatch
 from services.routing.policy import Policies
-from shared.database import Database
+from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
 
 

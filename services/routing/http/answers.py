@@ -10,11 +10,11 @@ from services.routing.domain.visibility import reads_words
 from services.routing.http.access import Reader
 from services.routing.http.models import CaseView, Done, Explanation
 from services.routing.policy import Policies
-from shared.database import Database
 from shared.errors import Conflict
-from shared.idempotency import Answer
 from shared.ids import is_id
 from shared.policy.dispatch import Match
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import Answer
 from shared.web.keys import clash
 from shared.web.pagination import read_cursor
 from shared.web.problems import Problem

@@ -34,7 +34,7 @@ from services.routing.http.models import (
 )
 from services.routing.policy import Policies
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
-from shared.database import Database
+from shared.unit_of_work.database import Database
 from shared.web.bodies import read_model
 from shared.web.callers import require_caller
 from shared.web.keys import keyed

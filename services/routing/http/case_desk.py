@@ -15,8 +15,8 @@ from services.routing.http.models import CaseView, ListedCase
 from services.routing.http.names import Names
 from services.routing.policy import Policies
 from shared.contracts.base import Code
-from shared.database import Database
 from shared.ids import new_id
+from shared.unit_of_work.database import Database
 from shared.web.i18n import language_of
 from shared.web.keys import keyed_form
 from shared.web.pages import Pages

@@ -19,7 +19,7 @@ from services.routing.http.models import DeskItem
 from services.routing.policy import Policies
 from shared.contracts.inquiry import LongText, ReplyOutcome
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
-from shared.database import Database
+from shared.unit_of_work.database import Database
 from shared.web.bodies import Form, read_form
 from shared.web.callers import require
 from shared.web.pages import Pages

@@ -15,7 +15,7 @@ from services.routing.http.case_desk import ROWS, CaseDesk, KeyedForm
 from services.routing.http.models import TriageItem
 from services.routing.policy import Policies
 from shared.contracts.base import UnitCode
-from shared.database import Database
+from shared.unit_of_work.database import Database
 from shared.web.bodies import FieldError, Form, read_form
 from shared.web.callers import require
 from shared.web.pages import Pages

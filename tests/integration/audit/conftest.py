@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from deploy.local.pair import Pair, temporary_folder
-from shared.kafka import Producer
-from shared.relay import Relay
+from shared.kafka.client import Producer
+from shared.outbox.relay import Relay
 from shared.testing.installation import Installation
 from shared.testing.schema import open_service_database
 from tests.integration.audit.toy import Toy, cookie

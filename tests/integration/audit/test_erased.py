@@ -13,7 +13,7 @@ from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
 from shared.contracts.addresses import topic_name
 from shared.testing.installation import Installation
-from shared.transaction import Emitted
+from shared.unit_of_work.transaction import Emitted
 from tests.integration.audit.toy import Toy, until
 
 pytestmark = pytest.mark.integration

@@ -16,8 +16,8 @@ from services.audit.log.note import Signer
 from services.audit.log.subjects import KeyBox
 from services.audit.writer import Writer
 from shared.contracts.addresses import topic_name
-from shared.database import Database
 from shared.testing.schema import make_topics, open_service_database
+from shared.unit_of_work.database import Database
 from tests.foreign import send_packed, send_with_header
 from tests.integration.audit.toy import until
 

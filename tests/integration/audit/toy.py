@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from shared.contracts import registry  # noqa: F401
 from shared.contracts.routing import CaseTriaged
-from shared.database import Database
 from shared.ids import new_id
 from shared.testing.schema import SECRET
-from shared.transaction import Emitted
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Emitted
 from shared.web.session import LONGEST_SECONDS, Person, Sessions
 from shared.web.settings import WebSettings
 

@@ -10,17 +10,17 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from deploy.local.pair import Pair
-from shared import polls
-from shared.consumer import Consumer
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import AssignmentSigned, CaseTriaged, SignAction
-from shared.database import Database
-from shared.handlers import Handlers, Results
-from shared.kafka import Producer
-from shared.received import Received
-from shared.relay import Relay
+from shared.events.decoding import Received
+from shared.inbox import polls
+from shared.inbox.consumer import Consumer
+from shared.inbox.handlers import Handlers, Results
+from shared.kafka.client import Producer
+from shared.outbox.relay import Relay
 from shared.testing.schema import make_topics, open_service_database
-from shared.transaction import Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 from tests.foreign import send_with_header
 
 

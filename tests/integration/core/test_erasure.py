@@ -14,15 +14,15 @@ from shared.contracts.inquiry import (
     NoteWords,
 )
 from shared.contracts.routing import AssignmentReturned, CaseOffered, CaseReopened, CaseTriaged, ReplyAction
-from shared.database import Database
-from shared.handlers import Fault, Handlers, Results
+from shared.events.decoding import Received
 from shared.ids import new_id
-from shared.parking import Parking
-from shared.received import Received
-from shared.records import RawRecord
-from shared.slices import Slices
+from shared.inbox.handlers import Fault, Handlers, Results
+from shared.inbox.parking import Parking
+from shared.inbox.partition_batch import Slices
+from shared.kafka.records import RawRecord
 from shared.testing.schema import open_service_database
-from shared.transaction import Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 
 from .conftest import NOW, Source
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from shared.contracts.routing import CaseTriaged
-from shared.database import Database
-from shared.idempotency import Answer, KeyReused, Request
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import Answer, KeyReused, Request
 
 
 async def command(database: Database, request: Request, subject: str = "case") -> Answer:

@@ -6,8 +6,8 @@ import secrets
 import pytest
 
 from deploy.local.pair import Pair
-from shared import kafka
-from shared.kafka import Producer
+from shared.kafka import client as kafka
+from shared.kafka.client import Producer
 from shared.testing.schema import make_topics
 
 

@@ -11,17 +11,17 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
 from deploy.local.pair import Pair
-from shared import kafka
-from shared import relay as relays
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered, CaseTriaged, DeliverySucceeded
-from shared.database import Database
-from shared.kafka import Producer, Reader, Sent
+from shared.kafka import client as kafka
+from shared.kafka.client import Producer, Reader, Sent
+from shared.kafka.records import RawRecord
 from shared.metrics import SET_ASIDE
-from shared.records import RawRecord
-from shared.relay import Relay, Row
+from shared.outbox import relay as relays
+from shared.outbox.relay import Relay, Row
 from shared.testing.schema import make_topics, open_service_database
-from shared.transaction import QUERIES, Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 OFFER = CaseOffered(
     number="1", role="lead", lead="late", kind="help", service_code="x", visibility="public", attempt=1

@@ -8,9 +8,9 @@ import pytest
 from deploy.local.pair import Pair
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered
-from shared.database import Database
 from shared.service import Parts, Service
 from shared.testing.schema import SECRET, make_topics, open_service_database
+from shared.unit_of_work.database import Database
 
 
 @pytest.fixture

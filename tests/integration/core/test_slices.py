@@ -8,14 +8,14 @@ import pytest
 
 from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import CaseTriaged
-from shared.database import Database
 from shared.errors import Permanent
-from shared.handlers import Fault, Handlers, Results
-from shared.parking import LAST_TRY, Parking
-from shared.received import Received
-from shared.records import RawRecord
-from shared.slices import Ahead, Behind, Slices
-from shared.transaction import Tx
+from shared.events.decoding import Received
+from shared.inbox.handlers import Fault, Handlers, Results
+from shared.inbox.parking import LAST_TRY, Parking
+from shared.inbox.partition_batch import Ahead, Behind, Slices
+from shared.kafka.records import RawRecord
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 
 from .conftest import Source
 

@@ -8,9 +8,9 @@ import pytest
 
 from shared.clock import FixedClock
 from shared.contracts.routing import CaseTriaged
-from shared.database import Database
-from shared.timers import Fired, Timers
-from shared.transaction import Timer, Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.timers import Fired, Timers
+from shared.unit_of_work.transaction import Timer, Tx
 
 from .conftest import NOW
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.clock import FixedClock, machine_now
 from shared.contracts.routing import CaseTriaged
-from shared.database import Database
+from shared.unit_of_work.database import Database
 
 from .conftest import NOW
 

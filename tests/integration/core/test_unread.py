@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from deploy.local.pair import Pair
-from shared.consumer import Consumer
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseTriaged
-from shared.database import Database
-from shared.handlers import Handlers, Results
-from shared.kafka import KafkaError, Producer
-from shared.received import Received
-from shared.relay import Relay
+from shared.events.decoding import Received
+from shared.inbox.consumer import Consumer
+from shared.inbox.handlers import Handlers, Results
+from shared.inbox.watermark import Unread
+from shared.kafka.client import KafkaError, Producer
+from shared.outbox.relay import Relay
 from shared.testing.schema import make_topics, open_service_database
-from shared.transaction import Tx
-from shared.unread import Unread
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 
 
 @pytest.fixture

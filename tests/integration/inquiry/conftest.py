@@ -17,12 +17,12 @@ from starlette.responses import Response
 from services.inquiry.app import build
 from shared.clock import FixedClock, machine_now
 from shared.contracts.base import Facts, Words
-from shared.database import Database
-from shared.records import RawRecord
+from shared.inbox.partition_batch import Slices
+from shared.kafka.records import RawRecord
 from shared.service import Parts
-from shared.slices import Slices
 from shared.testing.schema import SECRET, open_service_database, outbox_records
-from shared.timers import Timers
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.timers import Timers
 from shared.web.app import create_app
 from shared.web.session import Person, Sessions
 from shared.web.settings import WebSettings

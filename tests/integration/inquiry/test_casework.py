@@ -14,10 +14,10 @@ from shared.contracts.routing import (
     ReplyProposed,
 )
 from shared.ids import new_id
+from shared.inbox.partition_batch import Slices
 from shared.packs import Packs
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
-from shared.slices import Slices
 from shared.testing.schema import outbox_records
 from tests.integration.inquiry.conftest import API, CONCERN, KEY_OF_READER, START, Running
 from tests.integration.inquiry.course import (

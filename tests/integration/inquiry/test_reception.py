@@ -12,9 +12,9 @@ from services.inquiry.intake import Intake, Taken
 from services.inquiry.reception import Reception
 from shared.contracts.inquiry import InquiryWords
 from shared.errors import EventTooLarge
-from shared.idempotency import KeyReused, Request
 from shared.packs import Packs
-from shared.transaction import Tx
+from shared.unit_of_work.idempotency import KeyReused, Request
+from shared.unit_of_work.transaction import Tx
 from tests.integration.inquiry.conftest import API, CONCERN, Running
 
 TOO_LARGE = "太大"

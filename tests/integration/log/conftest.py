@@ -16,7 +16,7 @@ from services.audit.log.note import Signer
 from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
 from shared.contracts.base import words_hash
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from tests.paths import REPO
 
 MIGRATIONS = [

@@ -14,7 +14,7 @@ from services.audit.log.publish import publish
 from services.audit.log.source import Folder, read_tile
 from services.audit.log.tiles import TileName
 from services.audit.log.verify import verify
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from tests.integration.log.conftest import SIGNER, Topic, append, connect, empty_log, open_log
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from standardwebhooks import Webhook
 from shared.contracts.inquiry import ContactStated, InquiryErased, InquiryReceived, InquiryReplied
 from shared.contracts.routing import CaseDispatched
 from shared.ids import new_id
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from shared.webhooks import webhook_secret
 from tests.integration.publisher.conftest import HOME, START, Running
 

@@ -10,7 +10,7 @@ from services.publisher.app import build
 from shared.contracts.inquiry import ContactStated, InquiryErased, InquiryReceived, InquiryReplied
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.ids import new_id
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from shared.service import Loop
 from tests.integration.publisher.conftest import START, Running
 

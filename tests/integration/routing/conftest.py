@@ -23,13 +23,13 @@ from services.routing.policy import Policies
 from shared.clock import FixedClock, machine_now
 from shared.contracts.base import Event, Facts, Words
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
-from shared.database import Database
-from shared.encoding import Draft, encode_value, encode_words
+from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, new_id
-from shared.records import RawRecord
-from shared.slices import Slices
+from shared.inbox.partition_batch import Slices
+from shared.kafka.records import RawRecord
 from shared.testing.schema import SECRET, open_service_database
-from shared.timers import Timers
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.timers import Timers
 from shared.web.app import create_app
 from shared.web.pages import Pages
 from shared.web.session import Person

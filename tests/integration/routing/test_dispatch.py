@@ -8,10 +8,10 @@ import pytest
 from services.routing.deliveries import on_delivered, touched_by
 from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.ids import new_id
-from shared.kafka import Sent
+from shared.kafka.client import Sent
+from shared.outbox.relay import Row
 from shared.policy.model import Pack
-from shared.relay import Row
-from shared.transaction import QUERIES
+from shared.unit_of_work.transaction import QUERIES
 
 from .conftest import DEADLINE, NOW, WORDS, World
 

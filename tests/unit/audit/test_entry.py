@@ -16,7 +16,7 @@ from services.audit.log.entry import (
 from services.audit.log.envelope import Envelope, Prepared, prepare
 from services.audit.log.errors import Malformed
 from services.audit.log.subjects import Subject
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 
 KEY = bytes(range(32))
 VALUE = b'{"a":"fact"}'

@@ -8,7 +8,7 @@ from services.audit.log.errors import LogBroken
 from services.audit.log.loss import Gap, Hole, follow, missing_before
 from services.audit.log.subjects import Subject
 from shared.contracts.base import position
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 
 TOPIC = "civic.inquiry.v1"
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from shared.testing.clocks import Clock, check_clocks
 from shared.testing.history import History
 

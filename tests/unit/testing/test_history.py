@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from shared.testing.history import History, Violation
 from shared.testing.quiescence import (
     CoreState,

@@ -2,7 +2,7 @@
 
 import orjson
 
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from shared.testing.history import History
 from tests.chaos.memory import check_memory
 from tests.chaos.operator import check_given_up

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from shared.ids import derived_id
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 from shared.testing.history import History, Violation
 from shared.testing.quiescence import CoreState, check_core
 from shared.testing.traces import (

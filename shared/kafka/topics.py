@@ -13,7 +13,7 @@ from shared.errors import CivicloomError
 
 __all__ = ["DECLARATION", "TopicSpec", "Topics", "TopicsInvalid", "code_of", "load_topics", "topic_name"]
 
-DECLARATION = Path(__file__).resolve().parents[1] / "deploy" / "topics.yaml"
+DECLARATION = Path(__file__).resolve().parents[2] / "deploy" / "topics.yaml"
 
 # The core is wrong without these: effective time is append time, sequences have no gaps, and a batch that our
 # client cannot unpack would stop every reader.

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from shared.contracts.base import Contract, Event, Facts
 from shared.errors import Permanent
-from shared.received import Received
-from shared.records import RawRecord
-from shared.transaction import Tx
+from shared.events.decoding import Received
+from shared.kafka.records import RawRecord
+from shared.unit_of_work.transaction import Tx
 
 
 @dataclass(frozen=True, slots=True)

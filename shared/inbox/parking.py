@@ -13,17 +13,17 @@ import orjson
 from shared.clock import machine_now
 from shared.contracts.base import Facts
 from shared.contracts.registry import by_writer
-from shared.database import Database
 from shared.errors import Permanent, Undecodable
-from shared.handlers import Fault, Handlers
+from shared.events.decoding import peek_type, unreadable_subject
+from shared.inbox.handlers import Fault, Handlers
+from shared.inbox.resolving import Reading, read
+from shared.inbox.rounds import apply, is_duplicate, known_actions
 from shared.infrastructure import is_infrastructure, is_passing
+from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
-from shared.reading import Reading, read
-from shared.received import peek_type, unreadable_subject
-from shared.records import RawRecord
-from shared.rounds import apply, is_duplicate, known_actions
-from shared.transaction import QUERIES, Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
 

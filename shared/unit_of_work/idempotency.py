@@ -14,7 +14,7 @@ import orjson
 
 from shared.clock import machine_now
 from shared.errors import Conflict
-from shared.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 KEPT = dt.timedelta(hours=48)
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from shared.clock import Clock
 from shared.contracts.base import Event, Facts
 from shared.errors import Permanent, UnknownVersion
-from shared.handlers import Handler, Handlers
-from shared.received import Received, contract_of, parse_value, told, unreadable_subject, with_words
-from shared.records import RawRecord
+from shared.events.decoding import Received, contract_of, parse_value, told, unreadable_subject, with_words
+from shared.inbox.handlers import Handler, Handlers
+from shared.kafka.records import RawRecord
 
 
 class Reading(NamedTuple):

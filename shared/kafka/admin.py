@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.errors import CivicloomError
-from shared.topics import TopicSpec
+from shared.kafka.topics import TopicSpec
 
 _VISIBLE_SECONDS = 10.0
 _POLL_SECONDS = 0.05

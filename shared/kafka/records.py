@@ -1,4 +1,4 @@
-"""A Kafka record as plain data, so that nothing but `shared.kafka` and `shared.consumer` knows the client."""
+"""A Kafka record as plain data, so that only `shared.kafka` and `shared.inbox.consumer` know the client."""
 
 from dataclasses import dataclass
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from shared.clock import machine_now
 from shared.contracts.registry import by_writer
-from shared.database import Database
-from shared.erasure import bytes_to_keep
 from shared.errors import CivicloomError, Conflict, Permanent
-from shared.received import Received, contract_of, decode, unreadable_subject
-from shared.records import RawRecord
-from shared.transaction import QUERIES, Tx
+from shared.events.decoding import Received, contract_of, decode, unreadable_subject
+from shared.kafka.records import RawRecord
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.erasure import bytes_to_keep
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 
 class NoSuchDeadLetter(CivicloomError):

@@ -10,13 +10,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from shared.consumer import Consumer, Place
-from shared.database import Database
+from shared.inbox.consumer import Consumer, Place
 from shared.infrastructure import is_passing
-from shared.kafka import KafkaError
+from shared.kafka.client import KafkaError
 from shared.logs import get_logger
 from shared.metrics import UNREAD_AGE
-from shared.transaction import QUERIES
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import QUERIES
 
 log = get_logger(__name__)
 

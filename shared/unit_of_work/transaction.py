@@ -13,12 +13,12 @@ from shared import sql
 from shared.clock import Clock, machine_now
 from shared.contracts.addresses import topic_name
 from shared.contracts.base import POSITIONS_PER_EPOCH, Facts, Words
-from shared.encoding import Draft, encode_value, encode_words
-from shared.erasure import erase
 from shared.errors import Conflict
+from shared.events.decoding import Received
+from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import derived_id, is_id, new_id
 from shared.metrics import EMITTED
-from shared.received import Received
+from shared.unit_of_work.erasure import erase
 
 QUERIES = sql.load("shared", "core_queries.sql")
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy

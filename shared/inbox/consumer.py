@@ -25,17 +25,17 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
-from shared.database import Database
 from shared.errors import Stale
-from shared.handlers import Handlers
+from shared.inbox.handlers import Handlers
+from shared.inbox.partition_batch import Ahead, Behind, Slices
+from shared.inbox.polls import Polls
 from shared.infrastructure import is_passing
-from shared.kafka import raw_record
+from shared.kafka.client import raw_record
+from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.metrics import LAG, SLICE_WAITS, TOPIC_CUT
-from shared.polls import Polls
-from shared.records import RawRecord
-from shared.slices import Ahead, Behind, Slices
-from shared.transaction import QUERIES
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import QUERIES
 
 log = get_logger(__name__)
 

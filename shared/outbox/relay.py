@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from shared.database import Database
 from shared.errors import Stale
 from shared.infrastructure import is_passing
-from shared.kafka import KafkaError, Producer, Sent, WaveOutcome
+from shared.kafka.client import KafkaError, Producer, Sent, WaveOutcome
 from shared.logs import get_logger
 from shared.metrics import RELAY_FAULTS, RELAYED, SET_ASIDE, WAVE_SECONDS
-from shared.transaction import QUERIES, Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from shared.errors import Permanent
-from shared.handlers import Fault, Handler
+from shared.events.decoding import Received
+from shared.inbox.handlers import Fault, Handler
 from shared.infrastructure import is_infrastructure
+from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
-from shared.received import Received
-from shared.records import RawRecord
-from shared.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 
 from shared.clock import Clock
-from shared.database import Database
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.logs import about, get_logger
 from shared.metrics import TIMER_FAULTS, TIMERS
-from shared.transaction import QUERIES, Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
 

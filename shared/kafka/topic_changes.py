@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.kafka_admin import KafkaAdmin, TopicState
-from shared.topics import TopicSpec
+from shared.kafka.admin import KafkaAdmin, TopicState
+from shared.kafka.topics import TopicSpec
 
 Action = Literal["create", "configure", "refuse"]
 

@@ -9,7 +9,7 @@ import asyncpg
 
 from shared.clock import Clock, open_clock
 from shared.settings import CoreSettings
-from shared.transaction import QUERIES, Connection, Tx
+from shared.unit_of_work.transaction import QUERIES, Connection, Tx
 
 
 class Database:

@@ -15,7 +15,7 @@ from shared import sql
 from shared.contracts.addresses import ADDRESSES, code_of
 from shared.contracts.base import Event
 from shared.errors import Permanent
-from shared.received import contract_of
+from shared.events.decoding import contract_of
 
 QUERIES = sql.load("shared", "core_queries.sql")
 

@@ -18,8 +18,8 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from shared.kafka_records import TolerantRecords
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
+from shared.kafka.tolerant_records import TolerantRecords
 
 __all__ = ["KafkaError", "Producer", "Reader", "Sent", "WaveOutcome"]
 

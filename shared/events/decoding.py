@@ -22,7 +22,7 @@ from shared.contracts.base import (
     words_hash,
 )
 from shared.errors import Undecodable, UnknownVersion
-from shared.records import RawRecord
+from shared.kafka.records import RawRecord
 
 D_co = TypeVar("D_co", bound=Facts, covariant=True)
 

@@ -5,18 +5,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from shared.database import Database
 from shared.errors import Permanent, Stale, UnknownVersion
-from shared.handlers import Fault, Handlers
+from shared.events.decoding import Received, told, unreadable_subject
+from shared.inbox.handlers import Fault, Handlers
+from shared.inbox.parking import park, park_behind, record_dead_letter
+from shared.inbox.resolving import read
+from shared.inbox.rounds import Item, apply, in_rounds, is_duplicate, known_actions
 from shared.infrastructure import is_infrastructure
+from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.metrics import EVENTS, SLICE_SECONDS
-from shared.parking import park, park_behind, record_dead_letter
-from shared.reading import read
-from shared.received import Received, told, unreadable_subject
-from shared.records import RawRecord
-from shared.rounds import Item, apply, in_rounds, is_duplicate, known_actions
-from shared.transaction import QUERIES, Tx
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""The transactional inbox: consumers apply events exactly once, in order per key."""

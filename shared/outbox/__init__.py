@@ -1,0 +1,1 @@
+"""The transactional outbox: the relay publishes what units of work have written."""

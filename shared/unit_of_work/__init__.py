@@ -1,0 +1,1 @@
+"""The unit of work: locked aggregates, events, timers and idempotency keys in one transaction."""
