@@ -21,8 +21,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from bench.appended import WARM_UP_SECONDS, latencies
 from bench.generator import IN_FLIGHT, SPAWN
 from bench.shape import Shape
+from harness.schema import make_topics
 from shared.contracts.addresses import topic_name
-from shared.testing.schema import make_topics
 
 BATCH = 200
 HOPS = ("generator", "routing", "inquiry", "publisher", "log")

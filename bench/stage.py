@@ -10,10 +10,10 @@ import asyncpg
 
 from bench.usage import Meter
 from deploy.local.pair import Pair, temporary_folder
+from harness.installation import Installation
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.settings import REPOSITORY, SERVICES, ServiceName
-from shared.testing.installation import Installation
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Two clocks. Business time decides deadlines, `time`, ids and timers and is injected; machine time does not.
 
 With `CLOCK_FILE` set every process reads business time from that file, so that a driver
-(`shared.testing.driver`) can move a whole installation from due moment to due moment.
+(`harness.driver`) can move a whole installation from due moment to due moment.
 """
 
 import datetime as dt

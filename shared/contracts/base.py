@@ -63,7 +63,7 @@ Moment = Annotated[dt.datetime, AwareDatetime]
 class Facts(BaseModel):
     """The `data` of an event: codes, times, units, counts, references; no person and no free text."""
 
-    # Readers skip fields of a newer release; `shared.testing.strict` turns this into `forbid`.
+    # Readers skip fields of a newer release; `harness.strict` turns this into `forbid`.
     model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")
 
     contract: ClassVar["Contract"]

@@ -10,22 +10,14 @@ from typing import Any
 
 import orjson
 
-from services.inquiry.handlers import handlers as inquiry_handlers
-from services.publisher.handlers import make_handlers as publisher_handlers
-from services.routing.handlers import build_handlers as routing_handlers
-from shared.clock import open_clock
-from shared.contracts.addresses import topic_name
-from shared.contracts.registry import REGISTRY
-from shared.inbox.handlers import Handlers, every_one
-from shared.settings import REPOSITORY, CoreSettings, ServiceName
-from shared.testing.city import Citizens
-from shared.testing.clocks import Clock, check_clocks
-from shared.testing.faults import Injected
-from shared.testing.history import History, Violation
-from shared.testing.installation import Installation
-from shared.testing.observation import Observation
-from shared.testing.quiescence import check_acknowledged, check_core, check_log, check_resent
-from shared.testing.traces import (
+from harness.city import Citizens
+from harness.clocks import Clock, check_clocks
+from harness.faults import Injected
+from harness.history import History, Violation
+from harness.installation import Installation
+from harness.observation import Observation
+from harness.quiescence import check_acknowledged, check_core, check_log, check_resent
+from harness.traces import (
     File,
     Line,
     Notice,
@@ -34,6 +26,14 @@ from shared.testing.traces import (
     check_timeline,
     check_units_told,
 )
+from services.inquiry.handlers import handlers as inquiry_handlers
+from services.publisher.handlers import make_handlers as publisher_handlers
+from services.routing.handlers import build_handlers as routing_handlers
+from shared.clock import open_clock
+from shared.contracts.addresses import topic_name
+from shared.contracts.registry import REGISTRY
+from shared.inbox.handlers import Handlers, every_one
+from shared.settings import REPOSITORY, CoreSettings, ServiceName
 
 _NOTHING: Any = None  # handlers are only asked for the types that they know
 READERS: Mapping[ServiceName, Handlers] = {

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import psutil
 
-from shared.testing.history import Violation
-from shared.testing.installation import Installation
+from harness.history import Violation
+from harness.installation import Installation
 
 _GROWTH_BYTES = 200_000_000
 """Caches, pools and one full batch of each partition; a queue without bounds passes it in a long run."""

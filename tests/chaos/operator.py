@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from harness.history import History, Violation
+from harness.installation import Installation
+from harness.observation import Observation
+from harness.schema import SECRET
 from shared.inbox.dead_letters import DeadLetter, DeadLetters
 from shared.settings import CoreSettings, ServiceName
-from shared.testing.history import History, Violation
-from shared.testing.installation import Installation
-from shared.testing.observation import Observation
-from shared.testing.schema import SECRET
 from shared.unit_of_work.database import Database
 
 HOLDERS: tuple[ServiceName, ...] = ("publisher", "inquiry", "routing")

@@ -17,6 +17,7 @@ import shared.inbox.parking
 import shared.inbox.partition_batch
 import shared.inbox.rounds
 import shared.service
+from harness.installation import Command
 from services.publisher.domain.outcomes import Outcome
 from services.publisher.push.mail import MailSession
 from services.publisher.push.parcels import Letter
@@ -27,7 +28,6 @@ from shared.inbox.rounds import Item
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import SHARDS, Relay
 from shared.settings import ServiceName
-from shared.testing.installation import Command
 from shared.unit_of_work.transaction import QUERIES, Tx
 
 SWALLOWED = frozenset({"civic.assignment.signed.v1", "civic.inquiry.replied.v1"})

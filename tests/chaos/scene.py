@@ -12,13 +12,13 @@ from random import Random
 import httpx
 
 from deploy.local.pair import Pair
+from harness.city import Citizens, Departments
+from harness.driver import write_clock
+from harness.faults import Faults
+from harness.history import History, Violation
+from harness.installation import Command, Installation, NotReady, as_shipped
+from harness.observation import NotQuiet, Observation
 from shared.clock import FileClock
-from shared.testing.city import Citizens, Departments
-from shared.testing.driver import write_clock
-from shared.testing.faults import Faults
-from shared.testing.history import History, Violation
-from shared.testing.installation import Command, Installation, NotReady, as_shipped
-from shared.testing.observation import NotQuiet, Observation
 from tests.chaos.judgement import judge
 from tests.chaos.memory import check_memory, resident
 from tests.chaos.operator import check_given_up, give_up

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from deploy.local.pair import Pair
-from shared.testing.history import Violation
-from shared.testing.installation import Command, as_shipped
+from harness.history import Violation
+from harness.installation import Command, as_shipped
 from tests.chaos.sabotage import SABOTAGES, sabotaged
 from tests.chaos.scene import scene
 

@@ -13,6 +13,9 @@ from typing import Any
 import asyncpg
 import orjson
 
+from harness.history import History, Violation
+from harness.quiescence import CoreState, check_core
+from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.inquiry import InquiryRequestRefused
 from shared.contracts.routing import CaseTriaged
@@ -24,9 +27,6 @@ from shared.infrastructure import is_infrastructure
 from shared.kafka.client import KafkaError, Producer, Reader
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import Relay
-from shared.testing.history import History, Violation
-from shared.testing.quiescence import CoreState, check_core
-from shared.testing.schema import make_topics, open_service_database
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 

@@ -16,9 +16,9 @@ import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from harness.installation import Installation
+from harness.schema import SECRET
 from shared.settings import SERVICES
-from shared.testing.installation import Installation
-from shared.testing.schema import SECRET
 from tests.paths import REPO, SHARED, needed
 
 BALTIMORE = SHARED / "data" / "baltimore311" / "311_sample.csv"

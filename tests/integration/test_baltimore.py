@@ -20,13 +20,13 @@ import orjson
 import pytest
 
 from deploy.local.pair import Pair
+from harness.installation import Installation
 from services.audit.log.entry import commitment
 from services.audit.log.tiles import TileName, split_bundle, tile_names
 from services.audit.log.verify import verify
 from services.cli import main as civicloom
 from shared.policy.loader import load_pack
 from shared.settings import SERVICES
-from shared.testing.installation import Installation
 from tests.integration.imported import (
     BALTIMORE,
     MAPPINGS,

@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 from deploy.local.pair import Pair
+from harness.city import Citizens, Departments
+from harness.driver import ClockDriver, ClockGoesBack, write_clock
+from harness.history import History
+from harness.installation import Installation
+from harness.observation import Observation
 from shared.settings import ServiceName
-from shared.testing.city import Citizens, Departments
-from shared.testing.driver import ClockDriver, ClockGoesBack, write_clock
-from shared.testing.history import History
-from shared.testing.installation import Installation
-from shared.testing.observation import Observation
 
 MONDAY = dt.datetime(2026, 11, 23, 2, tzinfo=dt.UTC)
 CONCERN = {"title": "井盖丢失", "text": "路口。", "service_code": "municipal-manhole", "area": "yunxi"}

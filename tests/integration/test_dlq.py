@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness.schema import SECRET, open_service_database
 from services import cli
 from shared.contracts.inquiry import InquiryErased, InquiryReceived
 from shared.events.decoding import Received
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import Parking
 from shared.inbox.partition_batch import Slices
-from shared.testing.schema import SECRET, open_service_database
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 from tests.integration.core.conftest import Source

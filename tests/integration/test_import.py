@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
+from harness.schema import open_service_database
 from services.inquiry.importing.mapping import load_mapping
 from services.inquiry.importing.run import Importer
 from services.inquiry.importing.translate import Translator
 from shared.packs import Packs
 from shared.policy.loader import load_pack
-from shared.testing.schema import open_service_database
 from shared.unit_of_work.database import Database
 from tests.integration.imported import (
     BALTIMORE,

@@ -14,11 +14,11 @@ import orjson
 import pytest
 
 from deploy.local.pair import Pair
+from harness.installation import Installation
+from harness.schema import SECRET
 from services.inquiry.config import secret_key
 from shared.ids import case_secret
 from shared.settings import CoreSettings
-from shared.testing.installation import Installation
-from shared.testing.schema import SECRET
 from tests.integration.imported import (
     MAPPINGS,
     PETITIONS,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.schema import SECRET, open_service_database
 from services.audit.app import build as build_audit
 from services.audit.writer import TOPICS
 from services.inquiry.app import build as build_inquiry
@@ -15,7 +16,6 @@ from shared.contracts.addresses import ADDRESSES, topic_name
 from shared.contracts.readers import CONSUMERS, LOGGED
 from shared.service import Parts
 from shared.settings import CoreSettings, ServiceName
-from shared.testing.schema import SECRET, open_service_database
 from shared.unit_of_work.database import Database
 
 NAMESPACE = "town"

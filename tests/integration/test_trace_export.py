@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client import REGISTRY
 
+from harness.schema import SECRET, open_service_database
 from services import cli
 from services.audit.growth import Growth
 from services.audit.log.envelope import prepare
@@ -21,7 +22,6 @@ from services.audit.tracing.exporter import Exporter
 from services.audit.tracing.read import find, read_log, read_page
 from shared.ids import derived_id, trace_id
 from shared.kafka.records import RawRecord
-from shared.testing.schema import SECRET, open_service_database
 from shared.unit_of_work.database import Database
 from tests.collector import FakeCollector, fake_collector
 from tests.integration.log.conftest import Topic

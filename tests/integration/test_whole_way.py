@@ -20,8 +20,8 @@ from aiosmtpd.controller import Controller
 from deploy.local.pair import Pair
 from deploy.local.ports import free_port
 from deploy.local.process import spawn
+from harness.installation import Installation
 from services.cli import main as civicloom
-from shared.testing.installation import Installation
 from tests.paths import REPO
 
 SERVICE = "municipal-street-light"

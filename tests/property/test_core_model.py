@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from harness.schema import open_service_database
 from shared.contracts import registry  # noqa: F401
 from shared.contracts.routing import CaseTriaged
 from shared.events.decoding import Received
@@ -24,7 +25,6 @@ from shared.kafka.client import KafkaError, Sent, WaveOutcome
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import Relay
 from shared.settings import CoreSettings
-from shared.testing.schema import open_service_database
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from deploy.local.pair import Pair, temporary_folder
+from harness.installation import Installation
+from harness.schema import open_service_database
 from shared.kafka.client import Producer
 from shared.outbox.relay import Relay
-from shared.testing.installation import Installation
-from shared.testing.schema import open_service_database
 from tests.integration.audit.toy import Toy, cookie
 
 

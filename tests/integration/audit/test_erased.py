@@ -9,10 +9,10 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from harness.installation import Installation
 from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
 from shared.contracts.addresses import topic_name
-from shared.testing.installation import Installation
 from shared.unit_of_work.transaction import Emitted
 from tests.integration.audit.toy import Toy, until
 

@@ -15,11 +15,11 @@ import httpx
 import orjson
 import pytest
 
+from harness.installation import Installation
 from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
 from services.audit.log.tree import verify_consistency
-from shared.testing.installation import Installation
 from tests.integration.audit.toy import Toy, cookie, until
 from tests.paths import REPO
 

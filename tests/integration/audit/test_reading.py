@@ -11,12 +11,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from prometheus_client import REGISTRY
 
 from deploy.local.pair import Pair
+from harness.schema import make_topics, open_service_database
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Signer
 from services.audit.log.subjects import KeyBox
 from services.audit.writer import Writer
 from shared.contracts.addresses import topic_name
-from shared.testing.schema import make_topics, open_service_database
 from shared.unit_of_work.database import Database
 from tests.foreign import send_packed, send_with_header
 from tests.integration.audit.toy import until

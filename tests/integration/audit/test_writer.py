@@ -9,11 +9,11 @@ import httpx
 import orjson
 import pytest
 
+from harness.installation import Installation
 from services.audit.log.entry import commitment, parse_entry
 from services.audit.log.files import LogFiles
 from services.audit.log.verify import verify
 from services.audit.writer import LOCK
-from shared.testing.installation import Installation
 from tests.integration.audit.toy import Toy, until
 
 pytestmark = pytest.mark.integration

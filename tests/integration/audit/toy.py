@@ -10,10 +10,10 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.schema import SECRET
 from shared.contracts import registry  # noqa: F401
 from shared.contracts.routing import CaseTriaged
 from shared.ids import new_id
-from shared.testing.schema import SECRET
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Emitted
 from shared.web.session import LONGEST_SECONDS, Person, Sessions

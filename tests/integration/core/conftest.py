@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from harness.schema import open_service_database
 from shared.contracts import registry  # noqa: F401
 from shared.contracts.base import Facts, Words
 from shared.contracts.inquiry import InquiryReceived, InquiryWords
 from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, derived_id, new_id
 from shared.kafka.records import RawRecord
-from shared.testing.schema import open_service_database
 from shared.unit_of_work.database import Database
 
 NOW = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)

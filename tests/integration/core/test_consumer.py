@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from deploy.local.pair import Pair
+from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import AssignmentSigned, CaseTriaged, SignAction
 from shared.events.decoding import Received
@@ -18,7 +19,6 @@ from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers, Results
 from shared.kafka.client import Producer
 from shared.outbox.relay import Relay
-from shared.testing.schema import make_topics, open_service_database
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 from tests.foreign import send_with_header

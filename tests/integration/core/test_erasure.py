@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
+from harness.schema import open_service_database
 from shared.contracts.inquiry import (
     ContactRead,
     ContactStated,
@@ -20,7 +21,6 @@ from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import Parking
 from shared.inbox.partition_batch import Slices
 from shared.kafka.records import RawRecord
-from shared.testing.schema import open_service_database
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 

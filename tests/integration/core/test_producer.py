@@ -6,9 +6,9 @@ import secrets
 import pytest
 
 from deploy.local.pair import Pair
+from harness.schema import make_topics
 from shared.kafka import client as kafka
 from shared.kafka.client import Producer
-from shared.testing.schema import make_topics
 
 
 async def test_what_is_given_up_does_not_live_on(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
 from deploy.local.pair import Pair
+from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered, CaseTriaged, DeliverySucceeded
 from shared.kafka import client as kafka
@@ -19,7 +20,6 @@ from shared.kafka.records import RawRecord
 from shared.metrics import SET_ASIDE
 from shared.outbox import relay as relays
 from shared.outbox.relay import Relay, Row
-from shared.testing.schema import make_topics, open_service_database
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import QUERIES, Tx
 

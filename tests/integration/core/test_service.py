@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from deploy.local.pair import Pair
+from harness.schema import SECRET, make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered
 from shared.service import Parts, Service
-from shared.testing.schema import SECRET, make_topics, open_service_database
 from shared.unit_of_work.database import Database
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.local.pair import Pair
+from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseTriaged
 from shared.events.decoding import Received
@@ -16,7 +17,6 @@ from shared.inbox.handlers import Handlers, Results
 from shared.inbox.watermark import Unread
 from shared.kafka.client import KafkaError, Producer
 from shared.outbox.relay import Relay
-from shared.testing.schema import make_topics, open_service_database
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 

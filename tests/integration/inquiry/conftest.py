@@ -14,13 +14,13 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.schema import SECRET, open_service_database, outbox_records
 from services.inquiry.app import build
 from shared.clock import FixedClock, machine_now
 from shared.contracts.base import Facts, Words
 from shared.inbox.partition_batch import Slices
 from shared.kafka.records import RawRecord
 from shared.service import Parts
-from shared.testing.schema import SECRET, open_service_database, outbox_records
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import Timers
 from shared.web.app import create_app

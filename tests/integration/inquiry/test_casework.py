@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 
+from harness.schema import outbox_records
 from services.inquiry.handlers import handlers
 from shared.contracts.inquiry import NoteWords, ReplyWords
 from shared.contracts.routing import (
@@ -18,7 +19,6 @@ from shared.inbox.partition_batch import Slices
 from shared.packs import Packs
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
-from shared.testing.schema import outbox_records
 from tests.integration.inquiry.conftest import API, CONCERN, KEY_OF_READER, START, Running
 from tests.integration.inquiry.course import (
     DUE,

@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.schema import SECRET, open_service_database, outbox_records
 from services.publisher.app import build
 from services.publisher.push.guard import Guard
 from services.publisher.push.ledger import Ledger
@@ -28,7 +29,6 @@ from shared.contracts.base import Facts, Words
 from shared.inbox.partition_batch import Slices
 from shared.kafka.records import RawRecord
 from shared.service import Parts
-from shared.testing.schema import SECRET, open_service_database, outbox_records
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import Timers
 from shared.web.app import create_app

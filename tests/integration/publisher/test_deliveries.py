@@ -7,6 +7,7 @@ import hashlib
 import pytest
 from standardwebhooks import Webhook
 
+from harness.schema import SECRET
 from services.publisher import subscriptions
 from services.publisher.domain.outcomes import GiveUp, TryAgain
 from services.publisher.push.batches import ledger_leaf
@@ -22,7 +23,6 @@ from services.publisher.subscriptions import Secrets, Wish
 from shared.clock import machine_now
 from shared.ids import new_id
 from shared.merkle import TreeHash
-from shared.testing.schema import SECRET
 from tests.integration.publisher.conftest import TEXT, Running
 
 pytestmark = pytest.mark.integration

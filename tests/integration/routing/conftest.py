@@ -16,6 +16,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.schema import SECRET, open_service_database
 from services.routing import strays
 from services.routing.handlers import build_handlers
 from services.routing.http import build_routers
@@ -27,7 +28,6 @@ from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, new_id
 from shared.inbox.partition_batch import Slices
 from shared.kafka.records import RawRecord
-from shared.testing.schema import SECRET, open_service_database
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import Timers
 from shared.web.app import create_app

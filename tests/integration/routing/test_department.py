@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from deploy.local.pair import Pair
+from harness.installation import Installation
 from shared.settings import REPOSITORY
-from shared.testing.installation import Installation
 
 pytestmark = pytest.mark.integration
 SECONDS = 120

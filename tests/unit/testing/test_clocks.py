@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from harness.clocks import Clock, check_clocks
+from harness.history import History
 from shared.kafka.records import RawRecord
-from shared.testing.clocks import Clock, check_clocks
-from shared.testing.history import History
 
 START = dt.datetime(2026, 11, 23, 2, tzinfo=dt.UTC)
 GRACE = dt.timedelta(seconds=30)

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.installation import Installation
 from shared.settings import ServiceName
-from shared.testing.installation import Installation
 from tests.chaos.judgement import deadlocks
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.kafka.records import RawRecord
-from shared.testing.history import History, Violation
-from shared.testing.quiescence import (
+from harness.history import History, Violation
+from harness.quiescence import (
     CoreState,
     LogEntry,
     check_acknowledged,
@@ -18,6 +17,7 @@ from shared.testing.quiescence import (
     check_log,
     check_resent,
 )
+from shared.kafka.records import RawRecord
 
 INQUIRY, ROUTING = "/services/inquiry", "/services/routing"
 WATER = "/services/routing/departments/water"

@@ -2,8 +2,8 @@
 
 import orjson
 
+from harness.history import History
 from shared.kafka.records import RawRecord
-from shared.testing.history import History
 from tests.chaos.memory import check_memory
 from tests.chaos.operator import check_given_up
 

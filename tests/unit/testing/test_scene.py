@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.testing.driver import write_clock
-from shared.testing.installation import NotReady
-from shared.testing.observation import NotQuiet
+from harness.driver import write_clock
+from harness.installation import NotReady
+from harness.observation import NotQuiet
 from tests.chaos.scene import MONDAY, Scene
 from tests.integration.publisher.sinks import MailSink
 

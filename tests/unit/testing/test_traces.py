@@ -6,11 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.ids import derived_id
-from shared.kafka.records import RawRecord
-from shared.testing.history import History, Violation
-from shared.testing.quiescence import CoreState, check_core
-from shared.testing.traces import (
+from harness.history import History, Violation
+from harness.quiescence import CoreState, check_core
+from harness.traces import (
     File,
     Line,
     Notice,
@@ -19,6 +17,8 @@ from shared.testing.traces import (
     check_timeline,
     check_units_told,
 )
+from shared.ids import derived_id
+from shared.kafka.records import RawRecord
 
 INQUIRY, ROUTING, PUBLISHER = "/services/inquiry", "/services/routing", "/services/publisher"
 EPOCH = 10**10

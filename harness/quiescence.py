@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.history import History, Sequenced, Violation
 from shared.contracts.base import position
-from shared.testing.history import History, Sequenced, Violation
 
 
 class LogEntry(NamedTuple):

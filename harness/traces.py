@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from harness.history import History, Seen, Sequenced, Violation
 from shared.contracts.addresses import code_of
 from shared.ids import derived_id
-from shared.testing.history import History, Seen, Sequenced, Violation
 
 _INQUIRY, _ROUTING = "/services/inquiry", "/services/routing"
 _TIMELINE: Mapping[str, tuple[str, tuple[str, ...]]] = {

@@ -19,11 +19,11 @@ import httpx
 
 from deploy.local.ports import free_port
 from deploy.local.process import Child, spawn, tail
+from harness.schema import SECRET, make_topics
 from shared.errors import CivicloomError
 from shared.migrate import migrate, prepare_roles
 from shared.policy.loader import load_pack
 from shared.settings import REPOSITORY, SERVICES, ServiceName
-from shared.testing.schema import SECRET, make_topics
 
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.1

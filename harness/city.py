@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import orjson
 
+from harness.installation import Installation
 from shared.clock import machine_now, open_clock
 from shared.contracts.addresses import topic_name
 from shared.kafka.client import KafkaError, Producer, Reader
 from shared.kafka.records import RawRecord
-from shared.testing.installation import Installation
 
 _API = "/api/inquiry/v1/inquiries"
 _OFFERED = "civic.department.case_offered.v1"

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from shared.testing.history import History, Seen, Sequenced, Violation
+from harness.history import History, Seen, Sequenced, Violation
 
 _INQUIRY = "/services/inquiry"
 _BEGINS = frozenset(f"civic.inquiry.{name}.v1" for name in ("received", "accepted", "reopened"))

@@ -3,9 +3,9 @@
 import datetime as dt
 from pathlib import Path
 
+from harness.observation import Observation
 from shared.clock import FileClock
 from shared.errors import CivicloomError
-from shared.testing.observation import Observation
 
 
 class ClockGoesBack(CivicloomError):

@@ -11,6 +11,9 @@ from typing import Self
 import asyncpg
 import orjson
 
+from harness.history import History
+from harness.installation import Installation
+from harness.quiescence import CoreState, LogEntry
 from shared.clock import open_clock
 from shared.contracts.addresses import code_of, topic_name
 from shared.contracts.readers import CONSUMERS
@@ -18,9 +21,6 @@ from shared.errors import CivicloomError
 from shared.infrastructure import is_infrastructure
 from shared.kafka.client import KafkaError, Reader
 from shared.settings import ServiceName
-from shared.testing.history import History
-from shared.testing.installation import Installation
-from shared.testing.quiescence import CoreState, LogEntry
 
 _POLL_SECONDS = 0.1
 # A judgement about a case of which something is dead waits for an operator, and business time goes on.

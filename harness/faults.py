@@ -1,6 +1,6 @@
 """Faults to inject into a running installation, each by itself and mended before the next one if it can be.
 
-What runs beside the faults must survive them; `shared.testing.history` says whether it did.
+What runs beside the faults must survive them; `harness.history` says whether it did.
 """
 
 import asyncio
@@ -15,6 +15,9 @@ from typing import Any, Protocol
 import asyncpg
 import orjson
 
+from harness.driver import write_clock
+from harness.installation import Copy, Installation
+from harness.observation import NotQuiet, Observation
 from shared.clock import FileClock, machine_now
 from shared.contracts.addresses import topic_name
 from shared.ids import new_id
@@ -23,9 +26,6 @@ from shared.kafka.client import KafkaError, Producer, Reader
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.settings import ServiceName
-from shared.testing.driver import write_clock
-from shared.testing.installation import Copy, Installation
-from shared.testing.observation import NotQuiet, Observation
 
 log = get_logger(__name__)
 _MOST_SENT_AGAIN = 1200
