@@ -3,9 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from .callers import SignInNeeded
-from .problems import Problem, as_problem, problem_response, wants_page
-from .state import web_state
+from shared.web.callers import SignInNeeded
+from shared.web.problems import Problem, as_problem, problem_response, wants_page
+from shared.web.state import web_state
 
 
 def answer(request: Request, problem: Problem) -> Response:

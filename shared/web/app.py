@@ -8,17 +8,17 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from .answers import handle
-from .api_keys import ApiKeys
-from .callers import SignInNeeded
-from .edge import Edge
-from .health import Reasons, health_router, none
-from .openapi import PROBLEM_RESPONSES, describe
-from .pages import Pages
-from .session import Sessions
-from .settings import WebSettings
-from .state import UnitName, WebState
-from .static import static_router
+from shared.web.answers import handle
+from shared.web.api_keys import ApiKeys
+from shared.web.callers import SignInNeeded
+from shared.web.edge import Edge
+from shared.web.health import Reasons, health_router, none
+from shared.web.openapi import PROBLEM_RESPONSES, describe
+from shared.web.pages import Pages
+from shared.web.session import Sessions
+from shared.web.settings import WebSettings
+from shared.web.state import UnitName, WebState
+from shared.web.static import static_router
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -12,9 +12,9 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from .csrf import CSRF_FIELD, check_csrf
-from .pointers import pointer
-from .problems import Problem, invalid
+from shared.web.csrf import CSRF_FIELD, check_csrf
+from shared.web.pointers import pointer
+from shared.web.problems import Problem, invalid
 
 M = TypeVar("M", bound=BaseModel)
 

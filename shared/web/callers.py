@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from .api_keys import Machine
-from .problems import Problem, wants_page
-from .session import Person
-from .state import web_state
+from shared.web.api_keys import Machine
+from shared.web.problems import Problem, wants_page
+from shared.web.session import Person
+from shared.web.state import web_state
 
 
 @dataclass(frozen=True, slots=True)

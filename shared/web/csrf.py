@@ -10,9 +10,9 @@ import secrets
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .callers import current_person
-from .problems import Problem
-from .state import web_state
+from shared.web.callers import current_person
+from shared.web.problems import Problem
+from shared.web.state import web_state
 
 CSRF_FIELD = "csrf"
 _COOKIE_SECONDS = 24 * 60 * 60

@@ -12,10 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.ids import is_id
 from shared.infrastructure import is_infrastructure
 from shared.logs import about, get_logger
-
-from .answers import answer
-from .metrics import HTTP_SECONDS
-from .problems import Problem, unavailable, unexpected
+from shared.web.answers import answer
+from shared.web.metrics import HTTP_SECONDS
+from shared.web.problems import Problem, unavailable, unexpected
 
 MAX_BODY_BYTES = 256 * 1024
 

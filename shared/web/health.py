@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .problems import Problem, problem_response
+from shared.web.problems import Problem, problem_response
 
 Reasons = Callable[[], Awaitable[dict[str, str]]]
 """Parts that are not as they should be, each with the reason; empty if all are."""

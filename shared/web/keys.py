@@ -5,8 +5,7 @@ from starlette.requests import Request
 from shared.errors import Conflict
 from shared.unit_of_work.idempotency import KeyReused
 from shared.unit_of_work.idempotency import Request as Keyed
-
-from .problems import Problem
+from shared.web.problems import Problem
 
 HEADER = "Idempotency-Key"
 SHORTEST_OF_STRANGERS = 16

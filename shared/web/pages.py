@@ -13,12 +13,12 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from . import site, times
-from .callers import current_person
-from .csrf import CSRF_FIELD, csrf_token, keep_csrf_cookie
-from .i18n import LANGUAGE_COOKIE, LANGUAGES, Catalogue, language_of
-from .state import web_state
-from .static import static_url
+from shared.web import site, times
+from shared.web.callers import current_person
+from shared.web.csrf import CSRF_FIELD, csrf_token, keep_csrf_cookie
+from shared.web.i18n import LANGUAGE_COOKIE, LANGUAGES, Catalogue, language_of
+from shared.web.state import web_state
+from shared.web.static import static_url
 
 _SHARED_TEMPLATES = Path(__file__).parent / "templates"
 _LANGUAGE_SECONDS = 365 * 24 * 60 * 60

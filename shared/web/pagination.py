@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from .problems import Problem
+from shared.web.problems import Problem
 
 T = TypeVar("T")
 Part = str | int

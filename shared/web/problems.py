@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .pointers import pointer
+from shared.web.pointers import pointer
 
 TYPE_PREFIX = "urn:civicloom:problem:"
 

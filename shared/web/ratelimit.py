@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from .problems import Problem
+from shared.web.problems import Problem
 
 _MOST_KEYS = 100_000
 

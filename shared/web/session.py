@@ -7,9 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.clock import UTC, machine_now
-
-from .sealed import Sealer
-from .settings import WebSettings
+from shared.web.sealed import Sealer
+from shared.web.settings import WebSettings
 
 IDLE_SECONDS = 60 * 60
 LONGEST_SECONDS = (

@@ -7,8 +7,7 @@ from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.keys import derive
-
-from .i18n import LANGUAGES
+from shared.web.i18n import LANGUAGES
 
 
 class WebSettings(BaseSettings):

@@ -16,14 +16,13 @@ from starlette.responses import RedirectResponse, Response
 
 from shared.clock import machine_now
 from shared.logs import get_logger
-
-from .bodies import EmptyForm, read_form
-from .problems import Problem
-from .redirects import safe_next
-from .sealed import Sealer
-from .session import Person
-from .settings import WebSettings
-from .state import web_state
+from shared.web.bodies import EmptyForm, read_form
+from shared.web.problems import Problem
+from shared.web.redirects import safe_next
+from shared.web.sealed import Sealer
+from shared.web.session import Person
+from shared.web.settings import WebSettings
+from shared.web.state import web_state
 
 with warnings.catch_warnings():
     # Authlib asks for httpx2 at import; with the httpx that the other parts use it works.

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from .api_keys import ApiKeys
-from .session import Sessions
-from .settings import WebSettings
+from shared.web.api_keys import ApiKeys
+from shared.web.session import Sessions
+from shared.web.settings import WebSettings
 
 if TYPE_CHECKING:
-    from .pages import Pages
+    from shared.web.pages import Pages
 
 
 UnitName = Callable[[str, str], str]

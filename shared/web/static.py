@@ -12,7 +12,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from .problems import Problem
+from shared.web.problems import Problem
 
 _FOLDER = Path(__file__).parent / "static"
 

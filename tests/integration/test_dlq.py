@@ -16,7 +16,7 @@ from shared.inbox.parking import Parking
 from shared.inbox.partition_batch import Slices
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
-from tests.integration.core.conftest import Source
+from tests.integration.shared.conftest import Source
 
 KEY = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
 

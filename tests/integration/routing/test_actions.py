@@ -11,8 +11,7 @@ from shared.contracts.inquiry import (
     InquiryRequestRefused,
     NoteWords,
 )
-
-from .conftest import DEADLINE, DUE, UNKNOWN, World
+from tests.integration.routing.conftest import DEADLINE, DUE, UNKNOWN, World
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"

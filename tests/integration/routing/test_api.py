@@ -7,8 +7,7 @@ import httpx
 import pytest
 
 from shared.contracts.inquiry import InquiryReplied
-
-from .conftest import DUE, KEY_OF_WATER, UNKNOWN, WORDS, SignIn, World
+from tests.integration.routing.conftest import DUE, KEY_OF_WATER, UNKNOWN, WORDS, SignIn, World
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"

@@ -12,8 +12,7 @@ from shared.kafka.client import Sent
 from shared.outbox.relay import Row
 from shared.policy.model import Pack
 from shared.unit_of_work.transaction import QUERIES
-
-from .conftest import DEADLINE, NOW, WORDS, World
+from tests.integration.routing.conftest import DEADLINE, NOW, WORDS, World
 
 pytestmark = pytest.mark.integration
 

@@ -8,9 +8,8 @@ import pytest
 from services.routing.http import dispatch
 from shared.clock import FixedClock
 from shared.contracts.inquiry import InquiryReplied, InquiryRequestRefused, InquiryWords
-
-from . import conftest
-from .conftest import DUE, NOW, SignIn, World, hidden
+from tests.integration.routing import conftest
+from tests.integration.routing.conftest import DUE, NOW, SignIn, World, hidden
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"

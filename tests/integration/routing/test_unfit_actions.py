@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.base import Event
-
-from .conftest import World
+from tests.integration.routing.conftest import World
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"

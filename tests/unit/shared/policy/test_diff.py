@@ -8,8 +8,8 @@ import pytest
 from services import cli
 from shared.policy.diff import Change, diff
 from shared.policy.loader import load_pack
-from tests.unit.policy.conftest import POLICIES
-from tests.unit.policy.test_loader import edit
+from tests.unit.shared.policy.conftest import POLICIES
+from tests.unit.shared.policy.test_loader import edit
 
 OLD = POLICIES / "nl-city"
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from shared.policy.check import check, remarks
 from shared.policy.model import Pack
-from tests.unit.policy.conftest import POLICIES
+from tests.unit.shared.policy.conftest import POLICIES
 
 
 def test_a_pack_that_cannot_be_used_is_told_problem_by_problem(folder: Path) -> None:

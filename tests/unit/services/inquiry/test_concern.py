@@ -9,7 +9,7 @@ from services.inquiry.domain.clock import ReplyClock, first_clock
 from services.inquiry.domain.concern import Concern, flaws_of
 from shared.contracts.inquiry import InquiryWords
 from shared.policy.model import Pack
-from tests.unit.inquiry.conftest import NOW
+from tests.unit.services.inquiry.conftest import NOW
 
 GOOD = Concern(InquiryWords(title="t", text="x"), "help", "municipal-street-light", "api", "yunxi")
 

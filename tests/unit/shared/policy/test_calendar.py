@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from shared.policy.calendar import DayNote
 from shared.policy.errors import CalendarRange
 from shared.policy.model import Pack
-from tests.unit.policy.calendars import calendar
+from tests.unit.shared.policy.calendars import calendar
 
 
 def test_a_year_left_out_between_two_is_refused() -> None:

@@ -6,7 +6,7 @@ from shared.policy.deadlines import add_budget
 from shared.policy.explain import explain
 from shared.policy.model import Pack
 from shared.policy.tables import DayCount
-from tests.unit.policy.calendars import calendar
+from tests.unit.shared.policy.calendars import calendar
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 EVENING = dt.datetime(2026, 9, 24, 20, tzinfo=SHANGHAI)  # a Thursday before the Mid-autumn Festival

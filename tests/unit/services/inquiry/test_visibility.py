@@ -5,7 +5,7 @@ import pytest
 from services.inquiry.domain.case import Case
 from services.inquiry.domain.states import State
 from services.inquiry.domain.visibility import reads_words
-from tests.unit.inquiry.conftest import LEAD
+from tests.unit.services.inquiry.conftest import LEAD
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from shared.policy.left import Left, time_left
 from shared.policy.model import Pack
-from tests.unit.policy.calendars import calendar
+from tests.unit.shared.policy.calendars import calendar
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 

@@ -16,8 +16,7 @@ from shared.inbox.partition_batch import Ahead, Behind, Slices
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
-
-from .conftest import Source
+from tests.integration.shared.conftest import Source
 
 POISON = "毒"
 

@@ -23,7 +23,7 @@ from services.inquiry.domain.states import HOLDING, PARTS, STATE, Holding, Stage
 from shared.contracts.inquiry import Evaluation
 from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 from shared.policy.model import Pack
-from tests.unit.inquiry.conftest import LEAD, NOW
+from tests.unit.services.inquiry.conftest import LEAD, NOW
 
 Cases = dict[State, Case]
 Run = Callable[[Case, Pack], Decision | Refusal]

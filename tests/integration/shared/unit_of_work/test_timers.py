@@ -11,8 +11,7 @@ from shared.contracts.routing import CaseTriaged
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import Fired, Timers
 from shared.unit_of_work.transaction import Timer, Tx
-
-from .conftest import NOW
+from tests.integration.shared.conftest import NOW
 
 MINUTE = dt.timedelta(minutes=1)
 

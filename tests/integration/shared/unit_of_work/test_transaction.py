@@ -10,8 +10,7 @@ import pytest
 from shared.clock import FixedClock, machine_now
 from shared.contracts.routing import CaseTriaged
 from shared.unit_of_work.database import Database
-
-from .conftest import NOW
+from tests.integration.shared.conftest import NOW
 
 LONG = dt.timedelta(days=400)
 

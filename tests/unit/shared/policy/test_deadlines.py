@@ -17,7 +17,7 @@ from shared.policy.deadlines import (
 from shared.policy.errors import CalendarRange, UnknownCode
 from shared.policy.model import Pack
 from shared.policy.tables import DayCount, Kind
-from tests.unit.policy.calendars import calendar
+from tests.unit.shared.policy.calendars import calendar
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 LONDON = ZoneInfo("Europe/London")

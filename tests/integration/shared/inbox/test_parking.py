@@ -15,8 +15,7 @@ from shared.inbox.partition_batch import Slices
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
-
-from .conftest import Source
+from tests.integration.shared.conftest import Source
 
 
 def action(topic: str, identifier: str, offset: int, subject: str = "case-1") -> RawRecord:

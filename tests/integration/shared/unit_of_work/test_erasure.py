@@ -23,8 +23,7 @@ from shared.inbox.partition_batch import Slices
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
-
-from .conftest import NOW, Source
+from tests.integration.shared.conftest import NOW, Source
 
 WORDS = "紫色的长颈鹿"
 MAIL = "zhang@example.org"
