@@ -10,11 +10,14 @@ from typing import Self
 
 import asyncpg
 
+from shared import sql
 from shared.errors import CivicloomError
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.settings import CoreSettings
-from shared.unit_of_work.transaction import QUERIES, Connection
+from shared.unit_of_work.transaction import Connection
+
+QUERIES = sql.load("shared", "packs.sql")
 
 Reader = Connection | asyncpg.Pool
 

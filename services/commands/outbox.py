@@ -19,8 +19,8 @@ def outbox(
 ) -> int:
     """Show waiting events by service and topic. Exits 1 if a topic refuses and its events are set aside."""
     from services.environment import opened
+    from shared.outbox.relay import QUERIES
     from shared.settings import SERVICES
-    from shared.unit_of_work.transaction import QUERIES
 
     async def count(service: "ServiceName") -> list[dict[str, object]]:
         async with opened(service) as database:

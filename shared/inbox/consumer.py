@@ -25,6 +25,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
+from shared import sql
 from shared.errors import Stale
 from shared.inbox.handlers import Handlers
 from shared.inbox.partition_batch import Ahead, Behind, Slices
@@ -35,8 +36,8 @@ from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.metrics import LAG, SLICE_WAITS, TOPIC_CUT
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.transaction import QUERIES
 
+QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
 Place = tuple[str, int]

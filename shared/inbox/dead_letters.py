@@ -8,6 +8,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
+from shared import sql
 from shared.clock import machine_now
 from shared.contracts.registry import by_writer
 from shared.errors import CivicloomError, Conflict, Permanent
@@ -15,7 +16,9 @@ from shared.events.decoding import Received, contract_of, decode, unreadable_sub
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.erasure import bytes_to_keep
-from shared.unit_of_work.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import Tx
+
+QUERIES = sql.load("shared.inbox")
 
 
 class NoSuchDeadLetter(CivicloomError):

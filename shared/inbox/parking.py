@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from shared import sql
 from shared.clock import machine_now
 from shared.contracts.base import Facts
 from shared.contracts.registry import by_writer
@@ -23,8 +24,9 @@ from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import Tx
 
+QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
 LAST_TRY = 8

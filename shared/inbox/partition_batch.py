@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from shared import sql
 from shared.errors import Permanent, Stale, UnknownVersion
 from shared.events.decoding import Received, told, unreadable_subject
 from shared.inbox.handlers import Fault, Handlers
@@ -16,8 +17,9 @@ from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.metrics import EVENTS, SLICE_SECONDS
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import Tx
 
+QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
 

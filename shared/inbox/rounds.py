@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from shared import sql
 from shared.errors import Permanent
 from shared.events.decoding import Received
 from shared.inbox.handlers import Fault, Handler
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
-from shared.unit_of_work.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import Tx
 
+QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
 

@@ -10,14 +10,15 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from shared import sql
 from shared.inbox.consumer import Consumer, Place
 from shared.infrastructure import is_passing
 from shared.kafka.client import KafkaError
 from shared.logs import get_logger
 from shared.metrics import UNREAD_AGE
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.transaction import QUERIES
 
+QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
 _EVERY_SECONDS = 1.0

@@ -17,14 +17,16 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from shared import sql
 from shared.errors import Stale
 from shared.infrastructure import is_passing
 from shared.kafka.client import KafkaError, Producer, Sent, WaveOutcome
 from shared.logs import get_logger
 from shared.metrics import RELAY_FAULTS, RELAYED, SET_ASIDE, WAVE_SECONDS
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import Tx
 
+QUERIES = sql.load("shared.outbox")
 log = get_logger(__name__)
 
 SHARDS = 16
@@ -238,7 +240,7 @@ class Relay:
             self._shards = []
             self._session = await self._database.connect()
             await self._session.execute(_PLANS)
-            await self._session.execute("SELECT pg_advisory_lock_shared($1, $2)", self._locks, _ALIVE)
+            await self._session.execute(QUERIES["announce_relay"], self._locks, _ALIVE)
             self._last_share = 0.0
         now = time.monotonic()
         if now - self._last_share >= _SHARE_SECONDS:
@@ -254,11 +256,11 @@ class Relay:
         before = set(self._shards)
         fair = -(-SHARDS // await session.fetchval(QUERIES["live_relays"], self._locks, _ALIVE))
         while len(self._shards) > fair:
-            await session.execute("SELECT pg_advisory_unlock($1, $2)", self._locks, self._shards.pop())
+            await session.execute(QUERIES["release_shard"], self._locks, self._shards.pop())
         for shard in set(range(SHARDS)) - before:
             if len(self._shards) >= fair:
                 break
-            if await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", self._locks, shard):
+            if await session.fetchval(QUERIES["claim_shard"], self._locks, shard):
                 self._shards.append(shard)
         if before == set(self._shards):
             return

@@ -17,7 +17,7 @@ from shared.contracts.base import Event
 from shared.errors import Permanent
 from shared.events.decoding import contract_of
 
-QUERIES = sql.load("shared", "core_queries.sql")
+QUERIES = sql.load("shared.unit_of_work")
 
 GONE = "—"
 """Stands where an event must have a text: an action of a unit, which is refused with it as without."""
@@ -30,10 +30,11 @@ async def erase(connection: Any, subjects: Collection[str]) -> None:
     ids = sorted(subjects)
     await connection.execute(QUERIES["mark_erased"], ids)
     # The outbox first: what is set aside meanwhile is found where it has gone to.
-    await _erase(connection, "outbox", [ids], _sayable)
-    await _erase(connection, "aside", [ids], _sayable)
-    await _erase(connection, "parked", [ids], _sayable)
-    await _erase(connection, "dead_letters", [ids, [id_.encode() for id_ in ids]], _resolvable)
+    await _erase(connection, "lock_outbox_of", [ids], "erase_outbox", _sayable)
+    await _erase(connection, "lock_aside_of", [ids], "erase_aside", _sayable)
+    await _erase(connection, "lock_parked_of", [ids], "erase_parked", _sayable)
+    keys = [id_.encode() for id_ in ids]
+    await _erase(connection, "lock_dead_letters_of", [ids, keys], "erase_dead_letters", _resolvable)
 
 
 def without_words(topic: str, value: bytes | None) -> bytes | None:
@@ -74,10 +75,12 @@ def _resolvable(row: asyncpg.Record) -> bytes | None:
 
 
 async def _erase(
-    connection: Any, table: str, whose: Sequence[Any], keep: Callable[[asyncpg.Record], bytes | None]
+    connection: Any,
+    lock: str,
+    whose: Sequence[Any],
+    empty: str,
+    keep: Callable[[asyncpg.Record], bytes | None],
 ) -> None:
-    rows = await connection.fetch(QUERIES[f"lock_{table}_of"], *whose)
+    rows = await connection.fetch(QUERIES[lock], *whose)
     if rows:
-        await connection.execute(
-            QUERIES[f"erase_{table}"], [row["place"] for row in rows], [keep(row) for row in rows]
-        )
+        await connection.execute(QUERIES[empty], [row["place"] for row in rows], [keep(row) for row in rows])

@@ -121,8 +121,6 @@ class Timers:
             TIMER_FAULTS.labels(kind).inc()
             log.exception("timer fails", aggregate=aggregate, kind=kind)
             async with self._database.transaction([aggregate]) as tx:
-                attempts = await tx.connection.fetchval(
-                    "SELECT attempts FROM timer WHERE aggregate = $1 AND kind = $2", aggregate, kind
-                )
+                attempts = await tx.connection.fetchval(QUERIES["timer_attempts"], aggregate, kind)
                 backoff = min(dt.timedelta(seconds=2 ** min(attempts or 0, 10)), _LONGEST_BACKOFF)
                 await tx.connection.execute(QUERIES["postpone_timer"], aggregate, kind, tx.now + backoff)

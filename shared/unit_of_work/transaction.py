@@ -20,7 +20,7 @@ from shared.ids import derived_id, is_id, new_id
 from shared.metrics import EMITTED
 from shared.unit_of_work.erasure import erase
 
-QUERIES = sql.load("shared", "core_queries.sql")
+QUERIES = sql.load("shared.unit_of_work")
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Sequences = dict[str, int]
 

@@ -2,16 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from starlette.requests import Request
+from starlette.responses import HTMLResponse
 
 from shared.web.api_keys import ApiKeys
 from shared.web.session import Sessions
 from shared.web.settings import WebSettings
 
-if TYPE_CHECKING:
-    from shared.web.pages import Pages
+
+class Renderer(Protocol):
+    """What the edge needs of `Pages`: problems and sign-in are pages too."""
+
+    def render(self, request: Request, name: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+        """The template `name` as a response."""
+        ...
 
 
 UnitName = Callable[[str, str], str]
@@ -24,7 +30,7 @@ class WebState:
     sessions: Sessions
     csrf_key: bytes
     api_keys: ApiKeys
-    pages: "Pages"
+    pages: Renderer
     unit_name: UnitName
 
 

@@ -23,12 +23,12 @@ from services.publisher.push.mail import MailSession
 from services.publisher.push.parcels import Letter
 from shared.events.decoding import Received
 from shared.inbox.handlers import Fault, Handler
-from shared.inbox.partition_batch import Slices
+from shared.inbox.partition_batch import QUERIES, Slices
 from shared.inbox.rounds import Item
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import SHARDS, Relay
 from shared.settings import ServiceName
-from shared.unit_of_work.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import Tx
 
 SWALLOWED = frozenset({"civic.assignment.signed.v1", "civic.inquiry.replied.v1"})
 """Neither begins nor ends a case; each of the three services reads one of them at least."""

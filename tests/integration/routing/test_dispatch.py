@@ -10,8 +10,8 @@ from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.ids import new_id
 from shared.kafka.client import Sent
 from shared.outbox.relay import Row
+from shared.packs import QUERIES
 from shared.policy.model import Pack
-from shared.unit_of_work.transaction import QUERIES
 from tests.integration.routing.conftest import DEADLINE, NOW, WORDS, World
 
 pytestmark = pytest.mark.integration

@@ -19,9 +19,9 @@ from shared.kafka.client import Producer, Reader, Sent
 from shared.kafka.records import RawRecord
 from shared.metrics import SET_ASIDE
 from shared.outbox import relay as relays
-from shared.outbox.relay import Relay, Row
+from shared.outbox.relay import QUERIES, Relay, Row
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import Tx
 
 OFFER = CaseOffered(
     number="1", role="lead", lead="late", kind="help", service_code="x", visibility="public", attempt=1

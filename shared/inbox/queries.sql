@@ -1,0 +1,104 @@
+-- name: start_cursor
+INSERT INTO cursor (consumer, topic, partition, next_offset) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- name: lock_cursor
+SELECT next_offset FROM cursor WHERE consumer = $1 AND topic = $2 AND partition = $3 FOR UPDATE;
+
+-- name: advance_cursor
+UPDATE cursor SET next_offset = $4 WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: read_cursors
+SELECT topic, partition, next_offset FROM cursor WHERE consumer = $1;
+
+-- name: first_parked_offset
+SELECT min("offset") FROM parked_event WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: move_parked_events
+-- Below all of them, so that no two meet on the way and what is read anew has its own offsets.
+UPDATE parked_event SET "offset" = "offset" - $4 WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: move_dead_letters
+UPDATE dead_letter SET "offset" = "offset" - $4
+WHERE consumer = $1 AND topic = $2 AND partition = $3 AND resolution IS NULL;
+
+-- name: seen_events
+SELECT source, id FROM seen_event JOIN unnest($1::text[], $2::text[]) AS s (source, id) USING (source, id);
+
+-- name: lock_parked_keys
+-- The slice's own keys and no others: a key that waits, or is dead, holds nobody else up.
+SELECT key FROM parked_key WHERE consumer = $1 AND topic = $2 AND key = ANY ($3::text[]) ORDER BY key FOR UPDATE;
+
+-- name: park_key
+INSERT INTO parked_key (consumer, topic, key, error, attempts, next_attempt, dead) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: park_event
+INSERT INTO parked_event (consumer, topic, key, partition, "offset", appended_ms, record_key, value, words)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: insert_dead_letter
+INSERT INTO dead_letter (consumer, topic, partition, "offset", appended_ms, key, event_type, record_key, value, words,
+                         error, detail, attempts, recorded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id;
+
+-- name: due_parked_keys
+SELECT topic, key FROM parked_key
+WHERE consumer = $1 AND NOT dead AND next_attempt <= $2 ORDER BY next_attempt LIMIT 50;
+
+-- name: claim_parked_key
+-- Waits for a slice that holds it, or a key with many events would never be tried. What another copy has just
+-- tried is not due any more.
+SELECT attempts FROM parked_key
+WHERE consumer = $1 AND topic = $2 AND key = $3 AND NOT dead AND next_attempt <= $4 FOR UPDATE;
+
+-- name: parked_events
+SELECT partition, "offset", appended_ms, record_key, value, words FROM parked_event
+WHERE consumer = $1 AND topic = $2 AND key = $3 ORDER BY partition, "offset" LIMIT 100;
+
+-- name: delete_parked_events
+DELETE FROM parked_event WHERE consumer = $1 AND topic = $2 AND key = $3 AND partition = $4 AND "offset" <= $5;
+
+-- name: free_key_if_empty
+DELETE FROM parked_key k WHERE consumer = $1 AND topic = $2 AND key = $3
+    AND NOT EXISTS (SELECT FROM parked_event e WHERE e.consumer = $1 AND e.topic = $2 AND e.key = $3);
+
+-- name: try_key_again_at
+UPDATE parked_key SET attempts = $4, next_attempt = $5, error = $6, dead = $7
+WHERE consumer = $1 AND topic = $2 AND key = $3;
+
+-- name: count_parked
+SELECT (SELECT count(*) FROM parked_key WHERE consumer = $1) AS keys,
+       (SELECT count(*) FROM dead_letter WHERE consumer = $1 AND resolution IS NULL) AS dead;
+
+-- name: list_dead_letters
+-- Oldest first: an operator works from the beginning, since a key waits behind its first one.
+SELECT id, consumer, topic, partition, "offset", key, event_type, error, detail, attempts, recorded_at,
+       resolution, resolved_by, reason, erased,
+       (SELECT count(*) FROM parked_event p
+        WHERE (p.consumer, p.topic, p.key) = (d.consumer, d.topic, d.key)) AS waiting
+FROM dead_letter d WHERE resolution IS NULL OR $1 ORDER BY id LIMIT $2;
+
+-- name: read_dead_letter
+SELECT value, words, erased FROM dead_letter WHERE id = $1;
+
+-- name: place_of_dead_letter
+-- Without a lock: the parked key and the aggregate come first, as in the loops.
+SELECT consumer, topic, partition, key FROM dead_letter WHERE id = $1;
+
+-- name: lock_dead_letter
+SELECT id, consumer, topic, partition, "offset", appended_ms, key, record_key, value, words, resolution
+FROM dead_letter WHERE id = $1 FOR UPDATE;
+
+-- name: lock_dead_key
+SELECT true FROM parked_key WHERE consumer = $1 AND topic = $2 AND key = $3 AND dead FOR UPDATE;
+
+-- name: head_of_key
+SELECT partition, "offset" FROM parked_event WHERE consumer = $1 AND topic = $2 AND key = $3
+ORDER BY partition, "offset" LIMIT 1;
+
+-- name: free_dead_key
+UPDATE parked_key SET dead = false, attempts = 0, next_attempt = $4 WHERE consumer = $1 AND topic = $2 AND key = $3;
+
+-- name: resolve_dead_letter
+-- Nobody needs the words any more; of the value what `shared.unit_of_work.erasure` leaves.
+UPDATE dead_letter SET resolution = $2, resolved_by = $3, reason = $4, value = $5, words = NULL, erased = true
+WHERE id = $1;

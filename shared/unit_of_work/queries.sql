@@ -1,0 +1,130 @@
+-- name: lock_aggregates
+-- One statement in id order: locks what exists and makes what does not, so no two holders can wait for each other.
+INSERT INTO aggregate (id) SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS a (id, n) ORDER BY n
+ON CONFLICT (id) DO UPDATE SET sequences = aggregate.sequences WHERE false;
+
+-- name: read_sequences
+SELECT id, sequences, erased FROM aggregate WHERE id = ANY ($1::text[]);
+
+-- name: insert_aggregates
+-- Fails if one exists: an id that exists already from elsewhere is refused.
+INSERT INTO aggregate (id, sequences)
+SELECT id, sequences FROM unnest($1::text[], $2::jsonb[]) WITH ORDINALITY AS a (id, sequences, n) ORDER BY n;
+
+-- name: update_sequences
+UPDATE aggregate SET sequences = u.sequences
+FROM unnest($1::text[], $2::jsonb[]) AS u (id, sequences) WHERE aggregate.id = u.id;
+
+-- name: insert_outbox
+INSERT INTO outbox (topic, key, value, words, delivery)
+SELECT topic, key, value, words, delivery
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::jsonb[])
+    WITH ORDINALITY AS o (topic, key, value, words, delivery, n) ORDER BY n;
+
+-- name: arm_timers
+INSERT INTO timer (aggregate, kind, due, fires_at, judges, data)
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::boolean[], $6::jsonb[])
+ON CONFLICT (aggregate, kind) DO UPDATE
+SET due = excluded.due, fires_at = excluded.fires_at, judges = excluded.judges, data = excluded.data, attempts = 0;
+
+-- name: disarm_timers
+DELETE FROM timer USING unnest($1::text[], $2::text[]) AS d (aggregate, kind)
+WHERE timer.aggregate = d.aggregate AND timer.kind = d.kind;
+
+-- name: due_timers
+-- Read without a lock: the aggregates come first, and the rows are claimed after them. Nothing is judged while
+-- an event of the aggregate is parked, or dead and waits for an operator: it may be the act that was in time.
+SELECT aggregate, kind FROM timer t
+WHERE fires_at <= $1 AND kind = ANY ($4::text[])
+    AND (NOT judges OR ($2 AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate)))
+ORDER BY fires_at, due LIMIT $3;
+
+-- name: claim_timers
+SELECT t.aggregate, t.kind, t.due, t.data, t.attempts
+FROM timer t JOIN unnest($1::text[], $2::text[]) AS c (aggregate, kind) USING (aggregate, kind)
+WHERE t.fires_at <= $3 AND (NOT t.judges OR NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate))
+FOR UPDATE OF t SKIP LOCKED;
+
+-- name: timer_attempts
+SELECT attempts FROM timer WHERE aggregate = $1 AND kind = $2;
+
+-- name: postpone_timer
+UPDATE timer SET fires_at = $3, attempts = attempts + 1 WHERE aggregate = $1 AND kind = $2;
+
+-- name: insert_seen_events
+-- In machine time, for what may be delivered again grows old by Kafka's clock. Fails if one is there: another
+-- transaction has applied it, and to go on would be to apply it twice.
+INSERT INTO seen_event (source, id, seen_at) SELECT source, id, $3 FROM unnest($1::text[], $2::text[]) AS s (source, id);
+
+-- name: prune_seen_events
+DELETE FROM seen_event WHERE seen_at < $1;
+
+-- name: read_epoch
+SELECT epoch FROM epoch;
+
+-- name: claim_idempotency_key
+-- A second request with the key waits here for the first one's transaction.
+INSERT INTO idempotency_key (scope, key, body_hash, expires_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (scope, key) DO NOTHING RETURNING true;
+
+-- name: read_idempotency_key
+SELECT body_hash, status, response FROM idempotency_key WHERE scope = $1 AND key = $2;
+
+-- name: answer_idempotency_key
+UPDATE idempotency_key SET status = $3, response = $4 WHERE scope = $1 AND key = $2;
+
+-- name: claim_idempotency_keys
+-- In order of the keys, so that two copies which claim the same ones cannot wait for each other.
+WITH asked AS (
+    SELECT DISTINCT ON (scope, key) scope, key, body_hash, n
+    FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS a (scope, key, body_hash, n)
+    ORDER BY scope, key, n
+), claimed AS (
+    INSERT INTO idempotency_key (scope, key, body_hash, expires_at)
+    SELECT scope, key, body_hash, $4 FROM asked ORDER BY scope, key
+    ON CONFLICT (scope, key) DO NOTHING RETURNING scope, key
+)
+SELECT asked.n FROM asked JOIN claimed USING (scope, key);
+
+-- name: answer_idempotency_keys
+UPDATE idempotency_key k SET status = a.status, response = a.response
+FROM unnest($1::text[], $2::text[], $3::integer[], $4::jsonb[]) AS a (scope, key, status, response)
+WHERE k.scope = a.scope AND k.key = a.key;
+
+-- name: prune_idempotency_keys
+DELETE FROM idempotency_key WHERE expires_at < $1;
+
+-- name: mark_erased
+UPDATE aggregate SET erased = true WHERE id = ANY ($1::text[]) AND NOT erased;
+
+-- name: lock_outbox_of
+-- In id order, as the relay deletes: neither can wait for the other in a circle.
+SELECT ctid::text AS place, topic, value FROM outbox WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+
+-- name: erase_outbox
+UPDATE outbox o SET value = e.value, words = NULL
+FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE o.ctid = e.place::tid;
+
+-- name: lock_aside_of
+SELECT ctid::text AS place, topic, value FROM outbox_aside WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+
+-- name: erase_aside
+UPDATE outbox_aside o SET value = e.value, words = NULL
+FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE o.ctid = e.place::tid;
+
+-- name: lock_parked_of
+SELECT ctid::text AS place, topic, value FROM parked_event WHERE key = ANY ($1::text[]) FOR UPDATE;
+
+-- name: erase_parked
+UPDATE parked_event p SET value = e.value, words = NULL
+FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE p.ctid = e.place::tid;
+
+-- name: lock_dead_letters_of
+-- Bytes that tell no key may still have been sent under one.
+SELECT ctid::text AS place, topic, value, key FROM dead_letter
+WHERE key = ANY ($1::text[]) OR (key IS NULL AND record_key = ANY ($2::bytea[])) ORDER BY id FOR UPDATE;
+
+-- name: erase_dead_letters
+-- The detail is what an error said, and some errors quote what they were given.
+UPDATE dead_letter d SET value = e.value, words = NULL, detail = '', erased = true
+FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE d.ctid = e.place::tid;
