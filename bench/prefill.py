@@ -7,7 +7,7 @@ from bench.sample import Samples
 from shared.clock import machine_now
 from shared.contracts import registry  # noqa: F401  (registers every type)
 from shared.contracts.addresses import topic_name
-from shared.contracts.base import Facts
+from shared.contracts.base import EventData
 from shared.contracts.inquiry import Deadline, InquiryReceived
 from shared.contracts.routing import CaseDispatched, DeliverySucceeded
 from shared.events.encoding import Draft, encode_value, encode_words
@@ -40,7 +40,7 @@ async def prefill(bootstrap: str, namespace: str, pack: Pack, records: int) -> N
 
 async def _send(producer: Producer, rows: list[Record]) -> list[Record]:
     """What did not fit into its partition's batch comes again, in order."""
-    outcome = await producer.send_wave(rows)
+    outcome = await producer.publish(rows)
     if outcome.failed:
         raise RuntimeError(f"the broker refuses: {outcome.failed}")
     sent = {index for index, _ in outcome.sent}
@@ -83,7 +83,7 @@ def sample_records(namespace: str, pack: Pack, records: int) -> Iterator[Record]
         yield routing, key, _value(pack, delivered, case), None
 
 
-def _value(pack: Pack, facts: Facts, case: str, words: bytes | None = None) -> bytes:
+def _value(pack: Pack, facts: EventData, case: str, words: bytes | None = None) -> bytes:
     contract, now = facts.contract, moment_of(case)
     draft = Draft(
         id=derived_id(case, contract.type),

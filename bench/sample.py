@@ -56,7 +56,7 @@ class Sample:
 
 
 class Samples:
-    """Concerns, repeatable, that the pack accepts by rule and sends, on that day, to units with topics."""
+    """Accepts, repeatable, that the pack accepts by rule and sends, on that day, to units with topics."""
 
     def __init__(self, pack: Pack, on: dt.date, seed: int) -> None:
         self._random = random.Random(seed)

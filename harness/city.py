@@ -198,7 +198,7 @@ class Departments:
     async def _send(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
         waiting = [(topic, key.encode(), value, None) for topic, key, value in rows]
         while waiting:
-            outcome = await self._producer.send_wave(waiting)
+            outcome = await self._producer.publish(waiting)
             if outcome.failed:
                 await self._producer.renew()
             sent = {index for index, _ in outcome.sent}

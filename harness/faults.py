@@ -331,7 +331,7 @@ class Faults:
         waiting = rows
         while waiting:
             try:
-                outcome = await self._producer.send_wave(waiting)
+                outcome = await self._producer.publish(waiting)
                 if outcome.failed:
                     await self._producer.renew()
             except (KafkaError, OSError, TimeoutError):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.contracts.addresses import code_of, topic_name
-from shared.contracts.base import position
+from shared.contracts.base import ordinal
 from shared.kafka.records import RawRecord
 from shared.settings import SERVICES
 
@@ -172,7 +172,7 @@ class History:
         return last
 
     def _add_event(self, place: Place, record: RawRecord, event: Mapping[str, Any]) -> None:
-        key = Sequenced(event["source"], event["subject"], position(event.get("epoch", 1), event["sequence"]))
+        key = Sequenced(event["source"], event["subject"], ordinal(event.get("epoch", 1), event["sequence"]))
         if record.key is None or record.key.decode("utf-8", "replace") != key.subject:
             self._say("I3", f"{key} has the record key {record.key!r}")
         partition = self._partitions.setdefault((place.topic, record.key), place.partition)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.history import History, Sequenced, Violation
-from shared.contracts.base import position
+from shared.contracts.base import ordinal
 
 
 class LogEntry(NamedTuple):
@@ -43,7 +43,7 @@ def check_acknowledged(history: History, acknowledged: Iterable[tuple[str, int]]
     return [
         Violation("I1", f"inquiry acknowledged {subject} at {sequence}, which is nowhere")
         for subject, sequence in acknowledged
-        if Sequenced("/services/inquiry", subject, position(1, sequence)) not in history.events
+        if Sequenced("/services/inquiry", subject, ordinal(1, sequence)) not in history.events
     ]
 
 

@@ -4,18 +4,18 @@ from prometheus_client import Counter, Gauge, Histogram
 
 # How much came in and what became of it; `duplicate` grows after every restart and is harmless.
 EVENTS = Counter("civicloom_events_total", "Events taken from Kafka by outcome", ["consumer", "outcome"])
-SLICE_SECONDS = Histogram(
+BATCH_SECONDS = Histogram(
     "civicloom_slice_seconds",
     "Duration of one slice, from cursor lock to commit",
     ["consumer"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 # Rises without end if the database refuses: look at the log line `slice waits`.
-SLICE_WAITS = Counter(
-    "civicloom_slice_waits_total", "Slices put off by an infrastructure fault", ["consumer"]
+BATCH_WAITS = Counter(
+    "civicloom_slice_waits_total", "PartitionBatchProcessor put off by an infrastructure fault", ["consumer"]
 )
 # More than 0: Kafka has lost what was read (power loss, a topic made anew); others may not have read it.
-TOPIC_CUT = Counter(
+LOG_TRUNCATED = Counter(
     "civicloom_topic_cut_total", "Partitions found to end before the cursor", ["consumer", "topic"]
 )
 LAG = Gauge("civicloom_consumer_lag", "Records not yet consumed", ["consumer", "topic", "partition"])
@@ -26,14 +26,14 @@ DEAD_LETTERS = Gauge("civicloom_dead_letters", "Dead letters that wait for an op
 RELAYED = Counter(
     "civicloom_relayed_total", "Events acknowledged by Kafka and deleted from the outbox", ["topic"]
 )
-WAVE_SECONDS = Histogram(
+PUBLISH_SECONDS = Histogram(
     "civicloom_wave_seconds",
     "Duration of one relay wave, from read to delete",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 RELAY_FAULTS = Counter("civicloom_relay_faults_total", "Waves that failed in part; the producer was renewed")
 # More than 0: a topic is missing or refuses; `civicloom outbox` names it.
-SET_ASIDE = Gauge("civicloom_outbox_set_aside", "Events of topics that refuse", ["topic"])
+PAUSED = Gauge("civicloom_outbox_set_aside", "Events of topics that refuse", ["topic"])
 TIMERS = Counter("civicloom_timers_total", "Timers fired", ["kind"])
 TIMER_FAULTS = Counter("civicloom_timer_faults_total", "Timers that failed and will be tried again", ["kind"])
 EMITTED = Counter("civicloom_emitted_total", "Events committed to the outbox", ["type"])

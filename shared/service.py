@@ -23,7 +23,7 @@ from shared.contracts.addresses import topic_name
 from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers
 from shared.inbox.parking import Parking
-from shared.inbox.watermark import Unread
+from shared.inbox.watermark import Watermark
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.client import Producer
 from shared.logs import get_logger, setup_logs
@@ -91,8 +91,8 @@ class Service:
             self._consume(settings.service, topics=names)
         if parts.pattern:
             self._consume(f"{settings.service}.actions", pattern=parts.pattern)
-        self.unread = Unread(database, self.consumers)
-        self.timers = Timers(database, unread_age=self.unread.age)
+        self.watermark = Watermark(database, self.consumers)
+        self.timers = Timers(database, watermark_lag=self.watermark.lag)
         parts.register_timers(self.timers)
 
     def web(self) -> FastAPI:
@@ -124,7 +124,7 @@ class Service:
                     group.create_task(consumer.run(), name="consumer")
                 for parking in self.parking:
                     group.create_task(parking.run(), name="parking")
-                group.create_task(self.unread.run(), name="unread")
+                group.create_task(self.watermark.run(), name="unread")
                 group.create_task(self.timers.run(), name="timers")
                 group.create_task(self._housekeeping(), name="housekeeping")
                 for loop in self.parts.loops:
@@ -149,8 +149,8 @@ class Service:
     async def degraded(self) -> dict[str, str]:
         """What waits or is worth a look while all else works: a topic that refuses holds no other one up."""
         waits: dict[str, str] = {}
-        if self.relay.set_aside:
-            waits["outbox"] = f"set aside: {', '.join(self.relay.set_aside)}"
+        if self.relay.paused_topics:
+            waits["outbox"] = f"set aside: {', '.join(self.relay.paused_topics)}"
         if cut := sorted({topic for consumer in self.consumers for topic in consumer.cut}):
             waits["kafka"] = f"lost records that were read: {', '.join(cut)}"
         return waits | await self.parts.degraded()

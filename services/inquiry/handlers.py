@@ -19,15 +19,15 @@ from shared.contracts.routing import (
     CaseTriaged,
     ReplyProposed,
 )
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Handlers
 from shared.packs import Packs
 from shared.policy.model import Pack
-from shared.unit_of_work.timers import Fired, Timers
+from shared.unit_of_work.timers import FiredTimer, Timers
 from shared.unit_of_work.transaction import Tx
 
 ACTOR = "service:inquiry"
-Decide = Callable[[Case, Pack, Fired], Decision]
+Decide = Callable[[Case, Pack, FiredTimer], Decision]
 
 
 def handlers(policies: Packs) -> Handlers:
@@ -37,7 +37,7 @@ def handlers(policies: Packs) -> Handlers:
         table.on(fact)(_absorb)
 
     @table.on(ReplyProposed)
-    async def reply_proposed(tx: Tx, events: list[Received[ReplyProposed]]) -> None:
+    async def reply_proposed(tx: Tx, events: list[IncomingEvent[ReplyProposed]]) -> None:
         cases = await load_cases(tx.connection, [event.subject for event in events])
         packs = await _packs(policies, tx, cases)
         outcomes = []
@@ -60,7 +60,7 @@ def timers(policies: Packs, table: Timers) -> None:
     """Registers what the timers of a case do."""
 
     @table.on("reply_mark")
-    async def mark(tx: Tx, fired: list[Fired]) -> None:
+    async def mark(tx: Tx, fired: list[FiredTimer]) -> None:
         await _decide(
             tx,
             fired,
@@ -68,11 +68,11 @@ def timers(policies: Packs, table: Timers) -> None:
         )
 
     @table.on("reply_due")
-    async def due(tx: Tx, fired: list[Fired]) -> None:
+    async def due(tx: Tx, fired: list[FiredTimer]) -> None:
         await _decide(tx, fired, lambda case, _, one: reply_due(case, one.data["cycle"]))
 
     @table.on("evaluation_ends")
-    async def evaluation_ends(tx: Tx, fired: list[Fired]) -> None:
+    async def evaluation_ends(tx: Tx, fired: list[FiredTimer]) -> None:
         await _decide(
             tx,
             fired,
@@ -83,7 +83,7 @@ def timers(policies: Packs, table: Timers) -> None:
             ),
         )
 
-    async def _decide(tx: Tx, fired: list[Fired], decide: Decide) -> None:
+    async def _decide(tx: Tx, fired: list[FiredTimer], decide: Decide) -> None:
         cases = await load_cases(tx.connection, [one.aggregate for one in fired])
         packs = await _packs(policies, tx, cases)
         decided = []
@@ -93,7 +93,7 @@ def timers(policies: Packs, table: Timers) -> None:
         await carry_out(tx, decided)
 
 
-async def _absorb(tx: Tx, events: list[Received[Any]]) -> None:
+async def _absorb(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
     cases = await load_cases(tx.connection, [event.subject for event in events])
     decided = [absorb(cases[event.subject], event.data) for event in events]
     await store_holding(tx, [decision.case for decision in decided])
@@ -112,18 +112,18 @@ async def _packs(policies: Packs, tx: Tx, cases: dict[str, Case]) -> dict[str, P
     return {id_: policies.of(case.policy_version) for id_, case in cases.items()}
 
 
-def _acted(event: Received[ReplyProposed]) -> dt.datetime:
+def _acted(event: IncomingEvent[ReplyProposed]) -> dt.datetime:
     # The unit's own act: routing took its effective time over from the action that it acts upon.
     return event.event.effectivetime or event.effective
 
 
-def _proposal(event: Received[ReplyProposed]) -> Proposal:
+def _proposal(event: IncomingEvent[ReplyProposed]) -> Proposal:
     words = event.words
     text: Text | None = words.text if isinstance(words, ReplyWords) else None
     return Proposal(event.data.unit, event.data.outcome, text, _acted(event))
 
 
-def _refuse(tx: Tx, event: Received[ReplyProposed], pack: Pack, refusal: Refusal) -> None:
+def _refuse(tx: Tx, event: IncomingEvent[ReplyProposed], pack: Pack, refusal: Refusal) -> None:
     # A unit asks inquiry for nothing but this, so there is nothing else to be allowed.
     tx.emit(
         InquiryRequestRefused(

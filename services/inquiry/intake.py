@@ -105,7 +105,7 @@ class Intake:
             if place is not None:
                 found[place] = Taken(one.id, one.number, received.value, fresh=False)
             if alarm := one.beginning.alarm:
-                tx.arm(Timer(one.id, alarm.kind, alarm.due, alarm.data, alarm.judges))
+                tx.schedule(Timer(one.id, alarm.kind, alarm.due, alarm.data, alarm.is_deadline_check))
         if new:
             await _store(tx, new, emitted)
         return taken

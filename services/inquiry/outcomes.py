@@ -7,7 +7,7 @@ from typing import Any
 
 from services.inquiry.domain.case import Decision, Said, Step
 from services.inquiry.queries import insert_steps, store_cases
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.policy.model import Pack
 from shared.unit_of_work.transaction import Emitted, Timer, Tx
 
@@ -20,7 +20,7 @@ class Outcome:
     pack: Pack
     actor: str
     acted: dt.datetime
-    cause: Received[Any] | None = None
+    cause: IncomingEvent[Any] | None = None
 
 
 async def carry_out(tx: Tx, outcomes: Iterable[Outcome]) -> list[Emitted]:
@@ -32,9 +32,9 @@ async def carry_out(tx: Tx, outcomes: Iterable[Outcome]) -> list[Emitted]:
         decision = outcome.decision
         inquiry = decision.case.id
         emitted += [_say(tx, outcome, said) for said in decision.said]
-        tx.disarm(inquiry, *decision.silenced)
+        tx.cancel(inquiry, *decision.silenced)
         for alarm in decision.alarms:
-            tx.arm(Timer(inquiry, alarm.kind, alarm.due, alarm.data, alarm.judges))
+            tx.schedule(Timer(inquiry, alarm.kind, alarm.due, alarm.data, alarm.is_deadline_check))
         steps += [(inquiry, outcome.acted, step) for step in decision.steps]
         if decision.said:
             cases.append(decision.case)

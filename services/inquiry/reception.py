@@ -1,4 +1,4 @@
-"""Concerns that come at the same time are taken in together: one transaction for all who wait by then.
+"""Accepts that come at the same time are taken in together: one transaction for all who wait by then.
 
 Nobody is kept waiting for others to come: while one transaction runs, the concerns of the next one gather. A
 request alone costs some ten statements; together they cost these ten once.

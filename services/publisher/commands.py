@@ -16,7 +16,7 @@ from pydantic import (
 from services.publisher.domain import publications
 from services.publisher.domain.publications import Act, Publication, Refusal
 from services.publisher.queries import QUERIES
-from shared.contracts.base import Facts, Words
+from shared.contracts.base import EventData, Words
 from shared.contracts.inquiry import NoteWords
 from shared.contracts.publisher import (
     PublicationApproved,
@@ -143,7 +143,7 @@ async def publish(tx: Tx, identifier: str, version: int, author: Author) -> Done
     await tx.connection.execute(QUERIES["publish_version"], identifier, version, tx.now)
     await tx.connection.execute(QUERIES["swap_public_version"], identifier, version, tx.now)
     # A timer of its own transaction: the editor does not wait until every subscriber has a ledger row.
-    tx.arm(Timer(identifier, PUSH, tx.now, {"version": version}))
+    tx.schedule(Timer(identifier, PUSH, tx.now, {"version": version}))
     facts = PublicationPublished(version=version, topics=topics, publisher=author.actor)
     return _emitted(identifier, publication, _emit(tx, identifier, author, facts))
 
@@ -157,7 +157,7 @@ async def withdraw(tx: Tx, identifier: str, version: int, reason: str, author: A
     await _move(tx, identifier, publication)
     await tx.connection.execute(QUERIES["withdraw_publication"], identifier, reason, tx.now)
     await tx.connection.execute(QUERIES["swap_public_version"], identifier, None, tx.now)
-    tx.disarm(identifier, PUSH)
+    tx.cancel(identifier, PUSH)
     assert publication.public_version is not None  # noqa: S101  (the rule `never_published`)
     facts = PublicationWithdrawn(version=publication.public_version, by=author.actor)
     return _emitted(identifier, publication, _emit(tx, identifier, author, facts, NoteWords(text=reason)))
@@ -209,7 +209,7 @@ async def _store_draft(
     return _emitted(identifier, publication, _emit(tx, identifier, author, facts, words))
 
 
-def _emit(tx: Tx, identifier: str, author: Author, facts: Facts, words: Words | None = None) -> Emitted:
+def _emit(tx: Tx, identifier: str, author: Author, facts: EventData, words: Words | None = None) -> Emitted:
     return tx.emit(
         facts,
         subject=identifier,

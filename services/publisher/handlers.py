@@ -13,7 +13,7 @@ from services.publisher.keyring import Keyring, Sealed
 from services.publisher.metrics import NOTICES_DECIDED
 from services.publisher.queries import QUERIES
 from shared.clock import machine_now
-from shared.contracts.base import Facts
+from shared.contracts.base import EventData
 from shared.contracts.inquiry import (
     ContactStated,
     DeadlineBreached,
@@ -26,7 +26,7 @@ from shared.contracts.inquiry import (
 )
 from shared.contracts.publisher import Lane
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.ids import derived_id
 from shared.inbox.handlers import Handlers
 from shared.unit_of_work.transaction import Tx
@@ -65,13 +65,13 @@ def make_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
     handlers = Handlers()
 
     @handlers.on(ContactStated)
-    async def keep(tx: Tx, events: list[Received[ContactStated]]) -> None:
+    async def keep(tx: Tx, events: list[IncomingEvent[ContactStated]]) -> None:
         await _keep_contacts(tx, events, keyring, plain_http)
 
     # Of ten cases nine leave no contact: what is told of them is skipped before anything is locked.
-    handlers.on(InquiryReceived, concerns=lambda event: event.data.has_contact)(_received)
-    handlers.on(CaseDispatched, concerns=lambda event: event.data.notify)(_told)
-    handlers.on(AssignmentSigned, concerns=lambda event: event.data.notify)(_signed)
+    handlers.on(InquiryReceived, accepts=lambda event: event.data.has_contact)(_received)
+    handlers.on(CaseDispatched, accepts=lambda event: event.data.notify)(_told)
+    handlers.on(AssignmentSigned, accepts=lambda event: event.data.notify)(_signed)
     handlers.on(InquiryErased)(_erased)
     for facts in _TOLD:
         handlers.on(facts)(_told)
@@ -79,7 +79,7 @@ def make_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
 
 
 async def _keep_contacts(
-    tx: Tx, events: Sequence[Received[ContactStated]], keyring: Keyring, plain_http: bool
+    tx: Tx, events: Sequence[IncomingEvent[ContactStated]], keyring: Keyring, plain_http: bool
 ) -> None:
     mails: dict[str, Sealed] = {}
     hooks: dict[str, Sealed] = {}
@@ -110,30 +110,30 @@ async def _keep_contacts(
     await tx.connection.execute(QUERIES["drop_waiting_notices"], [event.subject for event in events])
 
 
-async def _received(tx: Tx, events: list[Received[InquiryReceived]]) -> None:
+async def _received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> None:
     await tx.connection.execute(
         QUERIES["want_notices"],
         [event.subject for event in events],
         [event.data.notify for event in events],
     )
     # Routing cannot know a case before us, but its topic may be read first.
-    early = [event.subject for event in events if tx.position(event.subject, ROUTING)]
+    early = [event.subject for event in events if tx.last_ordinal(event.subject, ROUTING)]
     kept = await tx.connection.fetch(QUERIES["take_early_steps"], early) if early else []
     told = [_step(event) for event in events]
     told += [Step(row["inquiry"], row["cause"], row["step"], row["at"], by_inquiry=False) for row in kept]
     await _decide(tx, told, received={event.subject for event in events})
 
 
-async def _told(tx: Tx, events: list[Received[Any]]) -> None:
+async def _told(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
     await _decide(tx, [_step(event) for event in events])
 
 
-async def _signed(tx: Tx, events: list[Received[AssignmentSigned]]) -> None:
+async def _signed(tx: Tx, events: list[IncomingEvent[AssignmentSigned]]) -> None:
     # A co-handler's signature changes nothing that the citizen waits for.
     await _decide(tx, [_step(event) for event in events if event.data.role == "lead"])
 
 
-async def _erased(tx: Tx, events: list[Received[InquiryErased]]) -> None:
+async def _erased(tx: Tx, events: list[IncomingEvent[InquiryErased]]) -> None:
     cases = [event.subject for event in events]
     await tx.connection.execute(QUERIES["erase_contacts"], cases)
     await tx.connection.execute(QUERIES["drop_open_notices"], cases)
@@ -153,7 +153,7 @@ async def _decide(tx: Tx, steps: Sequence[Step], received: Iterable[str] = ()) -
         named = tuple(lane for lane in notices.LANES if contact and contact[lane])
         decision = notices.decide(
             received=(
-                step.by_inquiry or step.inquiry in now_received or tx.position(step.inquiry, INQUIRY) > 0
+                step.by_inquiry or step.inquiry in now_received or tx.last_ordinal(step.inquiry, INQUIRY) > 0
             ),
             wanted=contact["wanted"] if contact else None,
             stated=bool(contact and contact["stated"]),
@@ -195,7 +195,7 @@ async def _store(tx: Tx, decided: Sequence[Decided]) -> None:
         NOTICES_DECIDED.labels(decision).inc(count)
 
 
-def _step(event: Received[Facts]) -> Step:
+def _step(event: IncomingEvent[EventData]) -> Step:
     name = event.data.contract.family.removeprefix("civic.")
     at = event.event.effectivetime or event.effective
     return Step(event.subject, event.id, name, at, by_inquiry=event.event.source == INQUIRY)

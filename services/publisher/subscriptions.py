@@ -10,12 +10,12 @@ from typing import Literal
 from services.publisher.keyring import Keyring
 from services.publisher.queries import QUERIES
 from shared.clock import machine_now
-from shared.contracts.base import POSITIONS_PER_EPOCH
+from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.contracts.publisher import Lane, SubscriptionConfirmed, SubscriptionEnded
 from shared.ids import new_id
 from shared.keys import derive
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.timers import Fired
+from shared.unit_of_work.timers import FiredTimer
 from shared.unit_of_work.transaction import Timer, Tx
 from shared.webhooks import webhook_secret
 
@@ -93,7 +93,7 @@ async def ask(tx: Tx, subscription: str, wish: Wish, secrets: Secrets) -> None:
     await tx.connection.execute(
         QUERIES["insert_confirmation"], new_id(tx.now), subscription, tx.now, machine_now()
     )
-    tx.arm(Timer(subscription, LAPSE, tx.now + CONFIRM_WITHIN))
+    tx.schedule(Timer(subscription, LAPSE, tx.now + CONFIRM_WITHIN))
 
 
 async def confirm(database: Database, subscription: str) -> bool:
@@ -109,7 +109,7 @@ async def confirm(database: Database, subscription: str) -> bool:
         await end(tx, [each for each in older if each != subscription], "asked")
         confirmed = await tx.connection.fetchrow(QUERIES["confirm_subscription"], subscription, tx.now)
         if confirmed is not None:
-            tx.disarm(subscription, LAPSE)
+            tx.cancel(subscription, LAPSE)
             _emit_confirmed(tx, subscription, confirmed["lane"], confirmed["topics"])
     return confirmed is not None or subscription in older
 
@@ -134,8 +134,8 @@ async def leave(tx: Tx, subscription: str) -> int:
     """
     await end(tx, [subscription], "asked")
     await tx.connection.execute(QUERIES["drop_unconfirmed"], [subscription])
-    tx.disarm(subscription, LAPSE)
-    return tx.position(subscription, SOURCE) % POSITIONS_PER_EPOCH
+    tx.cancel(subscription, LAPSE)
+    return tx.last_ordinal(subscription, SOURCE) % ORDINALS_PER_EPOCH
 
 
 async def lock_older(tx: Tx, lane: Lane, address_hash: bytes, *subscriptions: str) -> list[str]:
@@ -150,7 +150,7 @@ async def lock_older(tx: Tx, lane: Lane, address_hash: bytes, *subscriptions: st
     return older
 
 
-async def lapse(tx: Tx, fired: list[Fired]) -> None:
+async def lapse(tx: Tx, fired: list[FiredTimer]) -> None:
     """Timer `confirmation_lapses`: who never answered has given us nothing to keep."""
     await tx.connection.execute(QUERIES["drop_unconfirmed"], [each.aggregate for each in fired])
 

@@ -7,9 +7,9 @@ from services.routing import queries
 from services.routing.domain.actions import Acting, Action, Refusal, decide
 from services.routing.domain.case_file import CaseFile, Outcome, Said
 from services.routing.policy import Policies, Policy
-from shared.contracts.base import Facts
+from shared.contracts.base import EventData
 from shared.contracts.routing import ReplyProposed
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.unit_of_work.transaction import Emitted, Tx
 
 BY_RULE = "service:routing"
@@ -21,7 +21,7 @@ def say(
     outcome: Outcome,
     policy: Policy,
     *,
-    cause: Received[Facts] | None = None,
+    cause: IncomingEvent[EventData] | None = None,
     actor: str | None = None,
 ) -> tuple[CaseFile, Emitted | None]:
     """Emits what is said: the file, knowing its request's id, and the last event about the case, if any.
@@ -45,7 +45,7 @@ def _emit(
     file: CaseFile,
     said: Said,
     *,
-    cause: Received[Facts] | None,
+    cause: IncomingEvent[EventData] | None,
     actor: str | None,
     after: Emitted | None,
 ) -> Emitted:
@@ -71,7 +71,7 @@ def act(
     acting: Acting,
     action: Action,
     *,
-    cause: Received[Facts] | None = None,
+    cause: IncomingEvent[EventData] | None = None,
     actor: str,
 ) -> tuple[CaseFile, Emitted | None, Refusal | None]:
     """A unit acts: the file to store, the event that says it, and the refusal if the rules are against it."""

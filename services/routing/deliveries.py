@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import orjson
 
 from shared.contracts.routing import DeliverySucceeded
-from shared.kafka.client import Sent
+from shared.kafka.client import RecordMetadata
 from shared.outbox.relay import Row
 from shared.unit_of_work.transaction import Tx
 
@@ -16,7 +16,7 @@ def touched_by(row: Row) -> str:
     return row.key
 
 
-async def on_delivered(tx: Tx, delivered: Sequence[tuple[Row, Sent]]) -> None:
+async def on_delivered(tx: Tx, delivered: Sequence[tuple[Row, RecordMetadata]]) -> None:
     """Says for each record where it stands and the SHA-256 of its bytes: that is what the log keeps of it."""
     for row, place in delivered:
         record = orjson.loads(row.delivery or "{}")

@@ -10,7 +10,7 @@ from services.routing.domain.actions import Acting, Action
 from services.routing.domain.case_file import CaseFile, Outcome
 from services.routing.policy import Policies
 from services.routing.strays import Unfit, refuse_later, unfit
-from shared.contracts.base import Facts
+from shared.contracts.base import EventData
 from shared.contracts.inquiry import (
     InquiryAccepted,
     InquiryClosed,
@@ -23,20 +23,20 @@ from shared.contracts.inquiry import (
     NoteWords,
 )
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.ids import is_id
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.kafka.topics import code_of
 from shared.packs import PackNotHere
 from shared.unit_of_work.transaction import Tx
 
-D = TypeVar("D", bound=Facts)
-Absorb = Callable[[CaseFile, Received[D]], Outcome]
+D = TypeVar("D", bound=EventData)
+Absorb = Callable[[CaseFile, IncomingEvent[D]], Outcome]
 
 
 def build_handlers(policies: Policies) -> Handlers:
     """The handlers of routing, on these policies."""
-    handlers = Handlers(stand_in=unfit)
+    handlers = Handlers(on_unhandled=unfit)
     _read_inquiry(handlers, policies)
     _read_actions(handlers, policies)
     return handlers
@@ -44,50 +44,50 @@ def build_handlers(policies: Policies) -> Handlers:
 
 def _read_inquiry(handlers: Handlers, policies: Policies) -> None:
     @handlers.on(InquiryReceived)
-    async def received(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         told = {e.subject: e.words for e in events if isinstance(e.words, InquiryWords)}
 
-        def absorb(file: CaseFile, event: Received[InquiryReceived]) -> Outcome:
+        def absorb(file: CaseFile, event: IncomingEvent[InquiryReceived]) -> Outcome:
             version, jurisdiction = event.event.policyversion, event.event.jurisdiction
             return Outcome(facts.received(file, event.data, event.effective, version, jurisdiction))
 
         return await _absorb(tx, policies, events, absorb, told)
 
     @handlers.on(InquiryAccepted)
-    async def accepted(tx: Tx, events: list[Received[InquiryAccepted]]) -> Results:
+    async def accepted(tx: Tx, events: list[IncomingEvent[InquiryAccepted]]) -> Results:
         return await _absorb(tx, policies, events, lambda f, e: Outcome(facts.accepted(f, e.data)))
 
     @handlers.on(InquiryReplied)
-    async def replied(tx: Tx, events: list[Received[InquiryReplied]]) -> Results:
+    async def replied(tx: Tx, events: list[IncomingEvent[InquiryReplied]]) -> Results:
         return await _absorb(tx, policies, events, lambda f, e: facts.replied(f, e.event.causationid))
 
     @handlers.on(InquiryRequestRefused)
-    async def request_refused(tx: Tx, events: list[Received[InquiryRequestRefused]]) -> Results:
+    async def request_refused(tx: Tx, events: list[IncomingEvent[InquiryRequestRefused]]) -> Results:
         return await _absorb(
             tx, policies, events, lambda f, e: facts.request_refused(f, e.data, e.event.causationid)
         )
 
     @handlers.on(InquiryClosed)
-    async def closed(tx: Tx, events: list[Received[InquiryClosed]]) -> Results:
+    async def closed(tx: Tx, events: list[IncomingEvent[InquiryClosed]]) -> Results:
         return await _absorb(tx, policies, events, lambda f, e: facts.closed(f, e.data, e.effective))
 
     @handlers.on(InquiryReopened)
-    async def reopened(tx: Tx, events: list[Received[InquiryReopened]]) -> Results:
-        def absorb(file: CaseFile, event: Received[InquiryReopened]) -> Outcome:
+    async def reopened(tx: Tx, events: list[IncomingEvent[InquiryReopened]]) -> Results:
+        def absorb(file: CaseFile, event: IncomingEvent[InquiryReopened]) -> Outcome:
             note = event.words.text if isinstance(event.words, NoteWords) else None
             return facts.reopened(file, event.data, note)
 
         return await _absorb(tx, policies, events, absorb)
 
     @handlers.on(InquiryErased)
-    async def erased(tx: Tx, events: list[Received[InquiryErased]]) -> Results:
+    async def erased(tx: Tx, events: list[IncomingEvent[InquiryErased]]) -> Results:
         return await _absorb(tx, policies, events, lambda f, e: facts.erased(f, e.effective))
 
 
 async def _absorb(
     tx: Tx,
     policies: Policies,
-    events: Sequence[Received[D]],
+    events: Sequence[IncomingEvent[D]],
     absorb: Absorb[D],
     told: dict[str, InquiryWords] | None = None,
 ) -> Results:
@@ -124,26 +124,26 @@ async def _words_of_ready(tx: Tx, outcomes: Sequence[Outcome]) -> dict[str, Inqu
 
 def _read_actions(handlers: Handlers, policies: Policies) -> None:
     @handlers.on(SignAction)
-    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
         return await _act(tx, policies, events)
 
     @handlers.on(ReplyAction)
-    async def reply(tx: Tx, events: list[Received[ReplyAction]]) -> Results:
+    async def reply(tx: Tx, events: list[IncomingEvent[ReplyAction]]) -> Results:
         return await _act(tx, policies, events)
 
     @handlers.on(ReturnAction)
-    async def give_back(tx: Tx, events: list[Received[ReturnAction]]) -> Results:
+    async def give_back(tx: Tx, events: list[IncomingEvent[ReturnAction]]) -> Results:
         return await _act(tx, policies, events)
 
     @handlers.on(Unfit)
-    async def no_action(tx: Tx, events: list[Received[Unfit]]) -> Results:
+    async def no_action(tx: Tx, events: list[IncomingEvent[Unfit]]) -> Results:
         await refuse_later(
             tx, [_stray(event, event.data.action, event.data.rule, event.data.detail) for event in events]
         )
         return None
 
 
-async def _act(tx: Tx, policies: Policies, events: Sequence[Received[Action]]) -> Results:
+async def _act(tx: Tx, policies: Policies, events: Sequence[IncomingEvent[Action]]) -> Results:
     """One action a case. What nobody knows is refused later, in the unit's own name."""
     files = await load_with_policies(tx, policies, [e.subject for e in events if is_id(e.subject)])
     changed: list[CaseFile] = []
@@ -162,11 +162,13 @@ async def _act(tx: Tx, policies: Policies, events: Sequence[Received[Action]]) -
     return None
 
 
-def _stray(event: Received[Facts], action: str, rule: str, detail: str | None = None) -> queries.StrayAction:
+def _stray(
+    event: IncomingEvent[EventData], action: str, rule: str, detail: str | None = None
+) -> queries.StrayAction:
     return queries.StrayAction(_unit_of(event), action, rule, detail, event.effective)
 
 
-def _unit_of(event: Received[Facts]) -> str:
+def _unit_of(event: IncomingEvent[EventData]) -> str:
     unit = code_of(event.record.topic)
     assert unit is not None  # noqa: S101  (an action is taken from a unit's topic alone)
     return unit

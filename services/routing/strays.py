@@ -14,20 +14,20 @@ from services.routing import queries
 from services.routing.domain.actions import Acting, Refusal, refuse
 from services.routing.policy import Policies
 from services.routing.queries import StrayAction
-from shared.contracts.base import Contract, Event, Facts, NoWords
+from shared.contracts.base import Contract, Event, EventData, NoWords
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
 from shared.errors import Permanent, UnknownVersion
-from shared.events.decoding import told
+from shared.events.decoding import peek_field
 from shared.kafka.records import RawRecord
 from shared.kafka.topics import code_of
-from shared.unit_of_work.timers import Fired, Timers
+from shared.unit_of_work.timers import FiredTimer, Timers
 from shared.unit_of_work.transaction import Timer, Tx
 
 KIND = "refuse_strays"
 _ACTIONS = {facts.contract.type: facts.contract for facts in (SignAction, ReplyAction, ReturnAction)}
 
 
-class Unfit(Facts):
+class Unfit(EventData):
     """What a unit sent that is no action: the id that it has there, the rule against it, what is wrong."""
 
     action: str
@@ -43,12 +43,12 @@ Unfit.contract = Contract(
 
 def unfit(record: RawRecord, fault: Permanent | None) -> Unfit | None:
     """Takes what units send that is no action; None for what has no id, or waits for an upgrade."""
-    action = told(record, "id") if code_of(record.topic) is not None else None
+    action = peek_field(record, "id") if code_of(record.topic) is not None else None
     if action is None:
         return None
     if isinstance(fault, UnknownVersion) and fault.family in {each.family for each in _ACTIONS.values()}:
         return None
-    event_type = told(record, "type")
+    event_type = peek_field(record, "type")
     if fault is not None and (event_type is None or event_type in _ACTIONS):
         return Unfit(action=action, rule="malformed", detail=str(fault))
     return Unfit(action=action, rule="unknown_type", detail=f"type: must be one of {', '.join(_ACTIONS)}")
@@ -60,14 +60,14 @@ async def refuse_later(tx: Tx, strays: Sequence[StrayAction]) -> None:
         return
     await queries.add_stray_actions(tx.connection, strays)
     for unit in {stray.unit for stray in strays}:
-        tx.arm(Timer(unit, KIND, tx.now))
+        tx.schedule(Timer(unit, KIND, tx.now))
 
 
 def register(timers: Timers, policies: Policies) -> None:
     """The timer that says the refusals."""
 
     @timers.on(KIND)
-    async def say_refusals(tx: Tx, fired: list[Fired]) -> None:
+    async def say_refusals(tx: Tx, fired: list[FiredTimer]) -> None:
         taken = await queries.take_stray_actions(tx.connection, [each.aggregate for each in fired])
         for stray in taken:
             acting = Acting(stray.unit, stray.action, policies.current.department_has_topic(stray.unit))

@@ -92,7 +92,7 @@ def _message(contract: Contract) -> Document:
     message: Document = {
         "name": contract.type,
         "title": contract.type,
-        "summary": contract.facts.__doc__ or "",
+        "summary": contract.data_type.__doc__ or "",
         "tags": [{"name": contract.kind, "description": _KINDS[contract.kind]}],
         "payload": {"$ref": f"./schemas/{contract.type}.json"},
         "bindings": {

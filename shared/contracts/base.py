@@ -60,7 +60,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Moment = Annotated[dt.datetime, AwareDatetime]
 
 
-class Facts(BaseModel):
+class EventData(BaseModel):
     """The `data` of an event: codes, times, units, counts, references; no person and no free text."""
 
     # Readers skip fields of a newer release; `harness.strict` turns this into `forbid`.
@@ -79,8 +79,8 @@ class NoWords(Words):
     """For types that never carry words."""
 
 
-D_co = TypeVar("D_co", bound=Facts, covariant=True)
-F = TypeVar("F", bound=type[Facts])
+D_co = TypeVar("D_co", bound=EventData, covariant=True)
+F = TypeVar("F", bound=type[EventData])
 
 
 class Event(BaseModel, Generic[D_co]):
@@ -115,19 +115,20 @@ class Event(BaseModel, Generic[D_co]):
 class Contract:
     """What is known of one type and version. `topic` is the logical name in `deploy/topics.yaml`.
 
-    `spoken` names the fields of the facts that hold words or a person, where these stand inside: what an
-    erasure takes out. An event that `erases` makes every service forget the words of its subject.
+    `redacted_fields` names the fields of `data` that hold words or a person, where these stand inside: what
+    an erasure takes out. An event of a type that `is_erasure` makes every service forget the words of
+    its subject.
     """
 
-    facts: type[Facts]
+    data_type: type[EventData]
     words: type[Words]
     type: str
     writer: str
     topic: str
     kind: Kind
     parse: Callable[[bytes], Event[Any]]
-    spoken: tuple[str, ...] = ()
-    erases: bool = False
+    redacted_fields: tuple[str, ...] = ()
+    is_erasure: bool = False
 
     @property
     def family(self) -> str:
@@ -150,8 +151,8 @@ def contract(
     kind: Kind = "fact",
     topic: str | None = None,
     words: type[Words] = NoWords,
-    spoken: tuple[str, ...] = (),
-    erases: bool = False,
+    redacted_fields: tuple[str, ...] = (),
+    is_erasure: bool = False,
 ) -> Callable[[F], F]:
     """Registers the model of `event_type`. Each type has exactly one writing service."""
 
@@ -159,7 +160,9 @@ def contract(
         if event_type in REGISTRY:
             raise ValueError(f"{event_type} is registered twice")
         parse = Event[facts].model_validate_json  # type: ignore[valid-type]
-        entry = Contract(facts, words, event_type, writer, topic or writer, kind, parse, spoken, erases)
+        entry = Contract(
+            facts, words, event_type, writer, topic or writer, kind, parse, redacted_fields, is_erasure
+        )
         facts.contract = entry
         REGISTRY[event_type] = entry
         FAMILIES.add(entry.family)
@@ -173,9 +176,9 @@ def words_hash(words: bytes) -> str:
     return hashlib.sha256(b"\3" + words).hexdigest()
 
 
-POSITIONS_PER_EPOCH = 10**10
+ORDINALS_PER_EPOCH = 10**10
 
 
-def position(epoch: int, sequence: str | int) -> int:
+def ordinal(epoch: int, sequence: str | int) -> int:
     """Epoch and sequence as one number: order is epoch first, then sequence."""
-    return epoch * POSITIONS_PER_EPOCH + int(sequence)
+    return epoch * ORDINALS_PER_EPOCH + int(sequence)

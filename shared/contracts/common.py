@@ -1,9 +1,9 @@
 """What every service says in the same way; each registers the type under its own name."""
 
-from shared.contracts.base import Code, Facts, Text, UnitCode
+from shared.contracts.base import Code, EventData, Text, UnitCode
 
 
-class RequestRefused(Facts):
+class RequestRefused(EventData):
     """A request is against the rules of its owner: in which state, by which rule, and what is allowed.
 
     `causationid` is the request; `unit` and `action` name the department's action behind it, if there is one.
@@ -16,7 +16,7 @@ class RequestRefused(Facts):
     action: Code | None = None
 
 
-class DeadLetterRecorded(Facts):
+class DeadLetterRecorded(EventData):
     """An event could not be applied; its key waits for an operator."""
 
     consumer: Code
@@ -27,7 +27,7 @@ class DeadLetterRecorded(Facts):
     error: Code
 
 
-class DeadLetterDiscarded(Facts):
+class DeadLetterDiscarded(EventData):
     """An operator gave up a dead letter."""
 
     dead_letter: int

@@ -114,11 +114,11 @@ def golden(contract: Contract) -> Golden:
     if contract.words is not NoWords:
         example = contract.words.model_validate(_example(contract.words)).model_dump(mode="json")
         words = _bytes({"salt": _salt(contract, "words"), **example})
-    event: Event[Any] = Event[contract.facts].model_validate(  # type: ignore[name-defined]
+    event: Event[Any] = Event[contract.data_type].model_validate(  # type: ignore[name-defined]
         {
             **_envelope(contract),
             "wordshash": words_hash(words) if words else None,
-            "data": _example(contract.facts),
+            "data": _example(contract.data_type),
         }
     )
     return Golden(_bytes(event.model_dump(mode="json", exclude_none=True)), words)

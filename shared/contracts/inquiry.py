@@ -7,7 +7,7 @@ from pydantic import Field
 from shared.contracts.base import (
     Code,
     Digest,
-    Facts,
+    EventData,
     Identifier,
     Moment,
     Text,
@@ -46,7 +46,7 @@ class NoteWords(Words):
     text: LongText
 
 
-class Deadline(Facts):
+class Deadline(EventData):
     """When the reply is due (答复时限), recomputable by anybody from the policy version."""
 
     due: Moment
@@ -55,7 +55,7 @@ class Deadline(Facts):
     day_count: str
 
 
-class Evaluation(Facts):
+class Evaluation(EventData):
     """评价: was the citizen contacted, is it solved, how satisfied (5 = very)."""
 
     contacted: bool | None = None
@@ -64,7 +64,7 @@ class Evaluation(Facts):
 
 
 @contract("civic.inquiry.received.v1", writer="inquiry", words=InquiryWords)
-class InquiryReceived(Facts):
+class InquiryReceived(EventData):
     """A concern is taken in (受理登记). With `deadline` it was accepted by rule in the same act."""
 
     number: Text
@@ -85,14 +85,14 @@ class InquiryReceived(Facts):
 
 
 @contract("civic.inquiry.accepted.v1", writer="inquiry")
-class InquiryAccepted(Facts):
+class InquiryAccepted(EventData):
     """A clerk accepts what the rules did not (受理)."""
 
     deadline: Deadline
 
 
 @contract("civic.inquiry.deadline_warned.v1", writer="inquiry")
-class DeadlineWarned(Facts):
+class DeadlineWarned(EventData):
     """A mark of the reply clock is reached (预警)."""
 
     percent: int
@@ -101,7 +101,7 @@ class DeadlineWarned(Facts):
 
 
 @contract("civic.inquiry.deadline_breached.v1", writer="inquiry")
-class DeadlineBreached(Facts):
+class DeadlineBreached(EventData):
     """No reply in time (超期): judged a grace period after due."""
 
     due: Moment
@@ -109,7 +109,7 @@ class DeadlineBreached(Facts):
 
 
 @contract("civic.inquiry.breach_withdrawn.v1", writer="inquiry")
-class BreachWithdrawn(Facts):
+class BreachWithdrawn(EventData):
     """A reply that was in time arrived after the judgement."""
 
     due: Moment
@@ -118,7 +118,7 @@ class BreachWithdrawn(Facts):
 
 
 @contract("civic.inquiry.replied.v1", writer="inquiry", words=ReplyWords)
-class InquiryReplied(Facts):
+class InquiryReplied(EventData):
     """The lead's reply is the government's answer (答复). `causationid` is the proposal."""
 
     unit: UnitCode
@@ -129,7 +129,7 @@ class InquiryReplied(Facts):
 
 
 @contract("civic.inquiry.closed.v1", writer="inquiry", words=NoteWords)
-class InquiryClosed(Facts):
+class InquiryClosed(EventData):
     """办结. `unsolved`: the citizen says no, but no further round is left."""
 
     outcome: Literal["evaluated", "unsolved", "no_evaluation"]
@@ -138,7 +138,7 @@ class InquiryClosed(Facts):
 
 
 @contract("civic.inquiry.reopened.v1", writer="inquiry", words=NoteWords)
-class InquiryReopened(Facts):
+class InquiryReopened(EventData):
     """重办: not solved, or new facts; a new round with its own deadline."""
 
     cycle: int
@@ -146,15 +146,15 @@ class InquiryReopened(Facts):
     evaluation: Evaluation | None = None
 
 
-@contract("civic.inquiry.erased.v1", writer="inquiry", erases=True)
-class InquiryErased(Facts):
+@contract("civic.inquiry.erased.v1", writer="inquiry", is_erasure=True)
+class InquiryErased(EventData):
     """Every service nulls its copy of the words and contacts; audit destroys the key."""
 
     basis: Literal["citizen_request", "retention", "court_order"]
 
 
 @contract("civic.person.contact_read.v1", writer="inquiry", words=NoteWords)
-class ContactRead(Facts):
+class ContactRead(EventData):
     """An officer read a citizen's contact points, for a stated purpose; the words are the officer's own."""
 
     purpose: Literal["call_back", "clarify", "deliver", "oversight"]
@@ -181,9 +181,9 @@ class InquiryDeadLetterDiscarded(DeadLetterDiscarded):
     writer="inquiry",
     kind="contact",
     topic="contact",
-    spoken=("name", "email", "phone", "webhook", "webhook_secret"),
+    redacted_fields=("name", "email", "phone", "webhook", "webhook_secret"),
 )
-class ContactStated(Facts):
+class ContactStated(EventData):
     """Where the citizen wants to hear of this case. The only event with direct identifiers.
 
     `webhook_secret` signs what goes to `webhook`; the two come together.

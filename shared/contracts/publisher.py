@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.contracts.base import Code, Digest, Facts, Identifier, Moment, Text, Words, contract
+from shared.contracts.base import Code, Digest, EventData, Identifier, Moment, Text, Words, contract
 from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded
 from shared.contracts.inquiry import LongText, NoteWords, Title
 
@@ -18,7 +18,7 @@ class PublicationWords(Words):
 
 
 @contract("civic.publication.drafted.v1", writer="publisher", words=PublicationWords)
-class PublicationDrafted(Facts):
+class PublicationDrafted(EventData):
     """A draft, or a new state of it. `subject` is the publication id."""
 
     version: int
@@ -29,7 +29,7 @@ class PublicationDrafted(Facts):
 
 
 @contract("civic.publication.approved.v1", writer="publisher")
-class PublicationApproved(Facts):
+class PublicationApproved(EventData):
     """A second person approved this very version."""
 
     version: int
@@ -37,7 +37,7 @@ class PublicationApproved(Facts):
 
 
 @contract("civic.publication.published.v1", writer="publisher")
-class PublicationPublished(Facts):
+class PublicationPublished(EventData):
     """It is in force of publication: on the pages, in the feeds, on its way to subscribers."""
 
     version: int
@@ -46,7 +46,7 @@ class PublicationPublished(Facts):
 
 
 @contract("civic.publication.withdrawn.v1", writer="publisher", words=NoteWords)
-class PublicationWithdrawn(Facts):
+class PublicationWithdrawn(EventData):
     """It is no longer shown as in force. The words are the reason, as the public reads it."""
 
     version: int
@@ -54,7 +54,7 @@ class PublicationWithdrawn(Facts):
 
 
 @contract("civic.subscription.confirmed.v1", writer="publisher")
-class SubscriptionConfirmed(Facts):
+class SubscriptionConfirmed(EventData):
     """Consent by double opt-in (e-mail) or by the echoed challenge (webhook). `subject`: subscription id."""
 
     lane: Lane
@@ -62,7 +62,7 @@ class SubscriptionConfirmed(Facts):
 
 
 @contract("civic.subscription.ended.v1", writer="publisher")
-class SubscriptionEnded(Facts):
+class SubscriptionEnded(EventData):
     """The person left, or the address is gone."""
 
     lane: Lane
@@ -70,7 +70,7 @@ class SubscriptionEnded(Facts):
 
 
 @contract("civic.push.batch_started.v1", writer="publisher")
-class PushBatchStarted(Facts):
+class PushBatchStarted(EventData):
     """A publication goes to its subscribers: one event for all, not one each."""
 
     version: int
@@ -78,7 +78,7 @@ class PushBatchStarted(Facts):
 
 
 @contract("civic.push.batch_closed.v1", writer="publisher")
-class PushBatchClosed(Facts):
+class PushBatchClosed(EventData):
     """Every recipient has an outcome; `ledger_root`: RFC 6962 root over the ledger rows in their order."""
 
     version: int
@@ -88,7 +88,7 @@ class PushBatchClosed(Facts):
 
 
 @contract("civic.push.notice_sent.v1", writer="publisher")
-class NoticeSent(Facts):
+class NoticeSent(EventData):
     """The citizen was told of a step of the case. `subject` is the inquiry id."""
 
     notice: Identifier
@@ -98,7 +98,7 @@ class NoticeSent(Facts):
 
 
 @contract("civic.push.notice_failed.v1", writer="publisher")
-class NoticeFailed(Facts):
+class NoticeFailed(EventData):
     """The citizen could not be told by this lane."""
 
     notice: Identifier
@@ -109,7 +109,7 @@ class NoticeFailed(Facts):
 
 
 @contract("civic.publisher.request_refused.v1", writer="publisher")
-class PublisherRequestRefused(Facts):
+class PublisherRequestRefused(EventData):
     """publisher does not do what was asked of it. `causationid` is the request."""
 
     state: Text

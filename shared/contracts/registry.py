@@ -1,11 +1,11 @@
 """Importing this module registers every type; `REGISTRY` maps a type to its contract."""
 
 from shared.contracts import inquiry, publisher, routing
-from shared.contracts.base import FAMILIES, REGISTRY, Contract, Facts
+from shared.contracts.base import FAMILIES, REGISTRY, Contract, EventData
 
 __all__ = ["FAMILIES", "REGISTRY", "Contract", "by_writer", "inquiry", "publisher", "routing"]
 
 
-def by_writer(writer: str, name: str) -> type[Facts]:
+def by_writer(writer: str, name: str) -> type[EventData]:
     """The facts class of `civic.<writer>.<name>.v1`; each service has its own refusals and dead letters."""
-    return REGISTRY[f"civic.{writer}.{name}.v1"].facts
+    return REGISTRY[f"civic.{writer}.{name}.v1"].data_type

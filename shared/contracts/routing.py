@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.contracts.base import Code, Digest, Facts, Identifier, Moment, Text, UnitCode, contract
+from shared.contracts.base import Code, Digest, EventData, Identifier, Moment, Text, UnitCode, contract
 from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, RequestRefused
 from shared.contracts.inquiry import (
     CaseKind,
@@ -25,7 +25,7 @@ TriageReason = Literal["no_rule", "unknown_service", "returned", "conflict"]
 
 
 @contract("civic.case.dispatched.v1", writer="routing")
-class CaseDispatched(Facts):
+class CaseDispatched(EventData):
     """派单: the lead and the co-handlers, by which rule, and by when the lead signs."""
 
     lead: UnitCode
@@ -38,7 +38,7 @@ class CaseDispatched(Facts):
 
 
 @contract("civic.case.triaged.v1", writer="routing")
-class CaseTriaged(Facts):
+class CaseTriaged(EventData):
     """Nothing matched: a dispatcher has to place it."""
 
     reason: TriageReason
@@ -47,7 +47,7 @@ class CaseTriaged(Facts):
 
 
 @contract("civic.assignment.signed.v1", writer="routing")
-class AssignmentSigned(Facts):
+class AssignmentSigned(EventData):
     """签收: the unit has taken the case on."""
 
     unit: UnitCode
@@ -57,7 +57,7 @@ class AssignmentSigned(Facts):
 
 
 @contract("civic.assignment.returned.v1", writer="routing", words=NoteWords)
-class AssignmentReturned(Facts):
+class AssignmentReturned(EventData):
     """退回: the unit says that it is not theirs. A returned lead puts the case into triage."""
 
     unit: UnitCode
@@ -67,7 +67,7 @@ class AssignmentReturned(Facts):
 
 
 @contract("civic.assignment.reply_proposed.v1", writer="routing", kind="request", words=ReplyWords)
-class ReplyProposed(Facts):
+class ReplyProposed(EventData):
     """The lead proposes the answer; inquiry decides with `replied` or `request_refused`."""
 
     unit: UnitCode
@@ -76,7 +76,7 @@ class ReplyProposed(Facts):
 
 
 @contract("civic.delivery.succeeded.v1", writer="routing")
-class DeliverySucceeded(Facts):
+class DeliverySucceeded(EventData):
     """A record stands on a unit's topic: where, and the SHA-256 of its bytes."""
 
     unit: UnitCode
@@ -107,9 +107,13 @@ class RoutingDeadLetterDiscarded(DeadLetterDiscarded):
 
 
 @contract(
-    "civic.department.case_offered.v1", writer="routing", kind="record", topic="department", spoken=("words",)
+    "civic.department.case_offered.v1",
+    writer="routing",
+    kind="record",
+    topic="department",
+    redacted_fields=("words",),
 )
-class CaseOffered(Facts):
+class CaseOffered(EventData):
     """A case is yours to sign. `words` is absent once the inquiry is erased."""
 
     number: Text
@@ -128,7 +132,7 @@ class CaseOffered(Facts):
 
 
 @contract("civic.department.case_withdrawn.v1", writer="routing", kind="record", topic="department")
-class CaseWithdrawn(Facts):
+class CaseWithdrawn(EventData):
     """The case is no longer yours: another unit holds it now."""
 
     number: Text
@@ -136,7 +140,7 @@ class CaseWithdrawn(Facts):
 
 
 @contract("civic.department.case_closed.v1", writer="routing", kind="record", topic="department")
-class CaseClosed(Facts):
+class CaseClosed(EventData):
     """The case you hold is closed, with the citizen's evaluation if there was one."""
 
     number: Text
@@ -145,9 +149,13 @@ class CaseClosed(Facts):
 
 
 @contract(
-    "civic.department.case_reopened.v1", writer="routing", kind="record", topic="department", spoken=("note",)
+    "civic.department.case_reopened.v1",
+    writer="routing",
+    kind="record",
+    topic="department",
+    redacted_fields=("note",),
 )
-class CaseReopened(Facts):
+class CaseReopened(EventData):
     """重办: the citizen is not satisfied; the case is yours again, in your role, with a new deadline."""
 
     number: Text
@@ -159,7 +167,7 @@ class CaseReopened(Facts):
 
 
 @contract("civic.department.action_result.v1", writer="routing", kind="record", topic="department")
-class ActionResult(Facts):
+class ActionResult(EventData):
     """What became of your action: done, or refused: by which rule, what is allowed now, what is wrong."""
 
     action: Code
@@ -174,20 +182,20 @@ class ActionResult(Facts):
 
 
 @contract("civic.action.sign.v1", writer="unit", kind="action", topic="actions")
-class SignAction(Facts):
+class SignAction(EventData):
     """签收."""
 
 
-@contract("civic.action.reply.v1", writer="unit", kind="action", topic="actions", spoken=("text",))
-class ReplyAction(Facts):
+@contract("civic.action.reply.v1", writer="unit", kind="action", topic="actions", redacted_fields=("text",))
+class ReplyAction(EventData):
     """答复, by the lead."""
 
     outcome: ReplyOutcome
     text: LongText
 
 
-@contract("civic.action.return.v1", writer="unit", kind="action", topic="actions", spoken=("text",))
-class ReturnAction(Facts):
+@contract("civic.action.return.v1", writer="unit", kind="action", topic="actions", redacted_fields=("text",))
+class ReturnAction(EventData):
     """退回, with the reason code and words."""
 
     reason: Literal["not_our_duty", "not_our_area", "unclear_owner", "overlapping_duty"]

@@ -36,7 +36,7 @@ class _Generator(GenerateJsonSchema):
 
 def event_schema(contract: Contract) -> Schema:
     """The schema of the whole value: the CloudEvent with its envelope and its facts."""
-    schema = Event[contract.facts].model_json_schema(schema_generator=_Generator)  # type: ignore[name-defined]
+    schema = Event[contract.data_type].model_json_schema(schema_generator=_Generator)  # type: ignore[name-defined]
     properties: Schema = schema["properties"]
     properties["type"] = {"const": contract.type}
     properties["source"] |= _source(contract)
@@ -47,7 +47,7 @@ def event_schema(contract: Contract) -> Schema:
         schema,
         contract.schema_id,
         contract.type,
-        contract.facts.__doc__,
+        contract.data_type.__doc__,
         required=[name for name in properties if name in required],
     )
 

@@ -16,15 +16,15 @@ from shared.contracts.base import (
     TYPE_PATTERN,
     Contract,
     Event,
-    Facts,
+    EventData,
     Words,
-    position,
+    ordinal,
     words_hash,
 )
 from shared.errors import Undecodable, UnknownVersion
 from shared.kafka.records import RawRecord
 
-D_co = TypeVar("D_co", bound=Facts, covariant=True)
+D_co = TypeVar("D_co", bound=EventData, covariant=True)
 
 # Our own encoder writes the type first, so that the common case needs no parse.
 _OUR_TYPE = re.compile(rb'\A\{"specversion":"1\.0","type":"([a-z0-9_.]{1,100})"')
@@ -33,7 +33,7 @@ _MOST_FAULTS_TOLD = 5
 
 
 @dataclass(slots=True)
-class Received(Generic[D_co]):
+class IncomingEvent(Generic[D_co]):
     """An event with its words and the record that brought it. `effective` is when the act reached us."""
 
     event: Event[D_co]
@@ -54,9 +54,9 @@ class Received(Generic[D_co]):
         return self.event.id
 
     @property
-    def position(self) -> int | None:
+    def ordinal(self) -> int | None:
         """Epoch and sequence as one number; None for the actions of units, which carry none."""
-        return None if self.event.sequence is None else position(self.event.epoch, self.event.sequence)
+        return None if self.event.sequence is None else ordinal(self.event.epoch, self.event.sequence)
 
 
 def peek_type(value: bytes) -> str:
@@ -74,7 +74,7 @@ def peek_type(value: bytes) -> str:
     return event_type
 
 
-def told(record: RawRecord, name: str) -> str | None:
+def peek_field(record: RawRecord, name: str) -> str | None:
     """A short text of the envelope, such as `id` or `subject`, read without trusting anything else in it."""
     try:
         found = orjson.loads(record.value or b"")
@@ -103,7 +103,7 @@ def contract_of(value: bytes | None) -> Contract | None:
     return found
 
 
-def decode(record: RawRecord, contract: Contract, clock: Clock) -> Received[Facts]:
+def decode(record: RawRecord, contract: Contract, clock: Clock) -> IncomingEvent[EventData]:
     """Parses value and words, and checks that the words are those that the value vouches for.
 
     Raises Undecodable with what is wrong and where.
@@ -111,7 +111,7 @@ def decode(record: RawRecord, contract: Contract, clock: Clock) -> Received[Fact
     return with_words(record, parse_value(record, contract), contract, clock)
 
 
-def parse_value(record: RawRecord, contract: Contract) -> Event[Facts]:
+def parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
     """The first half of `decode`, which is enough to tell whether the event concerns us."""
     try:
         event = contract.parse(record.value or b"")
@@ -137,13 +137,15 @@ def parse_value(record: RawRecord, contract: Contract) -> Event[Facts]:
     return event
 
 
-def with_words(record: RawRecord, event: Event[Facts], contract: Contract, clock: Clock) -> Received[Facts]:
+def with_words(
+    record: RawRecord, event: Event[EventData], contract: Contract, clock: Clock
+) -> IncomingEvent[EventData]:
     """The second half of `decode`."""
     words = decode_words(record, event, contract)
-    return Received(event, words, record, clock.effective(record.timestamp_ms))
+    return IncomingEvent(event, words, record, clock.effective(record.timestamp_ms))
 
 
-def decode_words(record: RawRecord, event: Event[Facts], contract: Contract) -> Words | None:
+def decode_words(record: RawRecord, event: Event[EventData], contract: Contract) -> Words | None:
     """The words of a record, or None where there are none (any more)."""
     raw = record.header("words")
     if raw is None:

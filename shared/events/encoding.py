@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from shared.contracts.base import Facts, Words, words_hash
+from shared.contracts.base import EventData, Words, words_hash
 from shared.errors import EventTooLarge
 
 MAX_BYTES = 900_000
@@ -29,7 +29,7 @@ class Draft(NamedTuple):
     actor: str | None
     policy: str | None
     jurisdiction: str | None
-    data: Facts
+    data: EventData
 
 
 def encode_words(words: Words) -> bytes:

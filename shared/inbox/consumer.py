@@ -28,19 +28,19 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from shared import sql
 from shared.errors import Stale
 from shared.inbox.handlers import Handlers
-from shared.inbox.partition_batch import Ahead, Behind, Slices
+from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap, PartitionBatchProcessor
 from shared.inbox.polls import Polls
 from shared.infrastructure import is_passing
 from shared.kafka.client import raw_record
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
-from shared.metrics import LAG, SLICE_WAITS, TOPIC_CUT
+from shared.metrics import BATCH_WAITS, LAG, LOG_TRUNCATED
 from shared.unit_of_work.database import Database
 
 QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
-Place = tuple[str, int]
+Partition = tuple[str, int]
 """Topic and partition."""
 
 _MAX_RECORDS = 2000
@@ -53,7 +53,7 @@ _ENDS_SECONDS = 5
 _METADATA_SECONDS = 5
 
 
-class _Cut(Exception):
+class _LogTruncated(Exception):
     def __init__(self, begin: int) -> None:
         self.begin = begin
 
@@ -89,7 +89,7 @@ class Consumer:
         pattern: str | None = None,
     ) -> None:
         self._database = database
-        self._slices = Slices(database, name, handlers)
+        self._slices = PartitionBatchProcessor(database, name, handlers)
         self.name = name
         self._topics = tuple(topics)
         self._pattern = pattern
@@ -97,7 +97,7 @@ class Consumer:
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
         self._sought: dict[Any, int] = {}
-        self._done: dict[Place, int] = {}
+        self._done: dict[Partition, int] = {}
         self._has_topics = True
         self._was_assigned = False
         self._polls = Polls()
@@ -208,7 +208,7 @@ class Consumer:
         while generation == self._barrier.generation:
             try:
                 next_offset = await self._apply(records, accept_gap=gap_is_real)
-            except Behind as behind:
+            except OffsetGap as behind:
                 if self._sought.get((place.topic, place.partition)) != behind.next_offset:
                     self._seek(place, behind.next_offset)
                     return
@@ -221,7 +221,7 @@ class Consumer:
                     # Retention has taken what was there before this consumer began.
                     log.info("topic begins later", consumer=self.name, topic=place.topic, offset=first)
                 gap_is_real = True
-            except _Cut as cut:
+            except _LogTruncated as cut:
                 self._seek(place, cut.begin)
                 return
             except Stale:
@@ -230,7 +230,7 @@ class Consumer:
                 if not is_passing(error, KafkaError):
                     # Not an event's fault, or bisecting would have found it: ours. Loud, and never lost.
                     log.exception("slice fails", consumer=self.name, topic=place.topic)
-                SLICE_WAITS.labels(self.name).inc()
+                BATCH_WAITS.labels(self.name).inc()
                 log.warning("slice waits", consumer=self.name, topic=place.topic, error=repr(error))
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5)
@@ -240,14 +240,14 @@ class Consumer:
                 return
 
     async def _apply(self, records: list[RawRecord], *, accept_gap: bool) -> int:
-        """Applies them; the next offset. Raises _Cut if the log ends before the cursor.
+        """Applies them; the next offset. Raises _LogTruncated if the log ends before the cursor.
 
         That is a broker that has lost its end, or a topic made anew: what is written now gets the offsets of
         what was read once, and would be taken for it.
         """
         try:
             return await self._slices.process(records, accept_gap=accept_gap, accept_old=False)
-        except Ahead as ahead:
+        except AlreadyConsumed as ahead:
             cursor = ahead.next_offset
         place = TopicPartition(records[0].topic, records[0].partition)
         client = self._client()
@@ -258,7 +258,7 @@ class Consumer:
         if ends[place] >= cursor:
             return await self._slices.process(records, accept_gap=accept_gap)
         await self._slices.begin_again(place.topic, place.partition, cursor=cursor, begin=begins[place])
-        TOPIC_CUT.labels(self.name, place.topic).inc()
+        LOG_TRUNCATED.labels(self.name, place.topic).inc()
         self.cut.add(place.topic)
         log.critical(
             "the topic ends before the cursor: it is read again from its beginning",
@@ -268,7 +268,7 @@ class Consumer:
             offset=cursor,
             end=ends[place],
         )
-        raise _Cut(begins[place])
+        raise _LogTruncated(begins[place])
 
     async def seek_to_cursors(self, assigned: Any) -> None:
         """The cursor, not Kafka's committed offset, says where to go on."""
@@ -333,7 +333,7 @@ class Consumer:
             if lag is not None:
                 LAG.labels(self.name, place.topic, place.partition).set(lag)
 
-    async def ends(self) -> dict[Place, int]:
+    async def ends(self) -> dict[Partition, int]:
         """The next offset that each partition of what this consumer reads will give, whoever owns it.
 
         Partitions that hold nothing, or nothing any more, are left out. Raises KafkaError, OSError or

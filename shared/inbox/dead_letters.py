@@ -12,7 +12,7 @@ from shared import sql
 from shared.clock import machine_now
 from shared.contracts.registry import by_writer
 from shared.errors import CivicloomError, Conflict, Permanent
-from shared.events.decoding import Received, contract_of, decode, unreadable_subject
+from shared.events.decoding import IncomingEvent, contract_of, decode, unreadable_subject
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.erasure import bytes_to_keep
@@ -174,12 +174,12 @@ class DeadLetters:
         event = self._read(letter.record)
         if event is None or event.subject != letter.key:
             return
-        if event.position is None:
-            tx.saw_action(event.event.source, event.id)
+        if event.ordinal is None:
+            tx.mark_action_processed(event.event.source, event.id)
         else:
-            tx.saw(event.subject, event.event.source, event.position)
+            tx.mark_processed(event.subject, event.event.source, event.ordinal)
 
-    def _read(self, record: RawRecord) -> Received[Any] | None:
+    def _read(self, record: RawRecord) -> IncomingEvent[Any] | None:
         try:
             contract = contract_of(record.value)
             return decode(record, contract, self._database.clock) if contract else None

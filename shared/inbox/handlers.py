@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from shared.contracts.base import Contract, Event, Facts
+from shared.contracts.base import Contract, Event, EventData
 from shared.errors import Permanent
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.transaction import Tx
 
@@ -22,63 +22,63 @@ class Fault:
 
 Results = Sequence[Fault | None] | None
 """One result per event in order; None for an event, or for all, means applied."""
-Run = Callable[[Tx, list[Received[Any]]], Awaitable[Results]]
-Touches = Callable[[Received[Any]], Iterable[str]]
-D = TypeVar("D", bound=Facts)
+Run = Callable[[Tx, list[IncomingEvent[Any]]], Awaitable[Results]]
+Locks = Callable[[IncomingEvent[Any]], Iterable[str]]
+D = TypeVar("D", bound=EventData)
 
 
-Concerns = Callable[[Event[Any]], bool]
-StandIn = Callable[[RawRecord, Permanent | None], Facts | None]
+Accepts = Callable[[Event[Any]], bool]
+OnUnhandled = Callable[[RawRecord, Permanent | None], EventData | None]
 """A record that is no event for the service, with what is wrong (None: a type without a handler) -> facts of
 a handled type that stand in for it, or None: then it is skipped, parked or a dead letter as it deserves."""
 
 
-def every_one(_: Event[Any]) -> bool:
+def accept_all(_: Event[Any]) -> bool:
     """The usual case: all events of a type matter."""
     return True
 
 
-def nothing(record: RawRecord, fault: Permanent | None) -> Facts | None:  # noqa: ARG001  (a StandIn)
+def nothing(record: RawRecord, fault: Permanent | None) -> EventData | None:  # noqa: ARG001  (a OnUnhandled)
     """The usual case: what is no event stands for nothing else."""
     return None
 
 
-def subject_only(event: Received[Any]) -> Iterable[str]:
+def subject_only(event: IncomingEvent[Any]) -> Iterable[str]:
     """The usual case: an event changes its own subject."""
     return (event.subject,)
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """`touches` names every aggregate that the event changes; the slice locks them before anything.
+    """`locks` names every aggregate that the event changes; the slice locks them before anything.
 
     An event that does not concern the service is skipped like a type that it does not know: nothing is
     locked, and its place in the sequence is not remembered.
     """
 
     contract: Contract
-    touches: Touches
+    locks: Locks
     run: Run
-    concerns: Concerns = every_one
+    accepts: Accepts = accept_all
 
 
 class Handlers:
     """The handlers of one service."""
 
-    def __init__(self, stand_in: StandIn = nothing) -> None:
-        self.stand_in = stand_in
+    def __init__(self, on_unhandled: OnUnhandled = nothing) -> None:
+        self.on_unhandled = on_unhandled
         self._by_type: dict[str, Handler] = {}
 
     def on(
-        self, facts: type[D], touches: Touches = subject_only, *, concerns: Concerns = every_one
-    ) -> Callable[[Callable[[Tx, list[Received[D]]], Awaitable[Results]]], Run]:
+        self, facts: type[D], locks: Locks = subject_only, *, accepts: Accepts = accept_all
+    ) -> Callable[[Callable[[Tx, list[IncomingEvent[D]]], Awaitable[Results]]], Run]:
         """Registers a set-based handler: a list of events of at most one per aggregate, a result for each."""
 
-        def register(run: Callable[[Tx, list[Received[D]]], Awaitable[Results]]) -> Run:
+        def register(run: Callable[[Tx, list[IncomingEvent[D]]], Awaitable[Results]]) -> Run:
             event_type = facts.contract.type
             if event_type in self._by_type:
                 raise ValueError(f"{event_type} has a handler already")
-            self._by_type[event_type] = Handler(facts.contract, touches, run, concerns)
+            self._by_type[event_type] = Handler(facts.contract, locks, run, accepts)
             return run
 
         return register

@@ -12,12 +12,12 @@ import orjson
 
 from shared import sql
 from shared.clock import machine_now
-from shared.contracts.base import Facts
+from shared.contracts.base import EventData
 from shared.contracts.registry import by_writer
 from shared.errors import Permanent, Undecodable
 from shared.events.decoding import peek_type, unreadable_subject
 from shared.inbox.handlers import Fault, Handlers
-from shared.inbox.resolving import Reading, read
+from shared.inbox.resolving import HandlerMatch, resolve
 from shared.inbox.rounds import apply, is_duplicate, known_actions
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.records import RawRecord
@@ -91,7 +91,7 @@ async def record_dead_letter(
     if key is not None:
         tx.kept_bytes_of(key)
     facts: type[Any] = by_writer(tx.service, "deadletter_recorded")
-    data: Facts = facts(
+    data: EventData = facts(
         consumer=consumer,
         topic=record.topic,
         partition=record.partition,
@@ -159,12 +159,12 @@ class Parking:
             attempts, records = await self._claim(tx, topic, key)
             if not records:
                 return False
-            readings = self._readable(records)
-            await tx.lock({key, *(aggregate for reading in readings for aggregate in reading.touches)})
-            for reading in readings:
-                if reading.handler.contract.erases:
-                    tx.erase(reading.event.subject)
-            known = await known_actions(tx, (reading.event for reading in readings))
+            matches = self._readable(records)
+            await tx.lock({key, *(aggregate for match in matches for aggregate in match.locks)})
+            for match in matches:
+                if match.handler.contract.is_erasure:
+                    tx.erase(match.event.subject)
+            known = await known_actions(tx, (match.event for match in matches))
             for record in records:
                 fault = await self._apply_one(tx, record, known)
                 if fault is not None:
@@ -218,31 +218,31 @@ class Parking:
             await record_dead_letter(tx, self._consumer, record, key, fault, attempts=attempts)
         return False
 
-    def _readable(self, records: list[RawRecord]) -> list[Reading]:
-        readings = []
+    def _readable(self, records: list[RawRecord]) -> list[HandlerMatch]:
+        matches = []
         for record in records:
             try:
-                reading = read(record, self._handlers, self._database.clock)
+                match = resolve(record, self._handlers, self._database.clock)
             except Permanent:
                 continue
-            if reading is not None:
-                readings.append(reading)
-        return readings
+            if match is not None:
+                matches.append(match)
+        return matches
 
     async def _apply_one(self, tx: Tx, record: RawRecord, known: set[tuple[str, str]]) -> Fault | None:
         try:
-            reading = read(record, self._handlers, self._database.clock)
+            match = resolve(record, self._handlers, self._database.clock)
         except Permanent as error:
             # A newer version waits for an upgrade; bytes that are no event never become one.
             return Fault(type(error).__name__, str(error), permanent=isinstance(error, Undecodable))
-        if reading is None or is_duplicate(tx, reading.event):
+        if match is None or is_duplicate(tx, match.event):
             return None
-        event = reading.event
+        event = match.event
         named = (event.event.source, event.id)
-        if event.position is None and named in known:
+        if event.ordinal is None and named in known:
             return None
-        fault = (await apply(tx, reading.handler, [event], careful=True))[0]
-        if fault is None and event.position is None:
+        fault = (await apply(tx, match.handler, [event], careful=True))[0]
+        if fault is None and event.ordinal is None:
             known.add(named)
         return fault
 

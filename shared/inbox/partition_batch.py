@@ -7,15 +7,15 @@ from typing import Any
 
 from shared import sql
 from shared.errors import Permanent, Stale, UnknownVersion
-from shared.events.decoding import Received, told, unreadable_subject
+from shared.events.decoding import IncomingEvent, peek_field, unreadable_subject
 from shared.inbox.handlers import Fault, Handlers
 from shared.inbox.parking import park, park_behind, record_dead_letter
-from shared.inbox.resolving import read
+from shared.inbox.resolving import resolve
 from shared.inbox.rounds import Item, apply, in_rounds, is_duplicate, known_actions
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
-from shared.metrics import EVENTS, SLICE_SECONDS
+from shared.metrics import BATCH_SECONDS, EVENTS
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -23,7 +23,7 @@ QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
 
-class Behind(Stale):
+class OffsetGap(Stale):
     """The cursor stands before the first record: what lies between was not taken."""
 
     def __init__(self, next_offset: int) -> None:
@@ -31,7 +31,7 @@ class Behind(Stale):
         self.next_offset = next_offset
 
 
-class Ahead(Stale):
+class AlreadyConsumed(Stale):
     """The cursor stands behind the first record: it was taken before, or stands where another one stood."""
 
     def __init__(self, next_offset: int) -> None:
@@ -39,7 +39,7 @@ class Ahead(Stale):
         self.next_offset = next_offset
 
 
-class Slices:
+class PartitionBatchProcessor:
     """Applies slices for one consumer."""
 
     def __init__(self, database: Database, consumer: str, handlers: Handlers) -> None:
@@ -53,9 +53,10 @@ class Slices:
         """Applies the records of one partition, in offset order, and returns the next offset.
 
         Tries the quick way first; if an event fails for its own reason the transaction is rolled back
-        and the slice is done with savepoints, which isolate the culprit. Raises Behind if records
-        before the first one were not taken (unless `accept_gap`: they are gone from the topic), Ahead if the
-        first one was (unless `accept_old`: then such are dropped), and whatever the infrastructure raises.
+        and the batch is done again with savepoints, which isolate the culprit. Raises OffsetGap if records
+        before the first one were not taken (unless `accept_gap`: they are gone from the topic),
+        AlreadyConsumed if the first one was (unless `accept_old`: then such are dropped), and whatever the
+        infrastructure raises.
         """
         started = time.perf_counter()
         try:
@@ -64,7 +65,7 @@ class Slices:
             if isinstance(error, Stale) or is_infrastructure(error):
                 raise
             next_offset = await self._transact(records, accept_gap, accept_old, careful=True)
-        SLICE_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
+        BATCH_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
         return next_offset
 
     async def begin_again(self, topic: str, partition: int, *, cursor: int, begin: int) -> None:
@@ -111,9 +112,9 @@ class Slices:
             await tx.connection.execute(QUERIES["start_cursor"], *place, 0)
             next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
         if next_offset < first.offset and not accept_gap:
-            raise Behind(next_offset)
+            raise OffsetGap(next_offset)
         if next_offset > first.offset and not accept_old:
-            raise Ahead(next_offset)
+            raise AlreadyConsumed(next_offset)
         return [record for record in records if record.offset >= next_offset]
 
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Counter[str]:
@@ -124,12 +125,12 @@ class Slices:
         place, keys = (self._consumer, records[0].topic), list({item.key for item in items})
         rows = await tx.connection.fetch(QUERIES["lock_parked_keys"], *place, keys)
         parked = {row["key"] for row in rows}
-        touched = {aggregate for item in items for aggregate in item.touches}
+        touched = {aggregate for item in items for aggregate in item.locks}
         touched.update(unreadable_subject(record.topic, record.partition) for record, _ in unreadable)
         await tx.lock(touched)
         for item in items:
             # Whatever becomes of the event: it may only join its parked key.
-            if item.handler is not None and item.handler.contract.erases:
+            if item.handler is not None and item.handler.contract.is_erasure:
                 tx.erase(item.key)
         for record, fault in unreadable:
             await record_dead_letter(tx, self._consumer, record, None, fault, attempts=1)
@@ -149,7 +150,7 @@ class Slices:
         *,
         careful: bool,
     ) -> None:
-        by_handler: dict[str, list[tuple[Item, Received[Any]]]] = {}
+        by_handler: dict[str, list[tuple[Item, IncomingEvent[Any]]]] = {}
         for item in items:
             if item.key in parked:
                 await park_behind(tx, self._consumer, item.record, item.key)
@@ -159,7 +160,7 @@ class Slices:
             elif is_duplicate(tx, item.event) or (item.event.event.source, item.event.id) in known:
                 counts["duplicate"] += 1
             else:
-                if item.event.position is None:
+                if item.event.ordinal is None:
                     known.add((item.event.event.source, item.event.id))
                 by_handler.setdefault(item.event.event.type, []).append((item, item.event))
         for event_type, group in by_handler.items():
@@ -186,20 +187,20 @@ class Slices:
         unreadable: list[tuple[RawRecord, Fault]] = []
         for record in records:
             try:
-                reading = read(record, self._handlers, self._database.clock)
+                match = resolve(record, self._handlers, self._database.clock)
             except UnknownVersion as error:
                 # Not permanent: it waits for an upgrade, and only after the last try for an operator.
                 fault = Fault(type(error).__name__, str(error))
             except Permanent as error:
                 fault = Fault(type(error).__name__, str(error), permanent=True)
             else:
-                if reading is None:
+                if match is None:
                     counts["skipped"] += 1
                 else:
-                    event, handler = reading
-                    items.append(Item(record, event.subject, reading.touches, event, handler))
+                    event, handler = match
+                    items.append(Item(record, event.subject, match.locks, event, handler))
                 continue
-            key = told(record, "subject")
+            key = peek_field(record, "subject")
             if key is None:
                 unreadable.append((record, fault))
             else:

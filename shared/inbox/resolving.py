@@ -4,29 +4,36 @@ import hashlib
 from typing import Any, NamedTuple
 
 from shared.clock import Clock
-from shared.contracts.base import Event, Facts
+from shared.contracts.base import Event, EventData
 from shared.errors import Permanent, UnknownVersion
-from shared.events.decoding import Received, contract_of, parse_value, told, unreadable_subject, with_words
+from shared.events.decoding import (
+    IncomingEvent,
+    contract_of,
+    parse_value,
+    peek_field,
+    unreadable_subject,
+    with_words,
+)
 from shared.inbox.handlers import Handler, Handlers
 from shared.kafka.records import RawRecord
 
 
-class Reading(NamedTuple):
+class HandlerMatch(NamedTuple):
     """An event and who handles it."""
 
-    event: Received[Any]
+    event: IncomingEvent[Any]
     handler: Handler
 
     @property
-    def touches(self) -> tuple[str, ...]:
+    def locks(self) -> tuple[str, ...]:
         """Every aggregate that the event changes, its subject first."""
-        return tuple(dict.fromkeys((self.event.subject, *self.handler.touches(self.event))))
+        return tuple(dict.fromkeys((self.event.subject, *self.handler.locks(self.event))))
 
 
-def read(record: RawRecord, handlers: Handlers, clock: Clock) -> Reading | None:
+def resolve(record: RawRecord, handlers: Handlers, clock: Clock) -> HandlerMatch | None:
     """The record's event with its handler; None for what does not concern the service.
 
-    What is no event for it, `handlers.stand_in` may take as one. Raises Undecodable for bytes that nobody
+    What is no event for it, `handlers.on_unhandled` may take as one. Raises Undecodable for bytes that nobody
     takes, and UnknownVersion for another major version of a type that is handled.
     """
     fault: Permanent | None = None
@@ -35,28 +42,28 @@ def read(record: RawRecord, handlers: Handlers, clock: Clock) -> Reading | None:
         handler = handlers.get(contract.type) if contract else None
         if contract is not None and handler is not None:
             event = parse_value(record, contract)
-            if not handler.concerns(event):
+            if not handler.accepts(event):
                 return None
-            return Reading(with_words(record, event, contract, clock), handler)
+            return HandlerMatch(with_words(record, event, contract, clock), handler)
     except Permanent as error:
         fault = error
-    facts = handlers.stand_in(record, fault)
+    facts = handlers.on_unhandled(record, fault)
     if facts is not None:
-        return Reading(_standing_in(record, facts, clock), handlers[facts.contract.type])
+        return HandlerMatch(_standing_in(record, facts, clock), handlers[facts.contract.type])
     if fault is None or (isinstance(fault, UnknownVersion) and fault.family not in handlers.families):
         return None
     raise fault
 
 
-def _standing_in(record: RawRecord, facts: Facts, clock: Clock) -> Received[Facts]:
+def _standing_in(record: RawRecord, facts: EventData, clock: Clock) -> IncomingEvent[EventData]:
     """Known by topic and bytes: it counts once, and an event that comes later under the same id does too."""
     effective = clock.effective(record.timestamp_ms)
-    event: Event[Facts] = Event.model_construct(
+    event: Event[EventData] = Event.model_construct(
         type=facts.contract.type,
         id=hashlib.sha256(record.value or b"").hexdigest(),
         source=record.topic,
-        subject=told(record, "subject") or unreadable_subject(record.topic, record.partition),
+        subject=peek_field(record, "subject") or unreadable_subject(record.topic, record.partition),
         time=effective,
         data=facts,
     )
-    return Received(event, None, record, effective)
+    return IncomingEvent(event, None, record, effective)

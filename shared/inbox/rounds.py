@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from shared import sql
 from shared.errors import Permanent
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handler
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
@@ -24,8 +24,8 @@ class Item(NamedTuple):
 
     record: RawRecord
     key: str
-    touches: tuple[str, ...]
-    event: Received[Any] | None = None
+    locks: tuple[str, ...]
+    event: IncomingEvent[Any] | None = None
     handler: Handler | None = None
     fault: Fault | None = None
 
@@ -35,8 +35,8 @@ def in_rounds(items: Sequence[Item]) -> list[list[Item]]:
     last: dict[str, int] = {}
     rounds: list[list[Item]] = []
     for item in items:
-        number = max((last.get(aggregate, -1) for aggregate in item.touches), default=-1) + 1
-        for aggregate in item.touches:
+        number = max((last.get(aggregate, -1) for aggregate in item.locks), default=-1) + 1
+        for aggregate in item.locks:
             last[aggregate] = number
         if number == len(rounds):
             rounds.append([])
@@ -44,15 +44,15 @@ def in_rounds(items: Sequence[Item]) -> list[list[Item]]:
     return rounds
 
 
-def is_duplicate(tx: Tx, event: Received[Any]) -> bool:
+def is_duplicate(tx: Tx, event: IncomingEvent[Any]) -> bool:
     """Whether the event was applied before: its position is not above the last one of its source."""
-    position = event.position
-    return position is not None and position <= tx.position(event.subject, event.event.source)
+    position = event.ordinal
+    return position is not None and position <= tx.last_ordinal(event.subject, event.event.source)
 
 
-async def known_actions(tx: Tx, events: Iterable[Received[Any]]) -> set[tuple[str, str]]:
+async def known_actions(tx: Tx, events: Iterable[IncomingEvent[Any]]) -> set[tuple[str, str]]:
     """Of those that carry no sequence the ones that were applied before, as (source, id)."""
-    actions = [event for event in events if event.position is None]
+    actions = [event for event in events if event.ordinal is None]
     if not actions:
         return set()
     rows = await tx.connection.fetch(
@@ -62,7 +62,7 @@ async def known_actions(tx: Tx, events: Iterable[Received[Any]]) -> set[tuple[st
 
 
 async def apply(
-    tx: Tx, handler: Handler, events: list[Received[Any]], *, careful: bool
+    tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool
 ) -> list[Fault | None]:
     """Runs the handler over the list and remembers what was applied.
 
@@ -71,14 +71,14 @@ async def apply(
     """
     if not careful:
         return _finish(tx, events, await handler.run(tx, events))
-    mark = tx.mark()
+    mark = tx.snapshot()
     try:
         async with tx.connection.transaction():
             return _finish(tx, events, await handler.run(tx, events))
     except Exception as error:
         if is_infrastructure(error):
             raise
-        tx.rewind(mark)
+        tx.restore(mark)
         if len(events) == 1:
             failed = events[0].event
             with about(failed.correlationid or failed.subject):
@@ -90,15 +90,15 @@ async def apply(
 
 
 def _finish(
-    tx: Tx, events: list[Received[Any]], results: Sequence[Fault | None] | None
+    tx: Tx, events: list[IncomingEvent[Any]], results: Sequence[Fault | None] | None
 ) -> list[Fault | None]:
     found: list[Fault | None] = list(results) if results is not None else [None] * len(events)
     if len(found) != len(events):
         raise RuntimeError(f"a handler answered {len(found)} results for {len(events)} events")
     for event, fault in zip(events, found, strict=True):
         if fault is None:
-            if (position := event.position) is not None:
-                tx.saw(event.subject, event.event.source, position)
+            if (position := event.ordinal) is not None:
+                tx.mark_processed(event.subject, event.event.source, position)
             else:
-                tx.saw_action(event.event.source, event.id)
+                tx.mark_action_processed(event.event.source, event.id)
     return found

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from shared import sql
-from shared.inbox.consumer import Consumer, Place
+from shared.inbox.consumer import Consumer, Partition
 from shared.infrastructure import is_passing
 from shared.kafka.client import KafkaError
 from shared.logs import get_logger
@@ -26,16 +26,16 @@ _EVERY_SECONDS = 1.0
 _MOST_SAMPLES = 300
 
 
-class Unread:
+class Watermark:
     """Keeps looking at what `consumers` have to read and what was applied of it."""
 
     def __init__(self, database: Database, consumers: Sequence[Consumer]) -> None:
         self._database = database
         self._consumers = consumers
-        self._samples: deque[tuple[float, list[dict[Place, int]]]] = deque(maxlen=_MOST_SAMPLES)
+        self._samples: deque[tuple[float, list[dict[Partition, int]]]] = deque(maxlen=_MOST_SAMPLES)
         self._read_until = float("-inf")
 
-    def age(self) -> float:
+    def lag(self) -> float:
         """Seconds: every event appended longer ago is applied. Infinite while nothing is known.
 
         It grows while no broker or database answers, since what came in meanwhile cannot be seen.
@@ -51,7 +51,7 @@ class Unread:
                 if not is_passing(error, KafkaError):
                     raise
                 log.debug("what is unread is not known", error=repr(error))
-            UNREAD_AGE.set(self.age())
+            UNREAD_AGE.set(self.lag())
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def look(self) -> None:
@@ -66,10 +66,10 @@ class Unread:
             self._read_until = moment
             self._samples.popleft()
 
-    async def _cursors(self, consumer: Consumer) -> dict[Place, int]:
+    async def _cursors(self, consumer: Consumer) -> dict[Partition, int]:
         rows = await self._database.pool.fetch(QUERIES["read_cursors"], consumer.name)
         return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
-def _has_passed(cursors: dict[Place, int], ends: dict[Place, int]) -> bool:
+def _has_passed(cursors: dict[Partition, int], ends: dict[Partition, int]) -> bool:
     return all(cursors.get(place, 0) >= end for place, end in ends.items())

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 from shared.kafka.records import RawRecord
 from shared.kafka.tolerant_records import TolerantRecords
 
-__all__ = ["KafkaError", "Producer", "Reader", "Sent", "WaveOutcome"]
+__all__ = ["KafkaError", "Producer", "PublishResult", "Reader", "RecordMetadata"]
 
 fetcher.MemoryRecords = TolerantRecords  # for every consumer of this process, FastStream's as well
 
@@ -35,7 +35,7 @@ _REFUSALS = (InvalidTopicError, MessageSizeTooLargeError, TopicAuthorizationFail
 CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=utf-8")
 
 
-class Sent(NamedTuple):
+class RecordMetadata(NamedTuple):
     """Where the broker put a record."""
 
     partition: int
@@ -43,11 +43,11 @@ class Sent(NamedTuple):
 
 
 @dataclass(slots=True)
-class WaveOutcome:
+class PublishResult:
     """`sent`: index of the row and its place. `failed`: topics with a failed batch and why. `refused`: of
     these, the ones that refuse by themselves, since the broker says so or took something else meanwhile."""
 
-    sent: list[tuple[int, Sent]] = field(default_factory=list)
+    sent: list[tuple[int, RecordMetadata]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
 
@@ -109,9 +109,9 @@ class Producer:
         known: set[str] = set(metadata.topics())
         return unknown - known
 
-    async def send_wave(
+    async def publish(
         self, rows: Sequence[tuple[str, bytes, bytes, bytes | None]], seconds: float | None = None
-    ) -> WaveOutcome:
+    ) -> PublishResult:
         """Sends (topic, key, value, words) rows as one batch per partition, in row order.
 
         Rows that do not fit into their partition's batch are simply not in the outcome: they come
@@ -136,7 +136,7 @@ class Producer:
                 full.add(place)
             else:
                 indexes.append(index)
-        outcome = WaveOutcome()
+        outcome = PublishResult()
         await asyncio.gather(
             *(
                 self._send_batch(producer, place, filled, outcome, seconds or _WAVE_SECONDS)
@@ -153,7 +153,7 @@ class Producer:
         producer: Any,
         place: tuple[str, int],
         filled: tuple[Any, list[int]],
-        outcome: WaveOutcome,
+        outcome: PublishResult,
         seconds: float,
     ) -> None:
         (topic, partition), (batch, indexes) = place, filled
@@ -165,7 +165,9 @@ class Producer:
             if isinstance(error, _REFUSALS):
                 outcome.refused.add(topic)
             return
-        outcome.sent.extend((index, Sent(partition, answer.offset + n)) for n, index in enumerate(indexes))
+        outcome.sent.extend(
+            (index, RecordMetadata(partition, answer.offset + n)) for n, index in enumerate(indexes)
+        )
 
     async def _started(self) -> Any:
         if self._producer is None:

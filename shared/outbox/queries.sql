@@ -14,7 +14,7 @@ SELECT count(*) FROM pg_locks
 WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND objsubid = 2 AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
--- name: take_wave
+-- name: take_batch
 -- Ids grow in commit order per key; a shard has one owner; so a key's rows are sent in order. Long texts are
 -- not even read beyond $3 bytes, but for the first row (measured: half a microsecond a row for the sum).
 SELECT id, shard, topic, key, value, words, delivery FROM (

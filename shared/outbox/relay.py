@@ -20,9 +20,9 @@ import asyncpg
 from shared import sql
 from shared.errors import Stale
 from shared.infrastructure import is_passing
-from shared.kafka.client import KafkaError, Producer, Sent, WaveOutcome
+from shared.kafka.client import KafkaError, Producer, PublishResult, RecordMetadata
 from shared.logs import get_logger
-from shared.metrics import RELAY_FAULTS, RELAYED, SET_ASIDE, WAVE_SECONDS
+from shared.metrics import PAUSED, PUBLISH_SECONDS, RELAY_FAULTS, RELAYED
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -30,9 +30,9 @@ QUERIES = sql.load("shared.outbox")
 log = get_logger(__name__)
 
 SHARDS = 16
-WAVE = 3000
+BATCH_ROWS = 3000
 # A partition takes half a megabyte a wave: to read much more than all of them take would only cost memory.
-WAVE_BYTES = 8 * 1024 * 1024
+BATCH_BYTES = 8 * 1024 * 1024
 _POLL_SECONDS = 0.05
 # From wave to wave, unless they are full: a wave costs the broker the same with one event or a hundred.
 _PACE_SECONDS = 0.03
@@ -51,7 +51,7 @@ _TRY_ASIDE_SECONDS = 3.0
 
 
 class Row(NamedTuple):
-    """One event of the outbox; the columns of `take_wave` in their order."""
+    """One event of the outbox; the columns of `take_batch` in their order."""
 
     id: int
     shard: int
@@ -62,7 +62,7 @@ class Row(NamedTuple):
     delivery: str | None
 
 
-OnDelivered = Callable[[Tx, Sequence[tuple[Row, Sent]]], Awaitable[None]]
+OnDelivered = Callable[[Tx, Sequence[tuple[Row, RecordMetadata]]], Awaitable[None]]
 TouchedByDelivery = Callable[[Row], str]
 
 
@@ -98,7 +98,7 @@ class Relay:
         self._locks = zlib.crc32(f"relay {database.settings.service}".encode()) & 0x7FFFFFFF
 
     @property
-    def set_aside(self) -> list[str]:
+    def paused_topics(self) -> list[str]:
         """Topics that refuse at present; `/readyz` names them."""
         return sorted(self._aside)
 
@@ -113,7 +113,7 @@ class Relay:
                     wait = _POLL_SECONDS
                     if sent == 0:
                         await self._idle()
-                    elif sent < WAVE // 2:
+                    elif sent < BATCH_ROWS // 2:
                         await asyncio.sleep(max(0.0, begun + _PACE_SECONDS - time.monotonic()))
                 except Exception as error:
                     if not is_passing(error, KafkaError, Stale):
@@ -133,7 +133,7 @@ class Relay:
             return 0
         started = time.perf_counter()
         await self._retry_aside(session)
-        found = await session.fetch(QUERIES["take_wave"], self._shards, WAVE, WAVE_BYTES)
+        found = await session.fetch(QUERIES["take_batch"], self._shards, BATCH_ROWS, BATCH_BYTES)
         rows = [Row(*row) for row in found]
         # Of a topic set aside only what was committed since: it waits behind what is there already.
         rows = [row for row in rows if row.topic not in self._aside]
@@ -146,7 +146,7 @@ class Relay:
         failed = outcome.failed.keys()
         self._begin_aside(missing | outcome.refused | (failed & self._failed))
         self._failed = set(failed)
-        WAVE_SECONDS.observe(time.perf_counter() - started)
+        PUBLISH_SECONDS.observe(time.perf_counter() - started)
         return len(outcome.sent)
 
     async def _send(
@@ -156,9 +156,9 @@ class Relay:
         query: str,
         *more: Any,
         seconds: float | None = None,
-    ) -> WaveOutcome:
+    ) -> PublishResult:
         """Sends the rows and deletes, by `query`, those that were acknowledged."""
-        outcome = await self._producer.send_wave(
+        outcome = await self._producer.publish(
             [(row.topic, row.key.encode(), row.value, row.words) for row in rows], seconds
         )
         try:
@@ -174,7 +174,7 @@ class Relay:
         return outcome
 
     async def _delete(
-        self, session: asyncpg.Connection, sent: Sequence[tuple[Row, Sent]], query: str, *more: Any
+        self, session: asyncpg.Connection, sent: Sequence[tuple[Row, RecordMetadata]], query: str, *more: Any
     ) -> None:
         if not sent:
             return
@@ -215,7 +215,7 @@ class Relay:
     async def _try(self, session: asyncpg.Connection, topic: str, aside: _Aside) -> None:
         """One wave of a topic set aside; there may be many, and other topics wait."""
         aside.due = time.monotonic() + aside.wait
-        found = await session.fetch(QUERIES["take_aside"], self._shards, topic, WAVE, WAVE_BYTES)
+        found = await session.fetch(QUERIES["take_aside"], self._shards, topic, BATCH_ROWS, BATCH_BYTES)
         if not found:
             self._count_aside(topic, -aside.events)
             del self._aside[topic]
@@ -233,7 +233,7 @@ class Relay:
     def _count_aside(self, topic: str, change: int) -> None:
         aside = self._aside[topic]
         aside.events += change
-        SET_ASIDE.labels(topic).set(aside.events)
+        PAUSED.labels(topic).set(aside.events)
 
     async def _own_shards(self) -> asyncpg.Connection:
         if self._session is None or self._session.is_closed():

@@ -14,7 +14,7 @@ from shared.policy.deadlines import Deadline, add_months
 from shared.policy.tables import DayCount
 
 Language = Literal["zh", "en"]
-Facts = dict[str, str | int | float]
+EventData = dict[str, str | int | float]
 
 WORKING = ("working", "extra")
 LOOKS_AT_HOLIDAYS = (DayCount.HOURS_DUTY, DayCount.WORKING_DAYS, DayCount.CALENDAR_ROLL)
@@ -30,7 +30,7 @@ class Step(NamedTuple):
     """
 
     code: str
-    facts: Facts
+    facts: EventData
     zh: str
     en: str
 
@@ -45,7 +45,7 @@ def explain(calendar: WorkCalendar, deadline: Deadline) -> list[Step]:
     steps = [_step("received", at=received.isoformat(), zone=str(calendar.tz))]
     steps += _BODIES[deadline.day_count](calendar, deadline)
     local = deadline.due.astimezone(calendar.tz)
-    facts: Facts = {"at": local.isoformat(), "utc": deadline.due.isoformat()}
+    facts: EventData = {"at": local.isoformat(), "utc": deadline.due.isoformat()}
     if deadline.day_count in LOOKS_AT_HOLIDAYS:
         facts["calendar"] = calendar.status(local.year)
     steps.append(_step("due", **facts))
@@ -125,7 +125,7 @@ _BODIES: dict[DayCount, Callable[[WorkCalendar, Deadline], Iterator[Step]]] = {
 }
 
 _TEXTS: dict[str, tuple[str, str]] = {
-    "received": ("收到时间 {moment}（{zone}）", "Received at {moment} ({zone})"),
+    "received": ("收到时间 {moment}（{zone}）", "IncomingEvent at {moment} ({zone})"),
     "day_zero": ("{day} 为起算日，不计入（{why_zh}）", "{day} is day zero and not counted ({why_en})"),
     "counted": ("{span_zh} 计 {days} 天（{why_zh}）", "{span_en}: {days} counted ({why_en})"),
     "skipped": ("{span_zh} 不计（{why_zh}）", "{span_en}: not counted ({why_en})"),
@@ -162,7 +162,7 @@ def _step(code: str, **facts: str | int | float) -> Step:
     return Step(code, facts, zh.format(**words), en.format(**words))
 
 
-def _words(facts: Facts) -> Facts:
+def _words(facts: EventData) -> EventData:
     """What the sentences say for a reason or a name, for a run of days that may be a single day, and for a
     moment, which the facts have exactly and a reader wants to the minute."""
     why = str(facts.get("reason", facts.get("calendar", "")))

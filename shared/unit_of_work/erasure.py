@@ -1,6 +1,6 @@
 """What the core itself keeps of an erased subject: bytes that wait to be sent or applied lose their words.
 
-An event whose contract `erases` does it, in the service that emits it and in each that reads it, with the
+An event whose contract `is_erasure` does it, in the service that emits it and in each that reads it, with the
 transaction that has it, even if the event only joins its parked key. What comes later of such a subject is
 erased as it comes. Nothing is taken out of a sequence: an offer still goes to its unit, without words.
 """
@@ -55,9 +55,11 @@ def without_words(topic: str, value: bytes | None) -> bytes | None:
     data = found.get("data")
     if not isinstance(data, dict):
         return None
-    fields = contract.facts.model_fields
-    kept = {name: told for name, told in data.items() if name in fields and name not in contract.spoken}
-    kept |= {name: GONE for name in contract.spoken if fields[name].is_required()}
+    fields = contract.data_type.model_fields
+    kept = {
+        name: told for name, told in data.items() if name in fields and name not in contract.redacted_fields
+    }
+    kept |= {name: GONE for name in contract.redacted_fields if fields[name].is_required()}
     return orjson.dumps(found | {"data": kept})
 
 

@@ -21,13 +21,13 @@ SELECT topic, key, value, words, delivery
 FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::jsonb[])
     WITH ORDINALITY AS o (topic, key, value, words, delivery, n) ORDER BY n;
 
--- name: arm_timers
+-- name: schedule_timers
 INSERT INTO timer (aggregate, kind, due, fires_at, judges, data)
 SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::boolean[], $6::jsonb[])
 ON CONFLICT (aggregate, kind) DO UPDATE
 SET due = excluded.due, fires_at = excluded.fires_at, judges = excluded.judges, data = excluded.data, attempts = 0;
 
--- name: disarm_timers
+-- name: cancel_timers
 DELETE FROM timer USING unnest($1::text[], $2::text[]) AS d (aggregate, kind)
 WHERE timer.aggregate = d.aggregate AND timer.kind = d.kind;
 

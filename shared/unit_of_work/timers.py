@@ -23,7 +23,7 @@ _LONGEST_BACKOFF = dt.timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Fired:
+class FiredTimer:
     """A timer that is due: its row is gone when the transaction commits."""
 
     aggregate: str
@@ -32,19 +32,19 @@ class Fired:
     data: dict[str, Any]
 
 
-Fire = Callable[[Tx, list[Fired]], Awaitable[None]]
+Fire = Callable[[Tx, list[FiredTimer]], Awaitable[None]]
 
 
 class Timers:
     """The timer loop of one service. Several copies may run: rows are claimed with SKIP LOCKED.
 
-    `unread_age` tells the age in seconds of the service's oldest unread event: a timer that judges fires
+    `watermark_lag` tells the age in seconds of the service's oldest unread event: a timer that judges fires
     only while it is below the grace period, since what was in time may still be on its way.
     """
 
-    def __init__(self, database: Database, *, unread_age: Callable[[], float]) -> None:
+    def __init__(self, database: Database, *, watermark_lag: Callable[[], float]) -> None:
         self._database = database
-        self._unread_age = unread_age
+        self._unread_age = watermark_lag
         self._kinds: dict[str, Fire] = {}
 
     def on(self, kind: str) -> Callable[[Fire], Fire]:
@@ -99,11 +99,11 @@ class Timers:
             rows = await tx.connection.fetch(
                 QUERIES["claim_timers"], [a for a, _ in places], [k for _, k in places], tx.now
             )
-            by_kind: dict[str, list[Fired]] = {}
+            by_kind: dict[str, list[FiredTimer]] = {}
             for row in rows:
                 # Taken away first, so that what fires may arm the same kind again.
-                tx.disarm(row["aggregate"], row["kind"])
-                fired = Fired(row["aggregate"], row["kind"], row["due"], orjson.loads(row["data"]))
+                tx.cancel(row["aggregate"], row["kind"])
+                fired = FiredTimer(row["aggregate"], row["kind"], row["due"], orjson.loads(row["data"]))
                 by_kind.setdefault(row["kind"], []).append(fired)
             for kind, fired_now in sorted(by_kind.items()):
                 await self._kinds[kind](tx, fired_now)

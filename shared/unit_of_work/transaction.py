@@ -12,9 +12,9 @@ import orjson
 from shared import sql
 from shared.clock import Clock, machine_now
 from shared.contracts.addresses import topic_name
-from shared.contracts.base import POSITIONS_PER_EPOCH, Facts, Words
+from shared.contracts.base import ORDINALS_PER_EPOCH, EventData, Words
 from shared.errors import Conflict
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import derived_id, is_id, new_id
 from shared.metrics import EMITTED
@@ -42,7 +42,7 @@ class Timer:
     kind: str
     due: dt.datetime
     data: dict[str, Any] = field(default_factory=dict)
-    judges: bool = False
+    is_deadline_check: bool = False
 
 
 class OutboxRow(NamedTuple):
@@ -121,16 +121,16 @@ class Tx:
             self._pending.new[aggregate] = None
             self._pending.sequences[aggregate] = {}
 
-    def position(self, aggregate: str, source: str) -> int:
+    def last_ordinal(self, aggregate: str, source: str) -> int:
         """The last position of `source` for the aggregate; 0 if there was none."""
         return self._pending.sequences[aggregate].get(source, 0)
 
-    def saw(self, aggregate: str, source: str, position: int) -> None:
+    def mark_processed(self, aggregate: str, source: str, ordinal: int) -> None:
         """Remembers that a foreign event was applied."""
-        self._pending.sequences[aggregate][source] = position
+        self._pending.sequences[aggregate][source] = ordinal
         self._pending.changed[aggregate] = None
 
-    def saw_action(self, source: str, identifier: str) -> None:
+    def mark_action_processed(self, source: str, identifier: str) -> None:
         """Remembers an event that carries no sequence."""
         self._pending.seen[(source, identifier)] = None
 
@@ -145,11 +145,11 @@ class Tx:
 
     def emit(
         self,
-        data: Facts,
+        data: EventData,
         *,
         subject: str,
         words: Words | None = None,
-        cause: Received[Facts] | None = None,
+        cause: IncomingEvent[EventData] | None = None,
         actor: str | None = None,
         effective: dt.datetime | None = None,
         policy: str | None = None,
@@ -207,27 +207,27 @@ class Tx:
             encoded,
         )
         self._pending.outbox.append(OutboxRow(topic, subject, value, encoded, delivery, contract.type))
-        if contract.erases:
+        if contract.is_erasure:
             self.erase(subject)
         return Emitted(event_id, sequence, value, encoded)
 
-    def arm(self, timer: Timer) -> None:
+    def schedule(self, timer: Timer) -> None:
         """Sets a timer; one of the same kind for the same aggregate is replaced."""
         self._pending.timers[(timer.aggregate, timer.kind)] = timer
 
-    def disarm(self, aggregate: str, *kinds: str) -> None:
+    def cancel(self, aggregate: str, *kinds: str) -> None:
         """Takes timers away, armed or not."""
         for kind in kinds:
             self._pending.timers[(aggregate, kind)] = None
 
-    def mark(self) -> object:
+    def snapshot(self) -> object:
         """The state to `rewind` to when the savepoint is rolled back."""
         return self._pending.copy()
 
-    def rewind(self, mark: object) -> None:
-        """Forgets everything since the mark. A mark serves once."""
-        assert isinstance(mark, _Pending)  # noqa: S101  (only our own marks exist)
-        self._pending = mark
+    def restore(self, snapshot: object) -> None:
+        """Forgets everything since the mark. A snapshot serves once."""
+        assert isinstance(snapshot, _Pending)  # noqa: S101  (only our own marks exist)
+        self._pending = snapshot
 
     @property
     def wrote_events(self) -> bool:
@@ -278,36 +278,36 @@ class Tx:
         armed = sorted((t for t in timers.values() if t is not None), key=lambda t: (t.aggregate, t.kind))
         if gone:
             await self.connection.execute(
-                QUERIES["disarm_timers"], [a for a, _ in gone], [k for _, k in gone]
+                QUERIES["cancel_timers"], [a for a, _ in gone], [k for _, k in gone]
             )
         if armed:
             await self.connection.execute(
-                QUERIES["arm_timers"],
+                QUERIES["schedule_timers"],
                 [t.aggregate for t in armed],
                 [t.kind for t in armed],
                 [t.due for t in armed],
-                [t.due + self._grace if t.judges else t.due for t in armed],
-                [t.judges for t in armed],
+                [t.due + self._grace if t.is_deadline_check else t.due for t in armed],
+                [t.is_deadline_check for t in armed],
                 [_json(t.data) for t in armed],
             )
 
     def _next(self, subject: str, source: str) -> int:
         own = self._pending.sequences[subject]
-        sequence = own.get(source, 0) % POSITIONS_PER_EPOCH + 1
-        own[source] = self.epoch * POSITIONS_PER_EPOCH + sequence
+        sequence = own.get(source, 0) % ORDINALS_PER_EPOCH + 1
+        own[source] = self.epoch * ORDINALS_PER_EPOCH + sequence
         self._pending.changed[subject] = None
         return sequence
 
 
-def _derived(cause: Received[Facts], event_type: str, target: str) -> str:
-    if cause.position is not None:
+def _derived(cause: IncomingEvent[EventData], event_type: str, target: str) -> str:
+    if cause.ordinal is not None:
         return derived_id(cause.id, event_type, target)
     # A unit's action is known by topic and id, and its id is whatever the unit likes.
     known_by = f"{cause.event.source}\n{cause.id}"
     return derived_id(known_by, event_type, target, milliseconds=cause.record.timestamp_ms)
 
 
-def _correlation(subject: str, event_id: str, cause: Received[Facts] | None) -> str:
+def _correlation(subject: str, event_id: str, cause: IncomingEvent[EventData] | None) -> str:
     # Everything about a case is one trace: its id.
     if cause is not None and cause.event.correlationid:
         return cause.event.correlationid

@@ -32,7 +32,7 @@ from services.routing.handlers import build_handlers as routing_handlers
 from shared.clock import open_clock
 from shared.contracts.addresses import topic_name
 from shared.contracts.registry import REGISTRY
-from shared.inbox.handlers import Handlers, every_one
+from shared.inbox.handlers import Handlers, accept_all
 from shared.settings import REPOSITORY, CoreSettings, ServiceName
 
 _NOTHING: Any = None  # handlers are only asked for the types that they know
@@ -99,7 +99,7 @@ async def _core(  # noqa: PLR0917  (the whole scene, handed on)
     reads = frozenset(topic for _, topic, _ in state.ends)
     table = {kind: handler for kind in REGISTRY if (handler := handlers.get(kind)) is not None}
     # Of a type that concerns the service only now and then, the last one may rightly be forgotten.
-    handled = frozenset(kind for kind, handler in table.items() if handler.concerns is every_one)
+    handled = frozenset(kind for kind, handler in table.items() if handler.accepts is accept_all)
     types = {"inquiry": "civic.inquiry.received.v1", "routing": "civic.assignment.signed.v1"}
     poisoned = frozenset(
         subject

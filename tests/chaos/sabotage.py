@@ -21,9 +21,9 @@ from harness.installation import Command
 from services.publisher.domain.outcomes import Outcome
 from services.publisher.push.mail import MailSession
 from services.publisher.push.parcels import Letter
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handler
-from shared.inbox.partition_batch import QUERIES, Slices
+from shared.inbox.partition_batch import QUERIES, PartitionBatchProcessor
 from shared.inbox.rounds import Item
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import SHARDS, Relay
@@ -34,7 +34,7 @@ SWALLOWED = frozenset({"civic.assignment.signed.v1", "civic.inquiry.replied.v1"}
 """Neither begins nor ends a case; each of the three services reads one of them at least."""
 
 
-class OffsetsFirst(Slices):
+class OffsetsFirst(PartitionBatchProcessor):
     """Commits the place before the work, as `ACK_FIRST` does."""
 
     async def process(
@@ -50,7 +50,7 @@ class OffsetsFirst(Slices):
         return records[-1].offset + 1
 
 
-class NoCursor(Slices):
+class NoCursor(PartitionBatchProcessor):
     """Believes whatever is delivered to be new; `no_duplicates` takes the second check away."""
 
     async def _after_cursor(self, tx: Tx, records: Sequence[RawRecord], **_: Any) -> Sequence[RawRecord]:
@@ -65,7 +65,7 @@ class NoLock(Relay):
         self._shards = list(range(SHARDS))
 
 
-class LocksLate(Slices):
+class LocksLate(PartitionBatchProcessor):
     """Locks for one event after another, in the order in which they come."""
 
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Any:
@@ -74,7 +74,7 @@ class LocksLate(Slices):
 
     async def _round(self, tx: Tx, items: list[Item], *more: Any, careful: bool) -> None:
         for item in items:
-            for aggregate in item.touches:
+            for aggregate in item.locks:
                 if aggregate not in tx._pending.sequences:
                     await Tx.lock(tx, [aggregate])
         await super()._round(tx, items, *more, careful=careful)
@@ -85,7 +85,7 @@ async def _nothing(_: Any) -> None:
 
 
 async def swallowing(
-    tx: Tx, handler: Handler, events: list[Received[Any]], *, careful: bool
+    tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool
 ) -> list[Fault | None]:
     """Takes some events for applied that nobody has seen; what comes after them is applied."""
     seen = [event for event in events if not _is_swallowed(event)]
@@ -97,12 +97,12 @@ async def swallowing(
         )
     )
     for event in events:
-        if _is_swallowed(event) and event.position is not None:
-            tx.saw(event.subject, event.event.source, event.position)
+        if _is_swallowed(event) and event.ordinal is not None:
+            tx.mark_processed(event.subject, event.event.source, event.ordinal)
     return [faults.get(event.id) for event in events]
 
 
-def _is_swallowed(event: Received[Any]) -> bool:
+def _is_swallowed(event: IncomingEvent[Any]) -> bool:
     return event.event.type in SWALLOWED and sum(event.id.encode()) % 2 == 0
 
 
@@ -112,11 +112,11 @@ def no_duplicates(*_: Any) -> bool:
 
 
 def _offsets_first() -> None:
-    shared.inbox.consumer.Slices = OffsetsFirst  # type: ignore[misc]
+    shared.inbox.consumer.PartitionBatchProcessor = OffsetsFirst  # type: ignore[misc]
 
 
 def _no_cursor() -> None:
-    shared.inbox.consumer.Slices = NoCursor  # type: ignore[misc]
+    shared.inbox.consumer.PartitionBatchProcessor = NoCursor  # type: ignore[misc]
     shared.inbox.partition_batch.is_duplicate = no_duplicates
     shared.inbox.parking.is_duplicate = no_duplicates
 
@@ -126,7 +126,7 @@ def _no_lock() -> None:
 
 
 def _locks_late() -> None:
-    shared.inbox.consumer.Slices = LocksLate  # type: ignore[misc]
+    shared.inbox.consumer.PartitionBatchProcessor = LocksLate  # type: ignore[misc]
 
 
 class PostsTwice(MailSession):

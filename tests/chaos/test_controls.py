@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.local.pair import Pair
-from shared.inbox.partition_batch import Slices
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import Relay
 from shared.unit_of_work.transaction import Tx
@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 
-class CrashesAtWork(Slices):
+class CrashesAtWork(PartitionBatchProcessor):
     """Crashes once where it begins to apply: random crashes hit the narrow place before it too seldom."""
 
     crashed = False

@@ -20,9 +20,9 @@ from shared.contracts.addresses import topic_name
 from shared.contracts.inquiry import InquiryRequestRefused
 from shared.contracts.routing import CaseTriaged
 from shared.errors import Stale
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Handlers, Results
-from shared.inbox.partition_batch import Behind, Slices
+from shared.inbox.partition_batch import OffsetGap, PartitionBatchProcessor
 from shared.infrastructure import is_infrastructure
 from shared.kafka.client import KafkaError, Producer, Reader
 from shared.kafka.records import RawRecord
@@ -44,7 +44,7 @@ class World:
     inquiry: Database
     bootstrap: str
     random: Random
-    slices: type[Slices] = Slices
+    slices: type[PartitionBatchProcessor] = PartitionBatchProcessor
     relay: type[Relay] = Relay
     crashes: bool = True
     copies: int = 2
@@ -106,7 +106,7 @@ class World:
                     for record in await reader.read(50, 50):
                         found.setdefault(record.partition, []).append(record)
                     await asyncio.gather(*(slices.process(records) for records in found.values()))
-            except Behind:
+            except OffsetGap:
                 continue
             except Exception as error:
                 if not (is_infrastructure(error) or isinstance(error, KafkaError | Stale)):
@@ -175,12 +175,12 @@ def answering() -> Handlers:
     """Answers each event once; it touches two desks beside its case, as a command over several would."""
     handlers = Handlers()
 
-    def touches(event: Received[Any]) -> Iterable[str]:
+    def locks(event: IncomingEvent[Any]) -> Iterable[str]:
         number = sum(event.id.encode())
         return event.subject, f"desk-{number % DESKS}", f"desk-{number // 7 % DESKS}"
 
-    @handlers.on(CaseTriaged, touches=touches)
-    async def answer(tx: Tx, events: list[Received[CaseTriaged]]) -> Results:
+    @handlers.on(CaseTriaged, locks=locks)
+    async def answer(tx: Tx, events: list[IncomingEvent[CaseTriaged]]) -> Results:
         for event in events:
             tx.emit(InquiryRequestRefused(state="world", rule="always"), subject=event.subject, cause=event)
         return None

@@ -19,7 +19,7 @@ def _is_free_text(schema: Any) -> bool:
 
 @pytest.mark.parametrize("contract", REGISTRY.values(), ids=lambda c: c.type)
 def test_free_text_inside_a_value_is_named_as_spoken(contract: Contract) -> None:
-    schema = contract.facts.model_json_schema()
+    schema = contract.data_type.model_json_schema()
     words = {name for name, one in schema.get("$defs", {}).items() if _is_free_text(one)}
     fields = schema.get("properties", {})
     free = {
@@ -27,8 +27,8 @@ def test_free_text_inside_a_value_is_named_as_spoken(contract: Contract) -> None
         for name, field in fields.items()
         if _is_free_text(field) or any(f'"#/$defs/{one}"' in str(field).replace("'", '"') for one in words)
     }
-    assert free <= set(contract.spoken)
-    assert set(contract.spoken) <= fields.keys()
+    assert free <= set(contract.redacted_fields)
+    assert set(contract.redacted_fields) <= fields.keys()
     if contract.kind in ("fact", "request"):
         assert free == set()
 
@@ -36,6 +36,6 @@ def test_free_text_inside_a_value_is_named_as_spoken(contract: Contract) -> None
 def test_words_in_a_required_field_can_be_replaced() -> None:
     """`shared.unit_of_work.erasure` puts a text there, so that the event can still be read and answered."""
     for contract in REGISTRY.values():
-        for name in contract.spoken:
-            field = contract.facts.model_fields[name]
+        for name in contract.redacted_fields:
+            field = contract.data_type.model_fields[name]
             assert not field.is_required() or field.annotation is str

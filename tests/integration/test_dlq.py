@@ -10,10 +10,10 @@ import pytest
 from harness.schema import SECRET, open_service_database
 from services import cli
 from shared.contracts.inquiry import InquiryErased, InquiryReceived
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import Parking
-from shared.inbox.partition_batch import Slices
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 from tests.integration.shared.conftest import Source
@@ -51,10 +51,10 @@ class Toy:
         self.refused: set[int] = set()
         self.handlers = Handlers()
         self.handlers.on(InquiryReceived)(self._apply)
-        self.slices = Slices(database, "toy", self.handlers)
+        self.slices = PartitionBatchProcessor(database, "toy", self.handlers)
         self.parking = Parking(database, "toy", self.handlers)
 
-    async def _apply(self, _: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def _apply(self, _: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         faults = []
         for event in events:
             sequence = int(event.event.sequence or 0)

@@ -16,12 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from harness.schema import open_service_database
 from shared.contracts import registry  # noqa: F401
 from shared.contracts.routing import CaseTriaged
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.dead_letters import DeadLetters
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import Parking
-from shared.inbox.partition_batch import Behind, Slices
-from shared.kafka.client import KafkaError, Sent, WaveOutcome
+from shared.inbox.partition_batch import OffsetGap, PartitionBatchProcessor
+from shared.kafka.client import KafkaError, PublishResult, RecordMetadata
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import Relay
 from shared.settings import CoreSettings
@@ -47,16 +47,16 @@ class Topic:
     async def renew(self) -> None:
         return
 
-    async def send_wave(
+    async def publish(
         self,
         rows: Sequence[tuple[str, bytes, bytes, bytes | None]],
         seconds: float | None = None,  # noqa: ARG002
-    ) -> WaveOutcome:
-        outcome = WaveOutcome()
+    ) -> PublishResult:
+        outcome = PublishResult()
         for index, (topic, key, value, words) in enumerate(rows):
             headers = (("words", words),) if words is not None else ()
             self.records.append(RawRecord(topic, 0, len(self.records), 0, key, value, headers))
-            outcome.sent.append((index, Sent(0, len(self.records) - 1)))
+            outcome.sent.append((index, RecordMetadata(0, len(self.records) - 1)))
         if self.fail:
             raise KafkaError("the answer was lost")
         return outcome
@@ -90,11 +90,11 @@ class Core(RuleBasedStateMachine):
         handlers = Handlers()
         handlers.on(CaseTriaged)(self.apply)
         self.relay = Relay(self.writer, self.topic)  # type: ignore[arg-type]
-        self.slices = Slices(self.reader, "model", handlers)
+        self.slices = PartitionBatchProcessor(self.reader, "model", handlers)
         self.parking = Parking(self.reader, "model", handlers)
         self.dead_letters = DeadLetters(self.reader)
 
-    async def apply(self, tx: Tx, events: list[Received[CaseTriaged]]) -> Results:
+    async def apply(self, tx: Tx, events: list[IncomingEvent[CaseTriaged]]) -> Results:
         mine = [event for event in events if event.subject not in self.failing]
         await tx.connection.execute(
             "INSERT INTO applied (key, sequence) SELECT * FROM unnest($1::text[], $2::int[])",
@@ -172,7 +172,7 @@ class Core(RuleBasedStateMachine):
             return
         try:
             self.run(self.slices.process(records))
-        except Behind as behind:
+        except OffsetGap as behind:
             assert behind.next_offset == cursor
         else:
             raise AssertionError("a gap was accepted")

@@ -64,7 +64,7 @@ class Batch:
     def _add_event(self, prepared: Prepared, envelope: Envelope) -> None:
         subject = self.subjects[envelope.subject]
         value = prepared.record.value or b""
-        logged = self.known.setdefault((subject.no, envelope.source, envelope.position), [])
+        logged = self.known.setdefault((subject.no, envelope.source, envelope.ordinal), [])
         for _, other in logged:
             if value == other:
                 self.duplicates += 1
@@ -91,12 +91,12 @@ class Batch:
             self.erased.add(subject.no)
         logged.append((index, value))
         self._note_hole(index, subject.last.get(envelope.source), prepared, envelope)
-        subject.last[envelope.source] = max(envelope.position, subject.last.get(envelope.source, 0))
+        subject.last[envelope.source] = max(envelope.ordinal, subject.last.get(envelope.source, 0))
 
     def _note_hole(self, index: int, last: int | None, prepared: Prepared, envelope: Envelope) -> None:
         if last is None and (prepared.record.topic, prepared.record.partition) in self.late:
             return
-        if missing := missing_before(envelope.position, last):
+        if missing := missing_before(envelope.ordinal, last):
             self.holes.append(Hole(index, envelope.source, missing))
 
     def _keep_words(self, index: int, subject: Subject, envelope: Envelope) -> None:
@@ -123,7 +123,7 @@ class Batch:
         if envelope is None:
             self.entry_rows.append((*start, None, None, None, None, entry, None, prepared.fault))
         else:
-            attributes = (envelope.position, envelope.event_id, envelope.source, envelope.type)
+            attributes = (envelope.ordinal, envelope.event_id, envelope.source, envelope.type)
             self.entry_rows.append((*start, *attributes, entry, prepared.record.value, None))
 
 

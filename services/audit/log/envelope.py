@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.audit.log.entry import commitment, salted_commitment
-from shared.contracts.base import position, words_hash
+from shared.contracts.base import ordinal, words_hash
 from shared.kafka.records import RawRecord
 
 ERASED = "civic.inquiry.erased.v1"
@@ -32,7 +32,7 @@ _MAX_EPOCH = 9 * 10**8  # epoch * 10^10 + sequence fits a bigint
 class Envelope(NamedTuple):
     """The attributes of an event that the log works with.
 
-    `position` is epoch and sequence as one number; `words` rode beside the value and fit its `wordshash`;
+    `ordinal` is epoch and sequence as one number; `words` rode beside the value and fit its `wordshash`;
     `correlation` is None where the trace is named after the subject.
     """
 
@@ -42,7 +42,7 @@ class Envelope(NamedTuple):
     subject: str
     epoch: int
     sequence: int
-    position: int
+    ordinal: int
     words: bytes | None
     words_refused: bool
     correlation: str | None = None
@@ -110,7 +110,7 @@ def _read(record: RawRecord, value: bytes) -> Envelope:
         subject=subject,
         epoch=epoch,
         sequence=sequence,
-        position=position(epoch, sequence),
+        ordinal=ordinal(epoch, sequence),
         words=words if fits else None,
         words_refused=words is not None and not fits,
         correlation=_correlation(event, subject),

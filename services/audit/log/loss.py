@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.audit.log.errors import LogBroken
-from shared.contracts.base import POSITIONS_PER_EPOCH
+from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.kafka.records import RawRecord
 
 Partition = tuple[str, int]
@@ -61,7 +61,7 @@ def missing_before(position: int, last: int | None) -> int:
     A sequence begins with 1. In a new epoch it goes on from what the restored service found: no telling.
     """
     if last is None:
-        return max(0, position % POSITIONS_PER_EPOCH - 1)
-    if position // POSITIONS_PER_EPOCH > last // POSITIONS_PER_EPOCH:
+        return max(0, position % ORDINALS_PER_EPOCH - 1)
+    if position // ORDINALS_PER_EPOCH > last // ORDINALS_PER_EPOCH:
         return 0
     return max(0, position - last - 1)

@@ -54,9 +54,9 @@ class Roster:
         Asks only for what does not go beyond its subject's last position, which is rare.
         """
         places = [
-            (subjects[event.subject].no, event.source, event.position)
+            (subjects[event.subject].no, event.source, event.ordinal)
             for event in events
-            if event.position <= subjects[event.subject].last.get(event.source, -1)
+            if event.ordinal <= subjects[event.subject].last.get(event.source, -1)
         ]
         known: dict[Place, list[tuple[int, bytes]]] = {}
         if places:

@@ -106,7 +106,7 @@ def _span(event: Logged, around: Surroundings) -> Span:
 
 
 def _attributes(event: Logged) -> dict[str, Attribute]:
-    """Facts alone: nothing of `data`, no name of a person, and no text that is not a code."""
+    """EventData alone: nothing of `data`, no name of a person, and no text that is not a code."""
     codes = {
         "cloudevents.event_id": event.id,
         "cloudevents.event_source": event.text("source"),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from services.inquiry.domain.clock import ReplyClock
 from services.inquiry.domain.states import RULES, STATE, Command, Holding, Stage, State
-from shared.contracts.base import Facts, Words
+from shared.contracts.base import EventData, Words
 from shared.contracts.inquiry import CaseKind
 
 
@@ -44,7 +44,7 @@ class Case:
 class Said:
     """An event to be emitted about the case."""
 
-    facts: Facts
+    facts: EventData
     words: Words | None = None
 
 
@@ -67,7 +67,7 @@ class Alarm:
     kind: TimerKind
     due: dt.datetime
     data: dict[str, Any]
-    judges: bool = False
+    is_deadline_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def propose_reply(case: Case, pack: Pack, proposal: Proposal, now: dt.datetime) 
         replace(case, stage=Stage.REPLIED, breached=not on_time, evaluate_until=until),
         tuple(said),
         tuple(steps),
-        (Alarm("evaluation_ends", until, {"cycle": case.cycle}, judges=True),),
+        (Alarm("evaluation_ends", until, {"cycle": case.cycle}, is_deadline_check=True),),
         ("reply_mark", "reply_due"),
     )
 
@@ -188,7 +188,7 @@ def clock_alarm(case: Case, pack: Pack, after: int) -> Alarm:
     clock = _running(case)
     mark = clock.next_mark(pack, _known(case)[0], after)
     if mark is None:
-        return Alarm("reply_due", clock.due, {"cycle": case.cycle}, judges=True)
+        return Alarm("reply_due", clock.due, {"cycle": case.cycle}, is_deadline_check=True)
     percent, at = mark
     return Alarm("reply_mark", at, {"cycle": case.cycle, "percent": percent})
 

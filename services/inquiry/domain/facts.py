@@ -6,7 +6,7 @@ from typing import Any
 
 from services.inquiry.domain.case import Case, Decision, Step
 from services.inquiry.domain.states import HOLDING, Told
-from shared.contracts.base import Facts
+from shared.contracts.base import EventData
 from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 
 Fact = CaseDispatched | CaseTriaged | AssignmentSigned | AssignmentReturned
@@ -48,7 +48,7 @@ def _returned(case: Case, fact: AssignmentReturned) -> Decision:
 
 
 # By type and not by `match`: an isinstance check of a pydantic model costs as much as parsing the event.
-_ABSORB: Mapping[type[Facts], Callable[[Case, Any], Decision]] = {
+_ABSORB: Mapping[type[EventData], Callable[[Case, Any], Decision]] = {
     CaseDispatched: _dispatched,
     CaseTriaged: _triaged,
     AssignmentSigned: _signed,

@@ -9,13 +9,13 @@ from shared.clock import machine_now
 from shared.contracts.publisher import Lane, PushBatchClosed, PushBatchStarted
 from shared.ids import derived_id
 from shared.merkle import TreeHash
-from shared.unit_of_work.timers import Fired
+from shared.unit_of_work.timers import FiredTimer
 from shared.unit_of_work.transaction import Tx
 
 _PAGE = 2_000
 
 
-async def start(tx: Tx, fired: list[Fired]) -> None:
+async def start(tx: Tx, fired: list[FiredTimer]) -> None:
     """Timer `push_publication`: the ledger rows of whoever subscribes at this moment."""
     for each in fired:
         await _start(tx, each.aggregate, int(each.data["version"]))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from shared.contracts.base import Facts, Words
+from shared.contracts.base import EventData, Words
 from shared.contracts.inquiry import CaseKind, Visibility
 from shared.contracts.routing import Role, TriageReason
 
@@ -135,7 +135,7 @@ class CaseFile:
 class Said:
     """What an outcome says: an event about the case, or, with `unit`, a record on that unit's topic."""
 
-    facts: Facts
+    facts: EventData
     words: Words | None = None
     unit: str | None = None
 

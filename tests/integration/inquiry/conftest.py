@@ -17,8 +17,8 @@ from starlette.responses import Response
 from harness.schema import SECRET, open_service_database, outbox_records
 from services.inquiry.app import build
 from shared.clock import FixedClock, machine_now
-from shared.contracts.base import Facts, Words
-from shared.inbox.partition_batch import Slices
+from shared.contracts.base import EventData, Words
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.service import Parts
 from shared.unit_of_work.database import Database
@@ -95,7 +95,7 @@ class Running:
     async def hear(
         self,
         inquiry: str,
-        facts: Facts,
+        facts: EventData,
         words: Words | None = None,
         *,
         acted: dt.datetime | None = None,
@@ -111,14 +111,14 @@ class Running:
         return record
 
     async def hear_again(self, record: RawRecord) -> None:
-        slices = Slices(self.database, "inquiry", self.parts.handlers)
+        slices = PartitionBatchProcessor(self.database, "inquiry", self.parts.handlers)
         await self.database.pool.execute("DELETE FROM cursor")
         await slices.process([record], accept_gap=True)
 
     async def pass_time(self, moment: dt.datetime) -> None:
         """Moves the clock and fires whatever is due by then."""
         self.clock.moment = moment
-        timers = Timers(self.database, unread_age=lambda: 0.0)
+        timers = Timers(self.database, watermark_lag=lambda: 0.0)
         self.parts.register_timers(timers)
         while await timers.once():
             pass

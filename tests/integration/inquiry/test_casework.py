@@ -15,7 +15,7 @@ from shared.contracts.routing import (
     ReplyProposed,
 )
 from shared.ids import new_id
-from shared.inbox.partition_batch import Slices
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.packs import Packs
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
@@ -283,7 +283,9 @@ async def test_a_slice_of_many_cases_is_applied_as_one(running: Running) -> None
         tx.emit(ReplyProposed(unit="housing", outcome="solved", action="a-3"), subject=ids[4])
     records = (await outbox_records(running.routing.pool, "civic.routing.v1"))[-15:]
     await running.database.pool.execute("DELETE FROM cursor")
-    await Slices(running.database, "inquiry", running.parts.handlers).process(records, accept_gap=True)
+    await PartitionBatchProcessor(running.database, "inquiry", running.parts.handlers).process(
+        records, accept_gap=True
+    )
     last = [(await running.names(inquiry))[-1] for inquiry in ids]
     assert last == ["inquiry.replied"] * 4 + ["inquiry.request_refused"]
 
@@ -301,7 +303,9 @@ async def test_a_case_keeps_its_version_of_the_pack_when_another_comes_into_forc
         tx.emit(ReplyProposed(unit=LEAD, outcome="solved", action="a"), subject=taken["id"])
     record = (await outbox_records(running.routing.pool, "civic.routing.v1"))[-1]
     await running.database.pool.execute("DELETE FROM cursor")
-    await Slices(running.database, "inquiry", handlers_of_newer).process([record], accept_gap=True)
+    await PartitionBatchProcessor(running.database, "inquiry", handlers_of_newer).process(
+        [record], accept_gap=True
+    )
     replied = (await running.said(taken["id"]))[-1]
     assert replied["policyversion"] == old.version != newer.current.version
     # 3 calendar days, not 10

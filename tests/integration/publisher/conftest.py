@@ -25,8 +25,8 @@ from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
 from services.publisher.subscriptions import Secrets
 from shared.clock import FixedClock, machine_now
-from shared.contracts.base import Facts, Words
-from shared.inbox.partition_batch import Slices
+from shared.contracts.base import EventData, Words
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.service import Parts
 from shared.unit_of_work.database import Database
@@ -138,7 +138,12 @@ class Running:
         return [event["name"] for event in await self.said(subject)]
 
     async def tell(
-        self, service: str, subject: str, facts: Facts, words: Words | None = None, source: str | None = None
+        self,
+        service: str,
+        subject: str,
+        facts: EventData,
+        words: Words | None = None,
+        source: str | None = None,
     ) -> RawRecord:
         """What another service says, on its way; `hear` applies it."""
         other = self.others[service]
@@ -149,7 +154,7 @@ class Running:
 
     async def hear(self, *records: RawRecord) -> None:
         """Applies records one after the other, as the consumer would."""
-        slices = Slices(self.database, "publisher", self.parts.handlers)
+        slices = PartitionBatchProcessor(self.database, "publisher", self.parts.handlers)
         for record in records:
             await self.database.pool.execute("DELETE FROM cursor")
             await slices.process([record], accept_gap=True)
@@ -159,7 +164,7 @@ class Running:
     async def pass_time(self, moment: dt.datetime | None = None) -> None:
         """Moves the clock and fires whatever is due by then."""
         self.clock.moment = moment or self.clock.moment
-        timers = Timers(self.database, unread_age=lambda: 0.0)
+        timers = Timers(self.database, watermark_lag=lambda: 0.0)
         self.parts.register_timers(timers)
         while await timers.once():
             pass

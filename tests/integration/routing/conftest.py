@@ -22,11 +22,11 @@ from services.routing.handlers import build_handlers
 from services.routing.http import build_routers
 from services.routing.policy import Policies
 from shared.clock import FixedClock, machine_now
-from shared.contracts.base import Event, Facts, Words
+from shared.contracts.base import Event, EventData, Words
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
 from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, new_id
-from shared.inbox.partition_batch import Slices
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import Timers
@@ -54,8 +54,8 @@ class World:
 
     def __post_init__(self) -> None:
         handlers = build_handlers(self.policies)
-        self.slices = Slices(self.database, "routing", handlers)
-        self.actions = Slices(self.database, "routing.actions", handlers)
+        self.slices = PartitionBatchProcessor(self.database, "routing", handlers)
+        self.actions = PartitionBatchProcessor(self.database, "routing.actions", handlers)
 
     @property
     def inquiry_topic(self) -> str:
@@ -67,7 +67,7 @@ class World:
         return RawRecord(topic, 0, offset, int(NOW.timestamp() * 1000), key.encode(), value, headers)
 
     def fact(
-        self, subject: str, facts: Facts, words: Words | None = None, *, causation: str | None = None
+        self, subject: str, facts: EventData, words: Words | None = None, *, causation: str | None = None
     ) -> RawRecord:
         """What inquiry says of a case, as it stands on the topic."""
         sequence = self.sequences[subject] = self.sequences.get(subject, 0) + 1
@@ -139,7 +139,7 @@ class World:
         return records[-1]
 
     async def fire_timers(self) -> None:
-        timers = Timers(self.database, unread_age=lambda: 0.0)
+        timers = Timers(self.database, watermark_lag=lambda: 0.0)
         strays.register(timers, self.policies)
         await timers.once()
 

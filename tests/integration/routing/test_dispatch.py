@@ -8,7 +8,7 @@ import pytest
 from services.routing.deliveries import on_delivered, touched_by
 from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.ids import new_id
-from shared.kafka.client import Sent
+from shared.kafka.client import RecordMetadata
 from shared.outbox.relay import Row
 from shared.packs import QUERIES
 from shared.policy.model import Pack
@@ -137,7 +137,7 @@ async def test_a_delivery_says_where_the_record_stands_and_its_hash(world: World
     assert row is not None
     sent = Row(**dict(row))
     async with world.database.transaction([touched_by(sent)]) as tx:
-        await on_delivered(tx, [(sent, Sent(3, 41))])
+        await on_delivered(tx, [(sent, RecordMetadata(3, 41))])
     delivered = (await world.said(about=subject))[-1]
     assert delivered.causationid == delivered.data["record"]
     assert delivered.data == {

@@ -7,7 +7,7 @@ import pytest
 
 from harness.schema import open_service_database
 from shared.contracts import registry  # noqa: F401
-from shared.contracts.base import Facts, Words
+from shared.contracts.base import EventData, Words
 from shared.contracts.inquiry import InquiryReceived, InquiryWords
 from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, derived_id, new_id
@@ -55,7 +55,7 @@ class Source:
         return record
 
     def fact(
-        self, subject: str, facts: Facts, words: Words | None = None, *, source: str = "/services/inquiry"
+        self, subject: str, facts: EventData, words: Words | None = None, *, source: str = "/services/inquiry"
     ) -> RawRecord:
         """What a source says of a subject, next in its sequence."""
         sequence = self._sequences[subject, source] = self._sequences.get((subject, source), 0) + 1

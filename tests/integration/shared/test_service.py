@@ -32,7 +32,7 @@ async def test_a_topic_that_refuses_makes_a_service_degraded_and_not_unready(
     )
     async with routing.transaction(["case"]) as tx:
         tx.emit(offer, subject="case", unit="missing")
-    while not service.relay.set_aside:
+    while not service.relay.paused_topics:
         await service.relay.once()
     transport = httpx.ASGITransport(service.web())
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

@@ -13,7 +13,7 @@ from deploy.local.pair import Pair
 from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import AssignmentSigned, CaseTriaged, SignAction
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox import polls
 from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers, Results
@@ -44,7 +44,7 @@ def counting() -> Handlers:
     handlers = Handlers()
 
     @handlers.on(CaseTriaged)
-    async def count(tx: Tx, events: list[Received[CaseTriaged]]) -> Results:
+    async def count(tx: Tx, events: list[IncomingEvent[CaseTriaged]]) -> Results:
         await tx.connection.execute(
             "INSERT INTO applied (subject, sequence) SELECT * FROM unnest($1::text[], $2::int[])",
             [event.subject for event in events],
@@ -214,7 +214,7 @@ async def test_a_pattern_finds_units_topics_that_are_made_later(
     handlers = Handlers()
 
     @handlers.on(SignAction)
-    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
         seen.extend(event.event.source for event in events)
         return None
 
@@ -231,7 +231,7 @@ async def test_a_pattern_finds_units_topics_that_are_made_later(
         )
         await until(lambda: _is_there(producer, topic))
         for _ in range(2):
-            await producer.send_wave([(topic, b"case-1", value, None)])
+            await producer.publish([(topic, b"case-1", value, None)])
 
         async def both_read() -> bool:
             return consumer.lag() == 0 and bool(seen)
@@ -247,7 +247,7 @@ async def test_a_header_name_that_is_no_text_keeps_nobody_from_what_stands_behin
     handlers, seen = Handlers(), list[str]()
 
     @handlers.on(SignAction)
-    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
         seen.extend(event.event.id for event in events)
         return None
 

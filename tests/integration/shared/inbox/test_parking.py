@@ -8,10 +8,10 @@ import pytest
 
 from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import SignAction
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import LAST_TRY, Parking
-from shared.inbox.partition_batch import Slices
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
@@ -39,11 +39,11 @@ async def test_an_action_that_is_delivered_again_while_its_key_is_parked_is_appl
     handlers = Handlers()
 
     @handlers.on(SignAction)
-    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
         done.extend(event.id for event in events if event.id not in refuse)
         return [Fault("busy", "not now") if event.id in refuse else None for event in events]
 
-    slices = Slices(routing, "toy", handlers)
+    slices = PartitionBatchProcessor(routing, "toy", handlers)
     await slices.process([action(topic, "before", 0)])
     refuse.add("parks")
     await slices.process(
@@ -68,7 +68,7 @@ async def test_a_value_that_the_database_cannot_hold_parks_its_key_alone(
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
-    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def count(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         await tx.connection.execute(
             "INSERT INTO applied (subject, sequence) SELECT * FROM unnest($1::text[], $2::int[])",
             [event.subject for event in events],
@@ -78,7 +78,7 @@ async def test_a_value_that_the_database_cannot_hold_parks_its_key_alone(
 
     source.received(title="太大")
     source.received()
-    await Slices(routing, "toy", handlers).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     assert await routing.pool.fetchval("SELECT count(*) FROM applied") == 1
     assert await routing.pool.fetchval("SELECT error FROM parked_key") == "DataError"
 
@@ -88,13 +88,13 @@ async def test_tables_of_another_release_park_nothing(routing: Database, source:
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
-    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def count(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         await tx.connection.execute("UPDATE applied SET of_tomorrow = 1")
         return None
 
     source.received()
     with pytest.raises(asyncpg.UndefinedColumnError):
-        await Slices(routing, "toy", handlers).process(source.records)
+        await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
     assert await routing.pool.fetchval("SELECT count(*) FROM cursor WHERE next_offset > 0") == 0
 
@@ -104,11 +104,11 @@ async def test_keys_of_another_consumer_do_not_keep_ours_waiting(routing: Databa
     failing = True
 
     @handlers.on(InquiryReceived)
-    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def count(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         return [Fault("busy", "not now") if failing else None for _ in events]
 
     source.received()
-    await Slices(routing, "toy", handlers).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     await routing.pool.execute("UPDATE parked_key SET next_attempt = '1970-01-01'")
     await routing.pool.execute(
         "INSERT INTO parked_key (consumer, topic, key, error, next_attempt) "
@@ -128,7 +128,7 @@ async def test_a_slice_under_way_keeps_neither_other_slices_nor_a_parked_key_wai
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
-    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def take(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         titles = [event.words.title for event in events]  # type: ignore[union-attr]
         if "slow" in titles:
             entered.set()
@@ -139,7 +139,7 @@ async def test_a_slice_under_way_keeps_neither_other_slices_nor_a_parked_key_wai
             for title in titles
         ]
 
-    slices = Slices(routing, "toy", handlers)
+    slices = PartitionBatchProcessor(routing, "toy", handlers)
     source.received(title="dead")
     source.received(title="bad")
     await slices.process(source.records)
@@ -162,12 +162,12 @@ async def test_a_key_that_a_slice_holds_is_tried_after_it(routing: Database, sou
     failing = True
 
     @handlers.on(InquiryReceived)
-    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def take(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         return [Fault("busy", "not now") if failing else None for _ in events]
 
     key = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
     source.received(key)
-    await Slices(routing, "toy", handlers).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     failing = False
     await make_due(routing)
     async with routing.pool.acquire() as slice_:
@@ -191,13 +191,13 @@ async def test_each_event_of_a_key_has_its_own_tries(routing: Database, source: 
     failing = 1
 
     @handlers.on(InquiryReceived)
-    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def take(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         return [Fault("busy", "no") if int(e.event.sequence or 0) == failing else None for e in events]
 
     key = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
     source.received(key)
     source.received(key)
-    await Slices(routing, "toy", handlers).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     parking = Parking(routing, "toy", handlers)
     for _ in range(LAST_TRY - 2):
         await make_due(routing)
@@ -218,7 +218,7 @@ async def test_a_key_whose_transaction_fails_at_its_end_holds_no_other_one_up(
     bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
 
     @handlers.on(InquiryReceived)
-    async def take(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def take(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         if not failing:
             # What is written with the transaction's end: an id that exists already.
             tx.create(event.subject for event in events if event.subject == bad)
@@ -226,7 +226,7 @@ async def test_a_key_whose_transaction_fails_at_its_end_holds_no_other_one_up(
 
     source.received(bad)
     source.received()
-    await Slices(routing, "toy", handlers).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     failing = False
     parking = Parking(routing, "toy", handlers)
     await make_due(routing)
@@ -250,7 +250,7 @@ async def test_an_action_that_came_twice_under_two_subjects_is_applied_once(
     entered, going_on = asyncio.Event(), asyncio.Event()
 
     @handlers.on(SignAction)
-    async def sign(tx: Tx, events: list[Received[SignAction]]) -> Results:
+    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
         if failing:
             return [Fault("busy", "not now") for _ in events]
         if events[0].subject == "case-2":
@@ -259,7 +259,7 @@ async def test_an_action_that_came_twice_under_two_subjects_is_applied_once(
         done.extend(event.subject for event in events)
         return None
 
-    slices, parking = Slices(routing, "toy", handlers), Parking(routing, "toy", handlers)
+    slices, parking = PartitionBatchProcessor(routing, "toy", handlers), Parking(routing, "toy", handlers)
     await slices.process([action(topic, "a-1", 0, "case-1")])
     failing = False
     await make_due(routing)

@@ -1,4 +1,4 @@
-"""Slices against a real PostgreSQL: once, in order, faults parked with their key."""
+"""PartitionBatchProcessor against a real PostgreSQL: once, in order, faults parked with their key."""
 
 import asyncio
 import dataclasses
@@ -9,10 +9,10 @@ import pytest
 from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import CaseTriaged
 from shared.errors import Permanent
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import LAST_TRY, Parking
-from shared.inbox.partition_batch import Ahead, Behind, Slices
+from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap, PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
@@ -26,7 +26,7 @@ def counting() -> Handlers:
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
-    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def count(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         await tx.connection.execute(
             "INSERT INTO applied (subject, sequence) SELECT * FROM unnest($1::text[], $2::int[])",
             [event.subject for event in events],
@@ -48,7 +48,7 @@ async def test_a_slice_is_applied_once_however_often_it_is_delivered(
 ) -> None:
     for _ in range(20):
         source.received()
-    slices = Slices(routing, "toy", counting())
+    slices = PartitionBatchProcessor(routing, "toy", counting())
     for _ in range(3):
         assert await slices.process(source.records) == 20
     assert sorted(await applied(routing)) == sorted(r.key.decode() for r in source.records if r.key)
@@ -60,7 +60,7 @@ async def test_an_event_sent_twice_under_a_new_offset_is_applied_once(
 ) -> None:
     first = source.received()
     source.add(first.value or b"", first.header("words"), "again")
-    await Slices(routing, "toy", counting()).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     assert len(await applied(routing)) == 1
 
 
@@ -69,7 +69,7 @@ async def test_several_events_of_one_subject_are_applied_in_order(routing: Datab
     for _ in range(5):
         source.received(subject)
         source.received()
-    await Slices(routing, "toy", counting()).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     sequences = await routing.pool.fetchval(
         "SELECT sequences->>'/services/inquiry' FROM aggregate WHERE id = $1", subject
     )
@@ -81,7 +81,7 @@ async def test_several_events_of_one_subject_are_applied_in_order(routing: Datab
 async def test_two_owners_of_a_partition_apply_it_once(routing: Database, source: Source) -> None:
     for _ in range(200):
         source.received()
-    slices = Slices(routing, "toy", counting())
+    slices = PartitionBatchProcessor(routing, "toy", counting())
     await asyncio.gather(*(slices.process(source.records) for _ in range(4)))
     assert len(await applied(routing)) == 200
 
@@ -89,9 +89,9 @@ async def test_two_owners_of_a_partition_apply_it_once(routing: Database, source
 async def test_a_slice_that_begins_after_the_cursor_is_refused(routing: Database, source: Source) -> None:
     for _ in range(10):
         source.received()
-    slices = Slices(routing, "toy", counting())
+    slices = PartitionBatchProcessor(routing, "toy", counting())
     await slices.process(source.records[:3])
-    with pytest.raises(Behind) as refusal:
+    with pytest.raises(OffsetGap) as refusal:
         await slices.process(source.records[5:])
     assert refusal.value.next_offset == 3
     assert len(await applied(routing)) == 3
@@ -101,8 +101,8 @@ async def test_a_lost_cursor_is_not_replaced_by_where_kafka_begins(routing: Data
     """The first batch may come from Kafka's committed offset, which is for display."""
     for _ in range(10):
         source.received()
-    slices = Slices(routing, "toy", counting())
-    with pytest.raises(Behind) as refusal:
+    slices = PartitionBatchProcessor(routing, "toy", counting())
+    with pytest.raises(OffsetGap) as refusal:
         await slices.process(source.records[5:])
     assert refusal.value.next_offset == 0
     await slices.process(source.records)
@@ -115,10 +115,10 @@ async def test_a_log_that_has_lost_its_end_is_read_again_and_what_is_parked_stay
     bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
     for title in ("one", POISON, "three"):
         source.received(bad, title=title)
-    slices = Slices(routing, "toy", counting())
+    slices = PartitionBatchProcessor(routing, "toy", counting())
     await slices.process(source.records)
     for _ in range(2):
-        with pytest.raises(Ahead) as refusal:
+        with pytest.raises(AlreadyConsumed) as refusal:
             await slices.process(source.records[:1], accept_old=False)
         await slices.begin_again(source.topic, 0, cursor=refusal.value.next_offset, begin=0)
         # The third was lost, and another one has its offset.
@@ -129,7 +129,7 @@ async def test_a_log_that_has_lost_its_end_is_read_again_and_what_is_parked_stay
     mended = Handlers()
 
     @mended.on(InquiryReceived)
-    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def count(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         seen.extend(event.event.sequence or "" for event in events)
         return None
 
@@ -145,7 +145,7 @@ async def test_a_failing_event_parks_its_key_and_the_others_go_on(routing: Datab
     source.received(bad)
     for _ in range(20):
         source.received()
-    slices = Slices(routing, "toy", counting())
+    slices = PartitionBatchProcessor(routing, "toy", counting())
     await slices.process(source.records)
     done = await applied(routing)
     assert done.count(bad) == 1
@@ -163,12 +163,12 @@ async def test_a_parked_key_is_applied_in_order_once_its_fault_is_gone(
     bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
     source.received(bad, title=POISON)
     source.received(bad)
-    await Slices(routing, "toy", counting()).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     seen: list[str] = []
     mended = Handlers()
 
     @mended.on(InquiryReceived)
-    async def count(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def count(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         seen.extend(event.event.sequence or "" for event in events)
         return None
 
@@ -182,7 +182,7 @@ async def test_after_the_last_try_a_key_is_a_dead_letter_and_says_so(
     routing: Database, source: Source
 ) -> None:
     source.received(title=POISON)
-    await Slices(routing, "toy", counting()).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     parking = Parking(routing, "toy", counting())
     for _ in range(LAST_TRY):
         await routing.pool.execute("UPDATE parked_key SET next_attempt = '-infinity'")
@@ -205,7 +205,7 @@ async def test_bytes_that_are_no_event_are_kept_and_the_rest_goes_on(
     source.add(b"\xff\xfe\x00", None, "k")
     source.add(b"[1,2]", None, "k")
     source.received()
-    await Slices(routing, "toy", counting()).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     assert len(await applied(routing)) == 1
     kept = await routing.pool.fetch("SELECT value, key, error FROM dead_letter ORDER BY id")
     assert [(row["value"], row["key"], row["error"]) for row in kept] == [
@@ -221,7 +221,7 @@ async def test_an_event_with_wrong_facts_is_a_dead_letter_and_its_key_waits(
     source.received(bad, replace_kind=(b'"complaint"', b'"gossip"'))
     source.received(bad)
     source.received()
-    await Slices(routing, "toy", counting()).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     assert len(await applied(routing)) == 1
     assert await routing.pool.fetchval("SELECT dead FROM parked_key WHERE key = $1", bad)
     assert await routing.pool.fetchval("SELECT detail FROM dead_letter") is not None
@@ -233,7 +233,7 @@ async def test_words_that_were_exchanged_are_refused(routing: Database, source: 
     forged = dataclasses.replace(
         record, headers=(("words", '{"salt":"x","title":"假","text":"假"}'.encode()),)
     )
-    await Slices(routing, "toy", counting()).process([forged])
+    await PartitionBatchProcessor(routing, "toy", counting()).process([forged])
     assert await applied(routing) == []
     assert "wordshash" in await routing.pool.fetchval("SELECT detail FROM dead_letter")
 
@@ -245,7 +245,7 @@ async def test_an_unknown_type_is_skipped_and_a_newer_version_parks(
     source.received(replace_type=(b"civic.inquiry.received.v1", b"civic.weather.changed.v1"))
     source.received(newer, replace_type=(b"civic.inquiry.received.v1", b"civic.inquiry.received.v2"))
     source.received()
-    await Slices(routing, "toy", counting()).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     assert len(await applied(routing)) == 1
     parked = await routing.pool.fetch("SELECT key, error, dead FROM parked_key")
     assert [tuple(row) for row in parked] == [(newer, "UnknownVersion", False)]
@@ -257,19 +257,19 @@ async def test_a_service_may_take_what_is_no_event_as_something_else(
     """Once however often it comes, behind what its key waits for, and without blocking the key itself."""
     told: list[str] = []
 
-    def stand_in(record: RawRecord, fault: Permanent | None) -> CaseTriaged | None:
+    def on_unhandled(record: RawRecord, fault: Permanent | None) -> CaseTriaged | None:
         return None if b"stranger" in (record.value or b"") else CaseTriaged(reason="no_rule", attempt=1)
 
-    handlers = Handlers(stand_in)
+    handlers = Handlers(on_unhandled)
 
     @handlers.on(InquiryReceived)
-    async def received(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         fail = [event.words.title == POISON for event in events]  # type: ignore[union-attr]
         told.extend("event" for failed in fail if not failed)
         return [Fault("no", "not today", permanent=True) if failed else None for failed in fail]
 
     @handlers.on(CaseTriaged)
-    async def instead(tx: Tx, events: list[Received[CaseTriaged]]) -> Results:
+    async def instead(tx: Tx, events: list[IncomingEvent[CaseTriaged]]) -> Results:
         told.extend(event.subject for event in events)
         return None
 
@@ -279,7 +279,7 @@ async def test_a_service_may_take_what_is_no_event_as_something_else(
     source.received(subject)
     source.add(b'{"type": "civic.weather.changed.v1"}')
     source.add(b'{"type": "civic.stranger.v1"}')
-    slices = Slices(routing, "toy", handlers)
+    slices = PartitionBatchProcessor(routing, "toy", handlers)
     await slices.process(source.records)
     unreadable = f"unreadable:{source.topic}:0"
     assert sorted(told) == [subject, "event", unreadable]
@@ -299,7 +299,7 @@ async def test_a_fact_on_a_topic_that_is_not_its_writers_is_not_believed(
 ) -> None:
     forged = Source(f"{namespace}.department.water.actions.v1")
     forged.received()
-    await Slices(routing, "toy", counting()).process(forged.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(forged.records)
     assert await applied(routing) == []
     assert "no business" in await routing.pool.fetchval("SELECT detail FROM dead_letter")
 
@@ -310,12 +310,12 @@ async def test_a_fault_that_a_handler_names_parks_only_its_own_event(
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
-    async def name(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def name(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         return [Fault("no", "not today") if e.words.title == POISON else None for e in events]  # type: ignore[union-attr]
 
     source.received(title=POISON)
     source.received()
-    await Slices(routing, "toy", handlers).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     assert await routing.pool.fetchval("SELECT error FROM parked_key") == "no"
     assert await routing.pool.fetchval("SELECT count(*) FROM aggregate WHERE sequences <> '{}'") == 1
 
@@ -324,7 +324,7 @@ async def test_an_infrastructure_fault_parks_nothing(routing: Database, source: 
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
-    async def cut(tx: Tx, events: list[Received[InquiryReceived]]) -> Results:
+    async def cut(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         await routing.pool.execute("SELECT pg_terminate_backend($1)", tx.connection.get_server_pid())
         await tx.connection.execute("SELECT 1")
         return None
@@ -333,9 +333,9 @@ async def test_an_infrastructure_fault_parks_nothing(routing: Database, source: 
     with pytest.raises(
         (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
     ):
-        await Slices(routing, "toy", handlers).process(source.records)
+        await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
-    await Slices(routing, "toy", counting()).process(source.records)
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     assert len(await applied(routing)) == 1
 
 

@@ -11,10 +11,10 @@ from deploy.local.pair import Pair
 from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseTriaged
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers, Results
-from shared.inbox.watermark import Unread
+from shared.inbox.watermark import Watermark
 from shared.kafka.client import KafkaError, Producer
 from shared.outbox.relay import Relay
 from shared.unit_of_work.database import Database
@@ -44,7 +44,7 @@ async def running(*loops: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(condition: Callable[[], bool], *, look: Unread | None = None) -> None:
+async def until(condition: Callable[[], bool], *, look: Watermark | None = None) -> None:
     async with asyncio.timeout(40):
         while not condition():
             if look is not None:
@@ -64,7 +64,7 @@ async def test_what_a_stuck_sibling_has_not_applied_is_old_for_the_other_copy_to
         found = Handlers()
 
         @found.on(CaseTriaged)
-        async def take(_: Tx, events: list[Received[CaseTriaged]]) -> Results:
+        async def take(_: Tx, events: list[IncomingEvent[CaseTriaged]]) -> Results:
             if stuck:
                 await going_on.wait()
             taken.extend(event.subject for event in events)
@@ -75,26 +75,26 @@ async def test_what_a_stuck_sibling_has_not_applied_is_old_for_the_other_copy_to
     topics = [topic_name(namespace, "routing")]
     well, sick = [Consumer(reader, handlers(stuck=stuck), name="two", topics=topics) for stuck in (0, 1)]
     relay = Relay(writer, producer := Producer(pair.bootstrap, "test"))
-    unread = Unread(reader, [well])
+    watermark = Watermark(reader, [well])
     async with running(well.run, sick.run, relay.run):
         await until(lambda: well.lag() is not None and sick.lag() is not None)
-        await until(lambda: unread.age() < 1, look=unread)
+        await until(lambda: watermark.lag() < 1, look=watermark)
         keys = [f"k{n}" for n in range(40)]
         async with writer.transaction(keys) as tx:
             for key in keys:
                 tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=key)
         await until(lambda: bool(taken) and well.lag() == 0)
         assert len(taken) < len(keys), "the sibling got no partition: this shows nothing"
-        await until(lambda: unread.age() > 2, look=unread)
+        await until(lambda: watermark.lag() > 2, look=watermark)
         going_on.set()
-        await until(lambda: unread.age() < 1, look=unread)
+        await until(lambda: watermark.lag() < 1, look=watermark)
         assert sorted(taken) == sorted(keys)
     await producer.stop()
 
 
 async def test_a_pattern_without_a_topic_has_nothing_unread(databases: list[Database]) -> None:
     consumer = Consumer(databases[1], Handlers(), name="none", pattern=r"^nobody\.has\.such\.a\.topic$")
-    unread = Unread(databases[1], [consumer])
+    watermark = Watermark(databases[1], [consumer])
     async with running(consumer.run):
-        await until(lambda: unread.age() < 1, look=unread)
+        await until(lambda: watermark.lag() < 1, look=watermark)
         assert consumer.lag() == 0

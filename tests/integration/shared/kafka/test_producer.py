@@ -26,7 +26,7 @@ async def test_what_is_given_up_does_not_live_on(pair: Pair, monkeypatch: pytest
         await away.wait()
 
     monkeypatch.setattr(inner._sender, "_send_produce_req", waits)
-    sending = asyncio.create_task(producer.send_wave([(topic, b"k", b"{}", None)]))
+    sending = asyncio.create_task(producer.publish([(topic, b"k", b"{}", None)]))
     async with asyncio.timeout(10):
         while not inner._sender._in_flight:
             await asyncio.sleep(0.01)

@@ -15,9 +15,9 @@ from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered, CaseTriaged, DeliverySucceeded
 from shared.kafka import client as kafka
-from shared.kafka.client import Producer, Reader, Sent
+from shared.kafka.client import Producer, Reader, RecordMetadata
 from shared.kafka.records import RawRecord
-from shared.metrics import SET_ASIDE
+from shared.metrics import PAUSED
 from shared.outbox import relay as relays
 from shared.outbox.relay import QUERIES, Relay, Row
 from shared.unit_of_work.database import Database
@@ -94,7 +94,7 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
         async with routing.transaction(["case"]) as tx:
             tx.emit(OFFER, subject="case", unit="late")
             tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
-    delivered: list[tuple[Row, Sent]] = []
+    delivered: list[tuple[Row, RecordMetadata]] = []
 
     async def keep(tx: Tx, rows: object) -> None:
         for row, place in rows:  # type: ignore[attr-defined]
@@ -119,13 +119,13 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
         touched_by=lambda row: orjson.loads(row.delivery or "{}")["subject"],
     )
     await drain(routing, relay)
-    assert relay.set_aside == [topic_name(namespace, "department", "late")]
+    assert relay.paused_topics == [topic_name(namespace, "department", "late")]
     assert await routing.pool.fetchval("SELECT count(*) FROM outbox_aside") == 3
     await make_topics(pair.bootstrap, namespace, ["late"])
     async with routing.transaction(["case"]) as tx:
         tx.emit(OFFER, subject="case", unit="late")
     async with asyncio.timeout(30):
-        while relay.set_aside or await routing.pool.fetchval("SELECT count(*) FROM outbox"):
+        while relay.paused_topics or await routing.pool.fetchval("SELECT count(*) FROM outbox"):
             await relay.once()
     records = await read_all(pair, topic_name(namespace, "department", "late"))
     assert sequences(records, "case") == [1, 2, 3, 4]
@@ -157,19 +157,19 @@ async def test_a_topic_that_is_never_acknowledged_blocks_only_itself(
     one = Relay(routing, Producer(pair.bootstrap, "test"))
     async with asyncio.timeout(30):
         # It fills the waves: only that it fails again, with a broker that answers, shows whose fault it is.
-        while not one.set_aside:
+        while not one.paused_topics:
             assert await one.once() == 0
     await write(routing, "other", 5)
     await drain(routing, one)
-    assert one.set_aside == [topic]
-    assert SET_ASIDE.labels(topic)._value.get() == 3
+    assert one.paused_topics == [topic]
+    assert PAUSED.labels(topic)._value.get() == 3
     assert len(sequences(await read_all(pair, topic_name(namespace, "routing")), "other")) == 5
     refusing = False
     async with asyncio.timeout(30):
-        while one.set_aside:
+        while one.paused_topics:
             await one.once()
     assert sequences(await read_all(pair, topic), "case") == [1, 2, 3]
-    assert SET_ASIDE.labels(topic)._value.get() == 0
+    assert PAUSED.labels(topic)._value.get() == 0
     await stop(one)
 
 
@@ -200,7 +200,7 @@ async def test_a_topic_that_fails_while_another_is_taken_is_set_aside_at_once(
     assert [row["topic"] for row in await routing.pool.fetch("SELECT topic FROM outbox")] == [topic]
     await write(routing, "more")
     await one.once()
-    assert one.set_aside == [topic]
+    assert one.paused_topics == [topic]
     await stop(one)
 
 
@@ -211,10 +211,10 @@ async def test_a_wave_reads_no_more_than_it_can_hold(routing: Database, pair: Pa
         "INSERT INTO outbox (topic, key, value) SELECT $1, n::text, convert_to(repeat('x', $2), 'UTF8')"
         " FROM generate_series(1, 100) n",
         topic,
-        relays.WAVE_BYTES // 10,
+        relays.BATCH_BYTES // 10,
     )
     rows = await routing.pool.fetch(
-        QUERIES["take_wave"], list(range(relays.SHARDS)), relays.WAVE, relays.WAVE_BYTES
+        QUERIES["take_batch"], list(range(relays.SHARDS)), relays.BATCH_ROWS, relays.BATCH_BYTES
     )
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     assert len(rows) == 11  # the last one begins within
@@ -264,7 +264,7 @@ async def test_what_is_set_aside_goes_with_its_shard(
     await second.once()
     await first.once()
     await second.once()
-    assert first.set_aside == second.set_aside == [topic]
+    assert first.paused_topics == second.paused_topics == [topic]
     assert 0 < second._aside[topic].events < 40
     assert first._aside[topic].events + second._aside[topic].events == 40
     for one in (first, second):

@@ -15,11 +15,11 @@ from shared.contracts.inquiry import (
     NoteWords,
 )
 from shared.contracts.routing import AssignmentReturned, CaseOffered, CaseReopened, CaseTriaged, ReplyAction
-from shared.events.decoding import Received
+from shared.events.decoding import IncomingEvent
 from shared.ids import new_id
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import Parking
-from shared.inbox.partition_batch import Slices
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
@@ -35,14 +35,14 @@ class Toy:
 
     def __init__(self, database: Database) -> None:
         self.broken = True
-        self.taken: list[Received] = []  # type: ignore[type-arg]
+        self.taken: list[IncomingEvent] = []  # type: ignore[type-arg]
         self.handlers = Handlers()
         for facts in (InquiryReceived, InquiryErased, ContactStated, ReplyAction):
             self.handlers.on(facts)(self._take)  # type: ignore[type-var]
-        self.slices = Slices(database, "toy", self.handlers)
+        self.slices = PartitionBatchProcessor(database, "toy", self.handlers)
         self.parking = Parking(database, "toy", self.handlers)
 
-    async def _take(self, _: Tx, events: list[Received]) -> Results:  # type: ignore[type-arg]
+    async def _take(self, _: Tx, events: list[IncomingEvent]) -> Results:  # type: ignore[type-arg]
         if self.broken:
             return [Fault("bad", f"not so: {WORDS}", permanent=True) for _ in events]
         self.taken += events

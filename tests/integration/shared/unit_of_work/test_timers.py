@@ -9,7 +9,7 @@ import pytest
 from shared.clock import FixedClock
 from shared.contracts.routing import CaseTriaged
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.timers import Fired, Timers
+from shared.unit_of_work.timers import FiredTimer, Timers
 from shared.unit_of_work.transaction import Timer, Tx
 from tests.integration.shared.conftest import NOW
 
@@ -25,14 +25,14 @@ def clock(routing: Database) -> FixedClock:
 class Recorder:
     """A service's timers whose kinds write down what fired and when it was due."""
 
-    def __init__(self, database: Database, *kinds: str, unread_age: float = 0.0) -> None:
+    def __init__(self, database: Database, *kinds: str, watermark_lag: float = 0.0) -> None:
         self.fired: list[tuple[str, str]] = []
-        self.unread = unread_age
-        self.timers = Timers(database, unread_age=lambda: self.unread)
+        self.lag = watermark_lag
+        self.timers = Timers(database, watermark_lag=lambda: self.lag)
         for kind in kinds:
             self.timers.on(kind)(self._fire)
 
-    async def _fire(self, tx: Tx, fired: list[Fired]) -> None:
+    async def _fire(self, tx: Tx, fired: list[FiredTimer]) -> None:
         self.fired += [(one.aggregate, one.kind) for one in fired]
         for one in fired:
             tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=one.aggregate)
@@ -45,7 +45,7 @@ class Recorder:
 async def arm(database: Database, *timers: Timer) -> None:
     async with database.transaction({timer.aggregate for timer in timers}) as tx:
         for timer in timers:
-            tx.arm(timer)
+            tx.schedule(timer)
 
 
 async def test_a_timer_fires_once_when_it_is_due_and_its_event_comes_with_it(
@@ -92,9 +92,9 @@ async def test_what_fires_first_takes_the_next_one_away(routing: Database, clock
     recorder = Recorder(routing, "late")
 
     @recorder.timers.on("close")
-    async def close(tx: Tx, fired: list[Fired]) -> None:
+    async def close(tx: Tx, fired: list[FiredTimer]) -> None:
         for one in fired:
-            tx.disarm(one.aggregate, "late")
+            tx.cancel(one.aggregate, "late")
 
     await arm(routing, Timer("case", "close", NOW), Timer("case", "late", NOW + MINUTE))
     clock.moment = NOW + 2 * MINUTE
@@ -103,16 +103,16 @@ async def test_what_fires_first_takes_the_next_one_away(routing: Database, clock
 
 
 async def test_what_fires_may_arm_the_same_kind_again(routing: Database, clock: FixedClock) -> None:
-    timers = Timers(routing, unread_age=lambda: 0.0)
+    timers = Timers(routing, watermark_lag=lambda: 0.0)
     marks: list[int] = []
 
     @timers.on("mark")
-    async def mark(tx: Tx, fired: list[Fired]) -> None:
+    async def mark(tx: Tx, fired: list[FiredTimer]) -> None:
         for one in fired:
             marks.append(one.data["percent"])
             if one.data["percent"] < 100:
                 data = {"percent": one.data["percent"] + 50}
-                tx.arm(Timer(one.aggregate, "mark", one.due + MINUTE, data))
+                tx.schedule(Timer(one.aggregate, "mark", one.due + MINUTE, data))
 
     await arm(routing, Timer("case", "mark", NOW, {"percent": 50}))
     assert await timers.once() == 1
@@ -128,14 +128,14 @@ async def test_a_judgement_waits_for_its_grace_and_for_what_is_unread(
 ) -> None:
     grace = dt.timedelta(seconds=routing.settings.grace_seconds)
     recorder = Recorder(routing, "breach", "mark")
-    await arm(routing, Timer("judged", "breach", NOW, judges=True), Timer("told", "mark", NOW))
+    await arm(routing, Timer("judged", "breach", NOW, is_deadline_check=True), Timer("told", "mark", NOW))
     await recorder.drain()
     assert recorder.fired == [("told", "mark")]
     clock.moment = NOW + grace
-    recorder.unread = routing.settings.grace_seconds + 1
+    recorder.lag = routing.settings.grace_seconds + 1
     await recorder.drain()
     assert recorder.fired == [("told", "mark")]
-    recorder.unread = 0.0
+    recorder.lag = 0.0
     await recorder.drain()
     assert recorder.fired == [("told", "mark"), ("judged", "breach")]
 
@@ -147,7 +147,7 @@ async def test_a_judgement_waits_for_what_is_parked_or_dead(
     """The act that was in time may be what waits: the cursor has passed it, and it is not applied."""
     recorder = Recorder(routing, "breach", "mark")
     for case in ("parked", "free"):
-        await arm(routing, Timer(case, "breach", NOW, judges=True), Timer(case, "mark", NOW))
+        await arm(routing, Timer(case, "breach", NOW, is_deadline_check=True), Timer(case, "mark", NOW))
     clock.moment = NOW + dt.timedelta(seconds=routing.settings.grace_seconds)
     await routing.pool.execute(
         "INSERT INTO parked_key (consumer, topic, key, error, next_attempt, dead)"
@@ -165,7 +165,7 @@ async def test_what_is_parked_between_the_look_and_the_lock_is_not_judged(
     routing: Database, clock: FixedClock
 ) -> None:
     recorder = Recorder(routing, "breach")
-    await arm(routing, Timer("case", "breach", NOW, judges=True))
+    await arm(routing, Timer("case", "breach", NOW, is_deadline_check=True))
     clock.moment = NOW + dt.timedelta(seconds=routing.settings.grace_seconds)
     async with routing.transaction(["case"]) as parking:
         judging = asyncio.create_task(recorder.timers.once())
@@ -188,7 +188,7 @@ async def test_arming_again_replaces_and_disarming_takes_away(routing: Database,
     await arm(routing, Timer("moved", "mark", NOW), Timer("gone", "mark", NOW))
     await arm(routing, Timer("moved", "mark", NOW + MINUTE))
     async with routing.transaction(["gone"]) as tx:
-        tx.disarm("gone", "mark")
+        tx.cancel("gone", "mark")
     await recorder.drain()
     assert recorder.fired == []
     clock.moment = NOW + MINUTE
@@ -203,7 +203,7 @@ async def test_a_timer_that_fails_is_tried_later_and_holds_nobody_up(
     broken = True
 
     @recorder.timers.on("fragile")
-    async def fragile(tx: Tx, fired: list[Fired]) -> None:
+    async def fragile(tx: Tx, fired: list[FiredTimer]) -> None:
         if broken and any(one.aggregate == "bad" for one in fired):
             raise ZeroDivisionError
         recorder.fired += [(one.aggregate, one.kind) for one in fired]
@@ -239,7 +239,7 @@ async def test_a_timer_whose_transaction_is_lost_fires_again(routing: Database, 
     cut = True
 
     @recorder.timers.on("cut")
-    async def lose(tx: Tx, fired: list[Fired]) -> None:
+    async def lose(tx: Tx, fired: list[FiredTimer]) -> None:
         recorder.fired.append(("case", "cut"))
         tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
         if cut:

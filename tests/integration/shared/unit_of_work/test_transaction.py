@@ -44,16 +44,16 @@ async def test_an_action_is_remembered_by_the_clock_of_the_machine(routing: Data
     routing.clock = FixedClock(NOW - LONG)
     before = machine_now()
     async with routing.transaction() as tx:
-        tx.saw_action("/unit", "a-1")
+        tx.mark_action_processed("/unit", "a-1")
     assert await routing.pool.fetchval("SELECT seen_at FROM seen_event") >= before
 
 
 async def test_what_was_made_in_a_savepoint_is_forgotten_with_it(routing: Database) -> None:
     async with routing.transaction() as tx:
-        mark = tx.mark()
+        mark = tx.snapshot()
         with pytest.raises(asyncpg.DivisionByZeroError):
             async with tx.connection.transaction():
                 tx.create(["gone"])
                 await tx.connection.execute("SELECT 1 / 0")
-        tx.rewind(mark)
+        tx.restore(mark)
     assert await routing.pool.fetchval("SELECT count(*) FROM aggregate") == 0

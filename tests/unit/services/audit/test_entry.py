@@ -31,7 +31,7 @@ EVENT = Prepared(
         subject="subject",
         epoch=1,
         sequence=4,
-        position=10**10 + 4,
+        ordinal=10**10 + 4,
         words=None,
         words_refused=False,
     ),

@@ -7,7 +7,7 @@ from services.audit.log.envelope import prepare
 from services.audit.log.errors import LogBroken
 from services.audit.log.loss import Gap, Hole, follow, missing_before
 from services.audit.log.subjects import Subject
-from shared.contracts.base import position
+from shared.contracts.base import ordinal
 from shared.kafka.records import RawRecord
 
 TOPIC = "civic.inquiry.v1"
@@ -63,7 +63,7 @@ def test_an_offset_that_is_handed_out_again_breaks_the_log() -> None:
 def test_a_sequence_has_holes_within_an_epoch(
     last: tuple[int, int] | None, now: tuple[int, int], missing: int
 ) -> None:
-    assert missing_before(position(*now), None if last is None else position(*last)) == missing
+    assert missing_before(ordinal(*now), None if last is None else ordinal(*last)) == missing
 
 
 def holes(*records: RawRecord, late: bool = False) -> list[Hole]:

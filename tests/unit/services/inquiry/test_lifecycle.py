@@ -156,7 +156,7 @@ def test_marks_follow_each_other_and_the_judgement_comes_last(cases: Cases, pack
     assert [percent for percent, _ in seen] == [50, 80, 100]
     assert [due for _, due in seen] == sorted(due for _, due in seen)
     assert case.clock is not None
-    assert (alarm.kind, alarm.due, alarm.judges) == ("reply_due", case.clock.due, True)
+    assert (alarm.kind, alarm.due, alarm.is_deadline_check) == ("reply_due", case.clock.due, True)
     assert seen[-1][1] == case.clock.due
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from shared.inbox.consumer import Place
-from shared.inbox.watermark import Unread
+from shared.inbox.consumer import Partition
+from shared.inbox.watermark import Watermark
 
 MINE, SIBLINGS = ("t", 0), ("t", 1)
 
@@ -17,12 +17,12 @@ class Service:
 
     def __init__(self) -> None:
         self.name = "c"
-        self.at_broker: dict[Place, int] = {MINE: 10, SIBLINGS: 4}
-        self.cursors: dict[Place, int] = {MINE: 10, SIBLINGS: 4}
+        self.at_broker: dict[Partition, int] = {MINE: 10, SIBLINGS: 4}
+        self.cursors: dict[Partition, int] = {MINE: 10, SIBLINGS: 4}
         self.away: Exception | None = None
         self.pool = self
 
-    async def ends(self) -> dict[Place, int]:
+    async def ends(self) -> dict[Partition, int]:
         if self.away:
             raise self.away
         return dict(self.at_broker)
@@ -48,65 +48,65 @@ def service() -> Service:
 
 
 @pytest.fixture
-def unread(service: Service, now: SimpleNamespace) -> Unread:
-    return Unread(service, [service])  # type: ignore[arg-type,list-item]
+def watermark(service: Service, now: SimpleNamespace) -> Watermark:
+    return Watermark(service, [service])  # type: ignore[arg-type,list-item]
 
 
-async def test_before_the_first_look_nothing_is_known(unread: Unread) -> None:
-    assert unread.age() == float("inf")
+async def test_before_the_first_look_nothing_is_known(watermark: Watermark) -> None:
+    assert watermark.lag() == float("inf")
 
 
-async def test_what_is_applied_up_to_its_end_is_young(unread: Unread, now: SimpleNamespace) -> None:
-    await unread.look()
-    assert unread.age() == 0
+async def test_what_is_applied_up_to_its_end_is_young(watermark: Watermark, now: SimpleNamespace) -> None:
+    await watermark.look()
+    assert watermark.lag() == 0
     now.seconds += 3
-    assert unread.age() == 3
+    assert watermark.lag() == 3
 
 
 async def test_what_a_sibling_has_not_applied_ages_here_too(
-    unread: Unread, service: Service, now: SimpleNamespace
+    watermark: Watermark, service: Service, now: SimpleNamespace
 ) -> None:
-    await unread.look()
+    await watermark.look()
     service.at_broker[SIBLINGS] = 5
     for _ in range(40):
         now.seconds += 1
-        await unread.look()
-    assert unread.age() == 40
+        await watermark.look()
+    assert watermark.lag() == 40
     service.cursors[SIBLINGS] = 5
     now.seconds += 1
-    await unread.look()
-    assert unread.age() == 0
+    await watermark.look()
+    assert watermark.lag() == 0
 
 
 async def test_whoever_reads_on_behind_a_steady_stream_is_as_old_as_the_distance(
-    unread: Unread, service: Service, now: SimpleNamespace
+    watermark: Watermark, service: Service, now: SimpleNamespace
 ) -> None:
     for second in range(60):
         service.at_broker[MINE] = 10 + second
         service.cursors[MINE] = max(10, 10 + second - 7)
-        await unread.look()
+        await watermark.look()
         now.seconds += 1
-    assert unread.age() == 8
+    assert watermark.lag() == 8
 
 
-async def test_a_partition_that_nobody_has_begun_is_unread(unread: Unread, service: Service) -> None:
+async def test_a_partition_that_nobody_has_begun_is_unread(watermark: Watermark, service: Service) -> None:
     service.at_broker[("t", 2)] = 1
-    await unread.look()
-    assert unread.age() == float("inf")
+    await watermark.look()
+    assert watermark.lag() == float("inf")
 
 
 async def test_while_the_broker_is_away_the_age_grows(
-    unread: Unread, service: Service, now: SimpleNamespace
+    watermark: Watermark, service: Service, now: SimpleNamespace
 ) -> None:
-    await unread.look()
+    await watermark.look()
     service.away = KafkaConnectionError()
     now.seconds += 50
     with pytest.raises(KafkaConnectionError):
-        await unread.look()
-    assert unread.age() == 50
+        await watermark.look()
+    assert watermark.lag() == 50
 
 
 async def test_who_reads_nothing_has_nothing_unread(service: Service) -> None:
-    unread = Unread(service, [])  # type: ignore[arg-type]
-    await unread.look()
-    assert unread.age() < 5
+    watermark = Watermark(service, [])  # type: ignore[arg-type]
+    await watermark.look()
+    assert watermark.lag() < 5
