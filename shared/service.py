@@ -54,7 +54,8 @@ def _no_timers(_: Timers) -> None:
 class Parts:
     """What a service consists of beside the core. `topics` are logical names; `pattern` is a regular
     expression over topic names, for a second consumer (routing's actions); `loops` run until cancelled;
-    `ready` names what of its own is not ready, `degraded` what waits while the service works."""
+    `ready` names what of its own is not ready, `degraded` what waits while the service works. `context` is
+    what its routes work with (`app.state.context`)."""
 
     title: str
     routers: Sequence[APIRouter]
@@ -68,6 +69,7 @@ class Parts:
     ready: Reasons = none
     degraded: Reasons = none
     pages: Pages | None = None
+    context: object = None
 
 
 Build = Callable[[Database, CoreSettings], Awaitable[Parts]]
@@ -107,6 +109,7 @@ class Service:
             degraded=self.degraded,
             pages=self.parts.pages,
             unit_name=open_pack(settings).unit_name,
+            context=self.parts.context,
         )
 
     def _web_settings(self) -> WebSettings:

@@ -16,10 +16,11 @@ from services.inquiry.domain.concern import Concern, Contact
 from services.inquiry.domain.states import Stage
 from services.inquiry.queries import QUERIES
 from shared.contracts.inquiry import ContactStated, Deadline, InquiryReceived
+from shared.decision import TimerSpec
 from shared.ids import case_number, case_secret, new_id, secret_hash
 from shared.packs import Packs
 from shared.policy.model import Pack
-from shared.unit_of_work.transaction import Emitted, Timer, Tx
+from shared.unit_of_work.transaction import Emitted, Tx
 from shared.webhooks import webhook_secret
 
 CONTACT_SOURCE = "/services/inquiry/contacts"
@@ -105,7 +106,7 @@ class Intake:
             if place is not None:
                 found[place] = Taken(one.id, one.number, received.value, fresh=False)
             if alarm := one.beginning.alarm:
-                tx.schedule(Timer(one.id, alarm.kind, alarm.due, alarm.data, alarm.is_deadline_check))
+                tx.schedule(one.id, TimerSpec(alarm.kind, alarm.due, alarm.data, alarm.is_deadline_check))
         if new:
             await _store(tx, new, emitted)
         return taken

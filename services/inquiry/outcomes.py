@@ -7,9 +7,10 @@ from typing import Any
 
 from services.inquiry.domain.case import Decision, Said, Step
 from services.inquiry.queries import insert_steps, store_cases
+from shared.decision import TimerSpec
 from shared.events.decoding import IncomingEvent
 from shared.policy.model import Pack
-from shared.unit_of_work.transaction import Emitted, Timer, Tx
+from shared.unit_of_work.transaction import Emitted, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ async def carry_out(tx: Tx, outcomes: Iterable[Outcome]) -> list[Emitted]:
         emitted += [_say(tx, outcome, said) for said in decision.said]
         tx.cancel(inquiry, *decision.silenced)
         for alarm in decision.alarms:
-            tx.schedule(Timer(inquiry, alarm.kind, alarm.due, alarm.data, alarm.is_deadline_check))
+            tx.schedule(inquiry, TimerSpec(alarm.kind, alarm.due, alarm.data, alarm.is_deadline_check))
         steps += [(inquiry, outcome.acted, step) for step in decision.steps]
         if decision.said:
             cases.append(decision.case)

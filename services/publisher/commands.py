@@ -25,8 +25,9 @@ from shared.contracts.publisher import (
     PublicationWithdrawn,
     PublicationWords,
 )
+from shared.decision import TimerSpec
 from shared.errors import CivicloomError, Conflict
-from shared.unit_of_work.transaction import Emitted, Timer, Tx
+from shared.unit_of_work.transaction import Emitted, Tx
 
 PUSH = "push_publication"
 
@@ -143,7 +144,7 @@ async def publish(tx: Tx, identifier: str, version: int, author: Author) -> Done
     await tx.connection.execute(QUERIES["publish_version"], identifier, version, tx.now)
     await tx.connection.execute(QUERIES["swap_public_version"], identifier, version, tx.now)
     # A timer of its own transaction: the editor does not wait until every subscriber has a ledger row.
-    tx.schedule(Timer(identifier, PUSH, tx.now, {"version": version}))
+    tx.schedule(identifier, TimerSpec(PUSH, tx.now, {"version": version}))
     facts = PublicationPublished(version=version, topics=topics, publisher=author.actor)
     return _emitted(identifier, publication, _emit(tx, identifier, author, facts))
 

@@ -12,11 +12,12 @@ from services.publisher.queries import QUERIES
 from shared.clock import machine_now
 from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.contracts.publisher import Lane, SubscriptionConfirmed, SubscriptionEnded
+from shared.decision import TimerSpec
 from shared.ids import new_id
 from shared.keys import derive
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import FiredTimer
-from shared.unit_of_work.transaction import Timer, Tx
+from shared.unit_of_work.transaction import Tx
 from shared.webhooks import webhook_secret
 
 CONFIRM_WITHIN = dt.timedelta(days=7)
@@ -93,7 +94,7 @@ async def ask(tx: Tx, subscription: str, wish: Wish, secrets: Secrets) -> None:
     await tx.connection.execute(
         QUERIES["insert_confirmation"], new_id(tx.now), subscription, tx.now, machine_now()
     )
-    tx.schedule(Timer(subscription, LAPSE, tx.now + CONFIRM_WITHIN))
+    tx.schedule(subscription, TimerSpec(LAPSE, tx.now + CONFIRM_WITHIN))
 
 
 async def confirm(database: Database, subscription: str) -> bool:

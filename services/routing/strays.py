@@ -16,12 +16,13 @@ from services.routing.policy import Policies
 from services.routing.queries import StrayAction
 from shared.contracts.base import Contract, Event, EventData, NoWords
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
+from shared.decision import TimerSpec
 from shared.errors import Permanent, UnknownVersion
 from shared.events.decoding import peek_field
 from shared.kafka.records import RawRecord
 from shared.kafka.topics import code_of
 from shared.unit_of_work.timers import FiredTimer, Timers
-from shared.unit_of_work.transaction import Timer, Tx
+from shared.unit_of_work.transaction import Tx
 
 KIND = "refuse_strays"
 _ACTIONS = {facts.contract.type: facts.contract for facts in (SignAction, ReplyAction, ReturnAction)}
@@ -60,7 +61,7 @@ async def refuse_later(tx: Tx, strays: Sequence[StrayAction]) -> None:
         return
     await queries.add_stray_actions(tx.connection, strays)
     for unit in {stray.unit for stray in strays}:
-        tx.schedule(Timer(unit, KIND, tx.now))
+        tx.schedule(unit, TimerSpec(KIND, tx.now))
 
 
 def register(timers: Timers, policies: Policies) -> None:

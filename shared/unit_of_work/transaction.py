@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 import orjson
@@ -13,6 +13,7 @@ from shared import sql
 from shared.clock import Clock, machine_now
 from shared.contracts.addresses import topic_name
 from shared.contracts.base import ORDINALS_PER_EPOCH, EventData, Words
+from shared.decision import TimerSpec
 from shared.errors import Conflict
 from shared.events.decoding import IncomingEvent
 from shared.events.encoding import Draft, encode_value, encode_words
@@ -34,17 +35,6 @@ class Emitted(NamedTuple):
     words: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
-    """Business time: `kind` fires for `aggregate` at `due`; one that judges, a grace period later."""
-
-    aggregate: str
-    kind: str
-    due: dt.datetime
-    data: dict[str, Any] = field(default_factory=dict)
-    is_deadline_check: bool = False
-
-
 class OutboxRow(NamedTuple):
     topic: str
     key: str
@@ -61,7 +51,7 @@ class _Pending:
     sequences: dict[str, Sequences] = field(default_factory=dict)
     changed: dict[str, None] = field(default_factory=dict)
     outbox: list[OutboxRow] = field(default_factory=list)
-    timers: dict[tuple[str, str], Timer | None] = field(default_factory=dict)
+    timers: dict[tuple[str, str], TimerSpec | None] = field(default_factory=dict)
     seen: dict[tuple[str, str], None] = field(default_factory=dict)
     erased: dict[str, None] = field(default_factory=dict)
     new: dict[str, None] = field(default_factory=dict)
@@ -211,9 +201,9 @@ class Tx:
             self.erase(subject)
         return Emitted(event_id, sequence, value, encoded)
 
-    def schedule(self, timer: Timer) -> None:
+    def schedule(self, aggregate: str, timer: TimerSpec) -> None:
         """Sets a timer; one of the same kind for the same aggregate is replaced."""
-        self._pending.timers[(timer.aggregate, timer.kind)] = timer
+        self._pending.timers[(aggregate, timer.kind)] = timer
 
     def cancel(self, aggregate: str, *kinds: str) -> None:
         """Takes timers away, armed or not."""
@@ -273,22 +263,24 @@ class Tx:
             # Last, so that what this transaction itself has kept is among it.
             await erase(self.connection, pending.erased)
 
-    async def _flush_timers(self, timers: dict[tuple[str, str], Timer | None]) -> None:
-        gone = sorted(key for key, timer in timers.items() if timer is None)
-        armed = sorted((t for t in timers.values() if t is not None), key=lambda t: (t.aggregate, t.kind))
-        if gone:
+    async def _flush_timers(self, timers: dict[tuple[str, str], TimerSpec | None]) -> None:
+        cancelled = sorted(key for key, timer in timers.items() if timer is None)
+        set_now = sorted(
+            ((*key, timer) for key, timer in timers.items() if timer is not None), key=lambda row: row[:2]
+        )
+        if cancelled:
             await self.connection.execute(
-                QUERIES["cancel_timers"], [a for a, _ in gone], [k for _, k in gone]
+                QUERIES["cancel_timers"], [a for a, _ in cancelled], [k for _, k in cancelled]
             )
-        if armed:
+        if set_now:
             await self.connection.execute(
                 QUERIES["schedule_timers"],
-                [t.aggregate for t in armed],
-                [t.kind for t in armed],
-                [t.due for t in armed],
-                [t.due + self._grace if t.is_deadline_check else t.due for t in armed],
-                [t.is_deadline_check for t in armed],
-                [_json(t.data) for t in armed],
+                [aggregate for aggregate, _, _ in set_now],
+                [kind for _, kind, _ in set_now],
+                [t.due for _, _, t in set_now],
+                [t.due + self._grace if t.is_deadline_check else t.due for _, _, t in set_now],
+                [t.is_deadline_check for _, _, t in set_now],
+                [_json(t.data) for _, _, t in set_now],
             )
 
     def _next(self, subject: str, source: str) -> int:

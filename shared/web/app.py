@@ -39,13 +39,15 @@ def create_app(
     lifespan: Lifespan | None = None,
     pages: Pages | None = None,
     unit_name: UnitName = as_code,
+    context: object = None,
 ) -> FastAPI:
     """The ASGI application of `service`.
 
     `ready` names what is not ready, by part and reason; nothing named is ready. `degraded` names what waits
     while the service works. `pages` are the service's
     own, so that its texts `problem.<slug>.title` and `.detail` are found when an error is shown as a page.
-    `unit_name` is how the head of a page names the unit of the person who is signed in.
+    `unit_name` is how the head of a page names the unit of the person who is signed in. `context` is the
+    service's own: its routes find it in `request.app.state.context`.
     Raises ValueError or pydantic.ValidationError for a bad API_KEYS_FILE.
     """
     app = FastAPI(
@@ -65,6 +67,7 @@ def create_app(
         pages=pages or Pages(),
         unit_name=unit_name,
     )
+    app.state.context = context
     for kind in (HTTPException, RequestValidationError, ValidationError, SignInNeeded):
         app.add_exception_handler(kind, handle)
     app.add_middleware(Edge, service=service, https=settings.https)

@@ -2,15 +2,17 @@
 
 import asyncio
 import datetime as dt
+from typing import Any
 
 import orjson
 import pytest
 
 from shared.clock import FixedClock
 from shared.contracts.routing import CaseTriaged
+from shared.decision import TimerSpec
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import FiredTimer, Timers
-from shared.unit_of_work.transaction import Timer, Tx
+from shared.unit_of_work.transaction import Tx
 from tests.integration.shared.conftest import NOW
 
 MINUTE = dt.timedelta(minutes=1)
@@ -42,17 +44,21 @@ class Recorder:
             pass
 
 
-async def arm(database: Database, *timers: Timer) -> None:
-    async with database.transaction({timer.aggregate for timer in timers}) as tx:
-        for timer in timers:
-            tx.schedule(timer)
+def timer(aggregate: str, *spec: Any, **more: Any) -> tuple[str, TimerSpec]:
+    return aggregate, TimerSpec(*spec, **more)
+
+
+async def schedule(database: Database, *timers: tuple[str, TimerSpec]) -> None:
+    async with database.transaction({aggregate for aggregate, _ in timers}) as tx:
+        for aggregate, spec in timers:
+            tx.schedule(aggregate, spec)
 
 
 async def test_a_timer_fires_once_when_it_is_due_and_its_event_comes_with_it(
     routing: Database, clock: FixedClock
 ) -> None:
     recorder = Recorder(routing, "mark")
-    await arm(routing, Timer("case", "mark", NOW + MINUTE))
+    await schedule(routing, timer("case", "mark", NOW + MINUTE))
     await recorder.drain()
     assert recorder.fired == []
     clock.moment = NOW + MINUTE
@@ -65,7 +71,7 @@ async def test_a_timer_fires_once_when_it_is_due_and_its_event_comes_with_it(
 
 async def test_many_copies_fire_a_timer_once(routing: Database, clock: FixedClock) -> None:
     recorder = Recorder(routing, "mark")
-    await arm(routing, *(Timer(f"case-{n}", "mark", NOW) for n in range(200)))
+    await schedule(routing, *(timer(f"case-{n}", "mark", NOW) for n in range(200)))
     await asyncio.gather(*(recorder.timers.once() for _ in range(4)))
     await recorder.drain()
     assert len(recorder.fired) == len(set(recorder.fired)) == 200
@@ -75,12 +81,12 @@ async def test_after_a_jump_of_the_clock_the_timers_of_a_case_fire_in_the_order_
     routing: Database, clock: FixedClock
 ) -> None:
     recorder = Recorder(routing, "breach", "mark", "zeal")
-    await arm(
+    await schedule(
         routing,
-        Timer("case", "zeal", NOW + MINUTE),
-        Timer("case", "mark", NOW + 2 * MINUTE),
-        Timer("case", "breach", NOW + 3 * MINUTE),
-        Timer("other", "breach", NOW + 4 * MINUTE),
+        timer("case", "zeal", NOW + MINUTE),
+        timer("case", "mark", NOW + 2 * MINUTE),
+        timer("case", "breach", NOW + 3 * MINUTE),
+        timer("other", "breach", NOW + 4 * MINUTE),
     )
     clock.moment = NOW + dt.timedelta(days=1)
     await recorder.drain()
@@ -96,7 +102,7 @@ async def test_what_fires_first_takes_the_next_one_away(routing: Database, clock
         for one in fired:
             tx.cancel(one.aggregate, "late")
 
-    await arm(routing, Timer("case", "close", NOW), Timer("case", "late", NOW + MINUTE))
+    await schedule(routing, timer("case", "close", NOW), timer("case", "late", NOW + MINUTE))
     clock.moment = NOW + 2 * MINUTE
     await recorder.drain()
     assert recorder.fired == []
@@ -112,9 +118,9 @@ async def test_what_fires_may_arm_the_same_kind_again(routing: Database, clock: 
             marks.append(one.data["percent"])
             if one.data["percent"] < 100:
                 data = {"percent": one.data["percent"] + 50}
-                tx.schedule(Timer(one.aggregate, "mark", one.due + MINUTE, data))
+                tx.schedule(one.aggregate, TimerSpec("mark", one.due + MINUTE, data))
 
-    await arm(routing, Timer("case", "mark", NOW, {"percent": 50}))
+    await schedule(routing, timer("case", "mark", NOW, {"percent": 50}))
     assert await timers.once() == 1
     assert await timers.once() == 0
     clock.moment = NOW + MINUTE
@@ -128,16 +134,18 @@ async def test_a_judgement_waits_for_its_grace_and_for_what_is_unread(
 ) -> None:
     grace = dt.timedelta(seconds=routing.settings.grace_seconds)
     recorder = Recorder(routing, "breach", "mark")
-    await arm(routing, Timer("judged", "breach", NOW, is_deadline_check=True), Timer("told", "mark", NOW))
+    await schedule(
+        routing, timer("judged", "breach", NOW, is_deadline_check=True), timer("warned", "mark", NOW)
+    )
     await recorder.drain()
-    assert recorder.fired == [("told", "mark")]
+    assert recorder.fired == [("warned", "mark")]
     clock.moment = NOW + grace
     recorder.lag = routing.settings.grace_seconds + 1
     await recorder.drain()
-    assert recorder.fired == [("told", "mark")]
+    assert recorder.fired == [("warned", "mark")]
     recorder.lag = 0.0
     await recorder.drain()
-    assert recorder.fired == [("told", "mark"), ("judged", "breach")]
+    assert recorder.fired == [("warned", "mark"), ("judged", "breach")]
 
 
 @pytest.mark.parametrize("dead", [False, True])
@@ -147,7 +155,7 @@ async def test_a_judgement_waits_for_what_is_parked_or_dead(
     """The act that was in time may be what waits: the cursor has passed it, and it is not applied."""
     recorder = Recorder(routing, "breach", "mark")
     for case in ("parked", "free"):
-        await arm(routing, Timer(case, "breach", NOW, is_deadline_check=True), Timer(case, "mark", NOW))
+        await schedule(routing, timer(case, "breach", NOW, is_deadline_check=True), timer(case, "mark", NOW))
     clock.moment = NOW + dt.timedelta(seconds=routing.settings.grace_seconds)
     await routing.pool.execute(
         "INSERT INTO parked_key (consumer, topic, key, error, next_attempt, dead)"
@@ -165,7 +173,7 @@ async def test_what_is_parked_between_the_look_and_the_lock_is_not_judged(
     routing: Database, clock: FixedClock
 ) -> None:
     recorder = Recorder(routing, "breach")
-    await arm(routing, Timer("case", "breach", NOW, is_deadline_check=True))
+    await schedule(routing, timer("case", "breach", NOW, is_deadline_check=True))
     clock.moment = NOW + dt.timedelta(seconds=routing.settings.grace_seconds)
     async with routing.transaction(["case"]) as parking:
         judging = asyncio.create_task(recorder.timers.once())
@@ -185,8 +193,8 @@ async def test_what_is_parked_between_the_look_and_the_lock_is_not_judged(
 
 async def test_arming_again_replaces_and_disarming_takes_away(routing: Database, clock: FixedClock) -> None:
     recorder = Recorder(routing, "mark")
-    await arm(routing, Timer("moved", "mark", NOW), Timer("gone", "mark", NOW))
-    await arm(routing, Timer("moved", "mark", NOW + MINUTE))
+    await schedule(routing, timer("moved", "mark", NOW), timer("gone", "mark", NOW))
+    await schedule(routing, timer("moved", "mark", NOW + MINUTE))
     async with routing.transaction(["gone"]) as tx:
         tx.cancel("gone", "mark")
     await recorder.drain()
@@ -208,8 +216,8 @@ async def test_a_timer_that_fails_is_tried_later_and_holds_nobody_up(
             raise ZeroDivisionError
         recorder.fired += [(one.aggregate, one.kind) for one in fired]
 
-    await arm(
-        routing, Timer("bad", "fragile", NOW), Timer("good", "fragile", NOW), Timer("other", "mark", NOW)
+    await schedule(
+        routing, timer("bad", "fragile", NOW), timer("good", "fragile", NOW), timer("other", "mark", NOW)
     )
     await recorder.timers.once()
     assert sorted(recorder.fired) == [("good", "fragile"), ("other", "mark")]
@@ -226,8 +234,8 @@ async def test_a_timer_that_fails_is_tried_later_and_holds_nobody_up(
 async def test_timers_of_a_kind_that_this_release_does_not_know_hold_nobody_up(
     routing: Database, clock: FixedClock
 ) -> None:
-    await arm(routing, *(Timer(f"case-{n}", "of-tomorrow", NOW - MINUTE) for n in range(600)))
-    await arm(routing, Timer("case", "mark", NOW))
+    await schedule(routing, *(timer(f"case-{n}", "of-tomorrow", NOW - MINUTE) for n in range(600)))
+    await schedule(routing, timer("case", "mark", NOW))
     recorder = Recorder(routing, "mark")
     await recorder.timers.once()
     assert recorder.fired == [("case", "mark")]
@@ -246,7 +254,7 @@ async def test_a_timer_whose_transaction_is_lost_fires_again(routing: Database, 
             await routing.pool.execute("SELECT pg_terminate_backend($1)", tx.connection.get_server_pid())
             await tx.connection.execute("SELECT 1")
 
-    await arm(routing, Timer("case", "cut", NOW))
+    await schedule(routing, timer("case", "cut", NOW))
     with pytest.raises(Exception, match=r"terminat|connection|closed"):
         await recorder.timers.once()
     cut = False
