@@ -76,9 +76,15 @@ contracts: $(INSTALLED)  ## write contracts/ anew from the models
 	@$(BIN)/civicloom contracts write
 
 lock:  ## pin requirements/*.in anew, with hashes; needs uv
-	@for part in base trial local dev; do \
+	@for part in base trial local dev docs; do \
 		uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 \
 			requirements/$$part.in -o requirements/$$part.txt; done
+
+##@ Document it
+.PHONY: docs
+docs: .venv/docs-installed  ## docs/ as a site in docs/_build; broken links fail, and the commands shown are run
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs . docs/_build
+	@$(PYTEST) tests/docs
 
 ##@ Operate it
 .PHONY: up down
@@ -122,4 +128,8 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 			/^(Collecting|Requirement already)/ {if (++n % 10 == 0) {printf "  %d of %d packages\n", n, all; fflush()}} \
 			/^Installing/ {print "  unpacking"; fflush()}'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/docs-installed: $(INSTALLED) requirements/docs.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements/docs.txt
 	@touch $@
