@@ -8,10 +8,10 @@ from typing import Any
 
 from services.publisher.domain import notices
 from services.publisher.domain.addresses import email_address
-from services.publisher.hooks import Hook
 from services.publisher.keyring import Keyring, Sealed
 from services.publisher.metrics import NOTICES_DECIDED
 from services.publisher.queries import QUERIES
+from services.publisher.sealed_webhook import SealedWebhook
 from shared.clock import machine_now
 from shared.contracts.base import EventData
 from shared.contracts.inquiry import (
@@ -34,11 +34,11 @@ from shared.webhooks import webhook_url
 
 INQUIRY = "/services/inquiry"
 ROUTING = "/services/routing"
-_TOLD = (InquiryAccepted, InquiryReplied, DeadlineBreached, InquiryReopened, InquiryClosed)
+_STEP_EVENTS = (InquiryAccepted, InquiryReplied, DeadlineBreached, InquiryReopened, InquiryClosed)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CaseStep:
     """Something that happened to a case; `cause` is the event that told it.
 
     `by_inquiry`: the case's own service tells it, so that inquiry.received has come before.
@@ -52,15 +52,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedStep:
     """What was decided for a step; while the contact has not come, every lane waits that it may name."""
 
-    step: Step
-    decision: notices.Decision
+    step: CaseStep
+    decision: notices.NoticeDecision
     lanes: tuple[Lane, ...]
 
 
-def make_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
+def build_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
     """The handlers of publisher; `keyring` seals contact points; `plain_http`: webhooks may use it."""
     handlers = Handlers()
 
@@ -70,11 +70,11 @@ def make_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
 
     # Of ten cases nine leave no contact: what is told of them is skipped before anything is locked.
     handlers.on(InquiryReceived, accepts=lambda event: event.data.has_contact)(_received)
-    handlers.on(CaseDispatched, accepts=lambda event: event.data.notify)(_told)
+    handlers.on(CaseDispatched, accepts=lambda event: event.data.notify)(_step_reported)
     handlers.on(AssignmentSigned, accepts=lambda event: event.data.notify)(_signed)
     handlers.on(InquiryErased)(_erased)
-    for facts in _TOLD:
-        handlers.on(facts)(_told)
+    for data_type in _STEP_EVENTS:
+        handlers.on(data_type)(_step_reported)
     return handlers
 
 
@@ -90,7 +90,9 @@ async def _keep_contacts(
             mails[event.subject] = keyring.seal(address, event.subject)
         url = webhook_url(contact.webhook or "", plain_http=plain_http)
         if url is not None and contact.webhook_secret is not None:
-            hooks[event.subject] = keyring.seal(Hook(url, contact.webhook_secret).packed(), event.subject)
+            hooks[event.subject] = keyring.seal(
+                SealedWebhook(url, contact.webhook_secret).packed(), event.subject
+            )
     await tx.connection.execute(
         QUERIES["keep_contacts"],
         [event.subject for event in events],
@@ -120,11 +122,11 @@ async def _received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Non
     early = [event.subject for event in events if tx.last_ordinal(event.subject, ROUTING)]
     kept = await tx.connection.fetch(QUERIES["take_early_steps"], early) if early else []
     told = [_step(event) for event in events]
-    told += [Step(row["inquiry"], row["cause"], row["step"], row["at"], by_inquiry=False) for row in kept]
+    told += [CaseStep(row["inquiry"], row["cause"], row["step"], row["at"], by_inquiry=False) for row in kept]
     await _decide(tx, told, received={event.subject for event in events})
 
 
-async def _told(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
+async def _step_reported(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
     await _decide(tx, [_step(event) for event in events])
 
 
@@ -140,18 +142,18 @@ async def _erased(tx: Tx, events: list[IncomingEvent[InquiryErased]]) -> None:
     await tx.connection.execute(QUERIES["take_early_steps"], cases)
 
 
-async def _decide(tx: Tx, steps: Sequence[Step], received: Iterable[str] = ()) -> None:
+async def _decide(tx: Tx, steps: Sequence[CaseStep], received: Iterable[str] = ()) -> None:
     """Decides for each step; `received` are cases whose inquiry.received is being applied just now."""
     if not steps:
         return
     rows = await tx.connection.fetch(QUERIES["contacts_of"], sorted({step.inquiry for step in steps}))
     contacts = {row["inquiry"]: row for row in rows}
     now_received = frozenset(received)
-    decided: list[Decided] = []
+    decided: list[DecidedStep] = []
     for step in steps:
         contact = contacts.get(step.inquiry)
         named = tuple(lane for lane in notices.LANES if contact and contact[lane])
-        decision = notices.decide(
+        decision = notices.decide_notice(
             received=(
                 step.by_inquiry or step.inquiry in now_received or tx.last_ordinal(step.inquiry, INQUIRY) > 0
             ),
@@ -160,11 +162,11 @@ async def _decide(tx: Tx, steps: Sequence[Step], received: Iterable[str] = ()) -
             reachable=bool(named),
             erased=bool(contact and contact["erased"]),
         )
-        decided.append(Decided(step, decision, named if decision == "send" else notices.LANES))
+        decided.append(DecidedStep(step, decision, named if decision == "send" else notices.LANES))
     await _store(tx, decided)
 
 
-async def _store(tx: Tx, decided: Sequence[Decided]) -> None:
+async def _store(tx: Tx, decided: Sequence[DecidedStep]) -> None:
     kept = [each.step for each in decided if each.decision == "keep"]
     if kept:
         await tx.connection.execute(
@@ -195,10 +197,10 @@ async def _store(tx: Tx, decided: Sequence[Decided]) -> None:
         NOTICES_DECIDED.labels(decision).inc(count)
 
 
-def _step(event: IncomingEvent[EventData]) -> Step:
+def _step(event: IncomingEvent[EventData]) -> CaseStep:
     name = event.data.contract.family.removeprefix("civic.")
     at = event.event.effectivetime or event.effective
-    return Step(event.subject, event.id, name, at, by_inquiry=event.event.source == INQUIRY)
+    return CaseStep(event.subject, event.id, name, at, by_inquiry=event.event.source == INQUIRY)
 
 
 def _part(sealed: Sealed | None, name: str) -> bytes | None:

@@ -244,7 +244,7 @@ WHERE id IN (
 )
 RETURNING id, kind, lane, subject, recipient, version, step, at, attempts;
 
--- name: objection
+-- name: recheck
 -- Asked before each letter, null if there is none: the handful may have been packed minutes ago. Whoever has left
 -- meanwhile, or had a case erased (its row is gone), gets nothing more; what was withdrawn or corrected goes to nobody.
 SELECT CASE

@@ -15,7 +15,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """A publication in a feed; `url` is also its id, which never changes."""
 
     url: str
@@ -38,7 +38,7 @@ class Feed:
     author: str
     language: str
     updated: dt.datetime
-    entries: Sequence[Entry]
+    entries: Sequence[FeedEntry]
 
 
 def atom(feed: Feed) -> bytes:
@@ -95,7 +95,7 @@ class _Atom(feedgenerator.Atom1Feed):  # type: ignore[misc]  # the library has n
         return self.updated
 
 
-def _item(entry: Entry) -> dict[str, Any]:
+def _item(entry: FeedEntry) -> dict[str, Any]:
     item: dict[str, Any] = {
         "id": entry.url,
         "url": entry.url,

@@ -16,11 +16,13 @@ STEPS = (
     "inquiry.closed",
 )
 LANES: tuple[Lane, ...] = ("email", "webhook")
-Decision = Literal["send", "wait", "keep", "none"]
+NoticeDecision = Literal["send", "wait", "keep", "none"]
 """send: the lanes are known. wait: they are on their way. keep: whether any comes is not known yet. none."""
 
 
-def decide(*, received: bool, wanted: bool | None, stated: bool, reachable: bool, erased: bool) -> Decision:
+def decide_notice(
+    *, received: bool, wanted: bool | None, stated: bool, reachable: bool, erased: bool
+) -> NoticeDecision:
     """Whether a step is told.
 
     `received`: inquiry.received was seen; `wanted`: what it said (None: nothing kept); `stated`: the contact

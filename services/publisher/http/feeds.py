@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.publisher.domain import feeds
-from services.publisher.domain.feeds import Entry, Feed
+from services.publisher.domain.feeds import Feed, FeedEntry
 from services.publisher.domain.publications import TOPICS
 from services.publisher.http import views
-from services.publisher.http.edge import Context
+from services.publisher.http.context import Context
 from services.publisher.queries import QUERIES
 from shared.web.problems import Problem
 from shared.web.state import web_state
@@ -57,8 +57,8 @@ def feeds_router(context: Context) -> APIRouter:
     return router
 
 
-def _entry(row: views.Row, public_url: str) -> Entry:
-    return Entry(
+def _entry(row: views.Row, public_url: str) -> FeedEntry:
+    return FeedEntry(
         url=f"{public_url}/policies/{row['id']}",
         title=row["title"],
         summary=row["summary"],

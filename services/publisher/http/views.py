@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from services.publisher.http.edge import no_publication
+from services.publisher.http.context import no_publication
 from services.publisher.queries import QUERIES
 from shared.ids import is_id
 from shared.web.pagination import Page, page_of, read_cursor

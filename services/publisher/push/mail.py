@@ -7,9 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from services.publisher.domain.outcomes import GiveUp, Outcome, Sent, TryAgain
-from services.publisher.domain.replies import Barred, recipient_refused
-from services.publisher.push.parcels import Letter
+from services.publisher.domain.delivery_results import Delivered, DeliveryResult, GiveUp, TryAgain
+from services.publisher.domain.mail_replies import BlockedByPolicy, recipient_refused
+from services.publisher.push.rendering import RenderedMail
 
 ATTEMPT_SECONDS = 30.0
 
@@ -20,7 +20,7 @@ class LaneDown(Exception):
 
 @dataclass(slots=True)
 class MailServer:
-    """`url` is `smtp://[user:password@]host[:port]` or `smtps://...`; `sender` the envelope's sender.
+    """`url` is `smtp://[user:password@]host[:port]` or `smtps://...`; `sender` the header's sender.
 
     `away`: it could not be reached the last time, or did not want us.
     """
@@ -70,7 +70,7 @@ class MailSession:
         """Whether another letter can be sent."""
         return self._client.is_connected
 
-    async def send(self, letter: Letter) -> Outcome | Barred:
+    async def send(self, letter: RenderedMail) -> DeliveryResult | BlockedByPolicy:
         """One attempt. Raises LaneDown if the server does not take our mails at all."""
         try:
             await self._client.sendmail(self._sender, [letter.to], letter.message)
@@ -88,4 +88,4 @@ class MailSession:
             # Broken in the middle: whether it was taken is not known; the same Message-ID goes out again.
             self._client.close()
             return TryAgain(type(error).__name__)
-        return Sent()
+        return Delivered()

@@ -15,9 +15,9 @@ import httpx
 import orjson
 from standardwebhooks import Webhook
 
-from services.publisher.domain.outcomes import GiveUp, Outcome, Sent, TryAgain
+from services.publisher.domain.delivery_results import Delivered, DeliveryResult, GiveUp, TryAgain
 from services.publisher.push.guard import Forbidden, Guard, Unresolvable
-from services.publisher.push.parcels import Call
+from services.publisher.push.rendering import RenderedWebhook
 from shared.clock import machine_now
 
 ATTEMPT_SECONDS = 15.0
@@ -58,7 +58,7 @@ class Webhooks:
     ) -> None:
         await self._client.aclose()
 
-    async def deliver(self, identifier: str, call: Call) -> Outcome:
+    async def deliver(self, identifier: str, call: RenderedWebhook) -> DeliveryResult:
         """One attempt. 2xx is sent; 410 ends the subscription; all else is tried again.
 
         A private address is given up without an end: it may be our own resolver or setting that is wrong.
@@ -71,10 +71,10 @@ class Webhooks:
         except _NO_ANSWER as error:
             return TryAgain(type(error).__name__)
         if 200 <= status < 300:
-            return Sent()
+            return Delivered()
         if status == 410:
             return GiveUp("http_410", gone=True)
-        return TryAgain(f"http_{status}", _retry_after(headers), theirs=True)
+        return TryAgain(f"http_{status}", _retry_after(headers), reached=True)
 
     async def echoes(self, url: str, identifier: str, secret: str) -> bool:
         """Whether the endpoint answers the challenge: 200 and a body that holds it. Raises Forbidden."""

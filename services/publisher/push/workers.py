@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.publisher.domain.outcomes import GiveUp, Sent, TryAgain
-from services.publisher.domain.replies import Barred
+from services.publisher.domain.delivery_results import Delivered, GiveUp, TryAgain
+from services.publisher.domain.mail_replies import BlockedByPolicy
 from services.publisher.metrics import LANE_READY
-from services.publisher.push.ledger import LEASE, Attempt, Claimed, Ledger
+from services.publisher.push.ledger import LEASE, Attempt, ClaimedDelivery, Ledger
 from services.publisher.push.mail import LaneDown, MailServer
-from services.publisher.push.parcels import Call, Content, Letter, Packing
+from services.publisher.push.rendering import Rendered, RenderedMail, RenderedWebhook, Renderer
 from services.publisher.push.webhooks import Webhooks
 from shared.infrastructure import is_passing
 from shared.logs import get_logger
@@ -42,9 +42,9 @@ async def work(once: Callable[[], Awaitable[int]], name: str) -> None:
 class MailWorker:
     """Sends letters one after the other over one connection."""
 
-    def __init__(self, ledger: Ledger, packing: Packing, server: MailServer, *, bulk: bool) -> None:
+    def __init__(self, ledger: Ledger, renderer: Renderer, server: MailServer, *, bulk: bool) -> None:
         self._ledger = ledger
-        self._packing = packing
+        self._renderer = renderer
         self._server = server
         self._bulk = bulk
         self._stopping = False
@@ -54,27 +54,27 @@ class MailWorker:
         await work(self.once, f"email {'bulk' if self._bulk else 'notices'}")
 
     async def once(self) -> int:
-        """One handful; the number of deliveries that have an outcome now. Raises LaneDown.
+        """One batch; the number of deliveries that have an result now. Raises LaneDown.
 
         Cancelled, it still finishes the letter in hand and records what was sent: an orderly stop is no
         crash, and must not send anything a second time.
         """
-        handful = asyncio.create_task(self._handful(), name="letters")
+        batch = asyncio.create_task(self._send_batch(), name="letters")
         try:
-            return await asyncio.shield(handful)
+            return await asyncio.shield(batch)
         except asyncio.CancelledError:
             self._stopping = True
-            await asyncio.gather(handful, return_exceptions=True)
+            await asyncio.gather(batch, return_exceptions=True)
             raise
 
-    async def _handful(self) -> int:
+    async def _send_batch(self) -> int:
         stop = time.monotonic() + LEASE.total_seconds() / 2
         claimed = await self._ledger.claim("email", bulk=self._bulk, limit=_LETTERS)
         if not claimed:
             return 0
-        packed = await self._packing.pack(claimed)
-        letters = [(delivery, content) for delivery, content in packed if isinstance(content, Letter)]
-        done = outcomes(packed)
+        rendered = await self._renderer.render(claimed)
+        letters = [(delivery, content) for delivery, content in rendered if isinstance(content, RenderedMail)]
+        done = known_results(rendered)
         try:
             await self._send(letters, done, stop)
         finally:
@@ -84,22 +84,22 @@ class MailWorker:
         return len(done)
 
     async def _send(
-        self, letters: Sequence[tuple[Claimed, Letter]], done: list[Attempt], stop: float
+        self, letters: Sequence[tuple[ClaimedDelivery, RenderedMail]], done: list[Attempt], stop: float
     ) -> None:
         """Adds to `done`. Ends early when the connection breaks, or long before the lease does."""
         if not letters:
             return
         try:
             async with self._server.session() as session:
-                barred: list[tuple[Claimed, Barred]] = []
+                barred: list[tuple[ClaimedDelivery, BlockedByPolicy]] = []
                 for delivery, letter in letters:
                     if self._stopping or not session.is_open or time.monotonic() > stop:
                         break
-                    outcome = await self._packing.objection(delivery) or await session.send(letter)
-                    if isinstance(outcome, Barred):
-                        barred.append((delivery, outcome))
+                    result = await self._renderer.recheck(delivery) or await session.send(letter)
+                    if isinstance(result, BlockedByPolicy):
+                        barred.append((delivery, result))
                     else:
-                        done.append(Attempt(delivery, outcome))
+                        done.append(Attempt(delivery, result))
                 done += _judged(barred, done)
         except LaneDown:
             LANE_READY.labels("email").set(0)
@@ -110,9 +110,9 @@ class MailWorker:
 class WebhookWorker:
     """Calls some endpoints at a time; a slow one delays nobody but itself."""
 
-    def __init__(self, ledger: Ledger, packing: Packing, webhooks: Webhooks, *, bulk: bool) -> None:
+    def __init__(self, ledger: Ledger, renderer: Renderer, webhooks: Webhooks, *, bulk: bool) -> None:
         self._ledger = ledger
-        self._packing = packing
+        self._renderer = renderer
         self._webhooks = webhooks
         self._bulk = bulk
         self._calls: set[asyncio.Task[None]] = set()
@@ -122,7 +122,7 @@ class WebhookWorker:
         try:
             await work(self.once, f"webhook {'bulk' if self._bulk else 'notices'}")
         finally:
-            # As with letters: what was begun gets its outcome; each call ends by its own timeout.
+            # As with letters: what was begun gets its result; each call ends by its own timeout.
             await asyncio.gather(*self._calls, return_exceptions=True)
 
     async def once(self) -> int:
@@ -136,37 +136,39 @@ class WebhookWorker:
             await asyncio.wait(self._calls, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             return 1
         claimed = await self._ledger.claim("webhook", bulk=self._bulk, limit=free)
-        for delivery, content in await self._packing.pack(claimed) if claimed else ():
+        for delivery, content in await self._renderer.render(claimed) if claimed else ():
             self._calls.add(asyncio.create_task(self._attempt(delivery, content), name="webhook"))
         return len(claimed)
 
     async def drain(self) -> None:
-        """Waits until every call that was begun has its outcome recorded."""
+        """Waits until every call that was begun has its result recorded."""
         if self._calls:
             await asyncio.gather(*self._calls)
 
-    async def _attempt(self, delivery: Claimed, content: Content) -> None:
-        if isinstance(content, Call):
+    async def _attempt(self, delivery: ClaimedDelivery, content: Rendered) -> None:
+        if isinstance(content, RenderedWebhook):
             await record(
                 self._ledger, [Attempt(delivery, await self._webhooks.deliver(delivery.id, content))]
             )
         else:
-            await record(self._ledger, outcomes([(delivery, content)]))
+            await record(self._ledger, known_results([(delivery, content)]))
 
 
-def outcomes(packed: Sequence[tuple[Claimed, Content]]) -> list[Attempt]:
-    """Those whose outcome is known without trying."""
+def known_results(rendered: Sequence[tuple[ClaimedDelivery, Rendered]]) -> list[Attempt]:
+    """Those whose result is known without trying."""
     return [
-        Attempt(delivery, content) for delivery, content in packed if isinstance(content, GiveUp | TryAgain)
+        Attempt(delivery, content) for delivery, content in rendered if isinstance(content, GiveUp | TryAgain)
     ]
 
 
-def _judged(barred: Sequence[tuple[Claimed, Barred]], done: Sequence[Attempt]) -> list[Attempt]:
+def _judged(
+    barred: Sequence[tuple[ClaimedDelivery, BlockedByPolicy]], done: Sequence[Attempt]
+) -> list[Attempt]:
     """Who is barred, we or they: a server that took another letter means these recipients.
 
     Raises LaneDown if it took none: no letter has to pay for that with an attempt.
     """
-    if barred and not any(isinstance(attempt.outcome, Sent) for attempt in done):
+    if barred and not any(isinstance(attempt.result, Delivered) for attempt in done):
         raise LaneDown(barred[0][1].reason)
     return [Attempt(delivery, TryAgain(each.reason)) for delivery, each in barred]
 

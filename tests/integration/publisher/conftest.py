@@ -16,14 +16,14 @@ from starlette.responses import Response
 
 from harness.schema import SECRET, open_service_database, outbox_records
 from services.publisher.app import build
+from services.publisher.derived_secrets import DerivedSecrets
 from services.publisher.push.guard import Guard
 from services.publisher.push.ledger import Ledger
-from services.publisher.push.letters import Office
 from services.publisher.push.mail import MailServer
-from services.publisher.push.parcels import Packing
+from services.publisher.push.mail_messages import MailSettings
+from services.publisher.push.rendering import Renderer
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
-from services.publisher.subscriptions import Secrets
 from shared.clock import FixedClock, machine_now
 from shared.contracts.base import EventData, Words
 from shared.inbox.partition_batch import PartitionBatchProcessor
@@ -62,7 +62,7 @@ class Running:
     mail: MailSink
     hooks: HookSink
     ledger: Ledger
-    packing: Packing
+    renderer: Renderer
 
     def sign_in(self, subject: str, *roles: str) -> None:
         """The client becomes this person."""
@@ -173,12 +173,12 @@ class Running:
         """Lets every worker empty what is due."""
         server = MailServer(self.mail.url, "noreply@city.example")
         for bulk in (False, True):
-            worker = MailWorker(self.ledger, self.packing, server, bulk=bulk)
+            worker = MailWorker(self.ledger, self.renderer, server, bulk=bulk)
             while await worker.once():
                 pass
         async with Webhooks(Guard(allow_private=True)) as webhooks:
             for bulk in (False, True):
-                caller = WebhookWorker(self.ledger, self.packing, webhooks, bulk=bulk)
+                caller = WebhookWorker(self.ledger, self.renderer, webhooks, bulk=bulk)
                 while await caller.once():
                     await caller.drain()
 
@@ -244,13 +244,15 @@ async def running(databases: dict[str, Database], monkeypatch: pytest.MonkeyPatc
         pages=parts.pages,
     )
     assert parts.pages is not None
-    office = Office(HOME, "noreply@city.example", ZoneInfo("Asia/Shanghai"), parts.pages.catalogue)
-    packing = Packing(publisher.pool, Secrets(SECRET), office)
+    mail_settings = MailSettings(
+        HOME, "noreply@city.example", ZoneInfo("Asia/Shanghai"), parts.pages.catalogue
+    )
+    renderer = Renderer(publisher.pool, DerivedSecrets(SECRET), mail_settings)
     async with (
         mail_sink() as mail,
         hook_sink() as hooks,
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOME) as client,
     ):
         yield Running(
-            publisher, databases, parts, clock, settings, client, mail, hooks, Ledger(publisher), packing
+            publisher, databases, parts, clock, settings, client, mail, hooks, Ledger(publisher), renderer
         )

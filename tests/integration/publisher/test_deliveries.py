@@ -8,18 +8,19 @@ import pytest
 from standardwebhooks import Webhook
 
 from harness.schema import SECRET
-from services.publisher import subscriptions
-from services.publisher.domain.outcomes import GiveUp, TryAgain
+from services.publisher.commands import subscriptions
+from services.publisher.derived_secrets import DerivedSecrets
+from services.publisher.domain.delivery_results import GiveUp, TryAgain
+from services.publisher.domain.subscriptions import SubscriptionRequest
 from services.publisher.push.batches import ledger_leaf
 from services.publisher.push.guard import Guard
 from services.publisher.push.ledger import LEASE, Attempt
 from services.publisher.push.mail import ATTEMPT_SECONDS as MAIL_SECONDS
 from services.publisher.push.mail import MailServer
-from services.publisher.push.parcels import Call
+from services.publisher.push.rendering import RenderedWebhook
 from services.publisher.push.webhooks import ATTEMPT_SECONDS as CALL_SECONDS
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
-from services.publisher.subscriptions import Secrets, Wish
 from shared.clock import machine_now
 from shared.ids import new_id
 from shared.merkle import TreeHash
@@ -83,7 +84,7 @@ async def test_after_a_crash_between_sending_and_recording_the_same_message_id_g
     await running.publish()
     await running.pass_time()
     claimed = await running.ledger.claim("email", bulk=True, limit=10)
-    ((delivery, content),) = await running.packing.pack(claimed)
+    ((delivery, content),) = await running.renderer.render(claimed)
     async with MailServer(running.mail.url, "noreply@city.example").session() as session:
         await session.send(content)  # type: ignore[arg-type]
     # Here the worker dies: its row stays `sending`, and while the lease runs nobody sends it again.
@@ -110,12 +111,12 @@ async def test_a_worker_that_lost_its_lease_writes_no_outcome(running: Running) 
 
 
 async def many_subscribers(running: Running, count: int) -> None:
-    secrets = Secrets(SECRET)
+    secrets = DerivedSecrets(SECRET)
     for number in range(count):
         subscription = new_id(running.clock.now())
-        wish = Wish("email", f"r{number}@example.org", (), "en")
+        request = SubscriptionRequest("email", f"r{number}@example.org", (), "en")
         async with running.database.transaction(new=[subscription]) as tx:
-            await subscriptions.ask(tx, subscription, wish, secrets)
+            await subscriptions.ask(tx, subscription, request, secrets)
         assert await subscriptions.confirm(running.database, subscription)
     await running.database.pool.execute("TRUNCATE delivery")
 
@@ -125,7 +126,7 @@ async def test_two_workers_at_once_send_each_letter_once(running: Running) -> No
     await running.publish()
     await running.pass_time()
     server = MailServer(running.mail.url, "noreply@city.example")
-    workers = [MailWorker(running.ledger, running.packing, server, bulk=True) for _ in range(3)]
+    workers = [MailWorker(running.ledger, running.renderer, server, bulk=True) for _ in range(3)]
     while sum(await asyncio.gather(*(worker.once() for worker in workers))):
         pass
     assert len(running.mail.letters) == 30
@@ -138,7 +139,7 @@ async def test_an_orderly_stop_in_the_middle_of_a_handful_sends_nothing_twice(ru
     await running.pass_time()
     running.mail.gate.clear()
     server = MailServer(running.mail.url, "noreply@city.example")
-    worker = asyncio.create_task(MailWorker(running.ledger, running.packing, server, bulk=True).run())
+    worker = asyncio.create_task(MailWorker(running.ledger, running.renderer, server, bulk=True).run())
     await asyncio.wait_for(running.mail.reached.wait(), 10)
     worker.cancel()
     running.mail.gate.set()
@@ -158,7 +159,7 @@ async def test_an_orderly_stop_waits_for_the_calls_that_were_begun(running: Runn
     running.hooks.gate.clear()
     async with Webhooks(Guard(allow_private=True)) as webhooks:
         worker = asyncio.create_task(
-            WebhookWorker(running.ledger, running.packing, webhooks, bulk=True).run()
+            WebhookWorker(running.ledger, running.renderer, webhooks, bulk=True).run()
         )
         await asyncio.wait_for(running.hooks.reached.wait(), 10)
         worker.cancel()
@@ -248,7 +249,7 @@ async def test_a_redirect_is_not_followed(running: Running) -> None:
 
 async def test_without_leave_no_webhook_leads_into_our_own_network(running: Running) -> None:
     async with Webhooks(Guard(allow_private=False)) as webhooks:
-        call = Call(running.hooks.url, SIGNED_WITH, b"{}")
+        call = RenderedWebhook(running.hooks.url, SIGNED_WITH, b"{}")
         outcome = await webhooks.deliver("id", call)
     assert outcome == GiveUp("private_address")
     assert running.hooks.calls == []
@@ -256,7 +257,7 @@ async def test_without_leave_no_webhook_leads_into_our_own_network(running: Runn
 
 async def test_an_endpoint_that_is_not_there_is_tried_again() -> None:
     async with Webhooks(Guard(allow_private=True)) as webhooks:
-        call = Call("http://127.0.0.1:1/in", SIGNED_WITH, b"{}")
+        call = RenderedWebhook("http://127.0.0.1:1/in", SIGNED_WITH, b"{}")
         assert await webhooks.deliver("id", call) == TryAgain("ConnectError")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.publisher.domain.outcomes import RETRIES
+from services.publisher.domain.delivery_results import RETRIES
 from services.publisher.push.mail import LaneDown, MailServer
 from services.publisher.push.workers import MailWorker
 from shared.clock import machine_now
@@ -19,7 +19,7 @@ async def pushed(running: Running) -> list[dict[str, Any]]:
 
 def bulk_worker(running: Running) -> MailWorker:
     server = MailServer(running.mail.url, "noreply@city.example")
-    return MailWorker(running.ledger, running.packing, server, bulk=True)
+    return MailWorker(running.ledger, running.renderer, server, bulk=True)
 
 
 async def test_a_mailbox_that_is_busy_is_tried_again_later_under_the_same_id(running: Running) -> None:
@@ -71,7 +71,7 @@ async def test_while_the_mail_server_is_away_nothing_counts_as_an_attempt(runnin
     await running.publish()
     await running.pass_time()
     worker = MailWorker(
-        running.ledger, running.packing, MailServer("smtp://127.0.0.1:1", "n@city.example"), bulk=True
+        running.ledger, running.renderer, MailServer("smtp://127.0.0.1:1", "n@city.example"), bulk=True
     )
     for _ in range(20):
         with pytest.raises(LaneDown):
@@ -107,7 +107,7 @@ async def test_a_sender_that_is_refused_costs_no_attempt_and_is_seen(running: Ru
     await running.pass_time()
     running.mail.sender_barred = "550 5.7.1 you are not noreply"
     server = MailServer(running.mail.url, "noreply@city.example")
-    worker = MailWorker(running.ledger, running.packing, server, bulk=True)
+    worker = MailWorker(running.ledger, running.renderer, server, bulk=True)
     for _ in range(10):
         with pytest.raises(LaneDown):
             await worker.once()

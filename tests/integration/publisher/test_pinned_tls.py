@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from services.publisher.domain.outcomes import Outcome, Sent, TryAgain
+from services.publisher.domain.delivery_results import Delivered, DeliveryResult, TryAgain
 from services.publisher.push.guard import Guard
-from services.publisher.push.parcels import Call
+from services.publisher.push.rendering import RenderedWebhook
 from services.publisher.push.webhooks import Webhooks
 from shared.clock import machine_now
 from tests.integration.publisher.sinks import HookSink, hook_sink
@@ -58,19 +58,21 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-async def call(certificate: Path, host: str) -> tuple[Outcome, HookSink]:
+async def call(certificate: Path, host: str) -> tuple[DeliveryResult, HookSink]:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate)
     client = ssl.create_default_context(cafile=str(certificate))
     async with hook_sink(server) as sink, Webhooks(HereGuard(allow_private=False), client) as webhooks:
         port = urlsplit(sink.url).port
-        outcome = await webhooks.deliver("id", Call(f"https://{host}:{port}/in", (SECRET,), b'{"type":"x"}'))
+        outcome = await webhooks.deliver(
+            "id", RenderedWebhook(f"https://{host}:{port}/in", (SECRET,), b'{"type":"x"}')
+        )
     return outcome, sink
 
 
 async def test_the_name_stands_in_host_and_certificate_while_the_address_is_pinned(certificate: Path) -> None:
     outcome, sink = await call(certificate, "hooks.example.test")
-    assert outcome == Sent()
+    assert outcome == Delivered()
     assert sink.calls[0].headers["host"].startswith("hooks.example.test:")
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.publisher.subscriptions import OVERLAP
+from services.publisher.derived_secrets import OVERLAP
 from tests.integration.publisher.conftest import Running
 
 pytestmark = pytest.mark.integration

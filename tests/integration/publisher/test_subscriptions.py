@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from services.publisher.subscriptions import CONFIRM_WITHIN
+from services.publisher.commands.subscriptions import CONFIRM_WITHIN
 from tests.integration.publisher.conftest import START, Running
 
 pytestmark = pytest.mark.integration
@@ -132,8 +132,8 @@ async def test_a_link_that_is_sent_twice_at_once_confirms_once_and_says_so_twice
 
 
 async def test_one_endpoint_that_is_named_twice_at_once_has_one_subscription(running: Running) -> None:
-    wish = {"lane": "webhook", "url": running.hooks.url}
-    answers = await asyncio.gather(*(running.post(PATH, wish) for _ in range(3)))
+    request = {"lane": "webhook", "url": running.hooks.url}
+    answers = await asyncio.gather(*(running.post(PATH, request) for _ in range(3)))
     assert [answer.status_code for answer in answers] == [201] * 3
     assert await active(running) == 1
 
@@ -178,12 +178,12 @@ async def test_a_webhook_has_to_echo_the_challenge_before_anything_is_kept(runni
 async def test_a_webhooks_secret_is_told_again_to_the_same_request_and_stored_nowhere(
     running: Running,
 ) -> None:
-    wish = {"lane": "webhook", "url": running.hooks.url}
-    first = await running.post(PATH, wish, key="one-of-a-stranger")
+    request = {"lane": "webhook", "url": running.hooks.url}
+    first = await running.post(PATH, request, key="one-of-a-stranger")
     assert first.status_code == 201
     assert first.json()["secret"].startswith("whsec_")
     running.hooks.echo = False  # the repeat is answered, not done again
-    assert (await running.post(PATH, wish, key="one-of-a-stranger")).json() == first.json()
+    assert (await running.post(PATH, request, key="one-of-a-stranger")).json() == first.json()
     kept = await running.database.pool.fetch(
         "SELECT response::text AS row FROM idempotency_key "
         "UNION ALL SELECT subscription::text FROM subscription"

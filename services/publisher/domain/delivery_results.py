@@ -21,20 +21,21 @@ LONGEST_WAIT = dt.timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Delivered:
     """The other side has taken it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """It may work later. `retry_after` is what the other side asked for; `theirs`: it was reached and failed.
+    """It may work later. `retry_after` is what the other side asked for.
 
-    Without `theirs` the fault may be ours: a network that is down, a key that was exchanged.
+    `reached`: the other side answered, with a failure. Otherwise the fault may be ours: a network that is
+    down, a master key that was replaced.
     """
 
     reason: str
     retry_after: dt.timedelta | None = None
-    theirs: bool = False
+    reached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class GiveUp:
     gone: bool = False
 
 
-Outcome = Sent | TryAgain | GiveUp
+DeliveryResult = Delivered | TryAgain | GiveUp
 
 
 def wait_after(attempts: int, fraction: float, retry_after: dt.timedelta | None) -> dt.timedelta | None:

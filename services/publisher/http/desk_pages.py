@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.publisher import commands
-from services.publisher.commands import Body, Content, Done, Reason, Refused, Summary
+from services.publisher.commands import publications as commands
+from services.publisher.commands.publications import Body, CommandResult, Content, Reason, Refused, Summary
 from services.publisher.domain.publications import TOPICS, Publication
 from services.publisher.http import views
-from services.publisher.http.api import Editor, Staff
-from services.publisher.http.edge import Context, no_publication, once
+from services.publisher.http.context import Context, no_publication, once
+from services.publisher.http.publications_api import Editor, Staff
 from services.publisher.queries import QUERIES
 from shared.ids import is_id, new_id
 from shared.unit_of_work.idempotency import Answer, KeyReused
@@ -147,15 +147,15 @@ class _Desk:
         form, content, chosen = await self._read(request)
         if form.value is None or content is None:
             return await self.show(request, form=form, chosen=chosen, status=422)
-        author = self._context.author(person)
+        attribution = self._context.attribution(person)
         keyed_request = _keyed(request, person, form.value)
         identifier = new_id(self._database.clock.now())
         try:
             async with self._database.transaction(new=[identifier]) as tx:
 
                 async def act() -> Answer:
-                    done = await commands.draft(tx, identifier, content, author)
-                    return Answer(303, {"id": done.id})
+                    result = await commands.draft(tx, identifier, content, attribution)
+                    return Answer(303, {"id": result.id})
 
                 answer = await once(tx, keyed_request, act)
         except KeyReused:
@@ -166,7 +166,7 @@ class _Desk:
         form, content, chosen = await self._read(request)
         if form.value is None or content is None:
             return await self.show(request, identifier=identifier, form=form, chosen=chosen, status=422)
-        version, author = form.value.version, self._context.author(person)
+        version, attribution = form.value.version, self._context.attribution(person)
         keyed_request = _keyed(request, person, form.value)
         # What was typed is shown again: somebody else's change, or one's own of before, must not cost it.
         again = partial(self.show, request, identifier=identifier, form=form, chosen=chosen, status=409)
@@ -174,7 +174,7 @@ class _Desk:
             await self._do(
                 identifier,
                 keyed_request,
-                lambda tx: commands.revise(tx, identifier, content, version, author),
+                lambda tx: commands.revise(tx, identifier, content, version, attribution),
             )
         except Refused as refused:
             return await again(refusal=refused)
@@ -184,7 +184,7 @@ class _Desk:
 
     async def act(self, request: Request, identifier: str, act: str, person: Person) -> Response:
         form = await read_form(request, ActForm)
-        author = self._context.author(person)
+        attribution = self._context.attribution(person)
         approver = "approver" in person.roles
         if form.value is None or act not in ("approve", "publish", "withdraw"):
             raise Problem(404, "not-found", "There is no such act")
@@ -194,10 +194,10 @@ class _Desk:
         if act == "withdraw" and not reason:
             failed: Form[Any] = Form(None, (FieldError("reason", "missing"),), form.typed)
             return await self.show(request, identifier=identifier, withdrawal=failed, status=422)
-        acts: Mapping[str, Callable[[Tx], Awaitable[Done]]] = {
-            "approve": lambda tx: commands.approve(tx, identifier, version, author),
-            "publish": lambda tx: commands.publish(tx, identifier, version, author),
-            "withdraw": lambda tx: commands.withdraw(tx, identifier, version, reason, author),
+        acts: Mapping[str, Callable[[Tx], Awaitable[CommandResult]]] = {
+            "approve": lambda tx: commands.approve(tx, identifier, version, attribution),
+            "publish": lambda tx: commands.publish(tx, identifier, version, attribution),
+            "withdraw": lambda tx: commands.withdraw(tx, identifier, version, reason, attribution),
         }
         try:
             await self._do(identifier, _keyed(request, person, form.value), acts[act])
@@ -221,7 +221,7 @@ class _Desk:
         }
 
     async def _do(
-        self, identifier: str, keyed_request: Keyed, command: Callable[[Tx], Awaitable[Done]]
+        self, identifier: str, keyed_request: Keyed, command: Callable[[Tx], Awaitable[CommandResult]]
     ) -> None:
         if not is_id(identifier):
             raise no_publication()

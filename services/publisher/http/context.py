@@ -1,4 +1,4 @@
-"""What the routes share: their context, what is done once per key, and how refusals are told."""
+"""What the routes share: their context, what is result once per key, and how refusals are told."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from services.publisher.commands import Author, NoSuchPublication, Refused
+from services.publisher.commands.publications import Attribution, NoSuchPublication, Refused
+from services.publisher.derived_secrets import DerivedSecrets
 from services.publisher.push.guard import Guard
-from services.publisher.subscriptions import Secrets
 from shared.errors import Conflict
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.idempotency import Answer
@@ -27,7 +27,7 @@ class Context:
 
     database: Database
     pages: Pages
-    secrets: Secrets
+    secrets: DerivedSecrets
     guard: Guard
     public_url: str
     policy: str
@@ -35,9 +35,9 @@ class Context:
     mail_works: bool
     plain_http: bool
 
-    def author(self, person: Person) -> Author:
+    def attribution(self, person: Person) -> Attribution:
         """In whose name and under which rules the person acts."""
-        return Author(person.actor, self.policy, self.jurisdiction)
+        return Attribution(person.actor, self.policy, self.jurisdiction)
 
 
 async def once(tx: Tx, request: Keyed, act: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -32,7 +32,7 @@ _POLICY = SMTP.clone(header_factory=_HEADERS, cte_type="7bit", max_line_length=7
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class MailSettings:
     """Where mails come from and lead to. `zone` is that of the jurisdiction."""
 
     public_url: str
@@ -46,70 +46,79 @@ class Office:
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class MailHeader:
     """`delivery` is the ledger row; `at` when what it tells was (business time); `language` any code."""
 
     delivery: str
     at: dt.datetime
     to: str
-    language: str | None
+    preferred_language: str | None
 
     @property
-    def tongue(self) -> str:
+    def language(self) -> str:
         """The language of the reader, or English for one that we have no texts in."""
-        return self.language if self.language in LANGUAGES else "en"
+        return self.preferred_language if self.preferred_language in LANGUAGES else "en"
 
 
-def notice(office: Office, envelope: Envelope, step: str, number: str) -> EmailMessage:
+def notice(mail_settings: MailSettings, header: MailHeader, step: str, number: str) -> EmailMessage:
     """A step of the case with that number."""
-    language = envelope.tongue
+    language = header.language
     params = {
         "number": number,
-        "when": times.exact(envelope.at, office.zone, language),
-        "link": f"{office.public_url}/track?number={number}",
+        "when": times.exact(header.at, mail_settings.zone, language),
+        "link": f"{mail_settings.public_url}/track?number={number}",
     }
-    subject = office.texts.text(language, f"mail.step.{step}.subject", **params)
+    subject = mail_settings.texts.text(language, f"mail.step.{step}.subject", **params)
     lines = (f"mail.step.{step}.text", "mail.notice.when", "mail.notice.track", "mail.notice.why")
-    return _message(office, envelope, subject, [office.texts.text(language, key, **params) for key in lines])
-
-
-def confirmation(office: Office, envelope: Envelope, link: str) -> EmailMessage:
-    """The question whether the address wants what was asked for in its name."""
-    subject = office.texts.text(envelope.tongue, "mail.confirm.subject")
     return _message(
-        office, envelope, subject, [office.texts.text(envelope.tongue, "mail.confirm.text", link=link)]
+        mail_settings, header, subject, [mail_settings.texts.text(language, key, **params) for key in lines]
     )
 
 
-def publication(office: Office, envelope: Envelope, shown: Mapping[str, Any], leave: str) -> EmailMessage:
+def confirmation(mail_settings: MailSettings, header: MailHeader, link: str) -> EmailMessage:
+    """The question whether the address wants what was asked for in its name."""
+    subject = mail_settings.texts.text(header.language, "mail.confirm.subject")
+    return _message(
+        mail_settings,
+        header,
+        subject,
+        [mail_settings.texts.text(header.language, "mail.confirm.text", link=link)],
+    )
+
+
+def publication(
+    mail_settings: MailSettings, header: MailHeader, shown: Mapping[str, Any], leave: str
+) -> EmailMessage:
     """A publication for a subscriber; `leave` is the one-click way out of RFC 8058."""
-    language = envelope.tongue
-    subject = office.texts.text(language, "mail.publication.subject", title=_one_line(shown["title"]))
-    link = f"{office.public_url}/policies/{shown['id']}"
+    language = header.language
+    subject = mail_settings.texts.text(language, "mail.publication.subject", title=_one_line(shown["title"]))
+    link = f"{mail_settings.public_url}/policies/{shown['id']}"
     parts = [
         shown["title"],
         shown["document_number"],
         shown["summary"],
-        office.texts.text(language, "mail.publication.read", link=link),
-        office.texts.text(language, "mail.publication.leave", link=leave),
+        mail_settings.texts.text(language, "mail.publication.read", link=link),
+        mail_settings.texts.text(language, "mail.publication.leave", link=leave),
     ]
-    message = _message(office, envelope, subject, [part for part in parts if part])
+    message = _message(mail_settings, header, subject, [part for part in parts if part])
     message["List-Unsubscribe"] = f"<{leave}>"
     message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message["Precedence"] = "bulk"
     return message
 
 
-def _message(office: Office, envelope: Envelope, subject: str, paragraphs: Sequence[str]) -> EmailMessage:
+def _message(
+    mail_settings: MailSettings, header: MailHeader, subject: str, paragraphs: Sequence[str]
+) -> EmailMessage:
     message = EmailMessage(policy=_POLICY)
-    name = office.texts.text(envelope.tongue, "app.name")
-    message["From"] = Address(display_name=name, addr_spec=office.sender)
-    message["To"] = Address(addr_spec=envelope.to)
+    name = mail_settings.texts.text(header.language, "app.name")
+    message["From"] = Address(display_name=name, addr_spec=mail_settings.sender)
+    message["To"] = Address(addr_spec=header.to)
     message["Subject"] = subject[:_LONGEST_SUBJECT]
-    message["Date"] = format_datetime(envelope.at)
-    message["Message-ID"] = f"<{envelope.delivery}@{office.host}>"
+    message["Date"] = format_datetime(header.at)
+    message["Message-ID"] = f"<{header.delivery}@{mail_settings.host}>"
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = "zh-Hans" if envelope.tongue == "zh" else envelope.tongue
+    message["Content-Language"] = "zh-Hans" if header.language == "zh" else header.language
     message.set_content("\n\n".join(paragraphs) + "\n")
     return message
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from services.publisher.domain.publications import TOPICS
 from services.publisher.http import views
-from services.publisher.http.edge import Context
+from services.publisher.http.context import Context
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _LATEST = 5

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.publisher.domain.outcomes import GiveUp, TryAgain
-from services.publisher.domain.replies import Barred, recipient_refused
+from services.publisher.domain.delivery_results import GiveUp, TryAgain
+from services.publisher.domain.mail_replies import BlockedByPolicy, recipient_refused
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_mailbox_that_the_reply_names_as_gone_is_gone(code: int, text: str) ->
     ],
 )
 def test_a_policy_may_be_meant_for_us(code: int, text: str) -> None:
-    assert recipient_refused(code, text) == Barred(f"smtp_{code}")
+    assert recipient_refused(code, text) == BlockedByPolicy(f"smtp_{code}")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class NoSuchPublication(CivicloomError):
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
+class Attribution:
     """In whose name and under which rules a person acts: kept in every event."""
 
     actor: str
@@ -92,7 +92,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CommandResult:
     """What the act has made, and the last sequence of the publication's events."""
 
     id: str
@@ -100,78 +100,82 @@ class Done:
     sequence: int
 
 
-async def draft(tx: Tx, identifier: str, content: Content, author: Author) -> Done:
+async def draft(tx: Tx, identifier: str, content: Content, attribution: Attribution) -> CommandResult:
     """A new publication; `identifier` was made for this transaction. Emits publication.drafted."""
-    publication = publications.drafted(author.actor)
+    publication = publications.drafted(attribution.actor)
     await tx.connection.execute(
         QUERIES["insert_publication"], identifier, publication.state, publication.version, tx.now
     )
-    return await _store_draft(tx, identifier, publication, content, author)
+    return await _store_draft(tx, identifier, publication, content, attribution)
 
 
-async def revise(tx: Tx, identifier: str, content: Content, version: int, author: Author) -> Done:
+async def revise(
+    tx: Tx, identifier: str, content: Content, version: int, attribution: Attribution
+) -> CommandResult:
     """A new version, which needs a new approval; what is public stays so until that is published.
 
     Raises NoSuchPublication, Refused. Emits publication.drafted.
     """
-    publication, _ = await _decide(tx, identifier, "revise", author, version)
+    publication, _ = await _decide(tx, identifier, "revise", attribution, version)
     await _move(tx, identifier, publication)
-    return await _store_draft(tx, identifier, publication, content, author)
+    return await _store_draft(tx, identifier, publication, content, attribution)
 
 
-async def approve(tx: Tx, identifier: str, version: int, author: Author) -> Done:
+async def approve(tx: Tx, identifier: str, version: int, attribution: Attribution) -> CommandResult:
     """A second person answers for the version.
 
     Raises NoSuchPublication, Refused. Emits publication.approved.
     """
-    publication, _ = await _decide(tx, identifier, "approve", author, version)
+    publication, _ = await _decide(tx, identifier, "approve", attribution, version)
     await _move(tx, identifier, publication)
-    await tx.connection.execute(QUERIES["approve_version"], identifier, version, author.actor, tx.now)
+    await tx.connection.execute(QUERIES["approve_version"], identifier, version, attribution.actor, tx.now)
     return _emitted(
         identifier,
         publication,
-        _emit(tx, identifier, author, PublicationApproved(version=version, approver=author.actor)),
+        _emit(tx, identifier, attribution, PublicationApproved(version=version, approver=attribution.actor)),
     )
 
 
-async def publish(tx: Tx, identifier: str, version: int, author: Author) -> Done:
+async def publish(tx: Tx, identifier: str, version: int, attribution: Attribution) -> CommandResult:
     """Makes the approved version public and sends it on its way to subscribers.
 
     Raises NoSuchPublication, Refused. Emits publication.published.
     """
-    publication, topics = await _decide(tx, identifier, "publish", author, version)
+    publication, topics = await _decide(tx, identifier, "publish", attribution, version)
     await _move(tx, identifier, publication)
     await tx.connection.execute(QUERIES["publish_version"], identifier, version, tx.now)
     await tx.connection.execute(QUERIES["swap_public_version"], identifier, version, tx.now)
     # A timer of its own transaction: the editor does not wait until every subscriber has a ledger row.
     tx.schedule(identifier, TimerSpec(PUSH, tx.now, {"version": version}))
-    facts = PublicationPublished(version=version, topics=topics, publisher=author.actor)
-    return _emitted(identifier, publication, _emit(tx, identifier, author, facts))
+    data = PublicationPublished(version=version, topics=topics, publisher=attribution.actor)
+    return _emitted(identifier, publication, _emit(tx, identifier, attribution, data))
 
 
-async def withdraw(tx: Tx, identifier: str, version: int, reason: str, author: Author) -> Done:
+async def withdraw(
+    tx: Tx, identifier: str, version: int, reason: str, attribution: Attribution
+) -> CommandResult:
     """Takes a public one back, with the reason.
 
     Raises NoSuchPublication, Refused. Emits publication.withdrawn.
     """
-    publication, _ = await _decide(tx, identifier, "withdraw", author, version)
+    publication, _ = await _decide(tx, identifier, "withdraw", attribution, version)
     await _move(tx, identifier, publication)
     await tx.connection.execute(QUERIES["withdraw_publication"], identifier, reason, tx.now)
     await tx.connection.execute(QUERIES["swap_public_version"], identifier, None, tx.now)
     tx.cancel(identifier, PUSH)
     assert publication.public_version is not None  # noqa: S101  (the rule `never_published`)
-    facts = PublicationWithdrawn(version=publication.public_version, by=author.actor)
-    return _emitted(identifier, publication, _emit(tx, identifier, author, facts, NoteWords(text=reason)))
+    data = PublicationWithdrawn(version=publication.public_version, by=attribution.actor)
+    return _emitted(identifier, publication, _emit(tx, identifier, attribution, data, NoteWords(text=reason)))
 
 
 async def _decide(
-    tx: Tx, identifier: str, act: Act, author: Author, version: int
+    tx: Tx, identifier: str, act: Act, attribution: Attribution, version: int
 ) -> tuple[Publication, tuple[str, ...]]:
     row = await tx.connection.fetchrow(QUERIES["publication_head"], identifier)
     if row is None:
         raise NoSuchPublication(identifier)
     before = Publication(row["state"], row["version"], row["public_version"], row["editor"])
-    after = publications.decide(before, act, author.actor, version)
+    after = publications.decide(before, act, attribution.actor, version)
     if isinstance(after, Refusal):
         raise Refused(after)
     return after, tuple(row["topics"])
@@ -184,8 +188,8 @@ async def _move(tx: Tx, identifier: str, publication: Publication) -> None:
 
 
 async def _store_draft(
-    tx: Tx, identifier: str, publication: Publication, content: Content, author: Author
-) -> Done:
+    tx: Tx, identifier: str, publication: Publication, content: Content, attribution: Attribution
+) -> CommandResult:
     await tx.connection.execute(
         QUERIES["insert_version"],
         identifier,
@@ -196,30 +200,32 @@ async def _store_draft(
         list(content.topics),
         content.document_number,
         content.effective_from,
-        author.actor,
+        attribution.actor,
         tx.now,
     )
-    facts = PublicationDrafted(
+    data = PublicationDrafted(
         version=publication.version,
         topics=content.topics,
         document_number=content.document_number,
         effective_from=content.effective_from,
-        editor=author.actor,
+        editor=attribution.actor,
     )
     words = PublicationWords(title=content.title, summary=content.summary, body=content.body)
-    return _emitted(identifier, publication, _emit(tx, identifier, author, facts, words))
+    return _emitted(identifier, publication, _emit(tx, identifier, attribution, data, words))
 
 
-def _emit(tx: Tx, identifier: str, author: Author, facts: EventData, words: Words | None = None) -> Emitted:
+def _emit(
+    tx: Tx, identifier: str, attribution: Attribution, data: EventData, words: Words | None = None
+) -> Emitted:
     return tx.emit(
-        facts,
+        data,
         subject=identifier,
         words=words,
-        actor=author.actor,
-        policy=author.policy,
-        jurisdiction=author.jurisdiction,
+        actor=attribution.actor,
+        policy=attribution.policy,
+        jurisdiction=attribution.jurisdiction,
     )
 
 
-def _emitted(identifier: str, publication: Publication, emitted: Emitted) -> Done:
-    return Done(identifier, publication, emitted.sequence)
+def _emitted(identifier: str, publication: Publication, emitted: Emitted) -> CommandResult:
+    return CommandResult(identifier, publication, emitted.sequence)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from services.publisher.domain.outcomes import GiveUp, TryAgain
+from services.publisher.domain.delivery_results import GiveUp, TryAgain
 
 # RFC 3463 3.2, 3.3 and RFC 7505: no such mailbox, no such domain, bad syntax, moved, no mail there, disabled.
 _GONE = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
@@ -13,14 +13,14 @@ _SIGN_IN_FIRST = 530  # RFC 4954
 
 
 @dataclass(frozen=True, slots=True)
-class Barred:
+class BlockedByPolicy:
     """Refused by a policy (RFC 3463 3.8). Whether it is meant for us or for this recipient alone is told by
     what the server does with the other letters."""
 
     reason: str
 
 
-def recipient_refused(code: int, text: str) -> GiveUp | TryAgain | Barred:
+def recipient_refused(code: int, text: str) -> GiveUp | TryAgain | BlockedByPolicy:
     """What a refused RCPT means.
 
     An address is gone only where the reply says so and nothing else. 550, 551, 553 and 554 alone do not: RFC
@@ -34,5 +34,5 @@ def recipient_refused(code: int, text: str) -> GiveUp | TryAgain | Barred:
     found = _ENHANCED.match(text.lstrip())
     enhanced = found[1] if found else ""
     if enhanced.startswith("5.7.") or (not enhanced and code == _SIGN_IN_FIRST):
-        return Barred(reason)
+        return BlockedByPolicy(reason)
     return GiveUp(reason, gone=enhanced in _GONE or (not enhanced and code == _NO_MAIL_THERE))

@@ -6,7 +6,7 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class SealedWebhook:
     """`secret` is made by inquiry, which tells it to the citizen; nobody else can derive it."""
 
     url: str
@@ -17,6 +17,6 @@ class Hook:
         return orjson.dumps({"url": self.url, "secret": self.secret}).decode()
 
     @classmethod
-    def unpacked(cls, text: str) -> "Hook":
+    def unpacked(cls, text: str) -> "SealedWebhook":
         """From what `packed` made."""
         return cls(**orjson.loads(text))

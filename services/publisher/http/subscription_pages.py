@@ -8,13 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.publisher import subscriptions
+from services.publisher.commands import subscriptions
+from services.publisher.derived_secrets import LinkPurpose
 from services.publisher.domain.addresses import email_address
 from services.publisher.domain.publications import TOPICS, is_topic
-from services.publisher.http.edge import Context, once, refusals, respond
+from services.publisher.domain.subscriptions import SubscriptionRequest
+from services.publisher.http.context import Context, once, refusals, respond
 from services.publisher.push.guard import Forbidden
 from services.publisher.push.webhooks import Webhooks
-from services.publisher.subscriptions import Purpose, Wish
 from shared.ids import is_id, new_id
 from shared.unit_of_work.idempotency import Answer
 from shared.unit_of_work.idempotency import Request as KeyedRequest
@@ -74,7 +75,7 @@ class _Subscribing:
 
     async def by_email(self, request: Request, body: Subscribe, address: str) -> Response:
         keyed_request = await keyed_stranger(request, "anonymous")
-        wish = Wish("email", address, body.topics, body.language)
+        wish = SubscriptionRequest("email", address, body.topics, body.language)
         return respond(await self._ask(request, keyed_request, wish))
 
     async def by_webhook(self, request: Request, body: Subscribe, url: str) -> Response:
@@ -86,7 +87,7 @@ class _Subscribing:
             return self._with_secret(answer)
         self._limit(request, url)
         await self._challenge(url, identifier)
-        wish = Wish("webhook", url, body.topics, body.language)
+        wish = SubscriptionRequest("webhook", url, body.topics, body.language)
         async with refusals(), context.database.transaction(new=[identifier]) as tx:
             older = await subscriptions.lock_older(tx, "webhook", context.secrets.address_hash(url))
 
@@ -111,9 +112,9 @@ class _Subscribing:
     async def by_form(self, request: Request, form: SubscribeForm, address: str, language: str) -> None:
         said = form.model_dump_json(exclude={"idempotency_key"}).encode()
         keyed_request = keyed_form(request, "anonymous", form.idempotency_key, said)
-        await self._ask(request, keyed_request, Wish("email", address, form.topics, language))
+        await self._ask(request, keyed_request, SubscriptionRequest("email", address, form.topics, language))
 
-    async def _ask(self, request: Request, keyed_request: KeyedRequest, wish: Wish) -> Answer:
+    async def _ask(self, request: Request, keyed_request: KeyedRequest, wish: SubscriptionRequest) -> Answer:
         context = self.context
         identifier = new_id(context.database.clock.now())
         async with refusals(), context.database.transaction(new=[identifier]) as tx:
@@ -130,7 +131,7 @@ class _Subscribing:
         async with self.context.database.transaction([subscription]) as tx:
             await subscriptions.leave(tx, subscription)
 
-    def check(self, purpose: Purpose, subscription: str, token: str) -> None:
+    def check(self, purpose: LinkPurpose, subscription: str, token: str) -> None:
         """Raises Problem 404 for a link that is not ours."""
         if not is_id(subscription) or not self.context.secrets.is_token(purpose, subscription, token):
             raise Problem(404, "no-such-link", "This link is not one of ours")

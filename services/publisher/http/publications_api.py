@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.publisher import commands
-from services.publisher.commands import Content, Done, Reason
+from services.publisher.commands import publications as commands
+from services.publisher.commands.publications import CommandResult, Content, Reason
 from services.publisher.http import views
-from services.publisher.http.edge import Context, no_publication, once, refusals, respond
+from services.publisher.http.context import Context, no_publication, once, refusals, respond
 from shared.ids import is_id, new_id
 from shared.unit_of_work.idempotency import Answer
 from shared.unit_of_work.transaction import Tx
@@ -100,13 +100,13 @@ def _add_writes(router: APIRouter, context: Context) -> None:
     async def create(request: Request, person: Editor) -> Response:
         """Drafts a publication. 201 with its id, version and the event's sequence."""
         content = await read_model(request, Content)
-        author = context.author(person)
+        attribution = context.attribution(person)
         keyed_request = await keyed(request, person.actor)
         identifier = new_id(context.database.clock.now())
         async with refusals(), context.database.transaction(new=[identifier]) as tx:
 
             async def act() -> Answer:
-                return _answer(await commands.draft(tx, identifier, content, author), 201)
+                return _answer(await commands.draft(tx, identifier, content, attribution), 201)
 
             return respond(await once(tx, keyed_request, act))
 
@@ -115,46 +115,52 @@ def _add_writes(router: APIRouter, context: Context) -> None:
         """Makes a new version, which needs a new approval."""
         revision = await read_model(request, Revision)
         content = Content.model_validate(revision.model_dump(exclude={"version"}))
-        author = context.author(person)
+        attribution = context.attribution(person)
         return await _act(
             request,
             identifier,
             person,
-            lambda tx: commands.revise(tx, identifier, content, revision.version, author),
+            lambda tx: commands.revise(tx, identifier, content, revision.version, attribution),
         )
 
     @router.post("/{identifier}/approve", openapi_extra=takes(OfVersion))
     async def approve(request: Request, identifier: str, person: Approver) -> Response:
         """Answers for a version as the second person; refused to whoever edited it."""
         body = await read_model(request, OfVersion)
-        author = context.author(person)
+        attribution = context.attribution(person)
         return await _act(
-            request, identifier, person, lambda tx: commands.approve(tx, identifier, body.version, author)
+            request,
+            identifier,
+            person,
+            lambda tx: commands.approve(tx, identifier, body.version, attribution),
         )
 
     @router.post("/{identifier}/publish", openapi_extra=takes(OfVersion))
     async def publish(request: Request, identifier: str, person: Staff) -> Response:
         """Makes the approved version public and sends it to its subscribers."""
         body = await read_model(request, OfVersion)
-        author = context.author(person)
+        attribution = context.attribution(person)
         return await _act(
-            request, identifier, person, lambda tx: commands.publish(tx, identifier, body.version, author)
+            request,
+            identifier,
+            person,
+            lambda tx: commands.publish(tx, identifier, body.version, attribution),
         )
 
     @router.post("/{identifier}/withdraw", openapi_extra=takes(Withdrawal))
     async def withdraw(request: Request, identifier: str, person: Approver) -> Response:
         """Takes a published one back, with a reason that everybody can read."""
         body = await read_model(request, Withdrawal)
-        author = context.author(person)
+        attribution = context.attribution(person)
         return await _act(
             request,
             identifier,
             person,
-            lambda tx: commands.withdraw(tx, identifier, body.version, body.reason, author),
+            lambda tx: commands.withdraw(tx, identifier, body.version, body.reason, attribution),
         )
 
     async def _act(
-        request: Request, identifier: str, person: Person, command: Callable[[Tx], Awaitable[Done]]
+        request: Request, identifier: str, person: Person, command: Callable[[Tx], Awaitable[CommandResult]]
     ) -> Response:
         if not is_id(identifier):
             raise no_publication()
@@ -167,14 +173,14 @@ def _add_writes(router: APIRouter, context: Context) -> None:
             return respond(await once(tx, keyed_request, act))
 
 
-def _answer(done: Done, status: int) -> Answer:
-    publication = done.publication
+def _answer(result: CommandResult, status: int) -> Answer:
+    publication = result.publication
     body = {
-        "id": done.id,
+        "id": result.id,
         "state": publication.state,
         "version": publication.version,
         "public_version": publication.public_version,
         "allowed": list(publication.allowed),
-        "sequence": done.sequence,
+        "sequence": result.sequence,
     }
     return Answer(status, body)

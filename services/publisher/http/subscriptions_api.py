@@ -7,10 +7,10 @@ from fastapi import APIRouter, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.publisher import subscriptions
-from services.publisher.http.api import STAFF
-from services.publisher.http.edge import Context, once, refusals, respond
-from services.publisher.http.subscribing import SUBSCRIPTIONS
+from services.publisher.commands import subscriptions
+from services.publisher.http.context import Context, once, refusals, respond
+from services.publisher.http.publications_api import STAFF
+from services.publisher.http.subscription_pages import SUBSCRIPTIONS
 from services.publisher.http.views import subscription_json
 from services.publisher.queries import QUERIES
 from shared.clock import machine_now

@@ -8,14 +8,14 @@ from typing import Any
 import asyncpg
 import orjson
 
-from services.publisher.domain.outcomes import GiveUp, TryAgain
-from services.publisher.hooks import Hook
+from services.publisher.derived_secrets import DerivedSecrets, LinkPurpose
+from services.publisher.domain.delivery_results import GiveUp, TryAgain
 from services.publisher.keyring import Sealed
-from services.publisher.push import letters
-from services.publisher.push.ledger import Claimed
-from services.publisher.push.letters import Envelope, Office
+from services.publisher.push import mail_messages
+from services.publisher.push.ledger import ClaimedDelivery
+from services.publisher.push.mail_messages import MailHeader, MailSettings
 from services.publisher.queries import QUERIES
-from services.publisher.subscriptions import Purpose, Secrets
+from services.publisher.sealed_webhook import SealedWebhook
 from shared.clock import machine_now
 from shared.logs import about, get_logger
 
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RenderedMail:
     """A mail to one address."""
 
     to: str
@@ -31,7 +31,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RenderedWebhook:
     """A webhook: Standard Webhooks signs `body` under the delivery's id with each of `secrets`."""
 
     url: str
@@ -39,19 +39,19 @@ class Call:
     body: bytes
 
 
-Content = Letter | Call | GiveUp | TryAgain
+Rendered = RenderedMail | RenderedWebhook | GiveUp | TryAgain
 """GiveUp: there is nothing (any more) to send or nobody to send it to. TryAgain: it could not be made."""
 
 
-class Packing:
+class Renderer:
     """Makes the contents of claimed deliveries, with one query per table for all of them."""
 
-    def __init__(self, pool: asyncpg.Pool, secrets: Secrets, office: Office) -> None:
+    def __init__(self, pool: asyncpg.Pool, secrets: DerivedSecrets, mail_settings: MailSettings) -> None:
         self._pool = pool
         self._secrets = secrets
-        self._office = office
+        self._mail_settings = mail_settings
 
-    async def pack(self, deliveries: Sequence[Claimed]) -> list[tuple[Claimed, Content]]:
+    async def render(self, deliveries: Sequence[ClaimedDelivery]) -> list[tuple[ClaimedDelivery, Rendered]]:
         """Each delivery with its content, in order."""
         cases = {each.recipient for each in deliveries if each.kind == "notice"}
         subscribers = {each.recipient for each in deliveries if each.kind != "notice"}
@@ -59,7 +59,7 @@ class Packing:
         contacts = {row["inquiry"]: row for row in await self._rows("notice_recipients", cases)}
         people = {row["id"]: row for row in await self._rows("subscribers", subscribers)}
         shown = {row["id"]: row for row in await self._rows("versions_to_push", pushed)}
-        packed: list[tuple[Claimed, Content]] = []
+        rendered: list[tuple[ClaimedDelivery, Rendered]] = []
         for each in deliveries:
             to = (contacts if each.kind == "notice" else people).get(each.recipient)
             try:
@@ -70,17 +70,17 @@ class Packing:
                 with about(each.subject):
                     log.exception("a delivery could not be made", delivery=each.id, kind=each.kind)
                 content = TryAgain(type(error).__name__)
-            packed.append((each, content))
-        return packed
+            rendered.append((each, content))
+        return rendered
 
-    async def objection(self, delivery: Claimed) -> GiveUp | None:
-        """What has happened since the delivery was packed, so that it must not be sent."""
-        reason = await self._pool.fetchval(QUERIES["objection"], delivery.id)
+    async def recheck(self, delivery: ClaimedDelivery) -> GiveUp | None:
+        """What has happened since the delivery was rendered, so that it must not be sent."""
+        reason = await self._pool.fetchval(QUERIES["recheck"], delivery.id)
         return GiveUp(reason) if reason else None
 
     def _content(
-        self, delivery: Claimed, row: asyncpg.Record | None, shown: asyncpg.Record | None
-    ) -> Content:
+        self, delivery: ClaimedDelivery, row: asyncpg.Record | None, shown: asyncpg.Record | None
+    ) -> Rendered:
         if delivery.kind == "notice":
             return self._notice(delivery, row)
         if row is None:
@@ -91,53 +91,55 @@ class Packing:
             return self._confirmation(delivery, to)
         return self._publication(delivery, to, dict(shown) if shown else None)
 
-    def _notice(self, delivery: Claimed, row: asyncpg.Record | None) -> Content:
+    def _notice(self, delivery: ClaimedDelivery, row: asyncpg.Record | None) -> Rendered:
         assert delivery.step is not None  # noqa: S101  (insert_notices always names it)
         box, key = ("webhook", "webhook_key") if delivery.lane == "webhook" else ("address", "wrapped_key")
         if row is None or row[box] is None:
             return GiveUp("no_contact")
         opened = self._secrets.keyring.open(Sealed(row[box], row[key]), delivery.recipient)
         if delivery.lane == "webhook":
-            hook = Hook.unpacked(opened)
-            body = notice_body(self._office.public_url, delivery.step, delivery.at, row["number"])
-            return Call(hook.url, (hook.secret,), body)
-        envelope = Envelope(delivery.id, delivery.at, opened, row["language"])
-        message = letters.notice(self._office, envelope, delivery.step, row["number"])
-        return Letter(opened, message.as_bytes())
+            hook = SealedWebhook.unpacked(opened)
+            body = notice_body(self._mail_settings.public_url, delivery.step, delivery.at, row["number"])
+            return RenderedWebhook(hook.url, (hook.secret,), body)
+        header = MailHeader(delivery.id, delivery.at, opened, row["language"])
+        message = mail_messages.notice(self._mail_settings, header, delivery.step, row["number"])
+        return RenderedMail(opened, message.as_bytes())
 
-    def _confirmation(self, delivery: Claimed, to: Mapping[str, Any]) -> Content:
+    def _confirmation(self, delivery: ClaimedDelivery, to: Mapping[str, Any]) -> Rendered:
         if to["state"] != "pending":
             return GiveUp("left")
-        message = letters.confirmation(self._office, _envelope(delivery, to), self._link("confirm", to["id"]))
-        return Letter(to["address"], message.as_bytes())
+        message = mail_messages.confirmation(
+            self._mail_settings, _header(delivery, to), self._link("confirm", to["id"])
+        )
+        return RenderedMail(to["address"], message.as_bytes())
 
     def _publication(
-        self, delivery: Claimed, to: Mapping[str, Any], shown: Mapping[str, Any] | None
-    ) -> Content:
+        self, delivery: ClaimedDelivery, to: Mapping[str, Any], shown: Mapping[str, Any] | None
+    ) -> Rendered:
         if to["state"] != "active":
             return GiveUp("left")
         if shown is None or shown["version"] != delivery.version:
             return GiveUp("superseded")
         if delivery.lane == "webhook":
-            body = webhook_body(self._office.public_url, shown)
+            body = webhook_body(self._mail_settings.public_url, shown)
             secrets = self._secrets.signing_secrets(
                 to["id"], to["generation"], to["rotated_at"], machine_now()
             )
-            return Call(to["address"], secrets, body)
+            return RenderedWebhook(to["address"], secrets, body)
         leave = self._link("leave", to["id"])
-        message = letters.publication(self._office, _envelope(delivery, to), shown, leave)
-        return Letter(to["address"], message.as_bytes())
+        message = mail_messages.publication(self._mail_settings, _header(delivery, to), shown, leave)
+        return RenderedMail(to["address"], message.as_bytes())
 
-    def _link(self, purpose: Purpose, subscription: str) -> str:
+    def _link(self, purpose: LinkPurpose, subscription: str) -> str:
         token = self._secrets.token(purpose, subscription)
-        return f"{self._office.public_url}/subscribe/{purpose}/{subscription}/{token}"
+        return f"{self._mail_settings.public_url}/subscribe/{purpose}/{subscription}/{token}"
 
     async def _rows(self, query: str, ids: set[str]) -> list[asyncpg.Record]:
         return await self._pool.fetch(QUERIES[query], sorted(ids)) if ids else []
 
 
-def _envelope(delivery: Claimed, to: Mapping[str, Any]) -> Envelope:
-    return Envelope(delivery.id, delivery.at, to["address"], to["language"])
+def _header(delivery: ClaimedDelivery, to: Mapping[str, Any]) -> MailHeader:
+    return MailHeader(delivery.id, delivery.at, to["address"], to["language"])
 
 
 def notice_body(public_url: str, step: str, at: dt.datetime, number: str) -> bytes:
