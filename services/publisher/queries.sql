@@ -264,7 +264,7 @@ UPDATE delivery d SET state = 'pending', attempts = d.attempts - 1, due_at = $3
 FROM unnest($1::text[], $2::integer[]) AS u (id, attempts)
 WHERE d.id = u.id AND d.attempts = u.attempts AND d.state = 'sending';
 
--- name: record_outcomes
+-- name: record_results
 -- Only for the attempt that was claimed: whoever lost the lease meanwhile writes nothing.
 UPDATE delivery d SET state = u.state, due_at = u.due_at, error = u.error, finished_at = u.finished_at
 FROM unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[])

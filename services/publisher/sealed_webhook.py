@@ -1,4 +1,4 @@
-"""A contact's webhook as it is sealed: its URL with the secret that signs what is sent there."""
+"""A contact's webhook as the text that is sealed: URL and signing secret together."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class SealedWebhook:
-    """`secret` is made by inquiry, which tells it to the citizen; nobody else can derive it."""
+    """`secret` was made by inquiry, which showed it to the citizen; it cannot be derived here."""
 
     url: str
     secret: str
 
-    def packed(self) -> str:
-        """As one text, to be sealed."""
+    def to_text(self) -> str:
+        """The text to seal."""
         return orjson.dumps({"url": self.url, "secret": self.secret}).decode()
 
     @classmethod
-    def unpacked(cls, text: str) -> "SealedWebhook":
-        """From what `packed` made."""
+    def from_text(cls, text: str) -> "SealedWebhook":
+        """From what `to_text` made."""
         return cls(**orjson.loads(text))

@@ -1,231 +1,164 @@
-"""What people do with publications: load, decide, store, emit, in one transaction on the locked one."""
+"""What staff do with publications: load, decide, store, emit, and answer once per key, in one transaction."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-)
-
-from services.publisher.domain import publications
-from services.publisher.domain.publications import Act, Publication, Refusal
-from services.publisher.queries import QUERIES
-from shared.contracts.base import EventData, Words
-from shared.contracts.inquiry import NoteWords
-from shared.contracts.publisher import (
-    PublicationApproved,
-    PublicationDrafted,
-    PublicationPublished,
-    PublicationWithdrawn,
-    PublicationWords,
-)
-from shared.decision import TimerSpec
-from shared.errors import CivicloomError, Conflict
-from shared.unit_of_work.transaction import Emitted, Tx
-
-PUSH = "push_publication"
-
-
-def _topics(codes: tuple[str, ...]) -> tuple[str, ...]:
-    for code in codes:
-        if not publications.is_topic(code):
-            raise ValueError(
-                f"a topic is a code of a-z, 0-9 and dashes, and not `all`: {code[:64]!r} is none"
-            )
-    return tuple(dict.fromkeys(codes))
-
-
-def _newlines(text: object) -> object:
-    """Lines end alike wherever they were typed: browsers send CR LF, and so do some programs."""
-    return text.replace("\r\n", "\n").replace("\r", "\n") if isinstance(text, str) else text
-
-
-Summary = Annotated[
-    str, BeforeValidator(_newlines), StringConstraints(strip_whitespace=True, max_length=1_000)
-]
-Body = Annotated[str, BeforeValidator(_newlines), StringConstraints(min_length=1, max_length=20_000)]
-Reason = Annotated[
-    str, BeforeValidator(_newlines), StringConstraints(strip_whitespace=True, max_length=1_000)
-]
-
-
-class Content(BaseModel):
-    """What an editor writes. Lengths are in characters."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    summary: Summary = ""
-    body: Body
-    topics: Annotated[tuple[str, ...], Field(max_length=10), AfterValidator(_topics)] = ()
-    document_number: (
-        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None
-    ) = None
-    effective_from: AwareDatetime | None = None
-
-
-class Refused(Conflict):
-    """The rules do not allow the act: state, rule, and what is allowed now."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(f"{refusal.rule} in state {refusal.state}")
-        self.refusal = refusal
+from services.publisher.commands.keyed import once
+from services.publisher.domain import decisions
+from services.publisher.domain.content import Content
+from services.publisher.domain.publications import Publication
+from services.publisher.queries import publications
+from shared.decision import Decision, Refusal, Refused
+from shared.errors import CivicloomError
+from shared.ids import new_id
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import Answer, Request
+from shared.unit_of_work.transaction import Tx
 
 
 class NoSuchPublication(CivicloomError):
-    """Nothing is known under this id."""
+    """There is no publication with this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """In whose name and under which rules a person acts: kept in every event."""
+    """Who acts, under which policy version and jurisdiction: stored in every event."""
 
     actor: str
     policy: str
     jurisdiction: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """What the act has made, and the last sequence of the publication's events."""
+async def draft(database: Database, request: Request, content: Content, *, by: Attribution) -> Answer:
+    """Drafts a publication; 201 with its new id. Raises KeyReused, Conflict. Emits publication.drafted."""
+    identifier = new_id(database.clock.now())
+    async with database.transaction(new=[identifier]) as tx:
 
-    id: str
-    publication: Publication
-    sequence: int
+        async def act() -> Answer:
+            decision = decisions.draft(content, by.actor)
+            await publications.insert_publication(tx, identifier, decision.state)
+            await publications.insert_version(tx, identifier, decision.state, content)
+            return _emit(tx, identifier, decision, by, status=201)
 
-
-async def draft(tx: Tx, identifier: str, content: Content, attribution: Attribution) -> CommandResult:
-    """A new publication; `identifier` was made for this transaction. Emits publication.drafted."""
-    publication = publications.drafted(attribution.actor)
-    await tx.connection.execute(
-        QUERIES["insert_publication"], identifier, publication.state, publication.version, tx.now
-    )
-    return await _store_draft(tx, identifier, publication, content, attribution)
+        return await once(tx, request, act)
 
 
 async def revise(
-    tx: Tx, identifier: str, content: Content, version: int, attribution: Attribution
-) -> CommandResult:
-    """A new version, which needs a new approval; what is public stays so until that is published.
+    database: Database, request: Request, identifier: str, content: Content, version: int, *, by: Attribution
+) -> Answer:
+    """Makes a new version. Raises NoSuchPublication, Refused, KeyReused, Conflict.
 
-    Raises NoSuchPublication, Refused. Emits publication.drafted.
+    Emits publication.drafted.
     """
-    publication, _ = await _decide(tx, identifier, "revise", attribution, version)
-    await _move(tx, identifier, publication)
-    return await _store_draft(tx, identifier, publication, content, attribution)
+
+    async def act(tx: Tx, publication: Publication) -> Answer:
+        decision = _allowed(decisions.revise(publication, content, version, by.actor))
+        await publications.store(tx, identifier, decision.state)
+        await publications.insert_version(tx, identifier, decision.state, content)
+        return _emit(tx, identifier, decision, by)
+
+    return await _on(database, request, identifier, act)
 
 
-async def approve(tx: Tx, identifier: str, version: int, attribution: Attribution) -> CommandResult:
-    """A second person answers for the version.
+async def approve(
+    database: Database, request: Request, identifier: str, version: int, *, by: Attribution
+) -> Answer:
+    """Approves the version as a second person. Raises NoSuchPublication, Refused, KeyReused, Conflict.
 
-    Raises NoSuchPublication, Refused. Emits publication.approved.
+    Emits publication.approved.
     """
-    publication, _ = await _decide(tx, identifier, "approve", attribution, version)
-    await _move(tx, identifier, publication)
-    await tx.connection.execute(QUERIES["approve_version"], identifier, version, attribution.actor, tx.now)
-    return _emitted(
-        identifier,
-        publication,
-        _emit(tx, identifier, attribution, PublicationApproved(version=version, approver=attribution.actor)),
-    )
+
+    async def act(tx: Tx, publication: Publication) -> Answer:
+        decision = _allowed(decisions.approve(publication, version, by.actor))
+        await publications.store(tx, identifier, decision.state)
+        await publications.approve_version(tx, identifier, version, by.actor)
+        return _emit(tx, identifier, decision, by)
+
+    return await _on(database, request, identifier, act)
 
 
-async def publish(tx: Tx, identifier: str, version: int, attribution: Attribution) -> CommandResult:
-    """Makes the approved version public and sends it on its way to subscribers.
+async def publish(
+    database: Database, request: Request, identifier: str, version: int, *, by: Attribution
+) -> Answer:
+    """Makes the approved version public. Raises NoSuchPublication, Refused, KeyReused, Conflict.
 
-    Raises NoSuchPublication, Refused. Emits publication.published.
+    Emits publication.published.
     """
-    publication, topics = await _decide(tx, identifier, "publish", attribution, version)
-    await _move(tx, identifier, publication)
-    await tx.connection.execute(QUERIES["publish_version"], identifier, version, tx.now)
-    await tx.connection.execute(QUERIES["swap_public_version"], identifier, version, tx.now)
-    # A timer of its own transaction: the editor does not wait until every subscriber has a ledger row.
-    tx.schedule(identifier, TimerSpec(PUSH, tx.now, {"version": version}))
-    data = PublicationPublished(version=version, topics=topics, publisher=attribution.actor)
-    return _emitted(identifier, publication, _emit(tx, identifier, attribution, data))
+
+    async def act(tx: Tx, publication: Publication) -> Answer:
+        decision = _allowed(decisions.publish(publication, version, by.actor, tx.now))
+        await publications.store(tx, identifier, decision.state)
+        await publications.publish_version(tx, identifier, version)
+        return _emit(tx, identifier, decision, by)
+
+    return await _on(database, request, identifier, act)
 
 
 async def withdraw(
-    tx: Tx, identifier: str, version: int, reason: str, attribution: Attribution
-) -> CommandResult:
-    """Takes a public one back, with the reason.
+    database: Database, request: Request, identifier: str, version: int, *, reason: str, by: Attribution
+) -> Answer:
+    """Withdraws the public version. Raises NoSuchPublication, Refused, KeyReused, Conflict.
 
-    Raises NoSuchPublication, Refused. Emits publication.withdrawn.
+    Emits publication.withdrawn.
     """
-    publication, _ = await _decide(tx, identifier, "withdraw", attribution, version)
-    await _move(tx, identifier, publication)
-    await tx.connection.execute(QUERIES["withdraw_publication"], identifier, reason, tx.now)
-    await tx.connection.execute(QUERIES["swap_public_version"], identifier, None, tx.now)
-    tx.cancel(identifier, PUSH)
-    assert publication.public_version is not None  # noqa: S101  (the rule `never_published`)
-    data = PublicationWithdrawn(version=publication.public_version, by=attribution.actor)
-    return _emitted(identifier, publication, _emit(tx, identifier, attribution, data, NoteWords(text=reason)))
+
+    async def act(tx: Tx, publication: Publication) -> Answer:
+        decision = _allowed(decisions.withdraw(publication, version, reason, by.actor))
+        await publications.store(tx, identifier, decision.state)
+        await publications.withdraw_publication(tx, identifier, reason)
+        return _emit(tx, identifier, decision, by)
+
+    return await _on(database, request, identifier, act)
 
 
-async def _decide(
-    tx: Tx, identifier: str, act: Act, attribution: Attribution, version: int
-) -> tuple[Publication, tuple[str, ...]]:
-    row = await tx.connection.fetchrow(QUERIES["publication_head"], identifier)
-    if row is None:
-        raise NoSuchPublication(identifier)
-    before = Publication(row["state"], row["version"], row["public_version"], row["editor"])
-    after = publications.decide(before, act, attribution.actor, version)
-    if isinstance(after, Refusal):
-        raise Refused(after)
-    return after, tuple(row["topics"])
+async def _on(
+    database: Database,
+    request: Request,
+    identifier: str,
+    act: Callable[[Tx, Publication], Awaitable[Answer]],
+) -> Answer:
+    async with database.transaction([identifier]) as tx:
+
+        async def load_and_act() -> Answer:
+            publication = await publications.load(tx, identifier)
+            if publication is None:
+                raise NoSuchPublication(identifier)
+            return await act(tx, publication)
+
+        return await once(tx, request, load_and_act)
 
 
-async def _move(tx: Tx, identifier: str, publication: Publication) -> None:
-    await tx.connection.execute(
-        QUERIES["move_publication"], identifier, publication.state, publication.version, tx.now
-    )
-
-
-async def _store_draft(
-    tx: Tx, identifier: str, publication: Publication, content: Content, attribution: Attribution
-) -> CommandResult:
-    await tx.connection.execute(
-        QUERIES["insert_version"],
-        identifier,
-        publication.version,
-        content.title,
-        content.summary,
-        content.body,
-        list(content.topics),
-        content.document_number,
-        content.effective_from,
-        attribution.actor,
-        tx.now,
-    )
-    data = PublicationDrafted(
-        version=publication.version,
-        topics=content.topics,
-        document_number=content.document_number,
-        effective_from=content.effective_from,
-        editor=attribution.actor,
-    )
-    words = PublicationWords(title=content.title, summary=content.summary, body=content.body)
-    return _emitted(identifier, publication, _emit(tx, identifier, attribution, data, words))
+def _allowed(decision: Decision[Publication] | Refusal) -> Decision[Publication]:
+    if isinstance(decision, Refusal):
+        raise Refused(decision)
+    return decision
 
 
 def _emit(
-    tx: Tx, identifier: str, attribution: Attribution, data: EventData, words: Words | None = None
-) -> Emitted:
-    return tx.emit(
-        data,
-        subject=identifier,
-        words=words,
-        actor=attribution.actor,
-        policy=attribution.policy,
-        jurisdiction=attribution.jurisdiction,
-    )
-
-
-def _emitted(identifier: str, publication: Publication, emitted: Emitted) -> CommandResult:
-    return CommandResult(identifier, publication, emitted.sequence)
+    tx: Tx, identifier: str, decision: Decision[Publication], by: Attribution, status: int = 200
+) -> Answer:
+    """Emits the decision's events, sets its timers, and answers with the publication's state."""
+    emitted = [
+        tx.emit(
+            event.data,
+            subject=identifier,
+            words=event.words,
+            actor=by.actor,
+            policy=by.policy,
+            jurisdiction=by.jurisdiction,
+        )
+        for event in decision.events
+    ]
+    for timer in decision.timers:
+        tx.schedule(identifier, timer)
+    tx.cancel(identifier, *decision.cancelled)
+    publication = decision.state
+    body = {
+        "id": identifier,
+        "state": publication.state,
+        "version": publication.version,
+        "public_version": publication.public_version,
+        "allowed": list(publication.allowed),
+        "sequence": emitted[-1].sequence,
+    }
+    return Answer(status, body)

@@ -1,4 +1,4 @@
-"""What a mail server's refusal of a recipient means: the mailbox is no more, or it is this letter, or us."""
+"""What a mail server's refusal of a recipient is about: the mailbox, this one mail, or us as a sender."""
 
 import re
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _SIGN_IN_FIRST = 530  # RFC 4954
 
 @dataclass(frozen=True, slots=True)
 class BlockedByPolicy:
-    """Refused by a policy (RFC 3463 3.8). Whether it is meant for us or for this recipient alone is told by
-    what the server does with the other letters."""
+    """Refused by a policy (RFC 3463 3.8). The server's replies to other mails show whether it blocks us, or
+    only this recipient."""
 
     reason: str
 
@@ -23,10 +23,10 @@ class BlockedByPolicy:
 def recipient_refused(code: int, text: str) -> GiveUp | TryAgain | BlockedByPolicy:
     """What a refused RCPT means.
 
-    An address is gone only where the reply says so and nothing else. 550, 551, 553 and 554 alone do not: RFC
-    5321 4.2.3 has 550 mean "mailbox not found, no access, or command rejected for policy reasons", and relays
-    that do not know us answer with each of them. A subscription that ends wrongly is lost; one that stays
-    costs a refused letter now and then.
+    An address is gone only if the reply can mean nothing else. 550, 551, 553 and 554 alone can mean more: RFC
+    5321 4.2.3 defines 550 as "mailbox not found, no access, or command rejected for policy reasons", and
+    relays that do not know us use all four. A subscription that ends by mistake is lost; one that stays costs
+    an occasional refused mail.
     """
     reason = f"smtp_{code}"
     if code < 500:

@@ -1,29 +1,31 @@
-"""What the routes share: their context, what is result once per key, and how refusals are told."""
+"""What the routes work with, and their dependencies."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
-from starlette.responses import JSONResponse, Response
+from fastapi import Depends
+from starlette.requests import Request
 
-from services.publisher.commands.publications import Attribution, NoSuchPublication, Refused
+from services.publisher.commands.publications import Attribution
 from services.publisher.derived_secrets import DerivedSecrets
 from services.publisher.push.guard import Guard
-from shared.errors import Conflict
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.idempotency import Answer
-from shared.unit_of_work.idempotency import Request as Keyed
-from shared.unit_of_work.transaction import Tx
-from shared.web.keys import clash
+from shared.web.callers import require
 from shared.web.pages import Pages
-from shared.web.problems import Problem
+from shared.web.ratelimit import RateLimit
 from shared.web.session import Person
+
+STAFF = ("editor", "approver")
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the routes work with. `mail_works`: a mail server is named; `plain_http`: webhooks may use it."""
+    """What the routes work with.
+
+    `policy` and `jurisdiction` are those of the pack; `mail_works`: SMTP_URL is set; `plain_http` allows
+    webhooks without TLS. `per_client` and `per_address` limit subscription requests, so that nobody fills
+    other people's mailboxes or calls other people's servers through us.
+    """
 
     database: Database
     pages: Pages
@@ -34,44 +36,26 @@ class Context:
     jurisdiction: str
     mail_works: bool
     plain_http: bool
+    per_client: RateLimit = field(default_factory=lambda: RateLimit(burst=10, seconds=30))
+    per_address: RateLimit = field(default_factory=lambda: RateLimit(burst=3, seconds=3600))
 
     def attribution(self, person: Person) -> Attribution:
-        """In whose name and under which rules the person acts."""
+        """Who acts, and under which rules."""
         return Attribution(person.actor, self.policy, self.jurisdiction)
 
-
-async def once(tx: Tx, request: Keyed, act: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Does the act the first time; a repeat gets the answer of then. Raises KeyReused."""
-    answer = await request.earlier_answer(tx)
-    if answer is None:
-        answer = await act()
-        await request.remember(tx, answer)
-    return answer
+    def limit(self, request: Request, address: str) -> None:
+        """Counts a subscription request of this client for this address. Raises Problem 429."""
+        self.per_client.take(request.client.host if request.client else "")
+        self.per_address.take(self.secrets.address_hash(address).hex())
 
 
-def respond(answer: Answer) -> Response:
-    """The answer as JSON."""
-    return JSONResponse(answer.body, answer.status)
+def context(request: Request) -> Context:
+    """A dependency: the context of the application that serves this request."""
+    found: Context = request.app.state.context
+    return found
 
 
-@asynccontextmanager
-async def refusals() -> AsyncIterator[None]:
-    """Turns what the rules say into problems: 404, or 409 with state, rule and what is allowed."""
-    try:
-        yield
-    except NoSuchPublication:
-        raise no_publication() from None
-    except Refused as error:
-        raise refused(error) from None
-    except Conflict as error:
-        raise clash(error) from None
-
-
-def no_publication() -> Problem:
-    return Problem(404, "no-such-publication", "There is no such publication")
-
-
-def refused(error: Refused) -> Problem:
-    refusal = error.refusal
-    extra: dict[str, Any] = {"state": refusal.state, "rule": refusal.rule, "allowed": list(refusal.allowed)}
-    return Problem(409, f"rule-{refusal.rule.replace('_', '-')}", "The rules do not allow this now", **extra)
+Ctx = Annotated[Context, Depends(context)]
+Editor = Annotated[Person, Depends(require("editor"))]
+Approver = Annotated[Person, Depends(require("approver"))]
+Staff = Annotated[Person, Depends(require(*STAFF))]

@@ -1,25 +1,33 @@
-"""A subscription in the hands of whom it belongs to: looked at, ended, given a new secret over the API."""
+"""`/api/publisher/v1/subscriptions`: subscribe by e-mail or webhook; read, leave, rotate the secret."""
 
 from typing import Annotated, Any
 
-import asyncpg
 from fastapi import APIRouter, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.publisher.commands import subscriptions
-from services.publisher.http.context import Context, once, refusals, respond
-from services.publisher.http.publications_api import STAFF
-from services.publisher.http.subscription_pages import SUBSCRIPTIONS
+from services.publisher.domain.addresses import email_address
+from services.publisher.domain.subscriptions import SubscriptionRequest
+from services.publisher.http.answers import no_subscription, refusals, respond
+from services.publisher.http.context import STAFF, Context, Ctx
+from services.publisher.http.subscription_requests import Subscribe
 from services.publisher.http.views import subscription_json
-from services.publisher.queries import QUERIES
-from shared.clock import machine_now
-from shared.ids import is_id
+from services.publisher.push.errors import PrivateAddress
+from services.publisher.push.webhooks import Webhooks
+from services.publisher.queries.subscriptions import Subscription
+from services.publisher.queries.subscriptions import subscription as find_subscription
+from shared.ids import is_id, new_id
 from shared.unit_of_work.idempotency import Answer
-from shared.unit_of_work.transaction import Connection, Tx
+from shared.web.bodies import read_model
 from shared.web.callers import current_person
-from shared.web.keys import keyed
+from shared.web.keys import keyed, keyed_stranger
+from shared.web.openapi import takes
 from shared.web.problems import Problem
+from shared.webhooks import webhook_url
+
+SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
+router = APIRouter(prefix=SUBSCRIPTIONS, tags=["subscriptions"])
 
 SECRET_HEADER = "X-Subscription-Secret"  # noqa: S105  (a name)
 Secret = Annotated[
@@ -31,96 +39,127 @@ Secret = Annotated[
 ]
 
 
-def subscribed_router(context: Context) -> APIRouter:
-    """`/api/publisher/v1/subscriptions/{subscription}`."""
-    router = APIRouter(prefix=SUBSCRIPTIONS + "/{subscription}", tags=["subscriptions"])
+@router.post("", status_code=202, openapi_extra=takes(Subscribe))
+async def subscribe(request: Request, ctx: Ctx) -> Response:
+    """E-mail: 202, and a mail asks whether the address wants it.
 
-    @router.get("")
-    async def look(request: Request, subscription: str, secret: Secret = None) -> dict[str, Any]:
-        """What was asked for and where it stands: for whoever holds its secret, or for staff.
-
-        Never the address: the link in a mail is passed on with the mail.
-        """
-        person = current_person(request)
-        if secret is not None or person is None or person.roles.isdisjoint(STAFF):
-            await _owned(context, subscription, secret)
-        known = is_id(subscription)
-        row = await context.database.pool.fetchrow(QUERIES["subscription"], subscription) if known else None
-        if row is None:
-            raise _unknown()
-        return subscription_json(row)
-
-    @router.delete("")
-    async def leave(request: Request, subscription: str, secret: Secret = None) -> Response:
-        """Ends it for whoever holds its secret; its address is erased, and nothing more is sent there.
-
-        One that has ended already stays ended, and the answer is the same.
-        """
-        await _owned(context, subscription, secret)
-        keyed_request = await keyed(request, "subscriber")
-        async with refusals(), context.database.transaction([subscription]) as tx:
-
-            async def act() -> Answer:
-                sequence = await subscriptions.leave(tx, subscription)
-                return Answer(200, {"id": subscription, "state": "ended", "sequence": sequence})
-
-            return respond(await once(tx, keyed_request, act))
-
-    @router.post("/rotate")
-    async def rotate(request: Request, subscription: str, secret: Secret = None) -> Response:
-        """Gives a webhook a new secret, told here alone.
-
-        For 24 hours each delivery has two signatures, that of the new secret first, so that no moment is
-        without one that the receiver can verify; here the new secret alone is taken, at once.
-        """
-        shown = _shown(secret)
-        keyed_request = await keyed(request, "subscriber")
-        if not is_id(subscription):
-            raise _unknown()
-        async with refusals(), context.database.transaction([subscription]) as tx:
-            answer = await keyed_request.earlier_answer(tx)
-            if answer is None:
-                generation = await _generation(tx.connection, subscription)
-                known = {generation}
-            else:
-                # Whoever did not get the answer has only the secret of before.
-                generation = answer.body["generation"]
-                known = {generation - 1, generation}
-            if not any(context.secrets.is_webhook_secret(subscription, each, shown) for each in known):
-                raise _unknown()
-            if answer is None:
-                answer = await _rotated(tx, subscription)
-                await keyed_request.remember(tx, answer)
-        new = context.secrets.webhook_secret(subscription, answer.body["generation"])
-        return respond(Answer(answer.status, {"id": subscription, "secret": new}))
-
-    return router
+    Webhook: the endpoint is challenged at once; 201 with the `whsec_` secret, shown here alone. With it
+    the subscription is looked at and ended at the address in `Location`.
+    """
+    body = await read_model(request, Subscribe)
+    if body.lane == "email":
+        address = email_address(body.address or "")
+        if address is None:
+            raise _invalid("/address", "an e-mail address such as name@example.org")
+        return await _subscribe_email(request, ctx, body, address)
+    url = webhook_url(body.url or "", plain_http=ctx.plain_http)
+    if url is None:
+        raise _invalid("/url", "an https address without user, password and fragment")
+    return await _subscribe_webhook(request, ctx, body, url)
 
 
-async def _rotated(tx: Tx, subscription: str) -> Answer:
-    generation = await tx.connection.fetchval(QUERIES["rotate_secret"], subscription, machine_now())
-    if generation is None:
-        raise Problem(409, "subscription-ended", "The subscription has ended")
-    return Answer(200, {"generation": generation})
+@router.get("/{subscription}")
+async def look(request: Request, ctx: Ctx, subscription: str, secret: Secret = None) -> dict[str, Any]:
+    """What was asked for and where it stands: for whoever holds its secret, or for staff.
+
+    Never the address: the link in a mail is passed on with the mail.
+    """
+    person = current_person(request)
+    if secret is not None or person is None or person.roles.isdisjoint(STAFF):
+        found = await _owned(ctx, subscription, secret)
+    else:
+        found = await find_subscription(ctx.database.pool, subscription) if is_id(subscription) else None
+    if found is None:
+        raise no_subscription()
+    return subscription_json(found)
 
 
-async def _owned(context: Context, subscription: str, secret: str | None) -> None:
-    """Raises Problem 401 without a secret, 404 for a wrong one: it does not tell which ids exist."""
-    shown = _shown(secret)
-    if not is_id(subscription):
-        raise _unknown()
-    generation = await _generation(context.database.pool, subscription)
-    if not context.secrets.is_owners(subscription, generation, shown):
-        raise _unknown()
+@router.delete("/{subscription}")
+async def leave(request: Request, ctx: Ctx, subscription: str, secret: Secret = None) -> Response:
+    """Ends it for whoever holds its secret; its address is erased, and nothing more is sent there.
+
+    One that has ended already stays ended, and the answer is the same.
+    """
+    await _owned(ctx, subscription, secret)
+    key = await keyed(request, "subscriber")
+    with refusals():
+        return respond(await subscriptions.leave_by_api(ctx.database, key, subscription))
 
 
-async def _generation(connection: Connection | asyncpg.Pool, subscription: str) -> int:
-    """0 as well for one that is not there (any more): its secret is the first, and opens nothing."""
-    row = await connection.fetchrow(QUERIES["subscription"], subscription)
-    return row["generation"] if row else 0
+@router.post("/{subscription}/rotate")
+async def rotate(request: Request, ctx: Ctx, subscription: str, secret: Secret = None) -> Response:
+    """Gives a webhook a new secret, told here alone.
+
+    For 24 hours each delivery has two signatures, that of the new secret first, so that no moment is
+    without one that the receiver can verify; here the new secret alone is taken, at once.
+    """
+    shown = _required(secret)
+    key = await keyed(request, "subscriber")
+    with refusals():
+        answer = await subscriptions.rotate(ctx.database, key, subscription, shown, ctx.secrets)
+    new = ctx.secrets.webhook_secret(subscription, answer.body["generation"])
+    return respond(Answer(answer.status, {"id": subscription, "secret": new}))
 
 
-def _shown(secret: str | None) -> str:
+async def _subscribe_email(request: Request, ctx: Context, body: Subscribe, address: str) -> Response:
+    key = await keyed_stranger(request, "anonymous")
+    asked = SubscriptionRequest("email", address, body.topics, body.language)
+    with refusals():
+        return respond(
+            await subscriptions.subscribe_email(
+                ctx.database, key, asked, ctx.secrets, admit=lambda: ctx.limit(request, address)
+            )
+        )
+
+
+async def _subscribe_webhook(request: Request, ctx: Context, body: Subscribe, url: str) -> Response:
+    key = await keyed_stranger(request, "anonymous")
+    identifier = new_id(ctx.database.clock.now())
+    with refusals():
+        answer = await subscriptions.earlier_answer(ctx.database, key)
+    if answer is None:
+        ctx.limit(request, url)
+        await _challenge(ctx, url, identifier)
+        asked = SubscriptionRequest("webhook", url, body.topics, body.language)
+        with refusals():
+            answer = await subscriptions.add_webhook(ctx.database, key, identifier, asked, ctx.secrets)
+    # Derived from the id: a repeated request gets the same secret, and nothing stores it.
+    secret = ctx.secrets.webhook_secret(answer.body["id"])
+    response = respond(Answer(answer.status, answer.body | {"secret": secret}))
+    response.headers["Location"] = f"{SUBSCRIPTIONS}/{answer.body['id']}"
+    return response
+
+
+async def _challenge(ctx: Context, url: str, identifier: str) -> None:
+    """Raises Problem 422 if the endpoint is not public or does not echo the challenge."""
+    async with Webhooks(ctx.guard) as webhooks:
+        try:
+            echoed = await webhooks.echoes(url, identifier, ctx.secrets.webhook_secret(identifier))
+        except PrivateAddress:
+            raise Problem(
+                422,
+                "private-address",
+                "This address is not on the public internet",
+                errors=[{"pointer": "/url", "detail": "the host must resolve to public addresses only"}],
+            ) from None
+    if not echoed:
+        raise Problem(
+            422,
+            "challenge-failed",
+            "The endpoint did not answer the challenge",
+            "It gets a POST with `data.challenge` and must answer 200 with that text, or with "
+            '{"challenge": "..."}, within 15 seconds.',
+        )
+
+
+async def _owned(ctx: Context, subscription: str, secret: str | None) -> Subscription | None:
+    """Raises Problem 401 without a secret, 404 for a wrong one."""
+    shown = _required(secret)
+    with refusals():
+        return await subscriptions.owned(ctx.database, subscription, shown, ctx.secrets)
+
+
+def _required(secret: str | None) -> str:
     """Raises Problem 401 without a secret."""
     if not secret:
         raise Problem(
@@ -132,5 +171,10 @@ def _shown(secret: str | None) -> str:
     return secret
 
 
-def _unknown() -> Problem:
-    return Problem(404, "no-such-subscription", "There is no subscription of this id and secret")
+def _invalid(pointer: str, expected: str) -> Problem:
+    return Problem(
+        422,
+        "invalid",
+        "The request is understood but not valid",
+        errors=[{"pointer": pointer, "detail": f"expected {expected}"}],
+    )

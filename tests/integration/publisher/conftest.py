@@ -1,5 +1,6 @@
 """The publisher without Kafka: its application over a real database, other services' events, its workers."""
 
+import asyncio
 import datetime as dt
 import re
 import secrets
@@ -180,7 +181,7 @@ class Running:
             for bulk in (False, True):
                 caller = WebhookWorker(self.ledger, self.renderer, webhooks, bulk=bulk)
                 while await caller.once():
-                    await caller.drain()
+                    await asyncio.gather(*caller._calls)
 
     async def due_now(self) -> None:
         """The machine's clock, as far as the ledger goes, runs until everything is due."""
@@ -242,12 +243,13 @@ async def running(databases: dict[str, Database], monkeypatch: pytest.MonkeyPatc
         ready=parts.ready,
         degraded=parts.degraded,
         pages=parts.pages,
+        context=parts.context,
     )
     assert parts.pages is not None
     mail_settings = MailSettings(
         HOME, "noreply@city.example", ZoneInfo("Asia/Shanghai"), parts.pages.catalogue
     )
-    renderer = Renderer(publisher.pool, DerivedSecrets(SECRET), mail_settings)
+    renderer = Renderer(publisher, DerivedSecrets(SECRET), mail_settings)
     async with (
         mail_sink() as mail,
         hook_sink() as hooks,

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from services.publisher.domain.delivery_results import GiveUp
-from services.publisher.push.ledger import ClaimedDelivery
-from services.publisher.push.rendering import Renderer
+from services.publisher.push.ledger import Ledger
+from services.publisher.queries.deliveries import ClaimedDelivery
 from tests.integration.publisher.conftest import Running
 
 pytestmark = pytest.mark.integration
@@ -115,17 +115,17 @@ async def test_a_letter_that_is_packed_already_is_not_sent_to_who_has_left(
     places = [await mailed(running, f"{name}@example.org") for name in ("one", "two")]
     await running.publish()
     await running.pass_time()
-    recheck = Renderer.recheck
+    recheck = Ledger.recheck
     asked: list[str] = []
 
-    async def after_the_second_has_left(renderer: Renderer, delivery: ClaimedDelivery) -> GiveUp | None:
+    async def after_the_second_has_left(ledger: Ledger, delivery: ClaimedDelivery) -> GiveUp | None:
         asked.append(delivery.recipient)
         if len(asked) == 2:
             place, token = next(each for each in places if each[0].endswith(delivery.recipient))
             assert (await leave(running, place, token)).status_code == 200
-        return await recheck(renderer, delivery)
+        return await recheck(ledger, delivery)
 
-    monkeypatch.setattr(Renderer, "recheck", after_the_second_has_left)
+    monkeypatch.setattr(Ledger, "recheck", after_the_second_has_left)
     await running.deliver()
     assert len(running.mail.letters) == 1
     errors = {row["error"] for row in await pushed(running) if row["recipient"] == asked[1]}
@@ -140,16 +140,16 @@ async def test_a_letter_that_is_packed_already_is_not_sent_once_its_text_no_long
         await running.subscribed(f"{name}@example.org")
     publication = await running.publish()
     await running.pass_time()
-    recheck = Renderer.recheck
+    recheck = Ledger.recheck
     asked: list[str] = []
 
-    async def after_the_text_has_changed(renderer: Renderer, delivery: ClaimedDelivery) -> GiveUp | None:
+    async def after_the_text_has_changed(ledger: Ledger, delivery: ClaimedDelivery) -> GiveUp | None:
         asked.append(delivery.id)
         if len(asked) == 2:
             await (running.withdraw(publication) if act == "withdraw" else running.correct(publication))
-        return await recheck(renderer, delivery)
+        return await recheck(ledger, delivery)
 
-    monkeypatch.setattr(Renderer, "recheck", after_the_text_has_changed)
+    monkeypatch.setattr(Ledger, "recheck", after_the_text_has_changed)
     await running.deliver()
     assert len(running.mail.letters) == 1
     assert [row["error"] for row in await pushed(running) if row["id"] == asked[1]] == ["superseded"]

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from services.publisher.domain.delivery_results import RETRIES
-from services.publisher.push.mail import LaneDown, MailServer
+from services.publisher.push.errors import LaneDown
+from services.publisher.push.mail import MailServer
 from services.publisher.push.workers import MailWorker
 from shared.clock import machine_now
 from tests.integration.publisher.conftest import Running

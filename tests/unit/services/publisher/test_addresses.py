@@ -3,7 +3,8 @@
 import pytest
 
 from services.publisher.domain.addresses import email_address
-from services.publisher.push.guard import Forbidden, Guard, Unresolvable, is_public
+from services.publisher.push.errors import PrivateAddress, Unresolvable
+from services.publisher.push.guard import Guard, is_public
 from shared.webhooks import webhook_url
 
 
@@ -112,7 +113,7 @@ def test_public_addresses_are_called(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "::1", "0"])
 async def test_every_spelling_of_this_machine_is_forbidden(host: str) -> None:
-    with pytest.raises((Forbidden, Unresolvable)):
+    with pytest.raises((PrivateAddress, Unresolvable)):
         await Guard(allow_private=False).resolve(host, 443)
 
 

@@ -1,23 +1,45 @@
 """A publication's life as a table: every act in every state."""
 
+import datetime as dt
+
 import pytest
 
-from services.publisher.domain.publications import (
-    TRANSITIONS,
-    Act,
-    Publication,
-    Refusal,
-    State,
-    decide,
-    drafted,
-    is_topic,
+from services.publisher.domain import decisions
+from services.publisher.domain.content import Content
+from services.publisher.domain.publications import TRANSITIONS, Act, Publication, State, is_topic
+from shared.contracts.base import EventData
+from shared.contracts.publisher import (
+    PublicationApproved,
+    PublicationDrafted,
+    PublicationPublished,
+    PublicationWithdrawn,
 )
+from shared.decision import Decision, Refusal, TimerSpec
 
 EDITOR, APPROVER = "person:editor", "person:approver"
+NOW = dt.datetime(2026, 11, 24, 1, 30, tzinfo=dt.UTC)
+CONTENT = Content(title="T", body="B", topics=("housing",))
 
 
 def publication(state: State, public: int | None = None) -> Publication:
-    return Publication(state, 3, public, EDITOR)
+    return Publication(state, 3, public, EDITOR, ("housing",))
+
+
+def decide(publication: Publication, act: Act, actor: str, version: int) -> Decision[Publication] | Refusal:
+    match act:
+        case "revise":
+            return decisions.revise(publication, CONTENT, version, actor)
+        case "approve":
+            return decisions.approve(publication, version, actor)
+        case "publish":
+            return decisions.publish(publication, version, actor, NOW)
+        case "withdraw":
+            return decisions.withdraw(publication, version, "reason", actor)
+
+
+def events(result: Decision[Publication] | Refusal) -> list[EventData]:
+    assert isinstance(result, Decision)
+    return [event.data for event in result.events]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +79,9 @@ def test_every_act_in_every_state_leads_on_or_names_the_rule(
         assert result.rule == expected
         assert result.state == state
     else:
-        assert isinstance(result, Publication)
-        assert (result.state, result.version, result.public_version) == expected
+        assert isinstance(result, Decision)
+        after = result.state
+        assert (after.state, after.version, after.public_version) == expected
 
 
 def test_who_edited_a_version_never_approves_it() -> None:
@@ -69,10 +92,10 @@ def test_who_edited_a_version_never_approves_it() -> None:
 
 def test_who_edited_an_earlier_version_may_approve_a_later_one_of_somebody_else() -> None:
     revised = decide(publication("draft"), "revise", APPROVER, 3)
-    assert isinstance(revised, Publication)
-    assert revised.editor == APPROVER
-    assert isinstance(decide(revised, "approve", APPROVER, 4), Refusal)
-    assert isinstance(decide(revised, "approve", EDITOR, 4), Publication)
+    assert isinstance(revised, Decision)
+    assert revised.state.editor == APPROVER
+    assert isinstance(decide(revised.state, "approve", APPROVER, 4), Refusal)
+    assert isinstance(decide(revised.state, "approve", EDITOR, 4), Decision)
 
 
 @pytest.mark.parametrize("act", ["revise", "approve", "publish", "withdraw"])
@@ -85,9 +108,33 @@ def test_nobody_acts_on_a_version_that_they_have_not_seen(act: Act) -> None:
 
 
 def test_a_refusal_says_what_is_allowed_now() -> None:
-    refusal = decide(drafted(EDITOR), "publish", APPROVER, 1)
+    refusal = decide(decisions.draft(CONTENT, EDITOR).state, "publish", APPROVER, 1)
     assert isinstance(refusal, Refusal)
     assert refusal.allowed == ("revise", "approve")
+
+
+def test_a_draft_is_the_first_version_and_carries_the_text_as_words() -> None:
+    drafted = decisions.draft(CONTENT, EDITOR)
+    assert drafted.state == Publication("draft", 1, None, EDITOR, ("housing",))
+    assert events(drafted) == [PublicationDrafted(version=1, topics=("housing",), editor=EDITOR)]
+    assert drafted.events[0].words is not None
+
+
+def test_publishing_schedules_the_push_and_withdrawing_cancels_it() -> None:
+    published = decide(publication("approved"), "publish", APPROVER, 3)
+    withdrawn = decide(publication("published", 3), "withdraw", APPROVER, 3)
+    assert isinstance(published, Decision)
+    assert published.timers == (TimerSpec(decisions.PUSH, NOW, {"version": 3}),)
+    assert events(published) == [PublicationPublished(version=3, topics=("housing",), publisher=APPROVER)]
+    assert isinstance(withdrawn, Decision)
+    assert withdrawn.cancelled == (decisions.PUSH,)
+
+
+def test_the_events_name_the_version_and_the_person() -> None:
+    approved = decide(publication("draft"), "approve", APPROVER, 3)
+    assert events(approved) == [PublicationApproved(version=3, approver=APPROVER)]
+    withdrawn = decide(publication("draft", 2), "withdraw", APPROVER, 3)
+    assert events(withdrawn) == [PublicationWithdrawn(version=2, by=APPROVER)]
 
 
 @pytest.mark.parametrize("code", ["all", "", "Housing", "a b", "x" * 65, "住房", "a/b", "a\n"])

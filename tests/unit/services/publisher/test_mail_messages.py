@@ -1,5 +1,6 @@
 """Mails say what happened in plain words, and nothing about whom or what the case is."""
 
+import dataclasses
 import datetime as dt
 import re
 from email import message_from_bytes
@@ -11,18 +12,23 @@ import pytest
 from services.publisher.domain.notices import STEPS
 from services.publisher.push import mail_messages
 from services.publisher.push.mail_messages import MailHeader, MailSettings
+from services.publisher.queries.recipients import PushedVersion
 from shared.web.pages import Pages
 
 MOMENT = dt.datetime(2026, 11, 24, 1, 30, tzinfo=dt.UTC)
 NUMBER = "20261124-7K3M9Q2XWB-F"
 DELIVERY = "01a20b2c-89f0-8f01-8a2b-3c4d5e6f7081"
-SHOWN = {
-    "id": "p-1",
-    "title": "水费\r\nBcc: x@example.org",
-    "summary": "S",
-    "document_number": None,
-    "topics": [],
-}
+SHOWN = PushedVersion(
+    id="p-1",
+    version=1,
+    published_at=MOMENT,
+    public_changed_at=MOMENT,
+    title="水费\r\nBcc: x@example.org",
+    summary="S",
+    topics=[],
+    document_number=None,
+    effective_from=None,
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +81,11 @@ def test_the_link_to_leave_stands_on_the_wire_as_it_is(mail_settings: MailSettin
 def test_a_letter_is_seven_bit_in_lines_that_every_server_takes(
     mail_settings: MailSettings, language: str
 ) -> None:
-    shown = SHOWN | {
-        "title": "关于调整供水价格的通知" * 18,
-        "summary": "自明年一月起，居民用水价格不变。" * 60,
-    }
+    shown = dataclasses.replace(
+        SHOWN,
+        title="关于调整供水价格的通知" * 18,
+        summary="自明年一月起，居民用水价格不变。" * 60,
+    )
     to = MailHeader(DELIVERY, MOMENT, f"{'r' * 64}@{'d' * 60}.{'e' * 60}.example", language)
     raw = mail_messages.publication(mail_settings, to, shown, LEAVE).as_bytes()
     assert raw.isascii()
@@ -88,8 +95,8 @@ def test_a_letter_is_seven_bit_in_lines_that_every_server_takes(
     assert words
     assert max(len(word) for word in words) <= 75  # RFC 2047 2
     read = message_from_bytes(raw, policy=default)
-    assert shown["title"][:140] in read["Subject"]
-    assert shown["summary"] in read.get_content()
+    assert shown.title[:140] in read["Subject"]
+    assert shown.summary in read.get_content()
     assert read["To"].addresses[0].addr_spec == to.to
 
 
