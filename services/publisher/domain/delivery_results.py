@@ -1,9 +1,9 @@
-"""What one attempt to deliver came to, and when the next one is due."""
+"""The result of one attempt to deliver, and when the next one is due."""
 
 import datetime as dt
 from dataclasses import dataclass
 
-# Standard Webhooks' schedule, for mail as well: eight attempts over some 31 hours.
+# The schedule of Standard Webhooks, also for mail: eight attempts over about 31 hours.
 RETRIES = tuple(
     dt.timedelta(**length)
     for length in (
@@ -22,7 +22,7 @@ LONGEST_WAIT = dt.timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has taken it."""
+    """The other side has accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """It can never work. `gone`: the address itself is no more, so nothing else needs to be tried there."""
+    """It can never work. `gone`: the address does not exist any longer, so nothing is sent there again."""
 
     reason: str
     gone: bool = False
@@ -50,7 +50,7 @@ DeliveryResult = Delivered | TryAgain | GiveUp
 
 
 def wait_after(attempts: int, fraction: float, retry_after: dt.timedelta | None) -> dt.timedelta | None:
-    """The wait after the `attempts`-th failure (1, 2 ...); None when that was the last.
+    """The wait after failure number `attempts` (from 1); None after the last.
 
     `fraction`, from 0 to 1, spreads the wait over +-20 %, so that what failed together does not return
     together. A longer `retry_after` is honoured up to a day.

@@ -1,4 +1,4 @@
-"""What somebody subscribes to, and why a subscription ends."""
+"""A request to subscribe, and why a subscription ends."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ EndReason = Literal["asked", "gone", "failing"]
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRequest:
-    """What somebody asks for; `topics` empty means all. `address` is checked already."""
+    """A valid request. `address` is an e-mail address or a URL; no `topics` means all of them."""
 
     lane: Lane
     address: str

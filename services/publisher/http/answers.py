@@ -10,6 +10,7 @@ from services.publisher.commands.publications import NoSuchPublication
 from services.publisher.commands.subscriptions import NoSuchSubscription, SubscriptionHasEnded
 from shared.decision import Refused
 from shared.errors import Conflict
+from shared.ids import is_id
 from shared.unit_of_work.idempotency import Answer
 from shared.web.keys import clash
 from shared.web.problems import Problem
@@ -40,6 +41,12 @@ def refusals() -> Iterator[None]:
 def no_publication() -> Problem:
     """404."""
     return Problem(404, "no-such-publication", "There is no such publication")
+
+
+def check_id(identifier: str) -> None:
+    """Raises Problem 404 for what cannot be a publication's id, such as text with NUL."""
+    if not is_id(identifier):
+        raise no_publication()
 
 
 def no_subscription() -> Problem:

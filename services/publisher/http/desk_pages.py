@@ -14,12 +14,12 @@ from services.publisher.commands.publications import NoSuchPublication
 from services.publisher.domain.content import Body, Content, Reason, Summary
 from services.publisher.domain.publications import TOPICS
 from services.publisher.http import views
-from services.publisher.http.answers import no_publication
+from services.publisher.http.answers import check_id, no_publication
 from services.publisher.http.context import Context, Ctx, Editor, Staff
 from services.publisher.queries.deliveries import push_progress
 from services.publisher.queries.publications import DeskPublication
 from shared.decision import Refusal, Refused
-from shared.ids import is_id, new_id
+from shared.ids import new_id
 from shared.unit_of_work.idempotency import KeyReused
 from shared.unit_of_work.idempotency import Request as KeyedRequest
 from shared.web.bodies import FieldError, Form, blank_form, read_form
@@ -110,7 +110,7 @@ async def change(request: Request, ctx: Ctx, identifier: str, person: Editor) ->
     if form.value is None or content is None:
         return await _page(request, ctx, identifier=identifier, form=form, chosen=chosen, status=422)
     key = _keyed(request, person, form.value)
-    _check_id(identifier)
+    check_id(identifier)
     by = ctx.attribution(person)
     refusal, resent = None, False
     try:
@@ -147,7 +147,7 @@ async def act(request: Request, ctx: Ctx, identifier: str, act: str, person: Sta
         failed: Form[Any] = Form(None, (FieldError("reason", "missing"),), form.typed)
         return await _page(request, ctx, identifier=identifier, withdrawal=failed, status=422)
     key = _keyed(request, person, form.value)
-    _check_id(identifier)
+    check_id(identifier)
     try:
         await _run(ctx, key, identifier, act, form.value, person=person)
     except NoSuchPublication:
@@ -250,12 +250,6 @@ def _filled(row: DeskPublication, zone: ZoneInfo) -> dict[str, str]:
 def _keyed(request: Request, person: Person, sent: DraftForm | ActForm) -> KeyedRequest:
     body = sent.model_dump_json(exclude={"idempotency_key"}).encode()
     return keyed_form(request, person.actor, sent.idempotency_key, body)
-
-
-def _check_id(identifier: str) -> None:
-    """Raises Problem 404 for what cannot be an id."""
-    if not is_id(identifier):
-        raise no_publication()
 
 
 def _zone(request: Request) -> ZoneInfo:

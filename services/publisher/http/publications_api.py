@@ -10,9 +10,8 @@ from starlette.responses import JSONResponse, Response
 from services.publisher.commands import publications
 from services.publisher.domain.content import Content, Reason
 from services.publisher.http import views
-from services.publisher.http.answers import no_publication, refusals, respond
+from services.publisher.http.answers import check_id, refusals, respond
 from services.publisher.http.context import STAFF, Approver, Ctx, Editor, Staff
-from shared.ids import is_id
 from shared.web.bodies import read_model
 from shared.web.callers import current_person
 from shared.web.keys import keyed
@@ -95,7 +94,7 @@ async def revise(request: Request, ctx: Ctx, identifier: str, person: Editor) ->
     """Makes a new version, which needs a new approval."""
     revision = await read_model(request, Revision)
     content = Content.model_validate(revision.model_dump(exclude={"version"}))
-    _check_id(identifier)
+    check_id(identifier)
     key = await keyed(request, person.actor)
     by = ctx.attribution(person)
     with refusals():
@@ -105,9 +104,9 @@ async def revise(request: Request, ctx: Ctx, identifier: str, person: Editor) ->
 
 @router.post("/{identifier}/approve", openapi_extra=takes(OfVersion))
 async def approve(request: Request, ctx: Ctx, identifier: str, person: Approver) -> Response:
-    """Answers for a version as the second person; refused to whoever edited it."""
+    """Answers for a version as the second person; its own editor is refused."""
     body = await read_model(request, OfVersion)
-    _check_id(identifier)
+    check_id(identifier)
     key = await keyed(request, person.actor)
     by = ctx.attribution(person)
     with refusals():
@@ -118,7 +117,7 @@ async def approve(request: Request, ctx: Ctx, identifier: str, person: Approver)
 async def publish(request: Request, ctx: Ctx, identifier: str, person: Staff) -> Response:
     """Makes the approved version public and sends it to its subscribers."""
     body = await read_model(request, OfVersion)
-    _check_id(identifier)
+    check_id(identifier)
     key = await keyed(request, person.actor)
     by = ctx.attribution(person)
     with refusals():
@@ -129,7 +128,7 @@ async def publish(request: Request, ctx: Ctx, identifier: str, person: Staff) ->
 async def withdraw(request: Request, ctx: Ctx, identifier: str, person: Approver) -> Response:
     """Takes a published one back, with a reason that everybody can read."""
     body = await read_model(request, Withdrawal)
-    _check_id(identifier)
+    check_id(identifier)
     key = await keyed(request, person.actor)
     by = ctx.attribution(person)
     with refusals():
@@ -138,9 +137,3 @@ async def withdraw(request: Request, ctx: Ctx, identifier: str, person: Approver
                 ctx.database, key, identifier, body.version, reason=body.reason, by=by
             )
         )
-
-
-def _check_id(identifier: str) -> None:
-    """Raises Problem 404 for what cannot be an id."""
-    if not is_id(identifier):
-        raise no_publication()

@@ -1,4 +1,4 @@
-"""What the API and the page take to subscribe."""
+"""Bodies of requests to subscribe."""
 
 from typing import Annotated, Literal
 
@@ -29,7 +29,7 @@ class Subscribe(BaseModel):
 
 
 class SubscribeForm(BaseModel):
-    """What the page takes."""
+    """The form of the page."""
 
     address: Annotated[str, Field(max_length=254)]
     topics: Topics = ()

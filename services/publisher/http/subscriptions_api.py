@@ -60,9 +60,9 @@ async def subscribe(request: Request, ctx: Ctx) -> Response:
 
 @router.get("/{subscription}")
 async def look(request: Request, ctx: Ctx, subscription: str, secret: Secret = None) -> dict[str, Any]:
-    """What was asked for and where it stands: for whoever holds its secret, or for staff.
+    """The request and its state, for the holder of its secret or for staff.
 
-    Never the address: the link in a mail is passed on with the mail.
+    Never the address: a forwarded mail passes on its link.
     """
     person = current_person(request)
     if secret is not None or person is None or person.roles.isdisjoint(STAFF):
@@ -76,9 +76,9 @@ async def look(request: Request, ctx: Ctx, subscription: str, secret: Secret = N
 
 @router.delete("/{subscription}")
 async def leave(request: Request, ctx: Ctx, subscription: str, secret: Secret = None) -> Response:
-    """Ends it for whoever holds its secret; its address is erased, and nothing more is sent there.
+    """Ends the subscription for the holder of its secret: its address is erased and nothing more is sent.
 
-    One that has ended already stays ended, and the answer is the same.
+    Ending it again gives the same answer.
     """
     await _owned(ctx, subscription, secret)
     key = await keyed(request, "subscriber")
@@ -88,10 +88,10 @@ async def leave(request: Request, ctx: Ctx, subscription: str, secret: Secret = 
 
 @router.post("/{subscription}/rotate")
 async def rotate(request: Request, ctx: Ctx, subscription: str, secret: Secret = None) -> Response:
-    """Gives a webhook a new secret, told here alone.
+    """Gives a webhook a new secret, which is shown only here.
 
-    For 24 hours each delivery has two signatures, that of the new secret first, so that no moment is
-    without one that the receiver can verify; here the new secret alone is taken, at once.
+    For 24 hours each delivery has two signatures, the new secret's first, so that the receiver can always
+    verify one. This API accepts only the new secret from now on.
     """
     shown = _required(secret)
     key = await keyed(request, "subscriber")

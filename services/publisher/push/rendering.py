@@ -39,7 +39,7 @@ class RenderedWebhook:
 
 
 Rendered = RenderedMail | RenderedWebhook | GiveUp | TryAgain
-"""GiveUp: there is nothing to send, or no recipient (any more). TryAgain: rendering failed."""
+"""GiveUp: there is nothing to send, or the recipient is gone. TryAgain: rendering failed."""
 
 
 class Renderer:
