@@ -130,11 +130,11 @@ def _locks_late() -> None:
 
 
 class PostsTwice(MailSession):
-    """Sends each letter and, as if it had forgotten that, once more."""
+    """Sends each mail and, as if it had forgotten that, once more."""
 
-    async def send(self, letter: RenderedMail) -> DeliveryResult:
-        await super().send(letter)
-        return await super().send(letter)
+    async def send(self, mail: RenderedMail) -> DeliveryResult:
+        await super().send(mail)
+        return await super().send(mail)
 
 
 def _posts_twice() -> None:

@@ -52,7 +52,7 @@ TEXT = {
 
 @dataclass
 class Running:
-    """The service with everything that a test turns by hand."""
+    """The service, with the parts that a test drives by hand."""
 
     database: Database
     others: dict[str, Database]
@@ -124,7 +124,7 @@ class Running:
         more = {"idempotency_key": hidden[1]} if hidden else {}
         return await self.client.post(path, data={"csrf": token[1], **more, **fields})
 
-    async def said(self, subject: str) -> list[dict[str, Any]]:
+    async def events(self, subject: str) -> list[dict[str, Any]]:
         """The events about a subject in order, each with its short name and words."""
         rows = await self.database.pool.fetch(
             "SELECT value, words FROM outbox WHERE key = $1 ORDER BY id", subject
@@ -136,34 +136,34 @@ class Running:
         return events
 
     async def names(self, subject: str) -> list[str]:
-        return [event["name"] for event in await self.said(subject)]
+        return [event["name"] for event in await self.events(subject)]
 
-    async def tell(
+    async def emit(
         self,
         service: str,
         subject: str,
-        facts: EventData,
+        data: EventData,
         words: Words | None = None,
         source: str | None = None,
     ) -> RawRecord:
-        """What another service says, on its way; `hear` applies it."""
+        """An event of another service, not yet applied; `consume` applies it."""
         other = self.others[service]
         async with other.transaction([subject]) as tx:
-            tx.emit(facts, subject=subject, words=words, source=source)
-        topic = f"civic.{facts.contract.topic}.v1"
+            tx.emit(data, subject=subject, words=words, source=source)
+        topic = f"civic.{data.contract.topic}.v1"
         return (await outbox_records(other.pool, topic))[-1]
 
-    async def hear(self, *records: RawRecord) -> None:
+    async def consume(self, *records: RawRecord) -> None:
         """Applies records one after the other, as the consumer would."""
-        slices = PartitionBatchProcessor(self.database, "publisher", self.parts.handlers)
+        batches = PartitionBatchProcessor(self.database, "publisher", self.parts.handlers)
         for record in records:
             await self.database.pool.execute("DELETE FROM cursor")
-            await slices.process([record], accept_gap=True)
+            await batches.process([record], accept_gap=True)
         parked = await self.database.pool.fetch("SELECT error FROM parked_key")
         assert not parked, parked
 
     async def pass_time(self, moment: dt.datetime | None = None) -> None:
-        """Moves the clock and fires whatever is due by then."""
+        """Moves the clock and fires the timers that are due by then."""
         self.clock.moment = moment or self.clock.moment
         timers = Timers(self.database, watermark_lag=lambda: 0.0)
         self.parts.register_timers(timers)
@@ -171,7 +171,7 @@ class Running:
             pass
 
     async def deliver(self) -> None:
-        """Lets every worker empty what is due."""
+        """Runs every worker until nothing is due."""
         server = MailServer(self.mail.url, "noreply@city.example")
         for bulk in (False, True):
             worker = MailWorker(self.ledger, self.renderer, server, bulk=bulk)
@@ -184,7 +184,7 @@ class Running:
                     await asyncio.gather(*caller._calls)
 
     async def due_now(self) -> None:
-        """The machine's clock, as far as the ledger goes, runs until everything is due."""
+        """Makes every open delivery due, as if machine time had passed."""
         await self.database.pool.execute(
             "UPDATE delivery SET due_at = $1 WHERE state IN ('pending', 'sending')", machine_now()
         )

@@ -41,7 +41,7 @@ async def hooked(running: Running, *topics: str) -> dict[str, str]:
 
 
 async def push_events(running: Running, publication: str) -> list[dict[str, object]]:
-    return [event for event in await running.said(publication) if event["name"].startswith("push.")]
+    return [event for event in await running.events(publication) if event["name"].startswith("push.")]
 
 
 async def test_a_publication_reaches_its_subscribers_by_both_lanes_once(running: Running) -> None:
@@ -194,7 +194,7 @@ async def test_an_endpoint_that_fails_is_tried_eight_times_and_then_left(running
     assert len(running.hooks.calls) == 8
     assert len({call.headers["webhook-id"] for call in running.hooks.calls}) == 1
     assert len({call.body for call in running.hooks.calls}) == 1
-    assert (await running.said(hook["id"]))[-1]["data"] == {"lane": "webhook", "reason": "failing"}
+    assert (await running.events(hook["id"]))[-1]["data"] == {"lane": "webhook", "reason": "failing"}
 
 
 async def test_an_endpoint_that_cannot_be_reached_for_days_may_be_our_networks_fault(
@@ -222,7 +222,7 @@ async def test_an_endpoint_that_answers_410_is_never_called_again(running: Runni
     await running.pass_time()
     await running.deliver()
     assert len(running.hooks.calls) == 1
-    assert (await running.said(hook["id"]))[-1]["data"]["reason"] == "gone"
+    assert (await running.events(hook["id"]))[-1]["data"]["reason"] == "gone"
 
 
 async def test_retry_after_is_honoured(running: Running) -> None:

@@ -76,7 +76,7 @@ async def test_the_owner_of_a_webhook_ends_it_and_ends_it_again(running: Running
     assert {answer.text for answer in answers} == {answers[0].text}
     assert answers[0].json() == {"id": subscription, "state": "ended", "sequence": 2}
     assert await running.names(subscription) == ["subscription.confirmed", "subscription.ended"]
-    assert (await running.said(subscription))[-1]["data"] == {"lane": "webhook", "reason": "asked"}
+    assert (await running.events(subscription))[-1]["data"] == {"lane": "webhook", "reason": "asked"}
     row = await running.database.pool.fetchrow("SELECT * FROM subscription WHERE id = $1", subscription)
     assert (row["address"], row["wrapped_key"], row["address_hash"]) == (None, None, None)
     shown = (await look(running, place, secret)).json()
@@ -109,7 +109,7 @@ async def test_what_the_ledger_holds_for_an_ended_webhook_is_not_sent(running: R
     assert (await running.names(publication))[-1] == "push.batch_closed"
 
 
-async def test_a_letter_that_is_packed_already_is_not_sent_to_who_has_left(
+async def test_a_rendered_mail_is_not_sent_to_a_subscriber_who_has_left(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = [await mailed(running, f"{name}@example.org") for name in ("one", "two")]
@@ -133,7 +133,7 @@ async def test_a_letter_that_is_packed_already_is_not_sent_to_who_has_left(
 
 
 @pytest.mark.parametrize("act", ["withdraw", "correct"])
-async def test_a_letter_that_is_packed_already_is_not_sent_once_its_text_no_longer_stands(
+async def test_a_rendered_mail_is_not_sent_once_its_text_was_replaced(
     running: Running, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
     for name in ("one", "two"):

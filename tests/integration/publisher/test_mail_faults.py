@@ -46,9 +46,9 @@ async def test_a_mailbox_that_does_not_exist_ends_the_subscription(running: Runn
     await running.pass_time()
     running.mail.refusals.append("550 5.1.1 no such user")
     await running.deliver()
-    closed = (await running.said(publication))[-1]
+    closed = (await running.events(publication))[-1]
     assert closed["data"]["failed"] == 1
-    assert (await running.said(subscription))[-1]["data"] == {"lane": "email", "reason": "gone"}
+    assert (await running.events(subscription))[-1]["data"] == {"lane": "email", "reason": "gone"}
     kept = await running.database.pool.fetchrow("SELECT * FROM subscription WHERE id = $1", subscription)
     assert kept["address"] is None
     assert kept["wrapped_key"] is None

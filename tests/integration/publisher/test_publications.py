@@ -17,7 +17,7 @@ ODD = f"{SCRIPT} & ]]> \x0b\x1f 💧 \u202eabc"
 async def test_a_draft_is_approved_by_a_second_person_and_published(running: Running) -> None:
     identifier = await running.publish()
     names = ["publication.drafted", "publication.approved", "publication.published"]
-    events = await running.said(identifier)
+    events = await running.events(identifier)
     assert [event["name"] for event in events] == names
     drafted, approved, published = events
     assert drafted["words"]["title"] == TEXT["title"]
@@ -87,7 +87,7 @@ async def test_a_withdrawn_publication_leaves_lists_and_says_why_under_its_addre
     page = await running.client.get(f"/policies/{identifier}")
     assert "金额有误" in page.text
     assert "已撤回" in page.text
-    withdrawn = (await running.said(identifier))[-1]
+    withdrawn = (await running.events(identifier))[-1]
     assert withdrawn["name"] == "publication.withdrawn"
     assert withdrawn["data"] == {"version": 1, "by": "person:approver-7"}
     assert withdrawn["words"]["text"] == "金额有误"

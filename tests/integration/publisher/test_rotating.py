@@ -71,7 +71,7 @@ async def test_the_old_secret_opens_nothing_from_then_on(running: Running) -> No
     assert (await rotate(running, place, newest)).status_code == 409
 
 
-async def test_a_repeat_answers_the_same_to_whoever_missed_the_answer_and_nothing_secret_is_kept(
+async def test_a_repeat_gets_the_same_answer_and_no_secret_is_kept(
     running: Running,
 ) -> None:
     place, old = await hooked(running)

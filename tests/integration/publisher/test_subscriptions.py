@@ -86,7 +86,7 @@ async def test_a_mail_program_leaves_with_one_click_as_rfc_8058_says(running: Ru
     for _ in range(2):
         answer = await running.client.post(link, data={"List-Unsubscribe": "One-Click"})
         assert answer.status_code == 200
-    assert (await running.said(subscription))[-1]["data"] == {"lane": "email", "reason": "asked"}
+    assert (await running.events(subscription))[-1]["data"] == {"lane": "email", "reason": "asked"}
     row = await running.database.pool.fetchrow("SELECT * FROM subscription WHERE id = $1", subscription)
     assert (row["state"], row["address"], row["wrapped_key"], row["address_hash"]) == (
         "ended",
@@ -120,8 +120,8 @@ async def test_wishes_of_one_address_that_are_confirmed_at_once_leave_one(runnin
     answers = await asyncio.gather(*(running.client.post(link) for link in links))
     assert [answer.status_code for answer in answers] == [200] * 3
     assert await active(running) == 1
-    told = [name for link in links for name in await running.names(link.split("/")[-2])]
-    assert sorted(told) == ["subscription.confirmed"] * 3 + ["subscription.ended"] * 2
+    names = [name for link in links for name in await running.names(link.split("/")[-2])]
+    assert sorted(names) == ["subscription.confirmed"] * 3 + ["subscription.ended"] * 2
 
 
 async def test_a_link_that_is_sent_twice_at_once_confirms_once_and_says_so_twice(running: Running) -> None:
@@ -175,7 +175,7 @@ async def test_a_webhook_has_to_echo_the_challenge_before_anything_is_kept(runni
     assert await running.database.pool.fetchval("SELECT count(*) FROM subscription") == 0
 
 
-async def test_a_webhooks_secret_is_told_again_to_the_same_request_and_stored_nowhere(
+async def test_a_repeated_request_gets_the_same_webhook_secret_which_is_stored_nowhere(
     running: Running,
 ) -> None:
     request = {"lane": "webhook", "url": running.hooks.url}

@@ -33,7 +33,7 @@ def test_a_missing_part_is_a_state(
     )
 
 
-def test_of_an_erased_case_nothing_is_told_whatever_else_is_known() -> None:
+def test_an_erased_case_gets_no_notice_whatever_else_is_known() -> None:
     for received, wanted, stated, reachable in itertools.product(
         (False, True), (None, False, True), (False, True), (False, True)
     ):
