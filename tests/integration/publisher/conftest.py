@@ -66,7 +66,7 @@ class Running:
     renderer: Renderer
 
     def sign_in(self, subject: str, *roles: str) -> None:
-        """The client becomes this person."""
+        """Signs the client in as this person."""
         person = Person(subject, subject, frozenset(roles), None, machine_now().replace(microsecond=0))
         response = Response()
         Sessions(self.settings).sign_in(response, person)
@@ -85,7 +85,7 @@ class Running:
         return await self.client.put(path, json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
 
     async def publish(self, **changes: Any) -> str:
-        """A published publication, by the API; its id."""
+        """Drafts, approves and publishes by the API; gives the publication's id."""
         self.sign_in("editor-3", "editor")
         drafted = await self.post(API, TEXT | changes)
         assert drafted.status_code == 201, drafted.text
@@ -109,7 +109,7 @@ class Running:
         self.sign_out()
 
     async def withdraw(self, identifier: str, reason: str = "printed by mistake", version: int = 1) -> None:
-        """Takes a publication back."""
+        """Withdraws a publication."""
         self.sign_in("approver-7", "approver")
         done = await self.post(f"{API}/{identifier}/withdraw", {"version": version, "reason": reason})
         assert done.status_code == 200, done.text
@@ -200,7 +200,7 @@ class Running:
         )
         assert asked.status_code == 202, asked.text
         await self.deliver()
-        link = re.search(r"http://\S+/subscribe/confirm/\S+", self.mail.letters.pop().get_content())
+        link = re.search(r"http://\S+/subscribe/confirm/\S+", self.mail.mails.pop().get_content())
         assert link
         confirmed = await self.client.post(link[0])
         assert confirmed.status_code == 200

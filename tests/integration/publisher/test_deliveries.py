@@ -1,4 +1,4 @@
-"""Pushes over the lanes: nothing twice, nothing lost, and the same id when the outcome was unknown."""
+"""Pushes over the lanes: nothing twice, nothing lost, and the same id after an unknown result."""
 
 import asyncio
 import datetime as dt
@@ -31,7 +31,7 @@ SIGNED_WITH = ("whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=",)
 SUBSCRIPTIONS = "/api/publisher/v1/subscriptions"
 
 
-async def hooked(running: Running, *topics: str) -> dict[str, str]:
+async def subscribe_webhook(running: Running, *topics: str) -> dict[str, str]:
     answer = await running.post(
         SUBSCRIPTIONS, {"lane": "webhook", "url": running.hooks.url, "topics": topics}
     )
@@ -48,14 +48,14 @@ async def test_a_publication_reaches_its_subscribers_by_both_lanes_once(running:
     await running.subscribed("one@example.org")
     await running.subscribed("two@example.org", "water-energy")
     await running.subscribed("three@example.org", "housing")
-    hook = await hooked(running)
+    hook = await subscribe_webhook(running)
     publication = await running.publish()
     await running.pass_time()
     await running.deliver()
     await running.due_now()
     await running.deliver()
-    assert sorted(letter["To"] for letter in running.mail.letters) == ["one@example.org", "two@example.org"]
-    assert TEXT["title"] in running.mail.letters[0].get_content()
+    assert sorted(mail["To"] for mail in running.mail.mails) == ["one@example.org", "two@example.org"]
+    assert TEXT["title"] in running.mail.mails[0].get_content()
     (call,) = running.hooks.calls
     verified = Webhook(hook["secret"]).verify(call.body, call.headers)
     assert verified["type"] == "publication.published"
@@ -89,7 +89,7 @@ async def test_after_a_crash_between_sending_and_recording_the_same_message_id_g
         await session.send(content)  # type: ignore[arg-type]
     # Here the worker dies: its row stays `sending`, and while the lease runs nobody sends it again.
     await running.deliver()
-    assert len(running.mail.letters) == 1
+    assert len(running.mail.mails) == 1
     await running.due_now()
     await running.deliver()
     assert running.mail.ids == [f"<{delivery.id}@127.0.0.1>"] * 2
@@ -97,7 +97,7 @@ async def test_after_a_crash_between_sending_and_recording_the_same_message_id_g
     assert (row["state"], row["attempts"]) == ("sent", 2)
 
 
-async def test_a_worker_that_lost_its_lease_writes_no_outcome(running: Running) -> None:
+async def test_a_worker_that_lost_its_lease_writes_no_result(running: Running) -> None:
     await running.subscribed("one@example.org")
     publication = await running.publish()
     await running.pass_time()
@@ -121,7 +121,7 @@ async def many_subscribers(running: Running, count: int) -> None:
     await running.database.pool.execute("TRUNCATE delivery")
 
 
-async def test_two_workers_at_once_send_each_letter_once(running: Running) -> None:
+async def test_two_workers_at_once_send_each_mail_once(running: Running) -> None:
     await many_subscribers(running, 30)
     await running.publish()
     await running.pass_time()
@@ -129,11 +129,11 @@ async def test_two_workers_at_once_send_each_letter_once(running: Running) -> No
     workers = [MailWorker(running.ledger, running.renderer, server, bulk=True) for _ in range(3)]
     while sum(await asyncio.gather(*(worker.once() for worker in workers))):
         pass
-    assert len(running.mail.letters) == 30
+    assert len(running.mail.mails) == 30
     assert len(set(running.mail.ids)) == 30
 
 
-async def test_an_orderly_stop_in_the_middle_of_a_handful_sends_nothing_twice(running: Running) -> None:
+async def test_an_orderly_stop_in_the_middle_of_a_batch_sends_nothing_twice(running: Running) -> None:
     await many_subscribers(running, 5)
     await running.publish()
     await running.pass_time()
@@ -145,15 +145,15 @@ async def test_an_orderly_stop_in_the_middle_of_a_handful_sends_nothing_twice(ru
     running.mail.gate.set()
     with pytest.raises(asyncio.CancelledError):
         await worker
-    assert len(running.mail.letters) == 2
+    assert len(running.mail.mails) == 2
     assert sorted(row["state"] for row in await running.deliveries()) == ["pending"] * 3 + ["sent"] * 2
     await running.due_now()
     await running.deliver()
-    assert len(running.mail.letters) == len(set(running.mail.ids)) == 5
+    assert len(running.mail.mails) == len(set(running.mail.ids)) == 5
 
 
-async def test_an_orderly_stop_waits_for_the_calls_that_were_begun(running: Running) -> None:
-    await hooked(running)
+async def test_an_orderly_stop_waits_for_calls_that_have_started(running: Running) -> None:
+    await subscribe_webhook(running)
     await running.publish()
     await running.pass_time()
     running.hooks.gate.clear()
@@ -169,7 +169,7 @@ async def test_an_orderly_stop_waits_for_the_calls_that_were_begun(running: Runn
     assert [row["state"] for row in await running.deliveries()] == ["sent"]
 
 
-async def test_a_delivery_that_cannot_be_made_stops_no_other(running: Running) -> None:
+async def test_a_delivery_that_cannot_be_rendered_stops_no_other(running: Running) -> None:
     await many_subscribers(running, 2)
     await running.database.pool.execute(
         "UPDATE subscription SET wrapped_key = decode(repeat('00', 60), 'hex') "
@@ -178,13 +178,13 @@ async def test_a_delivery_that_cannot_be_made_stops_no_other(running: Running) -
     await running.publish()
     await running.pass_time()
     await running.deliver()
-    assert len(running.mail.letters) == 1
+    assert len(running.mail.mails) == 1
     rows = await running.deliveries()
     assert sorted((row["state"], row["error"]) for row in rows) == [("pending", "InvalidTag"), ("sent", None)]
 
 
-async def test_an_endpoint_that_fails_is_tried_eight_times_and_then_left(running: Running) -> None:
-    hook = await hooked(running)
+async def test_an_endpoint_that_fails_is_tried_eight_times_and_then_ended(running: Running) -> None:
+    hook = await subscribe_webhook(running)
     await running.publish()
     await running.pass_time()
     running.hooks.answers += [(500, {})] * 8
@@ -200,7 +200,7 @@ async def test_an_endpoint_that_fails_is_tried_eight_times_and_then_left(running
 async def test_an_endpoint_that_cannot_be_reached_for_days_may_be_our_networks_fault(
     running: Running,
 ) -> None:
-    hook = await hooked(running)
+    hook = await subscribe_webhook(running)
     await running.publish()
     await running.pass_time()
     running.hooks.close()
@@ -213,7 +213,7 @@ async def test_an_endpoint_that_cannot_be_reached_for_days_may_be_our_networks_f
 
 
 async def test_an_endpoint_that_answers_410_is_never_called_again(running: Running) -> None:
-    hook = await hooked(running)
+    hook = await subscribe_webhook(running)
     await running.publish()
     await running.pass_time()
     running.hooks.answers.append((410, {}))
@@ -226,7 +226,7 @@ async def test_an_endpoint_that_answers_410_is_never_called_again(running: Runni
 
 
 async def test_retry_after_is_honoured(running: Running) -> None:
-    await hooked(running)
+    await subscribe_webhook(running)
     await running.publish()
     await running.pass_time()
     running.hooks.answers.append((429, {"retry-after": "3600"}))
@@ -237,7 +237,7 @@ async def test_retry_after_is_honoured(running: Running) -> None:
 
 
 async def test_a_redirect_is_not_followed(running: Running) -> None:
-    await hooked(running)
+    await subscribe_webhook(running)
     await running.publish()
     await running.pass_time()
     running.hooks.answers.append((302, {"location": running.hooks.url}))
@@ -247,7 +247,7 @@ async def test_a_redirect_is_not_followed(running: Running) -> None:
     assert (row["state"], row["error"]) == ("pending", "http_302")
 
 
-async def test_without_leave_no_webhook_leads_into_our_own_network(running: Running) -> None:
+async def test_no_webhook_reaches_our_own_network_unless_it_is_allowed(running: Running) -> None:
     async with Webhooks(Guard(allow_private=False)) as webhooks:
         call = RenderedWebhook(running.hooks.url, SIGNED_WITH, b"{}")
         outcome = await webhooks.deliver("id", call)
@@ -255,13 +255,13 @@ async def test_without_leave_no_webhook_leads_into_our_own_network(running: Runn
     assert running.hooks.calls == []
 
 
-async def test_an_endpoint_that_is_not_there_is_tried_again() -> None:
+async def test_an_unreachable_endpoint_is_tried_again() -> None:
     async with Webhooks(Guard(allow_private=True)) as webhooks:
         call = RenderedWebhook("http://127.0.0.1:1/in", SIGNED_WITH, b"{}")
         assert await webhooks.deliver("id", call) == TryAgain("ConnectError")
 
 
-async def test_who_left_meanwhile_and_what_was_withdrawn_meanwhile_is_not_sent(running: Running) -> None:
+async def test_a_publication_that_was_withdrawn_in_the_meantime_is_not_sent(running: Running) -> None:
     await running.subscribed("one@example.org")
     await running.subscribed("two@example.org")
     publication = await running.publish()
@@ -271,7 +271,7 @@ async def test_who_left_meanwhile_and_what_was_withdrawn_meanwhile_is_not_sent(r
         f"/api/publisher/v1/publications/{publication}/withdraw", {"version": 1, "reason": "x"}
     )
     await running.deliver()
-    assert running.mail.letters == []
+    assert running.mail.mails == []
     closed = (await push_events(running, publication))[-1]
     assert closed["data"]["failed"] == 2  # type: ignore[index]
 

@@ -1,4 +1,4 @@
-"""A contact that names a webhook hears of each step there, signed with a secret that the citizen has."""
+"""A contact's webhook gets each step, signed with a secret that the citizen has."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ async def test_a_receiver_verifies_each_step_and_finds_its_number_and_no_words(
     assert {call.headers["webhook-id"] for call in running.hooks.calls} == {row["id"] for row in rows}
     events = [(event["name"], event["data"]["lane"]) for event in await running.events(case)]
     assert events == [("push.notice_sent", "webhook")] * 3
-    assert running.mail.letters == []
+    assert running.mail.mails == []
 
 
 @pytest.mark.parametrize("contact_first", [True, False])
@@ -72,7 +72,7 @@ async def test_a_contact_with_both_lanes_gets_each_step_once_on_each(
     await running.consume(*records)
     await running.consume(*records)
     await running.deliver()
-    assert len(running.mail.letters) == len(running.hooks.calls) == 1
+    assert len(running.mail.mails) == len(running.hooks.calls) == 1
     assert {row["lane"] for row in await running.deliveries()} == {"email", "webhook"}
 
 
@@ -94,7 +94,7 @@ async def test_nothing_waits_on_a_lane_that_the_contact_does_not_name(
         {"webhook_secret": None},
     ],
 )
-async def test_what_is_no_webhook_of_ours_is_not_kept(
+async def test_an_unusable_webhook_is_not_stored(
     running: Running, case: str, points: dict[str, str | None]
 ) -> None:
     await running.consume(
@@ -129,12 +129,12 @@ async def test_an_endpoint_that_answers_410_is_forgotten_and_the_mail_goes_on(
     await running.consume(await running.emit("routing", case, DISPATCHED))
     await running.deliver()
     assert len(running.hooks.calls) == 1
-    assert len(running.mail.letters) == 2
+    assert len(running.mail.mails) == 2
     row = await running.database.pool.fetchrow("SELECT * FROM contact")
     assert (row["webhook"], row["webhook_key"]) == (None, None)
 
 
-async def test_a_great_push_does_not_stand_before_a_notice_by_webhook(running: Running, case: str) -> None:
+async def test_a_large_push_does_not_delay_a_notice_by_webhook(running: Running, case: str) -> None:
     asked = {"lane": "webhook", "url": running.hooks.url}
     assert (await running.post("/api/publisher/v1/subscriptions", asked)).status_code == 201
     await running.publish()

@@ -1,4 +1,4 @@
-"""The citizen hears of each step of the case, whichever topic is read first."""
+"""The citizen gets a notice of each step of the case, whichever topic is read first."""
 
 import asyncio
 import datetime as dt
@@ -42,7 +42,7 @@ REPLIED = InquiryReplied(unit="water", outcome="solved", cycle=1, on_time=True, 
 
 
 async def mail_lane(running: Running) -> list[str]:
-    """What `/readyz` says is degraded; the service is ready all the same."""
+    """What `/readyz` reports as degraded; the service is still ready."""
     answer = await running.client.get("/readyz")
     assert answer.status_code == 200
     degraded: list[str] = answer.json().get("degraded", [])
@@ -61,7 +61,7 @@ async def contact_stated(
 
 
 def steps(running: Running) -> list[str]:
-    return sorted(letter["Subject"].partition(": ")[2] for letter in running.mail.letters)
+    return sorted(mail["Subject"].partition(": ")[2] for mail in running.mail.mails)
 
 
 async def test_each_step_is_mailed_with_the_number_and_never_the_text(running: Running, case: str) -> None:
@@ -79,10 +79,10 @@ async def test_each_step_is_mailed_with_the_number_and_never_the_text(running: R
         "we have your message",
         "your answer is here",
     ]
-    for letter in running.mail.letters:
-        assert letter["To"] == "resident@example.org"
-        assert NUMBER in letter.get_content()
-        assert "Resident" not in letter.as_string()
+    for mail in running.mail.mails:
+        assert mail["To"] == "resident@example.org"
+        assert NUMBER in mail.get_content()
+        assert "Resident" not in mail.as_string()
     assert await running.names(case) == ["push.notice_sent"] * 4
     sent = (await running.events(case))[0]
     assert sent["data"]["lane"] == "email"
@@ -99,9 +99,9 @@ async def test_the_parts_may_come_in_any_order_and_every_step_is_sent_once(
         await contact_stated(running, case),
         await running.emit("routing", case, DISPATCHED),
     ]
-    for place in order:
+    for index in order:
         await running.deliver()
-        await running.consume(records[place])
+        await running.consume(records[index])
     await running.consume(*records)  # delivered twice by the broker
     await running.deliver()
     assert steps(running) == ["sent to the department in charge", "we have your message"]
@@ -131,12 +131,12 @@ async def test_an_imported_case_gets_no_notice_and_its_address_is_not_kept(
     await running.consume(*(records if contact_first else records[::-1]))
     await running.consume(await running.emit("routing", case, DISPATCHED))
     await running.deliver()
-    assert running.mail.letters == []
+    assert running.mail.mails == []
     assert await running.database.pool.fetchval("SELECT address FROM contact") is None
 
 
 @pytest.mark.parametrize("email", [None, "", "not an address", "a@example.org\nBcc: b@example.org"])
-async def test_a_contact_that_we_cannot_reach_ends_the_waiting(
+async def test_a_contact_without_usable_address_ends_the_waiting(
     running: Running, case: str, email: str | None
 ) -> None:
     await running.consume(await running.emit("inquiry", case, received()))
@@ -153,7 +153,7 @@ async def test_an_erased_case_loses_its_address_and_its_open_notices(running: Ru
     )
     await running.consume(await running.emit("routing", case, DISPATCHED))
     await running.deliver()
-    assert running.mail.letters == []
+    assert running.mail.mails == []
     row = await running.database.pool.fetchrow("SELECT * FROM contact")
     assert (row["erased"], row["address"], row["wrapped_key"], row["number"]) == (True, None, None, None)
 
@@ -180,7 +180,7 @@ async def test_a_notice_that_cannot_be_delivered_is_an_event(running: Running, c
     assert event["data"]["step"] == "inquiry.received"
 
 
-async def test_a_great_push_does_not_stand_before_a_notice(running: Running, case: str) -> None:
+async def test_a_large_push_does_not_delay_a_notice(running: Running, case: str) -> None:
     await running.subscribed("one@example.org")
     await running.publish()
     await running.pass_time()

@@ -1,4 +1,4 @@
-"""The pinned address is called, and yet the certificate has to be the name's."""
+"""The pinned address is called, but the certificate must be valid for the host name."""
 
 import datetime as dt
 import ssl
@@ -30,7 +30,7 @@ class HereGuard(Guard):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of its own for hooks.example.test, with its key in the same file."""
+    """A self-signed certificate for hooks.example.test, with its key in the same file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.example.test")])
     now = machine_now()
@@ -70,7 +70,7 @@ async def call(certificate: Path, host: str) -> tuple[DeliveryResult, HookSink]:
     return outcome, sink
 
 
-async def test_the_name_stands_in_host_and_certificate_while_the_address_is_pinned(certificate: Path) -> None:
+async def test_host_and_certificate_have_the_name_while_the_address_is_pinned(certificate: Path) -> None:
     outcome, sink = await call(certificate, "hooks.example.test")
     assert outcome == Delivered()
     assert sink.calls[0].headers["host"].startswith("hooks.example.test:")

@@ -15,7 +15,7 @@ ADDRESS = "resident@example.org"
 
 
 async def link_of(running: Running, kind: str) -> str:
-    text = running.mail.letters[-1].get_content()
+    text = running.mail.mails[-1].get_content()
     found = re.search(rf"http://\S+/subscribe/{kind}/\S+", text)
     assert found, text
     return found[0]
@@ -33,7 +33,7 @@ async def test_an_address_is_asked_first_and_looking_at_the_link_is_no_consent(r
     assert answer.status_code == 202
     assert "id" not in answer.json()
     await running.deliver()
-    assert running.mail.letters[0]["To"] == ADDRESS
+    assert running.mail.mails[0]["To"] == ADDRESS
     link = await link_of(running, "confirm")
     assert (await running.client.get(link)).status_code == 200
     assert await active(running) == 0
@@ -49,10 +49,10 @@ async def test_nothing_but_the_question_is_sent_before_it_is_answered(running: R
     await running.publish()
     await running.pass_time()
     await running.deliver()
-    assert len(running.mail.letters) == 1
+    assert len(running.mail.mails) == 1
 
 
-async def test_who_does_not_answer_is_forgotten_after_a_week(running: Running) -> None:
+async def test_an_unconfirmed_request_is_deleted_after_a_week(running: Running) -> None:
     await running.post(PATH, {"lane": "email", "address": ADDRESS})
     await running.deliver()
     link = await link_of(running, "confirm")
@@ -77,9 +77,9 @@ async def test_a_mail_program_leaves_with_one_click_as_rfc_8058_says(running: Ru
     await running.publish()
     await running.pass_time()
     await running.deliver()
-    letter = running.mail.letters[-1]
-    assert letter["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    link = letter["List-Unsubscribe"].strip("<>")
+    mail = running.mail.mails[-1]
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    link = mail["List-Unsubscribe"].strip("<>")
     assert (await running.client.get(link)).status_code == 200
     assert await active(running) == 1
     running.client.cookies.clear()
@@ -105,17 +105,19 @@ async def test_a_new_choice_of_the_same_address_replaces_the_old_one(running: Ru
 
 
 async def links_of(running: Running, count: int) -> list[str]:
-    """The links of wishes of one address that wait for their answers together."""
+    """The confirmation links of concurrent requests for one address."""
     for _ in range(count):
         assert (await running.post(PATH, {"lane": "email", "address": ADDRESS})).status_code == 202
         await running.deliver()
     return [
-        re.search(r"http://\S+/subscribe/confirm/\S+", letter.get_content())[0]  # type: ignore[index]
-        for letter in running.mail.letters
+        re.search(r"http://\S+/subscribe/confirm/\S+", mail.get_content())[0]  # type: ignore[index]
+        for mail in running.mail.mails
     ]
 
 
-async def test_wishes_of_one_address_that_are_confirmed_at_once_leave_one(running: Running) -> None:
+async def test_requests_of_one_address_that_are_confirmed_at_once_leave_one_subscription(
+    running: Running,
+) -> None:
     links = await links_of(running, 3)
     answers = await asyncio.gather(*(running.client.post(link) for link in links))
     assert [answer.status_code for answer in answers] == [200] * 3
@@ -124,7 +126,7 @@ async def test_wishes_of_one_address_that_are_confirmed_at_once_leave_one(runnin
     assert sorted(names) == ["subscription.confirmed"] * 3 + ["subscription.ended"] * 2
 
 
-async def test_a_link_that_is_sent_twice_at_once_confirms_once_and_says_so_twice(running: Running) -> None:
+async def test_a_link_that_is_sent_twice_at_once_confirms_once_and_answers_twice(running: Running) -> None:
     (link,) = await links_of(running, 1)
     answers = await asyncio.gather(*(running.client.post(link) for _ in range(2)))
     assert [answer.status_code for answer in answers] == [200] * 2
@@ -159,7 +161,7 @@ async def test_addresses_are_not_readable_in_the_tables(running: Running) -> Non
         ({"lane": "email", "address": ADDRESS, "topics": ["a b"]}, "/topics"),
     ],
 )
-async def test_a_bad_wish_is_refused_with_its_place(
+async def test_a_bad_request_is_refused_with_its_pointer(
     running: Running, body: dict[str, object], pointer: str
 ) -> None:
     answer = await running.post(PATH, body)
@@ -204,7 +206,7 @@ async def test_the_form_that_is_sent_twice_asks_once(running: Running) -> None:
     other = await running.form("/subscribe", "/subscribe", **sent | {"address": "other@example.org"})
     assert other.status_code == 409
     await running.deliver()
-    assert [letter["To"] for letter in running.mail.letters] == [ADDRESS]
+    assert [mail["To"] for mail in running.mail.mails] == [ADDRESS]
     kept = await running.database.pool.fetch("SELECT idempotency_key::text AS row FROM idempotency_key")
     assert all(ADDRESS not in row["row"] for row in kept)
 

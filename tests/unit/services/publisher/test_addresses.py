@@ -1,4 +1,4 @@
-"""Which addresses we write to, and which URLs we call."""
+"""Which mail addresses and webhook URLs are usable."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from shared.webhooks import webhook_url
         ("a@b.cd", "a@b.cd"),
     ],
 )
-def test_addresses_that_we_write_to(typed: str, kept: str) -> None:
+def test_usable_addresses(typed: str, kept: str) -> None:
     assert email_address(typed) == kept
 
 
@@ -46,7 +46,7 @@ def test_addresses_that_we_write_to(typed: str, kept: str) -> None:
         ),
     ],
 )
-def test_what_is_no_address_or_hides_another(typed: str) -> None:
+def test_text_that_is_no_address_or_hides_another(typed: str) -> None:
     assert email_address(typed) is None
 
 
@@ -76,7 +76,7 @@ def test_what_is_no_address_or_hides_another(typed: str) -> None:
         ),
     ],
 )
-def test_what_is_no_webhook_of_ours(url: str) -> None:
+def test_urls_that_are_refused_as_webhooks(url: str) -> None:
     assert webhook_url(url, plain_http=False) is None
 
 

@@ -84,13 +84,13 @@ def test_every_act_in_every_state_leads_on_or_names_the_rule(
         assert (after.state, after.version, after.public_version) == expected
 
 
-def test_who_edited_a_version_never_approves_it() -> None:
+def test_the_editor_of_a_version_never_approves_it() -> None:
     result = decide(publication("draft"), "approve", EDITOR, 3)
     assert isinstance(result, Refusal)
     assert result.rule == "second_person"
 
 
-def test_who_edited_an_earlier_version_may_approve_a_later_one_of_somebody_else() -> None:
+def test_the_editor_of_an_earlier_version_may_approve_a_later_one_of_somebody_else() -> None:
     revised = decide(publication("draft"), "revise", APPROVER, 3)
     assert isinstance(revised, Decision)
     assert revised.state.editor == APPROVER
@@ -138,5 +138,5 @@ def test_the_events_name_the_version_and_the_person() -> None:
 
 
 @pytest.mark.parametrize("code", ["all", "", "Housing", "a b", "x" * 65, "住房", "a/b", "a\n"])
-def test_what_cannot_name_a_topic(code: str) -> None:
+def test_codes_that_cannot_name_a_topic(code: str) -> None:
     assert not is_topic(code)

@@ -1,4 +1,4 @@
-"""Feeds are valid whatever stands in a publication."""
+"""Feeds are valid whatever a publication contains."""
 
 import datetime as dt
 import json

@@ -1,4 +1,4 @@
-"""Mails say what happened in plain words, and nothing about whom or what the case is."""
+"""Mails say what happened in plain words, without persons or the text of the case."""
 
 import dataclasses
 import datetime as dt
@@ -72,13 +72,13 @@ def test_a_publication_mail_can_be_left_with_one_click_as_rfc_8058_says(mail_set
 LEAVE = f"https://participation.city.example/subscribe/leave/{DELIVERY}/k3v9Qm2ZpR7sT1uX8yB4cA"
 
 
-def test_the_link_to_leave_stands_on_the_wire_as_it_is(mail_settings: MailSettings) -> None:
+def test_the_unsubscribe_link_is_sent_unencoded(mail_settings: MailSettings) -> None:
     raw = mail_messages.publication(mail_settings, header(), SHOWN, LEAVE).as_bytes()
     assert f"\r\nList-Unsubscribe: <{LEAVE}>\r\n".encode() in raw
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_a_letter_is_seven_bit_in_lines_that_every_server_takes(
+def test_a_mail_is_seven_bit_in_lines_that_every_server_takes(
     mail_settings: MailSettings, language: str
 ) -> None:
     shown = dataclasses.replace(

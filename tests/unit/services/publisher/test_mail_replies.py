@@ -1,4 +1,4 @@
-"""What a refused recipient means: only a reply that says so, and nothing else, makes an address gone."""
+"""The meaning of a refused recipient: an address is gone only if the reply can mean nothing else."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_a_policy_may_be_meant_for_us(code: int, text: str) -> None:
         (550, "see 5.1.1"),
     ],
 )
-def test_any_other_refusal_fails_one_letter_and_no_more(code: int, text: str) -> None:
+def test_any_other_refusal_fails_one_mail_and_no_more(code: int, text: str) -> None:
     assert recipient_refused(code, text) == GiveUp(f"smtp_{code}")
 
 

@@ -1,4 +1,4 @@
-"""What is decided for a step of a case, from what is known of it so far."""
+"""The decision on a notice about a step, from what is known of the case so far."""
 
 import itertools
 

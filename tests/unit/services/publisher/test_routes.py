@@ -1,4 +1,4 @@
-"""Routes and their dependencies are plain functions: each answers alone, without application or database."""
+"""Routes are plain functions: each answers alone, without application or database."""
 
 import datetime as dt
 import json
@@ -68,7 +68,7 @@ class Pool:
 
 
 class Rendered(Pages):
-    """Remembers what was rendered."""
+    """Gives what would be rendered."""
 
     def render(self, _: Request, name: str, *, status: int = 200, **values: Any) -> Any:
         return SimpleNamespace(name=name, status_code=status, values=values)
@@ -147,7 +147,7 @@ async def test_a_publication_that_is_not_there_is_404(identifier: str) -> None:
     assert raised.value.status_code == 404
 
 
-async def test_what_is_no_id_is_not_looked_for() -> None:
+async def test_an_invalid_id_is_not_looked_up() -> None:
     pool = Pool()
     asked = request(f"{PUBLICATIONS}/nonsense/approve", body={"version": 1}, idempotency_key="k")
     with pytest.raises(Problem) as raised:
@@ -163,7 +163,7 @@ async def test_a_write_without_idempotency_key_is_refused_before_the_database() 
     assert raised.value.status_code == 400
 
 
-async def test_the_home_page_shows_what_was_published_last() -> None:
+async def test_the_home_page_shows_the_latest_publications() -> None:
     shown: Any = await pages.home(request(), context_over(Pool([ROW])))
     assert shown.name == "home.html"
     assert [each.title for each in shown.values["latest"]] == ["T"]
@@ -177,7 +177,7 @@ async def test_a_feed_that_has_not_changed_is_304() -> None:
     assert (again.status_code, bytes(again.body)) == (304, b"")
 
 
-async def test_a_feed_of_a_topic_that_nobody_knows_is_404() -> None:
+async def test_a_feed_of_an_unknown_topic_is_404() -> None:
     with pytest.raises(Problem) as raised:
         await feeds.feed(request(), context_over(Pool()), "unknown", "atom")
     assert raised.value.status_code == 404
@@ -191,7 +191,7 @@ async def test_a_subscription_needs_its_secret(route: Any) -> None:
 
 
 @pytest.mark.parametrize("url", [None, "ftp://example.org/", "http://example.org/"])
-async def test_what_is_no_webhook_url_is_refused_with_its_place(url: str | None) -> None:
+async def test_an_unusable_webhook_url_is_refused(url: str | None) -> None:
     asked = request(subscriptions_api.SUBSCRIPTIONS, body={"lane": "webhook", "url": url})
     with pytest.raises(Problem) as raised:
         await subscriptions_api.subscribe(asked, context_over(Pool()))
