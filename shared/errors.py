@@ -7,6 +7,7 @@ CivicloomError
 │   └── EventTooLarge    an event above the bound that the broker takes
 ├── PolicyError          (shared.policy.errors) a pack that cannot be used
 ├── LogError             (services.audit.log.errors) something is wrong with the log
+├── DeliveryError        (services.publisher.push.errors) something prevents a delivery
 ├── DatabaseAway         nobody answers at a command's database, or it is not what its URL says
 ├── Conflict             a command lost against the present state (HTTP 409)
 └── Stale                our authority is gone (cursor moved, partition revoked, lock lost): stop, do nothing

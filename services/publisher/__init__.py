@@ -1,1 +1,1 @@
-"""The government's voice: publications, subscriptions, pushes, and notices about a case."""
+"""Publications, subscriptions, pushes to subscribers, and notices about a case."""

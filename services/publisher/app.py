@@ -4,79 +4,77 @@ import asyncio
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from services.publisher import commands, subscriptions
 from services.publisher.config import PublisherSettings
-from services.publisher.handlers import make_handlers
-from services.publisher.http.api import api_router
-from services.publisher.http.desk import desk_router
-from services.publisher.http.edge import Context
-from services.publisher.http.feeds import feeds_router
-from services.publisher.http.reading import reading_router
-from services.publisher.http.subscribed import subscribed_router
-from services.publisher.http.subscribing import subscribing_router
+from services.publisher.derived_secrets import DerivedSecrets
+from services.publisher.handlers import build_handlers
+from services.publisher.http import (
+    desk_pages,
+    feeds,
+    pages,
+    publications_api,
+    subscription_pages,
+    subscriptions_api,
+)
+from services.publisher.http.context import Context
 from services.publisher.metrics import LANE_READY
-from services.publisher.push import batches
 from services.publisher.push.guard import Guard
 from services.publisher.push.ledger import Ledger
-from services.publisher.push.letters import Office
 from services.publisher.push.mail import MailServer
-from services.publisher.push.parcels import Packing
+from services.publisher.push.mail_messages import MailSettings
+from services.publisher.push.rendering import Renderer
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
-from services.publisher.subscriptions import Secrets
+from services.publisher.timers import register_timers
 from shared.policy.loader import load_pack
 from shared.service import Loop, Parts
 from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.timers import Timers
 from shared.web.health import Reasons
 from shared.web.pages import Pages
+
+ROUTERS = (
+    publications_api.router,
+    pages.router,
+    feeds.router,
+    desk_pages.router,
+    subscriptions_api.router,
+    subscription_pages.router,
+)
 
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
     """The publisher's parts. Raises PolicyError for a bad pack, pydantic.ValidationError for bad settings."""
     own = PublisherSettings.load()
     pack = await asyncio.to_thread(load_pack, settings.policies_dir / settings.pack)
-    pages = Pages("services.publisher")
-    secrets = Secrets(settings.secret_key)
+    templates = Pages("services.publisher")
+    secrets = DerivedSecrets(settings.secret_key)
     public_url = settings.public_url.rstrip("/")
-    office = Office(public_url, own.sender(public_url), ZoneInfo(pack.timezone), pages.catalogue)
+    sender = own.sender(public_url)
+    mail_settings = MailSettings(public_url, sender, ZoneInfo(pack.timezone), templates.catalogue)
     guard = Guard(own.allow_private_webhooks)
-    packing = Packing(database.pool, secrets, office)
-    server = MailServer(own.smtp_url.get_secret_value(), office.sender) if own.smtp_url else None
-    context = Context(
-        database=database,
-        pages=pages,
-        secrets=secrets,
-        guard=guard,
-        public_url=public_url,
-        policy=pack.version,
-        jurisdiction=pack.jurisdiction,
-        mail_works=server is not None,
-        plain_http=own.allow_private_webhooks,
-    )
+    renderer = Renderer(database, secrets, mail_settings)
+    server = MailServer(own.smtp_url.get_secret_value(), sender) if own.smtp_url else None
     return Parts(
         title="Civicloom publisher",
-        routers=[
-            api_router(context),
-            reading_router(context),
-            feeds_router(context),
-            desk_router(context),
-            subscribing_router(context),
-            subscribed_router(context),
-        ],
-        handlers=make_handlers(secrets.keyring, plain_http=own.allow_private_webhooks),
+        routers=ROUTERS,
+        handlers=build_handlers(secrets.keyring, plain_http=own.allow_private_webhooks),
         topics=["inquiry", "routing", "contact"],
-        register_timers=_register_timers,
-        loops=_loops(Ledger(database), packing, guard, server),
+        register_timers=register_timers,
+        loops=_loops(Ledger(database), renderer, guard, server),
         degraded=_waiting_lanes(server),
-        pages=pages,
+        pages=templates,
+        context=Context(
+            database=database,
+            pages=templates,
+            secrets=secrets,
+            guard=guard,
+            public_url=public_url,
+            policy=pack.version,
+            jurisdiction=pack.jurisdiction,
+            mail_works=server is not None,
+            plain_http=own.allow_private_webhooks,
+        ),
     )
-
-
-def _register_timers(timers: Timers) -> None:
-    timers.on(commands.PUSH)(batches.start)
-    timers.on(subscriptions.LAPSE)(subscriptions.lapse)
 
 
 def _waiting_lanes(server: MailServer | None) -> Reasons:
@@ -90,14 +88,14 @@ def _waiting_lanes(server: MailServer | None) -> Reasons:
     return waiting
 
 
-def _loops(ledger: Ledger, packing: Packing, guard: Guard, server: MailServer | None) -> list[Loop]:
+def _loops(ledger: Ledger, renderer: Renderer, guard: Guard, server: MailServer | None) -> list[Loop]:
     async def webhooks(*, bulk: bool) -> None:
         async with Webhooks(guard) as client:
-            await WebhookWorker(ledger, packing, client, bulk=bulk).run()
+            await WebhookWorker(ledger, renderer, client, bulk=bulk).run()
 
     LANE_READY.labels("webhook").set(1)
     LANE_READY.labels("email").set(0 if server is None else 1)
     loops: list[Loop] = [partial(webhooks, bulk=bulk) for bulk in (False, True)]
     if server is not None:
-        loops += [MailWorker(ledger, packing, server, bulk=bulk).run for bulk in (False, True)]
+        loops += [MailWorker(ledger, renderer, server, bulk=bulk).run for bulk in (False, True)]
     return loops

@@ -1,17 +1,18 @@
-"""Events in: what a case's citizen is told, and where. A case without contact costs a look-up, no more."""
+"""Events in: the steps of a case become notices to its citizen. Cases without contact are skipped."""
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.publisher.domain import notices
 from services.publisher.domain.addresses import email_address
-from services.publisher.hooks import Hook
-from services.publisher.keyring import Keyring, Sealed
+from services.publisher.domain.notices import CaseStep
+from services.publisher.keyring import Keyring
 from services.publisher.metrics import NOTICES_DECIDED
-from services.publisher.queries import QUERIES
+from services.publisher.queries import contacts, deliveries
+from services.publisher.queries.contacts import StatedContact
+from services.publisher.queries.deliveries import NewNotice
+from services.publisher.sealed_webhook import SealedWebhook
 from shared.clock import machine_now
 from shared.contracts.base import EventData
 from shared.contracts.inquiry import (
@@ -27,104 +28,76 @@ from shared.contracts.inquiry import (
 from shared.contracts.publisher import Lane
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.events.decoding import IncomingEvent
-from shared.ids import derived_id
 from shared.inbox.handlers import Handlers
 from shared.unit_of_work.transaction import Tx
 from shared.webhooks import webhook_url
 
 INQUIRY = "/services/inquiry"
 ROUTING = "/services/routing"
-_TOLD = (InquiryAccepted, InquiryReplied, DeadlineBreached, InquiryReopened, InquiryClosed)
+_INQUIRY_STEPS = (InquiryAccepted, InquiryReplied, DeadlineBreached, InquiryReopened, InquiryClosed)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something that happened to a case; `cause` is the event that told it.
+class DecidedStep(NamedTuple):
+    """A step with its decision and lanes: those that the contact names, or all while it has not come."""
 
-    `by_inquiry`: the case's own service tells it, so that inquiry.received has come before.
-    """
-
-    inquiry: str
-    cause: str
-    name: str
-    at: dt.datetime
-    by_inquiry: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What was decided for a step; while the contact has not come, every lane waits that it may name."""
-
-    step: Step
-    decision: notices.Decision
+    step: CaseStep
+    decision: notices.NoticeDecision
     lanes: tuple[Lane, ...]
 
 
-def make_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
-    """The handlers of publisher; `keyring` seals contact points; `plain_http`: webhooks may use it."""
+def build_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
+    """The handlers of the publisher.
+
+    `keyring` seals contact points; `plain_http` allows webhooks without TLS.
+    """
     handlers = Handlers()
 
     @handlers.on(ContactStated)
     async def keep(tx: Tx, events: list[IncomingEvent[ContactStated]]) -> None:
-        await _keep_contacts(tx, events, keyring, plain_http)
+        await _keep_contacts(tx, [_stated(event, keyring, plain_http) for event in events])
 
-    # Of ten cases nine leave no contact: what is told of them is skipped before anything is locked.
+    # Nine of ten cases leave no contact: their events are skipped before anything is locked.
     handlers.on(InquiryReceived, accepts=lambda event: event.data.has_contact)(_received)
-    handlers.on(CaseDispatched, accepts=lambda event: event.data.notify)(_told)
+    handlers.on(CaseDispatched, accepts=lambda event: event.data.notify)(_step_reported)
     handlers.on(AssignmentSigned, accepts=lambda event: event.data.notify)(_signed)
     handlers.on(InquiryErased)(_erased)
-    for facts in _TOLD:
-        handlers.on(facts)(_told)
+    for data_type in _INQUIRY_STEPS:
+        handlers.on(data_type)(_step_reported)
     return handlers
 
 
-async def _keep_contacts(
-    tx: Tx, events: Sequence[IncomingEvent[ContactStated]], keyring: Keyring, plain_http: bool
-) -> None:
-    mails: dict[str, Sealed] = {}
-    hooks: dict[str, Sealed] = {}
-    for event in events:
-        contact = event.data
-        address = email_address(contact.email or "")
-        if address is not None:
-            mails[event.subject] = keyring.seal(address, event.subject)
-        url = webhook_url(contact.webhook or "", plain_http=plain_http)
-        if url is not None and contact.webhook_secret is not None:
-            hooks[event.subject] = keyring.seal(Hook(url, contact.webhook_secret).packed(), event.subject)
-    await tx.connection.execute(
-        QUERIES["keep_contacts"],
-        [event.subject for event in events],
-        [event.data.number for event in events],
-        [event.data.language for event in events],
-        [_part(mails.get(event.subject), "box") for event in events],
-        [_part(mails.get(event.subject), "wrapped_key") for event in events],
-        [_part(hooks.get(event.subject), "box") for event in events],
-        [_part(hooks.get(event.subject), "wrapped_key") for event in events],
+def _stated(event: IncomingEvent[ContactStated], keyring: Keyring, plain_http: bool) -> StatedContact:
+    contact = event.data
+    address = email_address(contact.email or "")
+    url = webhook_url(contact.webhook or "", plain_http=plain_http)
+    webhook = None
+    if url is not None and contact.webhook_secret is not None:
+        webhook = keyring.seal(SealedWebhook(url, contact.webhook_secret).to_text(), event.subject)
+    return StatedContact(
+        inquiry=event.subject,
+        number=contact.number,
+        language=contact.language,
+        email=keyring.seal(address, event.subject) if address is not None else None,
+        webhook=webhook,
     )
-    await tx.connection.execute(
-        QUERIES["release_waiting_notices"],
-        [*mails, *hooks],
-        [*("email" for _ in mails), *("webhook" for _ in hooks)],
-        machine_now(),
-    )
-    await tx.connection.execute(QUERIES["drop_waiting_notices"], [event.subject for event in events])
+
+
+async def _keep_contacts(tx: Tx, stated: Sequence[StatedContact]) -> None:
+    await contacts.keep_contacts(tx, stated)
+    named = [(contact.inquiry, lane) for contact in stated for lane in contact.lanes]
+    await deliveries.release_waiting_notices(tx, named, machine_now())
+    await deliveries.drop_waiting_notices(tx, [contact.inquiry for contact in stated])
 
 
 async def _received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> None:
-    await tx.connection.execute(
-        QUERIES["want_notices"],
-        [event.subject for event in events],
-        [event.data.notify for event in events],
-    )
-    # Routing cannot know a case before us, but its topic may be read first.
+    await contacts.want_notices(tx, {event.subject: event.data.notify for event in events})
+    # Routing cannot know a case before inquiry.received, but its topic may be read first.
     early = [event.subject for event in events if tx.last_ordinal(event.subject, ROUTING)]
-    kept = await tx.connection.fetch(QUERIES["take_early_steps"], early) if early else []
-    told = [_step(event) for event in events]
-    told += [Step(row["inquiry"], row["cause"], row["step"], row["at"], by_inquiry=False) for row in kept]
-    await _decide(tx, told, received={event.subject for event in events})
+    steps = [_step(event) for event in events] + await contacts.take_early_steps(tx, early)
+    await _decide(tx, steps, received={event.subject for event in events})
 
 
-async def _told(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
+async def _step_reported(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
     await _decide(tx, [_step(event) for event in events])
 
 
@@ -135,71 +108,48 @@ async def _signed(tx: Tx, events: list[IncomingEvent[AssignmentSigned]]) -> None
 
 async def _erased(tx: Tx, events: list[IncomingEvent[InquiryErased]]) -> None:
     cases = [event.subject for event in events]
-    await tx.connection.execute(QUERIES["erase_contacts"], cases)
-    await tx.connection.execute(QUERIES["drop_open_notices"], cases)
-    await tx.connection.execute(QUERIES["take_early_steps"], cases)
+    await contacts.erase_contacts(tx, cases)
+    await deliveries.drop_open_notices(tx, cases)
+    await contacts.take_early_steps(tx, cases)
 
 
-async def _decide(tx: Tx, steps: Sequence[Step], received: Iterable[str] = ()) -> None:
-    """Decides for each step; `received` are cases whose inquiry.received is being applied just now."""
+async def _decide(tx: Tx, steps: Sequence[CaseStep], received: Iterable[str] = ()) -> None:
+    """Decides on a notice per step; `received` are the cases whose inquiry.received is in this batch."""
     if not steps:
         return
-    rows = await tx.connection.fetch(QUERIES["contacts_of"], sorted({step.inquiry for step in steps}))
-    contacts = {row["inquiry"]: row for row in rows}
+    known = await contacts.contacts_of(tx, sorted({step.inquiry for step in steps}))
     now_received = frozenset(received)
-    decided: list[Decided] = []
+    decided: list[DecidedStep] = []
     for step in steps:
-        contact = contacts.get(step.inquiry)
-        named = tuple(lane for lane in notices.LANES if contact and contact[lane])
-        decision = notices.decide(
+        contact = known.get(step.inquiry)
+        decision = notices.decide_notice(
             received=(
                 step.by_inquiry or step.inquiry in now_received or tx.last_ordinal(step.inquiry, INQUIRY) > 0
             ),
-            wanted=contact["wanted"] if contact else None,
-            stated=bool(contact and contact["stated"]),
-            reachable=bool(named),
-            erased=bool(contact and contact["erased"]),
+            wanted=contact.wanted if contact else None,
+            stated=contact is not None and contact.stated,
+            reachable=contact is not None and bool(contact.lanes),
+            erased=contact is not None and contact.erased,
         )
-        decided.append(Decided(step, decision, named if decision == "send" else notices.LANES))
+        lanes = contact.lanes if contact and decision == "send" else notices.LANES
+        decided.append(DecidedStep(step, decision, lanes))
     await _store(tx, decided)
 
 
-async def _store(tx: Tx, decided: Sequence[Decided]) -> None:
-    kept = [each.step for each in decided if each.decision == "keep"]
-    if kept:
-        await tx.connection.execute(
-            QUERIES["insert_early_steps"],
-            [step.inquiry for step in kept],
-            [step.cause for step in kept],
-            [step.name for step in kept],
-            [step.at for step in kept],
-        )
-    told = [
-        (each.step, "pending" if each.decision == "send" else "waiting", lane)
+async def _store(tx: Tx, decided: Sequence[DecidedStep]) -> None:
+    await contacts.insert_early_steps(tx, [each.step for each in decided if each.decision == "keep"])
+    due = [
+        NewNotice(each.step, lane, "pending" if each.decision == "send" else "waiting")
         for each in decided
         if each.decision in ("send", "wait")
         for lane in each.lanes
     ]
-    if told:
-        await tx.connection.execute(
-            QUERIES["insert_notices"],
-            [derived_id(step.cause, "notice", lane) for step, _, lane in told],
-            [lane for _, _, lane in told],
-            [step.inquiry for step, _, _ in told],
-            [step.name for step, _, _ in told],
-            [step.at for step, _, _ in told],
-            [state for _, state, _ in told],
-            machine_now(),
-        )
+    await deliveries.insert_notices(tx, due, machine_now())
     for decision, count in Counter(each.decision for each in decided).items():
         NOTICES_DECIDED.labels(decision).inc(count)
 
 
-def _step(event: IncomingEvent[EventData]) -> Step:
+def _step(event: IncomingEvent[EventData]) -> CaseStep:
     name = event.data.contract.family.removeprefix("civic.")
     at = event.event.effectivetime or event.effective
-    return Step(event.subject, event.id, name, at, by_inquiry=event.event.source == INQUIRY)
-
-
-def _part(sealed: Sealed | None, name: str) -> bytes | None:
-    return getattr(sealed, name) if sealed else None
+    return CaseStep(event.subject, event.id, name, at, by_inquiry=event.event.source == INQUIRY)

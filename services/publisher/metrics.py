@@ -1,15 +1,15 @@
-"""What the publisher measures."""
+"""Metrics of the publisher."""
 
 from prometheus_client import Counter, Gauge
 
-# `keep` that does not become another decision: inquiry.received of these cases has not come.
+# A `keep` without a later decision: inquiry.received of the case has not come.
 NOTICES_DECIDED = Counter(
     "civicloom_notices_decided_total",
-    "Steps of cases by what was decided on telling the citizen",
+    "Steps of cases by the decision on notifying the citizen",
     ["decision"],
 )
 DELIVERIES = Counter(
-    "civicloom_deliveries_total", "Attempts to deliver by their outcome", ["kind", "lane", "outcome"]
+    "civicloom_deliveries_total", "Attempts to deliver by result", ["kind", "lane", "outcome"]
 )
-# 0: nothing of this lane is sent (no SMTP_URL, or the server is away); what is due waits and is sent later.
+# 0: the lane sends nothing (no SMTP_URL, or the server is away); due deliveries wait.
 LANE_READY = Gauge("civicloom_lane_ready", "Whether a delivery lane works", ["lane"])

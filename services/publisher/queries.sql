@@ -1,3 +1,7 @@
+-- The SQL of the publisher; `queries/` has a typed function for each statement.
+-- `subscription.address` with `wrapped_key`, `contact.address` with `wrapped_key` and `contact.webhook` with
+-- `webhook_key` are each one `Sealed` in the code; `delivery.error` is the reason of a result.
+
 -- name: insert_publication
 -- The head of a new publication.
 INSERT INTO publication (id, state, version, changed_at) VALUES ($1, $2, $3, $4);
@@ -15,32 +19,33 @@ FROM publication p JOIN publication_version v ON v.publication = p.id AND v.vers
 WHERE p.id = $1;
 
 -- name: move_publication
--- Where an act has led.
+-- State and newest version after an act.
 UPDATE publication SET state = $2, version = $3, changed_at = $4 WHERE id = $1;
 
 -- name: approve_version
--- Who answers for it beside the editor.
+-- The second person, beside the editor.
 UPDATE publication_version SET approver = $3, approved_at = $4 WHERE publication = $1 AND version = $2;
 
 -- name: publish_version
--- A correction keeps the moment of the first publication.
+-- A correction keeps the time of the first publication.
 UPDATE publication
 SET public_version = $2, published_at = coalesce(published_at, $3), public_changed_at = $3
 WHERE id = $1;
 
 -- name: swap_public_version
--- The version that becomes public and the one whose place it takes; $2 null: none becomes public, it is withdrawn.
+-- The version that becomes public, and the one that it replaces; $2 null: none becomes public, it is withdrawn.
 UPDATE publication_version
 SET published_at = CASE version WHEN $2 THEN $3 ELSE published_at END,
     retired_at = CASE version WHEN $2 THEN NULL ELSE $3 END
 WHERE publication = $1 AND (version = $2 OR (published_at IS NOT NULL AND retired_at IS NULL));
 
 -- name: withdraw_publication
--- The text stays readable under its address, marked; lists and feeds drop it.
+-- The text stays readable at its address, marked as withdrawn; lists and feeds drop it.
 UPDATE publication SET withdrawal_reason = $2, public_changed_at = $3 WHERE id = $1;
 
 -- name: public_publications
--- A page of what is in force of publication, newest first; $1 a topic or null for all, $2 and $3 where the last ended.
+-- A page of publications in force, newest first; $1: a topic, null for all; $2, $3: sort key of the previous page's last
+-- row.
 SELECT p.id, p.state, p.public_version AS version, p.published_at, p.public_changed_at AS updated_at,
        p.withdrawal_reason, v.title, v.summary, v.body, v.topics, v.document_number, v.effective_from
 FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
@@ -51,19 +56,20 @@ ORDER BY p.published_at DESC, p.id DESC
 LIMIT $4;
 
 -- name: public_publication
--- One that is, or was, public.
+-- One that is or was public.
 SELECT p.id, p.state, p.public_version AS version, p.published_at, p.public_changed_at AS updated_at,
        p.withdrawal_reason, v.title, v.summary, v.body, v.topics, v.document_number, v.effective_from
 FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
 WHERE p.id = $1;
 
 -- name: feed_changed_at
--- When what a feed shows last changed: something came or went. Null for a topic that nothing was ever public under.
+-- When the content of a feed last changed: something was added or removed. Null if nothing was ever public under the
+-- topic.
 SELECT max(greatest(published_at, retired_at)) FROM publication_version
 WHERE published_at IS NOT NULL AND ($1::text IS NULL OR $1 = ANY(topics));
 
 -- name: desk_publications
--- A page of the desk's list by last change; $1 a state or null for all.
+-- A page of the desk's list by last change; $1: a state, null for all.
 SELECT p.id, p.state, p.version, p.public_version, p.changed_at, v.title, v.editor, v.approver
 FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.version
 WHERE ($1::text IS NULL OR p.state = $1)
@@ -80,7 +86,7 @@ FROM publication p JOIN publication_version v ON v.publication = p.id AND v.vers
 WHERE p.id = $1;
 
 -- name: push_progress
--- How far the pushes of a publication have come, by version and state.
+-- The progress of a publication's pushes, by version and state.
 SELECT b.version, b.started_at, b.closed_at, d.state, count(d.id) AS deliveries
 FROM push_batch b LEFT JOIN delivery d
   ON d.subject = b.publication AND d.version = b.version AND d.kind = 'publication'
@@ -89,7 +95,7 @@ GROUP BY b.version, b.started_at, b.closed_at, d.state
 ORDER BY b.version DESC, d.state;
 
 -- name: insert_subscription
--- Somebody asks; nothing is sent to the address but the question whether it wants this.
+-- Until it is confirmed, nothing but the confirmation is sent to its address.
 INSERT INTO subscription (id, lane, state, topics, language, address_hash, address, wrapped_key, asked_at, confirmed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
@@ -105,8 +111,8 @@ WHERE id = $1 AND lane = 'webhook' AND state = 'active'
 RETURNING generation;
 
 -- name: lock_address
--- Whoever makes a subscription of one address active does so alone. Not by an aggregate: that row would stay, and
--- with it the address's hash, after the subscription has ended.
+-- Serialises transactions that activate a subscription of one address. Not by an aggregate: its row would outlive the
+-- subscription, and keep the address's hash.
 SELECT pg_advisory_xact_lock($1);
 
 -- name: active_of_address
@@ -119,28 +125,28 @@ UPDATE subscription SET state = 'active', confirmed_at = $2 WHERE id = $1 AND st
 RETURNING lane, topics;
 
 -- name: end_subscriptions
--- The address and its key go with the consent.
+-- The address and its key are deleted with the consent.
 UPDATE subscription SET state = 'ended', ended_at = $2, address = NULL, wrapped_key = NULL, address_hash = NULL
 WHERE id = ANY($1::text[]) AND state = 'active'
 RETURNING id, lane;
 
 -- name: drop_unconfirmed
--- Who never answered the question has given us nothing to keep.
+-- Without an answer there is no consent, and nothing to keep.
 DELETE FROM subscription WHERE id = ANY($1::text[]) AND state = 'pending';
 
 -- name: subscribers_page
--- The active subscriptions for some topics, by id, a page at a time.
+-- A page of active subscriptions to any of the topics, by id.
 SELECT id, lane FROM subscription
 WHERE state = 'active' AND (topics = '{}' OR topics && $1::text[]) AND id > $2
 ORDER BY id LIMIT $3;
 
 -- name: contacts_of
--- What is known of some cases; none for cases without contact.
+-- What is known of some cases; no row for a case without contact.
 SELECT inquiry, wanted, stated, erased, address IS NOT NULL AS email, webhook IS NOT NULL AS webhook
 FROM contact WHERE inquiry = ANY($1::text[]);
 
 -- name: want_notices
--- inquiry.received said that there is a contact, and whether it is to be told; if not, its address is of no use.
+-- inquiry.received announced a contact, and whether it wants notices. If it does not, its address is not kept.
 INSERT INTO contact (inquiry, wanted)
 SELECT * FROM unnest($1::text[], $2::boolean[])
 ON CONFLICT (inquiry) DO UPDATE
@@ -151,7 +157,7 @@ SET wanted = excluded.wanted,
     webhook_key = CASE WHEN excluded.wanted THEN contact.webhook_key END;
 
 -- name: keep_contacts
--- contact.stated, before or after received; an erased case keeps nothing.
+-- contact.stated, before or after inquiry.received; nothing is kept for an erased case.
 INSERT INTO contact (inquiry, stated, number, language, address, wrapped_key, webhook, webhook_key)
 SELECT u.inquiry, true, u.number, u.language, u.address, u.wrapped_key, u.webhook, u.webhook_key
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
@@ -162,7 +168,7 @@ SET stated = true, number = excluded.number, language = excluded.language, addre
 WHERE NOT contact.erased AND contact.wanted IS NOT FALSE;
 
 -- name: erase_contacts
--- The mark stays, so that a contact which is still on its way is not kept after all.
+-- The mark stays, so that a contact.stated that arrives later is not kept.
 INSERT INTO contact (inquiry, erased)
 SELECT inquiry, true FROM unnest($1::text[]) AS u (inquiry)
 ON CONFLICT (inquiry) DO UPDATE
@@ -170,41 +176,41 @@ SET erased = true, stated = false, number = NULL, language = NULL, address = NUL
     webhook = NULL, webhook_key = NULL;
 
 -- name: forget_webhooks
--- Their endpoint has answered that it is gone.
+-- Their endpoints have answered 410.
 UPDATE contact SET webhook = NULL, webhook_key = NULL WHERE inquiry = ANY($1::text[]);
 
 -- name: drop_open_notices
--- Of an erased case nothing is sent any more; an attempt that is in the air finds its row gone.
+-- Nothing more is sent about an erased case; an attempt under way finds its row deleted.
 DELETE FROM delivery
 WHERE subject = ANY($1::text[]) AND kind = 'notice' AND state IN ('waiting', 'pending', 'sending');
 
 -- name: release_waiting_notices
--- Their contact has come and names the lane.
+-- The contact has come and names the lane.
 UPDATE delivery d SET state = 'pending', due_at = $3 FROM unnest($1::text[], $2::text[]) AS u (inquiry, lane)
 WHERE d.subject = u.inquiry AND d.lane = u.lane AND d.state = 'waiting';
 
 -- name: drop_waiting_notices
--- Their contact has come; what still waits is of a lane that it does not name.
+-- The contact has come; what still waits is on a lane that it does not name.
 DELETE FROM delivery WHERE subject = ANY($1::text[]) AND state = 'waiting';
 
 -- name: insert_early_steps
--- Told before received: decided when it comes.
+-- Steps reported before inquiry.received: decided when it comes.
 INSERT INTO early_step (inquiry, cause, step, at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]);
 
 -- name: take_early_steps
--- received has come: what was kept is decided now, or forgotten.
+-- inquiry.received has come, or the case is erased.
 DELETE FROM early_step WHERE inquiry = ANY($1::text[]) RETURNING inquiry, cause, step, at;
 
 -- name: insert_notices
--- A notice to be sent, or waiting for its contact: on each lane that it names, or may name.
+-- Notices to send, or waiting for their contact: one on each lane that it names, or may name.
 INSERT INTO delivery (id, kind, lane, bulk, subject, recipient, step, at, state, due_at)
 SELECT u.id, 'notice', u.lane, false, u.inquiry, u.inquiry, u.step, u.at, u.state, $7
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
     AS u (id, lane, inquiry, step, at, state);
 
 -- name: insert_confirmation
--- The question whether an address wants what was asked for in its name.
+-- Asks whether the owner of the address wants the subscription.
 INSERT INTO delivery (id, kind, lane, bulk, subject, recipient, at, state, due_at)
 VALUES ($1, 'confirmation', 'email', false, $2, $2, $3, 'pending', $4);
 
@@ -215,27 +221,27 @@ SELECT u.id, 'publication', u.lane, true, $4, u.recipient, $5, $6, 'pending', $7
 FROM unnest($1::text[], $2::text[], $3::text[]) AS u (id, recipient, lane);
 
 -- name: open_push_batch
--- A push begins.
+-- A push starts.
 INSERT INTO push_batch (publication, version, started_at) VALUES ($1, $2, $3);
 
 -- name: push_is_open
--- Whether some row of the push has no outcome yet.
+-- Whether a row of the push is unfinished.
 SELECT EXISTS (
     SELECT FROM delivery WHERE subject = $1 AND version = $2 AND state IN ('waiting', 'pending', 'sending')
 );
 
 -- name: close_push_batch
--- Once: the batch that was still open.
+-- Only once: the batch that is still open.
 UPDATE push_batch SET closed_at = $3 WHERE publication = $1 AND version = $2 AND closed_at IS NULL
 RETURNING publication;
 
 -- name: push_rows
--- The ledger rows of a push in their order, for the tree hash.
+-- The ledger rows of a push by id, for the tree hash.
 SELECT id, lane, state, attempts FROM delivery
 WHERE subject = $1 AND version = $2 AND kind = 'publication' ORDER BY id;
 
 -- name: claim_deliveries
--- What is due, and what was `sending` when its lease ran out. The attempt counts from here on.
+-- Due rows, and rows still `sending` at the end of their lease. The attempt counts from here.
 UPDATE delivery SET state = 'sending', attempts = attempts + 1, due_at = $4
 WHERE id IN (
     SELECT id FROM delivery
@@ -244,9 +250,9 @@ WHERE id IN (
 )
 RETURNING id, kind, lane, subject, recipient, version, step, at, attempts;
 
--- name: objection
--- Asked before each letter, null if there is none: the handful may have been packed minutes ago. Whoever has left
--- meanwhile, or had a case erased (its row is gone), gets nothing more; what was withdrawn or corrected goes to nobody.
+-- name: recheck
+-- Before each mail of a batch, which may be minutes old; null: send it. Nothing goes to a subscriber who has left, about
+-- a case that was erased (its row is gone), or with a text that was withdrawn or corrected.
 SELECT CASE
     WHEN d.id IS NULL THEN 'no_contact'
     WHEN d.kind = 'notice' THEN NULL
@@ -259,13 +265,13 @@ LEFT JOIN subscription s ON s.id = d.recipient
 LEFT JOIN publication p ON p.id = d.subject;
 
 -- name: release_deliveries
--- Claimed but never attempted: the lane was down.
+-- Claimed but not attempted: the lane was down.
 UPDATE delivery d SET state = 'pending', attempts = d.attempts - 1, due_at = $3
 FROM unnest($1::text[], $2::integer[]) AS u (id, attempts)
 WHERE d.id = u.id AND d.attempts = u.attempts AND d.state = 'sending';
 
--- name: record_outcomes
--- Only for the attempt that was claimed: whoever lost the lease meanwhile writes nothing.
+-- name: record_results
+-- Only for the attempt that was claimed: a worker that has lost its lease writes nothing.
 UPDATE delivery d SET state = u.state, due_at = u.due_at, error = u.error, finished_at = u.finished_at
 FROM unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[])
     AS u (id, attempts, state, due_at, error, finished_at)
@@ -283,7 +289,7 @@ SELECT id, lane, state, language, address, wrapped_key, generation, rotated_at F
 WHERE id = ANY($1::text[]) AND address IS NOT NULL;
 
 -- name: versions_to_push
--- The texts of some pushes, as far as they are still what the public sees.
+-- The texts of some pushes, unless they were withdrawn.
 SELECT p.id, p.public_version AS version, p.published_at, p.public_changed_at, v.title, v.summary, v.topics,
        v.document_number, v.effective_from
 FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version

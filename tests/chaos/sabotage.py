@@ -18,9 +18,9 @@ import shared.inbox.partition_batch
 import shared.inbox.rounds
 import shared.service
 from harness.installation import Command
-from services.publisher.domain.outcomes import Outcome
+from services.publisher.domain.delivery_results import DeliveryResult
 from services.publisher.push.mail import MailSession
-from services.publisher.push.parcels import Letter
+from services.publisher.push.rendering import RenderedMail
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handler
 from shared.inbox.partition_batch import QUERIES, PartitionBatchProcessor
@@ -130,11 +130,11 @@ def _locks_late() -> None:
 
 
 class PostsTwice(MailSession):
-    """Sends each letter and, as if it had forgotten that, once more."""
+    """Sends each mail and, as if it had forgotten that, once more."""
 
-    async def send(self, letter: Letter) -> Outcome:
-        await super().send(letter)
-        return await super().send(letter)
+    async def send(self, mail: RenderedMail) -> DeliveryResult:
+        await super().send(mail)
+        return await super().send(mail)
 
 
 def _posts_twice() -> None:

@@ -1,1 +1,1 @@
-"""The rules of publisher: no I/O, no clock, no random."""
+"""The rules of the publisher: no I/O, no clock, no random."""

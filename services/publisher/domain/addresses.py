@@ -2,7 +2,7 @@
 
 import re
 
-# RFC 5321's everyday part: no quoting, no comments, no address literals, ASCII. Others would need SMTPUTF8.
+# The common subset of RFC 5321: ASCII without quoting, comments or address literals (more needs SMTPUTF8).
 _EMAIL = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
     r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -11,7 +11,7 @@ _EMAIL = re.compile(
 
 
 def email_address(text: str) -> str | None:
-    """The address with its domain in lower case, or None if it is none that we send to."""
+    """The address with its domain in lower case; None if we do not send to it."""
     stripped = text.strip()
     if len(stripped) > 254 or not _EMAIL.fullmatch(stripped):
         return None

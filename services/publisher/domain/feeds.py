@@ -1,4 +1,4 @@
-"""Feeds of what is published: Atom (RFC 4287) and JSON Feed 1.1, as bytes that depend on nothing else."""
+"""Feeds of publications: Atom (RFC 4287) and JSON Feed 1.1. The bytes depend on the `Feed` alone."""
 
 import datetime as dt
 import re
@@ -10,12 +10,12 @@ from typing import Any
 import feedgenerator
 import orjson
 
-# What XML 1.0 cannot hold (2.2 Char), not even escaped; a reader sees the replacement character instead.
+# Characters that XML 1.0 (2.2) excludes, even escaped; U+FFFD takes their place.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """A publication in a feed; `url` is also its id, which never changes."""
 
     url: str
@@ -29,7 +29,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A feed as its readers know it; `address` is without the ending."""
+    """The metadata and entries of a feed; `address` is its URL without the file extension."""
 
     title: str
     description: str
@@ -38,7 +38,7 @@ class Feed:
     author: str
     language: str
     updated: dt.datetime
-    entries: Sequence[Entry]
+    entries: Sequence[FeedEntry]
 
 
 def atom(feed: Feed) -> bytes:
@@ -86,8 +86,8 @@ def json_feed(feed: Feed) -> bytes:
 
 
 class _Atom(feedgenerator.Atom1Feed):  # type: ignore[misc]  # the library has no types
-    """The library takes the feed's moment from its entries and then from the machine's clock; a withdrawal is
-    a change as well, and an empty feed has a moment too."""
+    """Uses our time of change. The library takes it from the entries, or from the machine's clock if it has
+    none; but a withdrawal is a change too, and the bytes of an empty feed must not depend on the clock."""
 
     updated: dt.datetime
 
@@ -95,7 +95,7 @@ class _Atom(feedgenerator.Atom1Feed):  # type: ignore[misc]  # the library has n
         return self.updated
 
 
-def _item(entry: Entry) -> dict[str, Any]:
+def _item(entry: FeedEntry) -> dict[str, Any]:
     item: dict[str, Any] = {
         "id": entry.url,
         "url": entry.url,
@@ -115,6 +115,6 @@ def _xml(text: str) -> str:
 
 
 def _html(text: str) -> str:
-    """Plain text as the HTML that Atom's type="html" announces: blank lines end paragraphs."""
+    """Plain text as HTML for Atom's type="html": blank lines end paragraphs."""
     paragraphs = re.split(r"\n{2,}", text.strip())
     return "".join(f"<p>{escape(each).replace(chr(10), '<br>')}</p>" for each in paragraphs if each)

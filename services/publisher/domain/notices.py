@@ -1,5 +1,7 @@
-"""Which steps of a case its citizen is told of, by which lanes, and what is decided for each."""
+"""The steps of a case that its citizen is notified of, the lanes, and the decision for each step."""
 
+import datetime as dt
+from dataclasses import dataclass
 from typing import Literal
 
 from shared.contracts.publisher import Lane
@@ -16,15 +18,35 @@ STEPS = (
     "inquiry.closed",
 )
 LANES: tuple[Lane, ...] = ("email", "webhook")
-Decision = Literal["send", "wait", "keep", "none"]
-"""send: the lanes are known. wait: they are on their way. keep: whether any comes is not known yet. none."""
+NoticeDecision = Literal["send", "wait", "keep", "none"]
+"""What happens with a step.
+
+send: the contact and its lanes are known. wait: the contact will come. keep: inquiry.received has not come,
+so it is not known whether there is a contact. none: no notice.
+"""
 
 
-def decide(*, received: bool, wanted: bool | None, stated: bool, reachable: bool, erased: bool) -> Decision:
-    """Whether a step is told.
+@dataclass(frozen=True, slots=True)
+class CaseStep:
+    """Something that happened to a case; `cause` is the id of the event that reported it.
 
-    `received`: inquiry.received was seen; `wanted`: what it said (None: nothing kept); `stated`: the contact
-    event was seen; `reachable`: it names a lane that we have; `erased`: the case is erased.
+    `by_inquiry`: the inquiry service reported it, so that inquiry.received came before.
+    """
+
+    inquiry: str
+    cause: str
+    name: str
+    at: dt.datetime
+    by_inquiry: bool
+
+
+def decide_notice(
+    *, received: bool, wanted: bool | None, stated: bool, reachable: bool, erased: bool
+) -> NoticeDecision:
+    """Whether a step leads to a notice.
+
+    `received`: inquiry.received was applied; `wanted`: whether it asked for notices (None: no contact);
+    `stated`: contact.stated was applied; `reachable`: it names a usable lane; `erased`: the case is erased.
     """
     if erased:
         return "none"

@@ -1,1 +1,1 @@
-"""HTTP in: the API, the pages, the feeds."""
+"""HTTP in: API, pages and feeds."""

@@ -1,90 +1,101 @@
-"""Rows of publications and subscriptions as readers get them: the service's reads, with their cursors."""
+"""Publications and subscriptions as readers get them: pages by cursor, and JSON."""
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
-import asyncpg
-
-from services.publisher.http.edge import no_publication
-from services.publisher.queries import QUERIES
+from services.publisher.http.answers import no_publication
+from services.publisher.queries import publications
+from services.publisher.queries.publications import (
+    DeskItem,
+    DeskPublication,
+    ListCursor,
+    PublicVersion,
+)
+from services.publisher.queries.statements import Queryable
+from services.publisher.queries.subscriptions import Subscription
 from shared.ids import is_id
 from shared.web.pagination import Page, page_of, read_cursor
 
-Row = asyncpg.Record
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
 async def public_page(
-    pool: asyncpg.Pool, *, topic: str | None, cursor: str | None, limit: int
-) -> Page[asyncpg.Record]:
-    """What is in force of publication, newest first. Raises Problem 400 for a bad cursor."""
-    moment, identifier = _place(cursor)
-    rows = await pool.fetch(QUERIES["public_publications"], topic, moment, identifier, limit + 1)
-    return page_of(rows, limit, lambda row: (_micros(row["published_at"]), row["id"]))
+    db: Queryable, *, topic: str | None, cursor: str | None, limit: int
+) -> Page[PublicVersion]:
+    """Publications in force, newest first. Raises Problem 400 for a bad cursor."""
+    rows = await publications.public_page(db, topic, _after(cursor), limit + 1)
+    return page_of(rows, limit, lambda row: (_micros(row.published_at), row.id))
 
 
-async def desk_page(
-    pool: asyncpg.Pool, *, state: str | None, cursor: str | None, limit: int
-) -> Page[asyncpg.Record]:
+async def desk_page(db: Queryable, *, state: str | None, cursor: str | None, limit: int) -> Page[DeskItem]:
     """The newest versions by last change. Raises Problem 400 for a bad cursor."""
-    moment, identifier = _place(cursor)
-    rows = await pool.fetch(QUERIES["desk_publications"], state, moment, identifier, limit + 1)
-    return page_of(rows, limit, lambda row: (_micros(row["changed_at"]), row["id"]))
+    rows = await publications.desk_page(db, state, _after(cursor), limit + 1)
+    return page_of(rows, limit, lambda row: (_micros(row.changed_at), row.id))
 
 
-async def public_one(pool: asyncpg.Pool, identifier: str) -> asyncpg.Record:
-    """One that is, or was, public. Raises Problem 404."""
-    row = await pool.fetchrow(QUERIES["public_publication"], identifier) if is_id(identifier) else None
+async def public_one(db: Queryable, identifier: str) -> PublicVersion:
+    """A publication that is or was public. Raises Problem 404."""
+    row = await publications.public_version(db, identifier) if is_id(identifier) else None
     if row is None:
         raise no_publication()
     return row
 
 
-async def desk_one(pool: asyncpg.Pool, identifier: str) -> asyncpg.Record:
+async def desk_one(db: Queryable, identifier: str) -> DeskPublication:
     """The newest version, public or not. Raises Problem 404."""
-    row = await pool.fetchrow(QUERIES["desk_publication"], identifier) if is_id(identifier) else None
+    row = await publications.desk_publication(db, identifier) if is_id(identifier) else None
     if row is None:
         raise no_publication()
     return row
 
 
-def public_json(row: Row, public_url: str) -> dict[str, Any]:
-    """A public publication as the API tells it."""
-    shown = {
-        name: row[name]
-        for name in ("id", "version", "title", "summary", "body", "document_number", "withdrawal_reason")
-    }
-    return shown | {
-        "state": "withdrawn" if row["state"] == "withdrawn" else "published",
-        "topics": list(row["topics"]),
-        "effective_from": _moment(row["effective_from"]),
-        "published_at": _moment(row["published_at"]),
-        "updated_at": _moment(row["updated_at"]),
-        "url": f"{public_url}/policies/{row['id']}",
-    }
-
-
-def desk_json(row: Row) -> dict[str, Any]:
-    """The newest version as staff get it."""
-    moments = {"effective_from", "drafted_at", "approved_at", "changed_at", "published_at"}
+def public_json(row: PublicVersion, public_url: str) -> dict[str, Any]:
+    """A public publication in the API."""
     return {
-        name: _moment(value) if name in moments else list(value) if name == "topics" else value
-        for name, value in dict(row).items()
+        "id": row.id,
+        "version": row.version,
+        "title": row.title,
+        "summary": row.summary,
+        "body": row.body,
+        "document_number": row.document_number,
+        "withdrawal_reason": row.withdrawal_reason,
+        "state": "withdrawn" if row.state == "withdrawn" else "published",
+        "topics": list(row.topics),
+        "effective_from": _moment(row.effective_from),
+        "published_at": _moment(row.published_at),
+        "updated_at": _moment(row.updated_at),
+        "url": f"{public_url}/policies/{row.id}",
     }
 
 
-def subscription_json(row: Row) -> dict[str, Any]:
+def desk_json(row: DeskItem | DeskPublication) -> dict[str, Any]:
+    """The newest version for staff."""
+    return {
+        name: _moment(value) if isinstance(value, dt.datetime) else value
+        for name, value in dataclasses.asdict(row).items()
+    }
+
+
+def subscription_json(row: Subscription) -> dict[str, Any]:
     """A subscription without its address."""
-    shown = {name: row[name] for name in ("id", "lane", "state", "language")}
-    moments = {name: _moment(row[name]) for name in ("asked_at", "confirmed_at", "ended_at")}
-    return shown | {"topics": list(row["topics"])} | moments
+    return {
+        "id": row.id,
+        "lane": row.lane,
+        "state": row.state,
+        "language": row.language,
+        "topics": list(row.topics),
+        "asked_at": _moment(row.asked_at),
+        "confirmed_at": _moment(row.confirmed_at),
+        "ended_at": _moment(row.ended_at),
+    }
 
 
-def _place(cursor: str | None) -> tuple[dt.datetime | None, str | None]:
+def _after(cursor: str | None) -> ListCursor | None:
     parts = read_cursor(cursor, int, str)
     if parts is None:
-        return None, None
+        return None
     try:
         return _EPOCH + parts[0] * _MICROSECOND, parts[1]
     except OverflowError:

@@ -1,10 +1,10 @@
 -- migrate:up
 
--- When each version became public and when it was no more: a feed changes at either, also by a correction that
--- takes a publication out of its topic.
+-- When each version became public and when it was retired. A feed changes at both times, also when a correction moves
+-- a publication out of its topic.
 ALTER TABLE publication_version
     ADD COLUMN published_at timestamptz,
-    ADD COLUMN retired_at   timestamptz; -- a later version took its place, or it was withdrawn
+    ADD COLUMN retired_at   timestamptz; -- replaced by a later version, or withdrawn
 UPDATE publication_version v
 SET published_at = CASE p.state WHEN 'withdrawn' THEN p.published_at ELSE p.public_changed_at END,
     retired_at   = CASE p.state WHEN 'withdrawn' THEN p.public_changed_at END

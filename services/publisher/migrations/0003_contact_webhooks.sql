@@ -1,6 +1,6 @@
 -- migrate:up
 
--- A contact may name a webhook, alone or beside a mail address: URL and signing secret, sealed under a key of their own.
+-- A contact may name a webhook, with or without a mail address: URL and signing secret, sealed together.
 ALTER TABLE contact
     ADD COLUMN webhook     bytea,
     ADD COLUMN webhook_key bytea;

@@ -1,1 +1,1 @@
-"""What leaves the house: the ledger of deliveries, the lanes, and the workers between them."""
+"""Outgoing messages: the delivery ledger, rendering, the mail and webhook lanes, and their workers."""

@@ -1,30 +1,25 @@
-"""Where a webhook may lead: never into our own network (SSRF). Resolved once, and that address is called."""
+"""Guards against SSRF: a webhook never reaches our own network. The host is resolved once and pinned."""
 
 import asyncio
 import ipaddress
 import socket
 from dataclasses import dataclass
 
+from services.publisher.push.errors import PrivateAddress, Unresolvable
+
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-
-class Forbidden(Exception):
-    """The host is, or resolves to, an address that is not on the public internet."""
-
-
-class Unresolvable(Exception):
-    """The name has no address, at least not now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """`allow_private` lets everything pass: for tests and private installations."""
+    """`allow_private` allows any address: for tests and private installations."""
 
     allow_private: bool
 
     async def resolve(self, host: str, port: int) -> str:
-        """The one address to call. Raises Forbidden if any of the host's addresses is private, Unresolvable.
+        """The one address to call.
 
+        Raises Unresolvable if the host has no address, PrivateAddress if any of its addresses is private.
         Any, not all: a name with a public and a private address is an attack, not a mistake.
         """
         try:
@@ -35,18 +30,18 @@ class Guard:
         if not addresses:
             raise Unresolvable(host)
         if not self.allow_private and not all(is_public(str(address)) for address in addresses):
-            raise Forbidden(host)
+            raise PrivateAddress(host)
         return str(addresses[0])
 
 
 def is_public(text: str) -> bool:
-    """Whether the IP address is one that anybody may reach, also where it hides an IPv4 address."""
+    """Whether the IP address is on the public internet; one that embeds an IPv4 address is judged by that."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
     if isinstance(address, ipaddress.IPv6Address):
-        # fec0::/10 was withdrawn by RFC 3879, but is still routed inside; is_global takes it for public.
+        # RFC 3879 withdrew fec0::/10, but networks still route it internally; is_global counts it as public.
         if address.is_site_local:
             return False
         inner = address.ipv4_mapped or address.sixtofour

@@ -1,7 +1,7 @@
-"""The delivery ledger: who has to be told what, and what became of every attempt.
+"""The delivery ledger: what is due to whom, and the result of every attempt.
 
-An attempt is committed as `sending` before the network is touched, and its outcome after. What is still
-`sending` when its lease ends has an unknown outcome and is claimed again, under the same id.
+An attempt is committed as `sending` before the network is used, and its result afterwards. A row that is
+still `sending` when its lease ends has an unknown result: it is claimed again and sent under the same id.
 """
 
 import datetime as dt
@@ -9,11 +9,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.publisher import subscriptions
-from services.publisher.domain.outcomes import GiveUp, Outcome, Sent, TryAgain, wait_after
+from services.publisher.commands import subscriptions
+from services.publisher.domain.delivery_results import Delivered, DeliveryResult, GiveUp, TryAgain, wait_after
+from services.publisher.domain.subscriptions import EndReason
 from services.publisher.metrics import DELIVERIES
 from services.publisher.push import batches
-from services.publisher.queries import QUERIES
+from services.publisher.queries import contacts, deliveries
+from services.publisher.queries.deliveries import AttemptRow, ClaimedDelivery
 from shared.clock import machine_now
 from shared.contracts.publisher import Lane, NoticeFailed, NoticeSent
 from shared.unit_of_work.database import Database
@@ -24,150 +26,123 @@ LEASE = dt.timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A ledger row in the hands of a worker. `id` is the Message-ID or webhook-id of every attempt."""
-
-    id: str
-    kind: str
-    lane: Lane
-    subject: str
-    recipient: str
-    version: int | None
-    step: str | None
-    at: dt.datetime
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one attempt came to."""
+    """One attempt and its result."""
 
-    delivery: Claimed
-    outcome: Outcome
+    delivery: ClaimedDelivery
+    result: DeliveryResult
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _Update:
     attempt: Attempt
-    state: str
-    due_at: dt.datetime
-    reason: str | None
+    row: AttemptRow
 
 
 class Ledger:
-    """The ledger of one service."""
+    """The ledger in the service's database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, lane: Lane, *, bulk: bool, limit: int) -> list[Claimed]:
-        """Up to `limit` rows that are due, committed as `sending` before this returns."""
+    async def claim(self, lane: Lane, *, bulk: bool, limit: int) -> list[ClaimedDelivery]:
+        """Up to `limit` due rows, committed as `sending` before this returns."""
         now = machine_now()
-        rows = await self._database.pool.fetch(
-            QUERIES["claim_deliveries"], lane, bulk, now, now + LEASE, limit
+        return await deliveries.claim_deliveries(
+            self._database.pool, lane, bulk=bulk, now=now, lease_end=now + LEASE, limit=limit
         )
-        return [Claimed(**dict(row)) for row in rows]
 
-    async def release(self, deliveries: Sequence[Claimed]) -> None:
-        """Gives back what was claimed and surely not attempted; it does not count."""
-        await self._database.pool.execute(
-            QUERIES["release_deliveries"],
-            [each.id for each in deliveries],
-            [each.attempts for each in deliveries],
-            machine_now(),
-        )
+    async def release(self, claimed: Sequence[ClaimedDelivery]) -> None:
+        """Gives back rows that were claimed and certainly not attempted; it does not count as an attempt."""
+        await deliveries.release_deliveries(self._database.pool, claimed, machine_now())
+
+    async def recheck(self, delivery: ClaimedDelivery) -> GiveUp | None:
+        """Why a claimed delivery must not be sent after all: its batch may be minutes old."""
+        reason = await deliveries.recheck(self._database.pool, delivery.id)
+        return GiveUp(reason) if reason else None
 
     async def record(self, attempts: Sequence[Attempt]) -> None:
-        """Writes the outcomes with their events in one transaction; rows that others have claimed are left.
+        """Writes results and their events in one transaction, except for rows claimed by another worker.
 
         Emits push.notice_sent, push.notice_failed, push.batch_closed, subscription.ended.
         """
-        entries = [_entry(attempt) for attempt in attempts]
-        ended = _ended(entries)
-        locked = {entry.attempt.delivery.subject for entry in entries}
+        updates = [_update(attempt) for attempt in attempts]
+        ended = _ended(updates)
+        locked = {update.attempt.delivery.subject for update in updates}
         locked.update(each for group in ended.values() for each in group)
         async with self._database.transaction(locked) as tx:
-            written = await self._write(tx, entries)
+            ours = await deliveries.record_results(tx, [update.row for update in updates])
+            written = [update for update in updates if update.row.id in ours]
             _emit_notices(tx, written)
-            await subscriptions.end(tx, ended["gone"], "gone")
-            await subscriptions.end(tx, ended["failing"], "failing")
-            await tx.connection.execute(QUERIES["forget_webhooks"], _gone_webhooks(entries))
+            for reason, identifiers in ended.items():
+                await subscriptions.end(tx, identifiers, reason)
+            await contacts.forget_webhooks(tx, _gone_webhooks(updates))
             for publication, version in sorted(_pushes(written)):
                 await batches.close_if_done(tx, publication, version)
-        for entry in written:
-            delivery = entry.attempt.delivery
-            DELIVERIES.labels(delivery.kind, delivery.lane, entry.state).inc()
-
-    async def _write(self, tx: Tx, entries: Sequence[_Entry]) -> list[_Entry]:
-        rows = await tx.connection.fetch(
-            QUERIES["record_outcomes"],
-            [entry.attempt.delivery.id for entry in entries],
-            [entry.attempt.delivery.attempts for entry in entries],
-            [entry.state for entry in entries],
-            [entry.due_at for entry in entries],
-            [entry.reason for entry in entries],
-            [tx.now if entry.state != "pending" else None for entry in entries],
-        )
-        ours = {row["id"] for row in rows}
-        return [entry for entry in entries if entry.attempt.delivery.id in ours]
+        for update in written:
+            delivery = update.attempt.delivery
+            DELIVERIES.labels(delivery.kind, delivery.lane, update.row.state).inc()
 
 
-def _entry(attempt: Attempt) -> _Entry:
-    now = machine_now()
-    match attempt.outcome:
-        case Sent():
-            return _Entry(attempt, "sent", now, None)
+def _update(attempt: Attempt) -> _Update:
+    now, delivery = machine_now(), attempt.delivery
+    row = AttemptRow(delivery.id, delivery.attempts, "sent", now, None)
+    match attempt.result:
+        case Delivered():
+            pass
         case GiveUp(reason):
-            return _Entry(attempt, "failed", now, reason)
+            row = row._replace(state="failed", error=reason)
         case TryAgain(reason, retry_after, _):
             fraction = secrets.randbelow(1001) / 1000
-            wait = wait_after(attempt.delivery.attempts, fraction, retry_after)
+            wait = wait_after(delivery.attempts, fraction, retry_after)
             if wait is None:
-                return _Entry(attempt, "failed", now, reason)
-            return _Entry(attempt, "pending", now + wait, reason)
+                row = row._replace(state="failed", error=reason)
+            else:
+                row = row._replace(state="pending", due_at=now + wait, error=reason)
+    return _Update(attempt, row)
 
 
-def _ended(entries: Sequence[_Entry]) -> dict[subscriptions.Reason, list[str]]:
-    """Which subscriptions end with these outcomes: the address is gone, or a webhook has failed for days.
+def _ended(updates: Sequence[_Update]) -> dict[EndReason, list[str]]:
+    """Subscriptions that end: the address is gone, or a webhook has failed at every attempt.
 
-    Never for what may be our own fault, since nothing brings an address back.
+    Never for a fault that may be ours, since an address that was deleted cannot be restored.
     """
-    ended: dict[subscriptions.Reason, list[str]] = {"gone": [], "failing": []}
-    for entry in entries:
-        delivery, outcome = entry.attempt.delivery, entry.attempt.outcome
+    ended: dict[EndReason, list[str]] = {"gone": [], "failing": []}
+    for update in updates:
+        delivery, result = update.attempt.delivery, update.attempt.result
         if delivery.kind != "publication":
             continue
-        if isinstance(outcome, GiveUp) and outcome.gone:
+        if isinstance(result, GiveUp) and result.gone:
             ended["gone"].append(delivery.recipient)
         elif (
-            isinstance(outcome, TryAgain)
-            and entry.state == "failed"
+            isinstance(result, TryAgain)
+            and update.row.state == "failed"
             and delivery.lane == "webhook"
-            and outcome.theirs
+            and result.reached
         ):
             ended["failing"].append(delivery.recipient)
     return ended
 
 
-def _gone_webhooks(entries: Sequence[_Entry]) -> list[str]:
-    """Cases whose contact named an endpoint that is no more."""
+def _gone_webhooks(updates: Sequence[_Update]) -> list[str]:
+    """Cases whose contact named an endpoint that is gone."""
     return [
-        entry.attempt.delivery.subject
-        for entry in entries
-        if entry.attempt.delivery.kind == "notice"
-        and entry.attempt.delivery.lane == "webhook"
-        and isinstance(entry.attempt.outcome, GiveUp)
-        and entry.attempt.outcome.gone
+        update.attempt.delivery.subject
+        for update in updates
+        if update.attempt.delivery.kind == "notice"
+        and update.attempt.delivery.lane == "webhook"
+        and isinstance(update.attempt.result, GiveUp)
+        and update.attempt.result.gone
     ]
 
 
-def _emit_notices(tx: Tx, entries: Sequence[_Entry]) -> None:
-    for entry in entries:
-        delivery = entry.attempt.delivery
-        if delivery.kind != "notice" or entry.state == "pending":
+def _emit_notices(tx: Tx, updates: Sequence[_Update]) -> None:
+    for update in updates:
+        delivery = update.attempt.delivery
+        if delivery.kind != "notice" or update.row.state == "pending":
             continue
         assert delivery.step is not None  # noqa: S101  (insert_notices always names it)
-        if entry.state == "sent":
+        if update.row.state == "sent":
             sent = NoticeSent(
                 notice=delivery.id, lane=delivery.lane, step=delivery.step, attempts=delivery.attempts
             )
@@ -178,14 +153,14 @@ def _emit_notices(tx: Tx, entries: Sequence[_Entry]) -> None:
                 lane=delivery.lane,
                 step=delivery.step,
                 attempts=delivery.attempts,
-                reason=entry.reason or "unknown",
+                reason=update.row.error or "unknown",
             )
             tx.emit(failed, subject=delivery.subject)
 
 
-def _pushes(entries: Sequence[_Entry]) -> set[tuple[str, int]]:
+def _pushes(updates: Sequence[_Update]) -> set[tuple[str, int]]:
     return {
-        (entry.attempt.delivery.subject, entry.attempt.delivery.version)
-        for entry in entries
-        if entry.attempt.delivery.version is not None and entry.state != "pending"
+        (update.attempt.delivery.subject, update.attempt.delivery.version)
+        for update in updates
+        if update.attempt.delivery.version is not None and update.row.state != "pending"
     }

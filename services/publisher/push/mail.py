@@ -1,4 +1,4 @@
-"""The e-mail lane: one SMTP connection at a time, and what the server's answers mean."""
+"""The e-mail lane: one SMTP connection at a time, and the meaning of the server's replies."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,20 +7,17 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from services.publisher.domain.outcomes import GiveUp, Outcome, Sent, TryAgain
-from services.publisher.domain.replies import Barred, recipient_refused
-from services.publisher.push.parcels import Letter
+from services.publisher.domain.delivery_results import Delivered, DeliveryResult, GiveUp, TryAgain
+from services.publisher.domain.mail_replies import BlockedByPolicy, recipient_refused
+from services.publisher.push.errors import LaneDown
+from services.publisher.push.rendering import RenderedMail
 
 ATTEMPT_SECONDS = 30.0
 
 
-class LaneDown(Exception):
-    """The server could not be reached or does not want us: nothing was attempted."""
-
-
 @dataclass(slots=True)
 class MailServer:
-    """`url` is `smtp://[user:password@]host[:port]` or `smtps://...`; `sender` the envelope's sender.
+    """`url` is `smtp://[user:password@]host[:port]` or `smtps://...`; `sender` the header's sender.
 
     `away`: it could not be reached the last time, or did not want us.
     """
@@ -59,7 +56,7 @@ class MailServer:
 
 
 class MailSession:
-    """One connection."""
+    """One open SMTP connection; made by `MailServer.session`."""
 
     def __init__(self, client: aiosmtplib.SMTP, sender: str) -> None:
         self._client = client
@@ -67,25 +64,25 @@ class MailSession:
 
     @property
     def is_open(self) -> bool:
-        """Whether another letter can be sent."""
+        """Whether another mail can be sent."""
         return self._client.is_connected
 
-    async def send(self, letter: Letter) -> Outcome | Barred:
-        """One attempt. Raises LaneDown if the server does not take our mails at all."""
+    async def send(self, mail: RenderedMail) -> DeliveryResult | BlockedByPolicy:
+        """One attempt. Raises LaneDown if the server rejects our sender address."""
         try:
-            await self._client.sendmail(self._sender, [letter.to], letter.message)
+            await self._client.sendmail(self._sender, [mail.to], mail.message)
         except aiosmtplib.SMTPRecipientsRefused as error:
             refused = error.recipients[0]
             return recipient_refused(refused.code, refused.message)
         except aiosmtplib.SMTPSenderRefused as error:
-            # Our own address is at fault, not the letter: an operator mends it, nothing is lost till then.
+            # Our sender address is at fault, not this mail: all mails wait until an operator fixes it.
             raise LaneDown(f"sender_{error.code}") from error
         except aiosmtplib.SMTPResponseException as error:
             if 500 <= error.code < 600:
                 return GiveUp(f"smtp_{error.code}")
             return TryAgain(f"smtp_{error.code}")
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            # Broken in the middle: whether it was taken is not known; the same Message-ID goes out again.
+            # Broken in the middle: it may have been accepted. It is sent again with the same Message-ID.
             self._client.close()
             return TryAgain(type(error).__name__)
-        return Sent()
+        return Delivered()

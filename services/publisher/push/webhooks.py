@@ -1,4 +1,4 @@
-"""The webhook lane: Standard Webhooks, signed, to one pinned address, without following redirects."""
+"""The webhook lane: signed as Standard Webhooks, to one pinned address, following no redirects."""
 
 import asyncio
 import datetime as dt
@@ -15,13 +15,14 @@ import httpx
 import orjson
 from standardwebhooks import Webhook
 
-from services.publisher.domain.outcomes import GiveUp, Outcome, Sent, TryAgain
-from services.publisher.push.guard import Forbidden, Guard, Unresolvable
-from services.publisher.push.parcels import Call
+from services.publisher.domain.delivery_results import Delivered, DeliveryResult, GiveUp, TryAgain
+from services.publisher.push.errors import PrivateAddress, Unresolvable
+from services.publisher.push.guard import Guard
+from services.publisher.push.rendering import RenderedWebhook
 from shared.clock import machine_now
 
 ATTEMPT_SECONDS = 15.0
-_MOST_ECHO = 4096
+_LONGEST_ECHO = 4096
 _NO_ANSWER = (Unresolvable, TimeoutError, httpx.HTTPError, httpx.InvalidURL, OSError)
 
 
@@ -38,9 +39,9 @@ def signed_headers(
 
 
 class Webhooks:
-    """Calls subscribers' endpoints. An async context manager, as it keeps connections.
+    """Calls endpoints. An async context manager, since it pools connections.
 
-    `tls` replaces the well-known authorities (those of certifi).
+    `guard` resolves and checks hosts; `tls` replaces the certificate authorities of certifi.
     """
 
     def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
@@ -58,31 +59,34 @@ class Webhooks:
     ) -> None:
         await self._client.aclose()
 
-    async def deliver(self, identifier: str, call: Call) -> Outcome:
-        """One attempt. 2xx is sent; 410 ends the subscription; all else is tried again.
+    async def deliver(self, identifier: str, call: RenderedWebhook) -> DeliveryResult:
+        """One attempt, under the delivery's id. 2xx: delivered; 410: gone; anything else is tried again.
 
-        A private address is given up without an end: it may be our own resolver or setting that is wrong.
+        A private address is given up but does not count as gone: our own resolver or setting may be wrong.
         """
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 status, headers, _ = await self._post(call.url, identifier, call.body, call.secrets, read=0)
-        except Forbidden:
+        except PrivateAddress:
             return GiveUp("private_address")
         except _NO_ANSWER as error:
             return TryAgain(type(error).__name__)
         if 200 <= status < 300:
-            return Sent()
+            return Delivered()
         if status == 410:
             return GiveUp("http_410", gone=True)
-        return TryAgain(f"http_{status}", _retry_after(headers), theirs=True)
+        return TryAgain(f"http_{status}", _retry_after(headers), reached=True)
 
     async def echoes(self, url: str, identifier: str, secret: str) -> bool:
-        """Whether the endpoint answers the challenge: 200 and a body that holds it. Raises Forbidden."""
+        """Whether the endpoint echoes a challenge: 200, with it as text or as the JSON member `challenge`.
+
+        Raises PrivateAddress.
+        """
         challenge = random_secrets.token_urlsafe(24)
         body = orjson.dumps({"type": "subscription.challenge", "data": {"challenge": challenge}})
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                status, _, answer = await self._post(url, identifier, body, (secret,), read=_MOST_ECHO)
+                status, _, answer = await self._post(url, identifier, body, (secret,), read=_LONGEST_ECHO)
         except _NO_ANSWER:
             return False
         return status == 200 and _echoed(answer, challenge)
@@ -120,8 +124,8 @@ class Webhooks:
 
 def _echoed(answer: bytes, challenge: str) -> bool:
     try:
-        told = orjson.loads(answer)
-        echo = told.get("challenge") if isinstance(told, dict) else None
+        body = orjson.loads(answer)
+        echo = body.get("challenge") if isinstance(body, dict) else None
     except orjson.JSONDecodeError:
         echo = answer.decode("utf-8", "replace").strip()
     return isinstance(echo, str) and hmac.compare_digest(echo.encode(), challenge.encode())

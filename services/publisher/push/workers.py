@@ -1,29 +1,35 @@
-"""Workers: one for each lane and speed. Bulk has its own, so that a great push never delays a notice."""
+"""Workers, one per lane and priority. Bulk has its own, so that a large push never delays a notice."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.publisher.domain.outcomes import GiveUp, Sent, TryAgain
-from services.publisher.domain.replies import Barred
+from services.publisher.domain.delivery_results import Delivered, GiveUp, TryAgain
+from services.publisher.domain.mail_replies import BlockedByPolicy
 from services.publisher.metrics import LANE_READY
-from services.publisher.push.ledger import LEASE, Attempt, Claimed, Ledger
-from services.publisher.push.mail import LaneDown, MailServer
-from services.publisher.push.parcels import Call, Content, Letter, Packing
+from services.publisher.push.errors import LaneDown
+from services.publisher.push.ledger import LEASE, Attempt, Ledger
+from services.publisher.push.mail import MailServer
+from services.publisher.push.rendering import Rendered, RenderedMail, RenderedWebhook, Renderer
 from services.publisher.push.webhooks import Webhooks
+from services.publisher.queries.deliveries import ClaimedDelivery
 from shared.infrastructure import is_passing
 from shared.logs import get_logger
 
 log = get_logger(__name__)
 
-_LETTERS = 20
-_CALLS = 20
+_MAILS_PER_BATCH = 20
+_CONCURRENT_CALLS = 20
 _POLL_SECONDS = 0.5
 _LONGEST_PAUSE = 60.0
 
 
 async def work(once: Callable[[], Awaitable[int]], name: str) -> None:
-    """Runs `once` until cancelled: again at once while there is work, else after half a second."""
+    """Runs `once` until cancelled: again immediately while it finds work, otherwise after half a second.
+
+    `once` gives the number of deliveries that it handled. Infrastructure faults and LaneDown are waited out
+    with growing pauses, up to a minute; `name` is the worker's name in the log.
+    """
     pause = 1.0
     while True:
         try:
@@ -40,11 +46,11 @@ async def work(once: Callable[[], Awaitable[int]], name: str) -> None:
 
 
 class MailWorker:
-    """Sends letters one after the other over one connection."""
+    """Sends mails one after the other over one connection. `bulk`: publications; otherwise the rest."""
 
-    def __init__(self, ledger: Ledger, packing: Packing, server: MailServer, *, bulk: bool) -> None:
+    def __init__(self, ledger: Ledger, renderer: Renderer, server: MailServer, *, bulk: bool) -> None:
         self._ledger = ledger
-        self._packing = packing
+        self._renderer = renderer
         self._server = server
         self._bulk = bulk
         self._stopping = False
@@ -54,53 +60,53 @@ class MailWorker:
         await work(self.once, f"email {'bulk' if self._bulk else 'notices'}")
 
     async def once(self) -> int:
-        """One handful; the number of deliveries that have an outcome now. Raises LaneDown.
+        """One batch; the number of deliveries that have a result now. Raises LaneDown.
 
-        Cancelled, it still finishes the letter in hand and records what was sent: an orderly stop is no
-        crash, and must not send anything a second time.
+        When cancelled it finishes the mail that it is sending and records the results: an orderly stop is not
+        a crash, and must not make anything go out twice.
         """
-        handful = asyncio.create_task(self._handful(), name="letters")
+        batch = asyncio.create_task(self._send_batch(), name="mail batch")
         try:
-            return await asyncio.shield(handful)
+            return await asyncio.shield(batch)
         except asyncio.CancelledError:
             self._stopping = True
-            await asyncio.gather(handful, return_exceptions=True)
+            await asyncio.gather(batch, return_exceptions=True)
             raise
 
-    async def _handful(self) -> int:
+    async def _send_batch(self) -> int:
         stop = time.monotonic() + LEASE.total_seconds() / 2
-        claimed = await self._ledger.claim("email", bulk=self._bulk, limit=_LETTERS)
+        claimed = await self._ledger.claim("email", bulk=self._bulk, limit=_MAILS_PER_BATCH)
         if not claimed:
             return 0
-        packed = await self._packing.pack(claimed)
-        letters = [(delivery, content) for delivery, content in packed if isinstance(content, Letter)]
-        done = outcomes(packed)
+        rendered = await self._renderer.render(claimed)
+        mails = [(delivery, content) for delivery, content in rendered if isinstance(content, RenderedMail)]
+        done = results_of_rendering(rendered)
         try:
-            await self._send(letters, done, stop)
+            await self._send(mails, done, stop)
         finally:
             await record(self._ledger, done)
             tried = {attempt.delivery.id for attempt in done}
-            await self._ledger.release([delivery for delivery, _ in letters if delivery.id not in tried])
+            await self._ledger.release([delivery for delivery, _ in mails if delivery.id not in tried])
         return len(done)
 
     async def _send(
-        self, letters: Sequence[tuple[Claimed, Letter]], done: list[Attempt], stop: float
+        self, mails: Sequence[tuple[ClaimedDelivery, RenderedMail]], done: list[Attempt], stop: float
     ) -> None:
-        """Adds to `done`. Ends early when the connection breaks, or long before the lease does."""
-        if not letters:
+        """Appends to `done`. Ends early when the connection breaks, or long before the lease does."""
+        if not mails:
             return
         try:
             async with self._server.session() as session:
-                barred: list[tuple[Claimed, Barred]] = []
-                for delivery, letter in letters:
+                blocked: list[tuple[ClaimedDelivery, BlockedByPolicy]] = []
+                for delivery, mail in mails:
                     if self._stopping or not session.is_open or time.monotonic() > stop:
                         break
-                    outcome = await self._packing.objection(delivery) or await session.send(letter)
-                    if isinstance(outcome, Barred):
-                        barred.append((delivery, outcome))
+                    result = await self._ledger.recheck(delivery) or await session.send(mail)
+                    if isinstance(result, BlockedByPolicy):
+                        blocked.append((delivery, result))
                     else:
-                        done.append(Attempt(delivery, outcome))
-                done += _judged(barred, done)
+                        done.append(Attempt(delivery, result))
+                done += _results_of_blocked(blocked, done)
         except LaneDown:
             LANE_READY.labels("email").set(0)
             raise
@@ -108,11 +114,11 @@ class MailWorker:
 
 
 class WebhookWorker:
-    """Calls some endpoints at a time; a slow one delays nobody but itself."""
+    """Calls several endpoints concurrently; a slow one delays no other. `bulk` as for MailWorker."""
 
-    def __init__(self, ledger: Ledger, packing: Packing, webhooks: Webhooks, *, bulk: bool) -> None:
+    def __init__(self, ledger: Ledger, renderer: Renderer, webhooks: Webhooks, *, bulk: bool) -> None:
         self._ledger = ledger
-        self._packing = packing
+        self._renderer = renderer
         self._webhooks = webhooks
         self._bulk = bulk
         self._calls: set[asyncio.Task[None]] = set()
@@ -122,57 +128,56 @@ class WebhookWorker:
         try:
             await work(self.once, f"webhook {'bulk' if self._bulk else 'notices'}")
         finally:
-            # As with letters: what was begun gets its outcome; each call ends by its own timeout.
+            # As with mails: a call that has started gets its result; each ends by its own timeout.
             await asyncio.gather(*self._calls, return_exceptions=True)
 
     async def once(self) -> int:
-        """Begins as many calls as there are free places; the number begun."""
+        """Starts as many calls as may run at once; the number started."""
         ended = {call for call in self._calls if call.done()}
         self._calls -= ended
         for call in ended:
             call.result()
-        free = _CALLS - len(self._calls)
+        free = _CONCURRENT_CALLS - len(self._calls)
         if free <= 0:
             await asyncio.wait(self._calls, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             return 1
         claimed = await self._ledger.claim("webhook", bulk=self._bulk, limit=free)
-        for delivery, content in await self._packing.pack(claimed) if claimed else ():
+        for delivery, content in await self._renderer.render(claimed) if claimed else ():
             self._calls.add(asyncio.create_task(self._attempt(delivery, content), name="webhook"))
         return len(claimed)
 
-    async def drain(self) -> None:
-        """Waits until every call that was begun has its outcome recorded."""
-        if self._calls:
-            await asyncio.gather(*self._calls)
-
-    async def _attempt(self, delivery: Claimed, content: Content) -> None:
-        if isinstance(content, Call):
-            await record(
-                self._ledger, [Attempt(delivery, await self._webhooks.deliver(delivery.id, content))]
-            )
+    async def _attempt(self, delivery: ClaimedDelivery, content: Rendered) -> None:
+        if isinstance(content, RenderedWebhook):
+            result = await self._webhooks.deliver(delivery.id, content)
+            await record(self._ledger, [Attempt(delivery, result)])
         else:
-            await record(self._ledger, outcomes([(delivery, content)]))
+            await record(self._ledger, results_of_rendering([(delivery, content)]))
 
 
-def outcomes(packed: Sequence[tuple[Claimed, Content]]) -> list[Attempt]:
-    """Those whose outcome is known without trying."""
+def results_of_rendering(rendered: Sequence[tuple[ClaimedDelivery, Rendered]]) -> list[Attempt]:
+    """Results of deliveries that have no message to send."""
     return [
-        Attempt(delivery, content) for delivery, content in packed if isinstance(content, GiveUp | TryAgain)
+        Attempt(delivery, content) for delivery, content in rendered if isinstance(content, GiveUp | TryAgain)
     ]
 
 
-def _judged(barred: Sequence[tuple[Claimed, Barred]], done: Sequence[Attempt]) -> list[Attempt]:
-    """Who is barred, we or they: a server that took another letter means these recipients.
+def _results_of_blocked(
+    blocked: Sequence[tuple[ClaimedDelivery, BlockedByPolicy]], done: Sequence[Attempt]
+) -> list[Attempt]:
+    """Results of mails that a policy blocked: if the server accepted another one, it blocks the recipients.
 
-    Raises LaneDown if it took none: no letter has to pay for that with an attempt.
+    Raises LaneDown if it accepted none: then it blocks us, and no mail is charged an attempt for that.
     """
-    if barred and not any(isinstance(attempt.outcome, Sent) for attempt in done):
-        raise LaneDown(barred[0][1].reason)
-    return [Attempt(delivery, TryAgain(each.reason)) for delivery, each in barred]
+    if blocked and not any(isinstance(attempt.result, Delivered) for attempt in done):
+        raise LaneDown(blocked[0][1].reason)
+    return [Attempt(delivery, TryAgain(each.reason)) for delivery, each in blocked]
 
 
 async def record(ledger: Ledger, attempts: Sequence[Attempt]) -> None:
-    """Writes outcomes, again and again while the database is away: they are known now and only now."""
+    """Writes results, retrying while the database is away: they are known only here.
+
+    Raises the database's error after half a lease.
+    """
     stop = time.monotonic() + LEASE.total_seconds() / 2
     while attempts:
         try:
@@ -180,7 +185,7 @@ async def record(ledger: Ledger, attempts: Sequence[Attempt]) -> None:
         except Exception as error:
             if not is_passing(error) or time.monotonic() > stop:
                 raise
-            log.warning("outcomes wait for the database", error=repr(error))
+            log.warning("results wait for the database", error=repr(error))
             await asyncio.sleep(1)
         else:
             return

@@ -1,5 +1,6 @@
 """The publisher without Kafka: its application over a real database, other services' events, its workers."""
 
+import asyncio
 import datetime as dt
 import re
 import secrets
@@ -16,14 +17,14 @@ from starlette.responses import Response
 
 from harness.schema import SECRET, open_service_database, outbox_records
 from services.publisher.app import build
+from services.publisher.derived_secrets import DerivedSecrets
 from services.publisher.push.guard import Guard
 from services.publisher.push.ledger import Ledger
-from services.publisher.push.letters import Office
 from services.publisher.push.mail import MailServer
-from services.publisher.push.parcels import Packing
+from services.publisher.push.mail_messages import MailSettings
+from services.publisher.push.rendering import Renderer
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
-from services.publisher.subscriptions import Secrets
 from shared.clock import FixedClock, machine_now
 from shared.contracts.base import EventData, Words
 from shared.inbox.partition_batch import PartitionBatchProcessor
@@ -51,7 +52,7 @@ TEXT = {
 
 @dataclass
 class Running:
-    """The service with everything that a test turns by hand."""
+    """The service, with the parts that a test drives by hand."""
 
     database: Database
     others: dict[str, Database]
@@ -62,10 +63,10 @@ class Running:
     mail: MailSink
     hooks: HookSink
     ledger: Ledger
-    packing: Packing
+    renderer: Renderer
 
     def sign_in(self, subject: str, *roles: str) -> None:
-        """The client becomes this person."""
+        """Signs the client in as this person."""
         person = Person(subject, subject, frozenset(roles), None, machine_now().replace(microsecond=0))
         response = Response()
         Sessions(self.settings).sign_in(response, person)
@@ -84,7 +85,7 @@ class Running:
         return await self.client.put(path, json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
 
     async def publish(self, **changes: Any) -> str:
-        """A published publication, by the API; its id."""
+        """Drafts, approves and publishes by the API; gives the publication's id."""
         self.sign_in("editor-3", "editor")
         drafted = await self.post(API, TEXT | changes)
         assert drafted.status_code == 201, drafted.text
@@ -108,7 +109,7 @@ class Running:
         self.sign_out()
 
     async def withdraw(self, identifier: str, reason: str = "printed by mistake", version: int = 1) -> None:
-        """Takes a publication back."""
+        """Withdraws a publication."""
         self.sign_in("approver-7", "approver")
         done = await self.post(f"{API}/{identifier}/withdraw", {"version": version, "reason": reason})
         assert done.status_code == 200, done.text
@@ -123,7 +124,7 @@ class Running:
         more = {"idempotency_key": hidden[1]} if hidden else {}
         return await self.client.post(path, data={"csrf": token[1], **more, **fields})
 
-    async def said(self, subject: str) -> list[dict[str, Any]]:
+    async def events(self, subject: str) -> list[dict[str, Any]]:
         """The events about a subject in order, each with its short name and words."""
         rows = await self.database.pool.fetch(
             "SELECT value, words FROM outbox WHERE key = $1 ORDER BY id", subject
@@ -135,34 +136,34 @@ class Running:
         return events
 
     async def names(self, subject: str) -> list[str]:
-        return [event["name"] for event in await self.said(subject)]
+        return [event["name"] for event in await self.events(subject)]
 
-    async def tell(
+    async def emit(
         self,
         service: str,
         subject: str,
-        facts: EventData,
+        data: EventData,
         words: Words | None = None,
         source: str | None = None,
     ) -> RawRecord:
-        """What another service says, on its way; `hear` applies it."""
+        """An event of another service, not yet applied; `consume` applies it."""
         other = self.others[service]
         async with other.transaction([subject]) as tx:
-            tx.emit(facts, subject=subject, words=words, source=source)
-        topic = f"civic.{facts.contract.topic}.v1"
+            tx.emit(data, subject=subject, words=words, source=source)
+        topic = f"civic.{data.contract.topic}.v1"
         return (await outbox_records(other.pool, topic))[-1]
 
-    async def hear(self, *records: RawRecord) -> None:
+    async def consume(self, *records: RawRecord) -> None:
         """Applies records one after the other, as the consumer would."""
-        slices = PartitionBatchProcessor(self.database, "publisher", self.parts.handlers)
+        batches = PartitionBatchProcessor(self.database, "publisher", self.parts.handlers)
         for record in records:
             await self.database.pool.execute("DELETE FROM cursor")
-            await slices.process([record], accept_gap=True)
+            await batches.process([record], accept_gap=True)
         parked = await self.database.pool.fetch("SELECT error FROM parked_key")
         assert not parked, parked
 
     async def pass_time(self, moment: dt.datetime | None = None) -> None:
-        """Moves the clock and fires whatever is due by then."""
+        """Moves the clock and fires the timers that are due by then."""
         self.clock.moment = moment or self.clock.moment
         timers = Timers(self.database, watermark_lag=lambda: 0.0)
         self.parts.register_timers(timers)
@@ -170,20 +171,20 @@ class Running:
             pass
 
     async def deliver(self) -> None:
-        """Lets every worker empty what is due."""
+        """Runs every worker until nothing is due."""
         server = MailServer(self.mail.url, "noreply@city.example")
         for bulk in (False, True):
-            worker = MailWorker(self.ledger, self.packing, server, bulk=bulk)
+            worker = MailWorker(self.ledger, self.renderer, server, bulk=bulk)
             while await worker.once():
                 pass
         async with Webhooks(Guard(allow_private=True)) as webhooks:
             for bulk in (False, True):
-                caller = WebhookWorker(self.ledger, self.packing, webhooks, bulk=bulk)
+                caller = WebhookWorker(self.ledger, self.renderer, webhooks, bulk=bulk)
                 while await caller.once():
-                    await caller.drain()
+                    await asyncio.gather(*caller._calls)
 
     async def due_now(self) -> None:
-        """The machine's clock, as far as the ledger goes, runs until everything is due."""
+        """Makes every open delivery due, as if machine time had passed."""
         await self.database.pool.execute(
             "UPDATE delivery SET due_at = $1 WHERE state IN ('pending', 'sending')", machine_now()
         )
@@ -199,7 +200,7 @@ class Running:
         )
         assert asked.status_code == 202, asked.text
         await self.deliver()
-        link = re.search(r"http://\S+/subscribe/confirm/\S+", self.mail.letters.pop().get_content())
+        link = re.search(r"http://\S+/subscribe/confirm/\S+", self.mail.mails.pop().get_content())
         assert link
         confirmed = await self.client.post(link[0])
         assert confirmed.status_code == 200
@@ -242,15 +243,18 @@ async def running(databases: dict[str, Database], monkeypatch: pytest.MonkeyPatc
         ready=parts.ready,
         degraded=parts.degraded,
         pages=parts.pages,
+        context=parts.context,
     )
     assert parts.pages is not None
-    office = Office(HOME, "noreply@city.example", ZoneInfo("Asia/Shanghai"), parts.pages.catalogue)
-    packing = Packing(publisher.pool, Secrets(SECRET), office)
+    mail_settings = MailSettings(
+        HOME, "noreply@city.example", ZoneInfo("Asia/Shanghai"), parts.pages.catalogue
+    )
+    renderer = Renderer(publisher, DerivedSecrets(SECRET), mail_settings)
     async with (
         mail_sink() as mail,
         hook_sink() as hooks,
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOME) as client,
     ):
         yield Running(
-            publisher, databases, parts, clock, settings, client, mail, hooks, Ledger(publisher), packing
+            publisher, databases, parts, clock, settings, client, mail, hooks, Ledger(publisher), renderer
         )

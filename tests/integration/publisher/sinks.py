@@ -1,4 +1,4 @@
-"""The other sides: a mail server and a webhook endpoint on loopback, which answer as a test says."""
+"""A mail server and a webhook endpoint on loopback, which answer as a test says."""
 
 import asyncio
 import json
@@ -18,19 +18,19 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 class MailSink:
     """Takes mails; `refusals` are answers to the next recipients, `data_refusals` to the next contents.
 
-    `barred` answers every recipient until it is taken back, but only that of `barred_to` if one is named;
-    `sender_barred` answers every sender.
+    `blocked` answers every recipient until it is taken back, but only that of `blocked_for` if one is named;
+    `sender_blocked` answers every sender.
     """
 
     url: str = ""
     refusals: list[str] = field(default_factory=list)
     data_refusals: list[str] = field(default_factory=list)
-    barred: str | None = None
-    barred_to: str | None = None
-    sender_barred: str | None = None
-    letters: list[EmailMessage] = field(default_factory=list)
+    blocked: str | None = None
+    blocked_for: str | None = None
+    sender_blocked: str | None = None
+    mails: list[EmailMessage] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    """Shut (cleared) it holds the next letter after the first; `reached` tells that one is held."""
+    """Shut (cleared) it holds the next message after the first; `reached` is set when one is held."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -39,8 +39,8 @@ class MailSink:
     async def handle_MAIL(  # noqa: N802  (aiosmtpd's name)
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if self.sender_barred:
-            return self.sender_barred
+        if self.sender_blocked:
+            return self.sender_blocked
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 OK"
@@ -50,27 +50,27 @@ class MailSink:
     ) -> str:
         if self.refusals:
             return self.refusals.pop(0)
-        if self.barred and self.barred_to in (None, address):
-            return self.barred
+        if self.blocked and self.blocked_for in (None, address):
+            return self.blocked
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         if self.data_refusals:
             return self.data_refusals.pop(0)
-        if self.letters and not self.gate.is_set():
+        if self.mails and not self.gate.is_set():
             self.reached.set()
             await self.gate.wait()
         assert isinstance(envelope.content, bytes)
-        letter = message_from_bytes(envelope.content, policy=default)
-        assert isinstance(letter, EmailMessage)
-        self.letters.append(letter)
+        message = message_from_bytes(envelope.content, policy=default)
+        assert isinstance(message, EmailMessage)
+        self.mails.append(message)
         return "250 OK"
 
     @property
     def ids(self) -> list[str]:
-        """The Message-IDs of what was taken."""
-        return [letter["Message-ID"] for letter in self.letters]
+        """The Message-IDs of the accepted mails."""
+        return [message["Message-ID"] for message in self.mails]
 
 
 @asynccontextmanager
@@ -88,7 +88,7 @@ async def mail_sink() -> AsyncIterator[MailSink]:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that came."""
+    """A received request."""
 
     headers: dict[str, str]
     body: bytes
@@ -109,14 +109,14 @@ class HookSink:
     echo: bool = True
     server: asyncio.Server | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    """Shut (cleared) it holds every delivery; `reached` tells that one is held."""
+    """Shut (cleared) it holds every delivery; `reached` is set when one is held."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.gate.set()
 
     def close(self) -> None:
-        """From here on nobody answers at the URL."""
+        """Stops listening at the URL."""
         assert self.server is not None
         self.server.close()
 

@@ -1,4 +1,4 @@
-"""The pinned address is called, and yet the certificate has to be the name's."""
+"""The pinned address is called, but the certificate must be valid for the host name."""
 
 import datetime as dt
 import ssl
@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from services.publisher.domain.outcomes import Outcome, Sent, TryAgain
+from services.publisher.domain.delivery_results import Delivered, DeliveryResult, TryAgain
 from services.publisher.push.guard import Guard
-from services.publisher.push.parcels import Call
+from services.publisher.push.rendering import RenderedWebhook
 from services.publisher.push.webhooks import Webhooks
 from shared.clock import machine_now
 from tests.integration.publisher.sinks import HookSink, hook_sink
@@ -30,7 +30,7 @@ class HereGuard(Guard):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of its own for hooks.example.test, with its key in the same file."""
+    """A self-signed certificate for hooks.example.test, with its key in the same file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.example.test")])
     now = machine_now()
@@ -58,19 +58,21 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-async def call(certificate: Path, host: str) -> tuple[Outcome, HookSink]:
+async def call(certificate: Path, host: str) -> tuple[DeliveryResult, HookSink]:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate)
     client = ssl.create_default_context(cafile=str(certificate))
     async with hook_sink(server) as sink, Webhooks(HereGuard(allow_private=False), client) as webhooks:
         port = urlsplit(sink.url).port
-        outcome = await webhooks.deliver("id", Call(f"https://{host}:{port}/in", (SECRET,), b'{"type":"x"}'))
+        outcome = await webhooks.deliver(
+            "id", RenderedWebhook(f"https://{host}:{port}/in", (SECRET,), b'{"type":"x"}')
+        )
     return outcome, sink
 
 
-async def test_the_name_stands_in_host_and_certificate_while_the_address_is_pinned(certificate: Path) -> None:
+async def test_host_and_certificate_have_the_name_while_the_address_is_pinned(certificate: Path) -> None:
     outcome, sink = await call(certificate, "hooks.example.test")
-    assert outcome == Sent()
+    assert outcome == Delivered()
     assert sink.calls[0].headers["host"].startswith("hooks.example.test:")
 
 

@@ -17,7 +17,7 @@ ODD = f"{SCRIPT} & ]]> \x0b\x1f 💧 \u202eabc"
 async def test_a_draft_is_approved_by_a_second_person_and_published(running: Running) -> None:
     identifier = await running.publish()
     names = ["publication.drafted", "publication.approved", "publication.published"]
-    events = await running.said(identifier)
+    events = await running.events(identifier)
     assert [event["name"] for event in events] == names
     drafted, approved, published = events
     assert drafted["words"]["title"] == TEXT["title"]
@@ -33,7 +33,7 @@ async def test_a_draft_is_approved_by_a_second_person_and_published(running: Run
     assert answer["state"] == "published"
 
 
-async def test_who_edited_a_version_is_refused_with_the_rule_when_approving_it(running: Running) -> None:
+async def test_the_editor_of_a_version_is_refused_with_the_rule_when_approving_it(running: Running) -> None:
     running.sign_in("both-1", "editor", "approver")
     identifier = (await running.post(API, TEXT)).json()["id"]
     refused = await running.post(f"{API}/{identifier}/approve", {"version": 1})
@@ -87,7 +87,7 @@ async def test_a_withdrawn_publication_leaves_lists_and_says_why_under_its_addre
     page = await running.client.get(f"/policies/{identifier}")
     assert "金额有误" in page.text
     assert "已撤回" in page.text
-    withdrawn = (await running.said(identifier))[-1]
+    withdrawn = (await running.events(identifier))[-1]
     assert withdrawn["name"] == "publication.withdrawn"
     assert withdrawn["data"] == {"version": 1, "by": "person:approver-7"}
     assert withdrawn["words"]["text"] == "金额有误"
@@ -228,7 +228,7 @@ async def test_a_feed_is_sent_again_only_when_it_changed_and_a_withdrawal_is_a_c
     assert (await running.client.get("/feeds/all.rss")).status_code in (404, 422)
 
 
-async def test_lines_end_alike_wherever_they_were_typed(running: Running) -> None:
+async def test_all_line_endings_are_stored_as_lf(running: Running) -> None:
     identifier = await running.publish(summary="一\r\n二", body="第一段\r\n\r\n第二段\r\n第二行\r末行")
     answer = (await running.client.get(f"{API}/{identifier}")).json()
     assert (answer["summary"], answer["body"]) == ("一\n二", "第一段\n\n第二段\n第二行\n末行")
@@ -289,16 +289,16 @@ async def test_an_editor_and_an_approver_do_it_all_at_the_desk(running: Running)
     assert 'value="housing" checked' in empty.text
     made = await running.form("/publish/new", "/publish/new", **fields, effective_on="2027-01-01")
     assert made.status_code == 303, made.text
-    place = made.headers["location"]
-    assert f'action="{place}/approve"' not in (await running.client.get(place)).text
+    location = made.headers["location"]
+    assert f'action="{location}/approve"' not in (await running.client.get(location)).text
     running.sign_in("approver-7", "approver")
-    assert (await running.form(place, f"{place}/approve", version="1")).status_code == 303
-    assert (await running.form(place, f"{place}/publish", version="1")).status_code == 303
-    again = await running.form(place, f"{place}/withdraw", version="1", reason=" ")
+    assert (await running.form(location, f"{location}/approve", version="1")).status_code == 303
+    assert (await running.form(location, f"{location}/publish", version="1")).status_code == 303
+    again = await running.form(location, f"{location}/withdraw", version="1", reason=" ")
     assert again.status_code == 422
-    late = await running.form(place, f"{place}/publish", version="1")
+    late = await running.form(location, f"{location}/publish", version="1")
     assert late.status_code == 409
-    identifier = place.rpartition("/")[2]
+    identifier = location.rpartition("/")[2]
     shown = (await running.client.get(f"{API}/{identifier}")).json()
     assert shown["effective_from"] == "2026-12-31T16:00:00Z"
     assert shown["topics"] == ["housing", "water-energy"]
@@ -309,11 +309,13 @@ async def test_a_button_and_a_form_that_are_sent_twice_act_once_and_answer_the_s
 ) -> None:
     running.sign_in("editor-3", "editor")
     identifier = (await running.post(API, TEXT)).json()["id"]
-    place = f"/publish/{identifier}"
+    location = f"/publish/{identifier}"
     fields = {"title": "改", "body": "正文", "version": "1", "idempotency_key": "change-1"}
     for _ in range(2):
-        assert (await running.form(f"{place}/change", f"{place}/change", **fields)).status_code == 303
-    other = await running.form(f"{place}/change", f"{place}/change", **fields | {"body": "后来写的正文"})
+        assert (await running.form(f"{location}/change", f"{location}/change", **fields)).status_code == 303
+    other = await running.form(
+        f"{location}/change", f"{location}/change", **fields | {"body": "后来写的正文"}
+    )
     assert other.status_code == 409
     assert "后来写的正文" in other.text
     assert "change-1" not in other.text
@@ -321,8 +323,8 @@ async def test_a_button_and_a_form_that_are_sent_twice_act_once_and_answer_the_s
     for act in ("approve", "publish", "withdraw"):
         sent = {"version": "2", "reason": "金额有误", "idempotency_key": f"{act}-1"}
         for _ in range(2):
-            assert (await running.form(place, f"{place}/{act}", **sent)).status_code == 303
-    changed = await running.form("/publish", f"{place}/withdraw", **sent | {"reason": "x"})
+            assert (await running.form(location, f"{location}/{act}", **sent)).status_code == 303
+    changed = await running.form("/publish", f"{location}/withdraw", **sent | {"reason": "x"})
     assert changed.status_code == 409
     assert await running.names(identifier) == [
         *["publication.drafted"] * 2,
@@ -343,13 +345,13 @@ async def test_a_new_draft_that_is_sent_again_with_other_content_is_not_lost(run
     assert await running.database.pool.fetchval("SELECT count(*) FROM publication") == 1
 
 
-async def test_what_an_editor_typed_survives_that_somebody_else_was_quicker(running: Running) -> None:
+async def test_what_an_editor_typed_survives_a_concurrent_change(running: Running) -> None:
     running.sign_in("editor-3", "editor")
     identifier = (await running.post(API, TEXT)).json()["id"]
     await running.put(f"{API}/{identifier}", TEXT | {"title": "别人的修改", "version": 1})
-    place = f"/publish/{identifier}"
+    location = f"/publish/{identifier}"
     lost = await running.form(
-        f"{place}/change", f"{place}/change", title="我的修改", body="我写的正文", version="1"
+        f"{location}/change", f"{location}/change", title="我的修改", body="我写的正文", version="1"
     )
     assert lost.status_code == 409
     assert "我写的正文" in lost.text

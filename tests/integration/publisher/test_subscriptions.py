@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from services.publisher.subscriptions import CONFIRM_WITHIN
+from services.publisher.commands.subscriptions import CONFIRM_WITHIN
 from tests.integration.publisher.conftest import START, Running
 
 pytestmark = pytest.mark.integration
@@ -15,7 +15,7 @@ ADDRESS = "resident@example.org"
 
 
 async def link_of(running: Running, kind: str) -> str:
-    text = running.mail.letters[-1].get_content()
+    text = running.mail.mails[-1].get_content()
     found = re.search(rf"http://\S+/subscribe/{kind}/\S+", text)
     assert found, text
     return found[0]
@@ -33,7 +33,7 @@ async def test_an_address_is_asked_first_and_looking_at_the_link_is_no_consent(r
     assert answer.status_code == 202
     assert "id" not in answer.json()
     await running.deliver()
-    assert running.mail.letters[0]["To"] == ADDRESS
+    assert running.mail.mails[0]["To"] == ADDRESS
     link = await link_of(running, "confirm")
     assert (await running.client.get(link)).status_code == 200
     assert await active(running) == 0
@@ -49,10 +49,10 @@ async def test_nothing_but_the_question_is_sent_before_it_is_answered(running: R
     await running.publish()
     await running.pass_time()
     await running.deliver()
-    assert len(running.mail.letters) == 1
+    assert len(running.mail.mails) == 1
 
 
-async def test_who_does_not_answer_is_forgotten_after_a_week(running: Running) -> None:
+async def test_an_unconfirmed_request_is_deleted_after_a_week(running: Running) -> None:
     await running.post(PATH, {"lane": "email", "address": ADDRESS})
     await running.deliver()
     link = await link_of(running, "confirm")
@@ -77,16 +77,16 @@ async def test_a_mail_program_leaves_with_one_click_as_rfc_8058_says(running: Ru
     await running.publish()
     await running.pass_time()
     await running.deliver()
-    letter = running.mail.letters[-1]
-    assert letter["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    link = letter["List-Unsubscribe"].strip("<>")
+    mail = running.mail.mails[-1]
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    link = mail["List-Unsubscribe"].strip("<>")
     assert (await running.client.get(link)).status_code == 200
     assert await active(running) == 1
     running.client.cookies.clear()
     for _ in range(2):
         answer = await running.client.post(link, data={"List-Unsubscribe": "One-Click"})
         assert answer.status_code == 200
-    assert (await running.said(subscription))[-1]["data"] == {"lane": "email", "reason": "asked"}
+    assert (await running.events(subscription))[-1]["data"] == {"lane": "email", "reason": "asked"}
     row = await running.database.pool.fetchrow("SELECT * FROM subscription WHERE id = $1", subscription)
     assert (row["state"], row["address"], row["wrapped_key"], row["address_hash"]) == (
         "ended",
@@ -105,26 +105,28 @@ async def test_a_new_choice_of_the_same_address_replaces_the_old_one(running: Ru
 
 
 async def links_of(running: Running, count: int) -> list[str]:
-    """The links of wishes of one address that wait for their answers together."""
+    """The confirmation links of concurrent requests for one address."""
     for _ in range(count):
         assert (await running.post(PATH, {"lane": "email", "address": ADDRESS})).status_code == 202
         await running.deliver()
     return [
-        re.search(r"http://\S+/subscribe/confirm/\S+", letter.get_content())[0]  # type: ignore[index]
-        for letter in running.mail.letters
+        re.search(r"http://\S+/subscribe/confirm/\S+", mail.get_content())[0]  # type: ignore[index]
+        for mail in running.mail.mails
     ]
 
 
-async def test_wishes_of_one_address_that_are_confirmed_at_once_leave_one(running: Running) -> None:
+async def test_requests_of_one_address_that_are_confirmed_at_once_leave_one_subscription(
+    running: Running,
+) -> None:
     links = await links_of(running, 3)
     answers = await asyncio.gather(*(running.client.post(link) for link in links))
     assert [answer.status_code for answer in answers] == [200] * 3
     assert await active(running) == 1
-    told = [name for link in links for name in await running.names(link.split("/")[-2])]
-    assert sorted(told) == ["subscription.confirmed"] * 3 + ["subscription.ended"] * 2
+    names = [name for link in links for name in await running.names(link.split("/")[-2])]
+    assert sorted(names) == ["subscription.confirmed"] * 3 + ["subscription.ended"] * 2
 
 
-async def test_a_link_that_is_sent_twice_at_once_confirms_once_and_says_so_twice(running: Running) -> None:
+async def test_a_link_that_is_sent_twice_at_once_confirms_once_and_answers_twice(running: Running) -> None:
     (link,) = await links_of(running, 1)
     answers = await asyncio.gather(*(running.client.post(link) for _ in range(2)))
     assert [answer.status_code for answer in answers] == [200] * 2
@@ -132,8 +134,8 @@ async def test_a_link_that_is_sent_twice_at_once_confirms_once_and_says_so_twice
 
 
 async def test_one_endpoint_that_is_named_twice_at_once_has_one_subscription(running: Running) -> None:
-    wish = {"lane": "webhook", "url": running.hooks.url}
-    answers = await asyncio.gather(*(running.post(PATH, wish) for _ in range(3)))
+    request = {"lane": "webhook", "url": running.hooks.url}
+    answers = await asyncio.gather(*(running.post(PATH, request) for _ in range(3)))
     assert [answer.status_code for answer in answers] == [201] * 3
     assert await active(running) == 1
 
@@ -159,7 +161,7 @@ async def test_addresses_are_not_readable_in_the_tables(running: Running) -> Non
         ({"lane": "email", "address": ADDRESS, "topics": ["a b"]}, "/topics"),
     ],
 )
-async def test_a_bad_wish_is_refused_with_its_place(
+async def test_a_bad_request_is_refused_with_its_pointer(
     running: Running, body: dict[str, object], pointer: str
 ) -> None:
     answer = await running.post(PATH, body)
@@ -175,15 +177,15 @@ async def test_a_webhook_has_to_echo_the_challenge_before_anything_is_kept(runni
     assert await running.database.pool.fetchval("SELECT count(*) FROM subscription") == 0
 
 
-async def test_a_webhooks_secret_is_told_again_to_the_same_request_and_stored_nowhere(
+async def test_a_repeated_request_gets_the_same_webhook_secret_which_is_stored_nowhere(
     running: Running,
 ) -> None:
-    wish = {"lane": "webhook", "url": running.hooks.url}
-    first = await running.post(PATH, wish, key="one-of-a-stranger")
+    request = {"lane": "webhook", "url": running.hooks.url}
+    first = await running.post(PATH, request, key="one-of-a-stranger")
     assert first.status_code == 201
     assert first.json()["secret"].startswith("whsec_")
     running.hooks.echo = False  # the repeat is answered, not done again
-    assert (await running.post(PATH, wish, key="one-of-a-stranger")).json() == first.json()
+    assert (await running.post(PATH, request, key="one-of-a-stranger")).json() == first.json()
     kept = await running.database.pool.fetch(
         "SELECT response::text AS row FROM idempotency_key "
         "UNION ALL SELECT subscription::text FROM subscription"
@@ -204,7 +206,7 @@ async def test_the_form_that_is_sent_twice_asks_once(running: Running) -> None:
     other = await running.form("/subscribe", "/subscribe", **sent | {"address": "other@example.org"})
     assert other.status_code == 409
     await running.deliver()
-    assert [letter["To"] for letter in running.mail.letters] == [ADDRESS]
+    assert [mail["To"] for mail in running.mail.mails] == [ADDRESS]
     kept = await running.database.pool.fetch("SELECT idempotency_key::text AS row FROM idempotency_key")
     assert all(ADDRESS not in row["row"] for row in kept)
 

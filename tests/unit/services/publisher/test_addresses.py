@@ -1,9 +1,10 @@
-"""Which addresses we write to, and which URLs we call."""
+"""Which mail addresses and webhook URLs are usable."""
 
 import pytest
 
 from services.publisher.domain.addresses import email_address
-from services.publisher.push.guard import Forbidden, Guard, Unresolvable, is_public
+from services.publisher.push.errors import PrivateAddress, Unresolvable
+from services.publisher.push.guard import Guard, is_public
 from shared.webhooks import webhook_url
 
 
@@ -15,7 +16,7 @@ from shared.webhooks import webhook_url
         ("a@b.cd", "a@b.cd"),
     ],
 )
-def test_addresses_that_we_write_to(typed: str, kept: str) -> None:
+def test_usable_addresses(typed: str, kept: str) -> None:
     assert email_address(typed) == kept
 
 
@@ -45,7 +46,7 @@ def test_addresses_that_we_write_to(typed: str, kept: str) -> None:
         ),
     ],
 )
-def test_what_is_no_address_or_hides_another(typed: str) -> None:
+def test_text_that_is_no_address_or_hides_another(typed: str) -> None:
     assert email_address(typed) is None
 
 
@@ -75,7 +76,7 @@ def test_what_is_no_address_or_hides_another(typed: str) -> None:
         ),
     ],
 )
-def test_what_is_no_webhook_of_ours(url: str) -> None:
+def test_urls_that_are_refused_as_webhooks(url: str) -> None:
     assert webhook_url(url, plain_http=False) is None
 
 
@@ -112,7 +113,7 @@ def test_public_addresses_are_called(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "::1", "0"])
 async def test_every_spelling_of_this_machine_is_forbidden(host: str) -> None:
-    with pytest.raises((Forbidden, Unresolvable)):
+    with pytest.raises((PrivateAddress, Unresolvable)):
         await Guard(allow_private=False).resolve(host, 443)
 
 

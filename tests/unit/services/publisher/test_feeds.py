@@ -1,4 +1,4 @@
-"""Feeds are valid whatever stands in a publication."""
+"""Feeds are valid whatever a publication contains."""
 
 import datetime as dt
 import json
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.publisher.domain.feeds import Entry, Feed, atom, json_feed
+from services.publisher.domain.feeds import Feed, FeedEntry, atom, json_feed
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
 MOMENT = dt.datetime(2026, 11, 24, 1, 30, tzinfo=dt.UTC)
@@ -24,7 +24,7 @@ ODD = [
 
 def feed(*texts: str) -> Feed:
     entries = [
-        Entry(
+        FeedEntry(
             f"https://city.example/policies/{n}",
             text,
             text,

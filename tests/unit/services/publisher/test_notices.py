@@ -1,11 +1,11 @@
-"""What is decided for a step of a case, from what is known of it so far."""
+"""The decision on a notice about a step, from what is known of the case so far."""
 
 import itertools
 
 import pytest
 import yaml
 
-from services.publisher.domain.notices import STEPS, Decision, decide
+from services.publisher.domain.notices import STEPS, NoticeDecision, decide_notice
 from shared.contracts.registry import REGISTRY
 from shared.web.i18n import LANGUAGES
 from tests.paths import REPO
@@ -25,18 +25,21 @@ from tests.paths import REPO
     ],
 )
 def test_a_missing_part_is_a_state(
-    received: bool, wanted: bool | None, stated: bool, reachable: bool, decision: Decision
+    received: bool, wanted: bool | None, stated: bool, reachable: bool, decision: NoticeDecision
 ) -> None:
     assert (
-        decide(received=received, wanted=wanted, stated=stated, reachable=reachable, erased=False) == decision
+        decide_notice(received=received, wanted=wanted, stated=stated, reachable=reachable, erased=False)
+        == decision
     )
 
 
-def test_of_an_erased_case_nothing_is_told_whatever_else_is_known() -> None:
+def test_an_erased_case_gets_no_notice_whatever_else_is_known() -> None:
     for received, wanted, stated, reachable in itertools.product(
         (False, True), (None, False, True), (False, True), (False, True)
     ):
-        decision = decide(received=received, wanted=wanted, stated=stated, reachable=reachable, erased=True)
+        decision = decide_notice(
+            received=received, wanted=wanted, stated=stated, reachable=reachable, erased=True
+        )
         assert decision == "none"
 
 

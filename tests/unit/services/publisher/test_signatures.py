@@ -7,9 +7,9 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from services.publisher.derived_secrets import OVERLAP, DerivedSecrets
 from services.publisher.keyring import Keyring, Sealed
 from services.publisher.push.webhooks import signed_headers
-from services.publisher.subscriptions import OVERLAP, Secrets
 from shared.clock import machine_now
 from shared.merkle import TreeHash
 
@@ -33,7 +33,7 @@ def test_the_official_library_verifies_what_we_sign_and_refuses_what_was_changed
 
 
 def test_after_a_rotation_each_of_the_two_secrets_verifies_for_a_day_and_then_the_new_one_alone() -> None:
-    secrets, now = Secrets("00" * 32), machine_now()
+    secrets, now = DerivedSecrets("00" * 32), machine_now()
     old, new = secrets.webhook_secret("a"), secrets.webhook_secret("a", 1)
     both = secrets.signing_secrets("a", 1, now, now + OVERLAP - dt.timedelta(seconds=1))
     assert both == (new, old)
@@ -45,9 +45,9 @@ def test_after_a_rotation_each_of_the_two_secrets_verifies_for_a_day_and_then_th
 
 
 def test_every_subscription_has_a_secret_and_links_of_its_own() -> None:
-    secrets = Secrets("00" * 32)
+    secrets = DerivedSecrets("00" * 32)
     assert secrets.webhook_secret("a") != secrets.webhook_secret("b")
-    assert secrets.webhook_secret("a") == Secrets("00" * 32).webhook_secret("a")
+    assert secrets.webhook_secret("a") == DerivedSecrets("00" * 32).webhook_secret("a")
     assert secrets.is_token("leave", "a", secrets.token("leave", "a"))
     assert not secrets.is_token("leave", "a", secrets.token("confirm", "a"))
     assert not secrets.is_token("leave", "b", secrets.token("leave", "a"))

@@ -1,9 +1,9 @@
-"""What one attempt to deliver came to, and when the next one is due."""
+"""The result of one attempt to deliver, and when the next one is due."""
 
 import datetime as dt
 from dataclasses import dataclass
 
-# Standard Webhooks' schedule, for mail as well: eight attempts over some 31 hours.
+# The schedule of Standard Webhooks, also for mail: eight attempts over about 31 hours.
 RETRIES = tuple(
     dt.timedelta(**length)
     for length in (
@@ -21,35 +21,36 @@ LONGEST_WAIT = dt.timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """The other side has taken it."""
+class Delivered:
+    """The other side has accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """It may work later. `retry_after` is what the other side asked for; `theirs`: it was reached and failed.
+    """It may work later. `retry_after` is what the other side asked for.
 
-    Without `theirs` the fault may be ours: a network that is down, a key that was exchanged.
+    `reached`: the other side answered, with a failure. Otherwise the fault may be ours: a network that is
+    down, a master key that was replaced.
     """
 
     reason: str
     retry_after: dt.timedelta | None = None
-    theirs: bool = False
+    reached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """It can never work. `gone`: the address itself is no more, so nothing else needs to be tried there."""
+    """It can never work. `gone`: the address does not exist any longer, so nothing is sent there again."""
 
     reason: str
     gone: bool = False
 
 
-Outcome = Sent | TryAgain | GiveUp
+DeliveryResult = Delivered | TryAgain | GiveUp
 
 
 def wait_after(attempts: int, fraction: float, retry_after: dt.timedelta | None) -> dt.timedelta | None:
-    """The wait after the `attempts`-th failure (1, 2 ...); None when that was the last.
+    """The wait after failure number `attempts` (from 1); None after the last.
 
     `fraction`, from 0 to 1, spreads the wait over +-20 %, so that what failed together does not return
     together. A longer `retry_after` is honoured up to a day.

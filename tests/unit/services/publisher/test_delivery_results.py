@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from services.publisher.domain.outcomes import LONGEST_WAIT, RETRIES, wait_after
+from services.publisher.domain.delivery_results import LONGEST_WAIT, RETRIES, wait_after
 
 MIDDLE = 0.5
 

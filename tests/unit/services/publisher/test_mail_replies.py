@@ -1,9 +1,9 @@
-"""What a refused recipient means: only a reply that says so, and nothing else, makes an address gone."""
+"""The meaning of a refused recipient: an address is gone only if the reply can mean nothing else."""
 
 import pytest
 
-from services.publisher.domain.outcomes import GiveUp, TryAgain
-from services.publisher.domain.replies import Barred, recipient_refused
+from services.publisher.domain.delivery_results import GiveUp, TryAgain
+from services.publisher.domain.mail_replies import BlockedByPolicy, recipient_refused
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_mailbox_that_the_reply_names_as_gone_is_gone(code: int, text: str) ->
     ],
 )
 def test_a_policy_may_be_meant_for_us(code: int, text: str) -> None:
-    assert recipient_refused(code, text) == Barred(f"smtp_{code}")
+    assert recipient_refused(code, text) == BlockedByPolicy(f"smtp_{code}")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_policy_may_be_meant_for_us(code: int, text: str) -> None:
         (550, "see 5.1.1"),
     ],
 )
-def test_any_other_refusal_fails_one_letter_and_no_more(code: int, text: str) -> None:
+def test_any_other_refusal_fails_one_mail_and_no_more(code: int, text: str) -> None:
     assert recipient_refused(code, text) == GiveUp(f"smtp_{code}")
 
 

@@ -1,0 +1,1 @@
+"""What people and machines do over HTTP: load, decide, store, emit, in one transaction each."""
