@@ -2,7 +2,7 @@
 
 import re
 
-from services.routing import deliveries, strays
+from services.routing import deliveries, orphan_actions
 from services.routing.handlers import build_handlers
 from services.routing.http import build_routers
 from services.routing.policy import Policies
@@ -22,7 +22,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
         handlers=build_handlers(policies),
         topics=("inquiry",),
         pattern=actions_pattern(settings.topic_namespace),
-        register_timers=lambda timers: strays.register(timers, policies),
+        register_timers=lambda timers: orphan_actions.register(timers, policies),
         on_delivered=deliveries.on_delivered,
         touched_by=deliveries.touched_by,
         pages=pages,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.routing import queries
-from services.routing.casework import act, load_with_policies, say
-from services.routing.domain.actions import Acting, Action, Refusal, allowed
 from services.routing.domain.case_file import CaseFile
-from services.routing.domain.placing import BY_DISPATCHER, dispatch
+from services.routing.domain.decisions import Acting, Action, Refusal, allowed
+from services.routing.domain.dispatch import BY_DISPATCHER, dispatch
+from services.routing.effects import act, load_with_policies, say
 from services.routing.policy import Policies, Policy
 from shared.errors import CivicloomError
 from shared.ids import new_id

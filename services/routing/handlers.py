@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from services.routing import queries
-from services.routing.casework import BY_RULE, act, load_with_policies, say
-from services.routing.domain import facts, placing
-from services.routing.domain.actions import Acting, Action
+from services.routing.domain import dispatch, facts
 from services.routing.domain.case_file import CaseFile, Outcome
+from services.routing.domain.decisions import Acting, Action
+from services.routing.effects import BY_RULE, act, load_with_policies, say
+from services.routing.orphan_actions import Unfit, refuse_later, unfit
 from services.routing.policy import Policies
-from services.routing.strays import Unfit, refuse_later, unfit
 from shared.contracts.base import EventData
 from shared.contracts.inquiry import (
     InquiryAccepted,
@@ -108,7 +108,7 @@ async def _absorb(
             continue
         actor = None
         if file.ready:
-            placed = placing.place(file, words.get(file.id), policy.pack, policy.catalogue, event.effective)
+            placed = dispatch.place(file, words.get(file.id), policy.pack, policy.catalogue, event.effective)
             outcome, actor = Outcome(placed.file, (*outcome.said, *placed.said)), BY_RULE
         file, _ = say(tx, outcome, policy, cause=event, actor=actor)
         changed.append(file)

@@ -3,8 +3,8 @@
 import datetime as dt
 from dataclasses import replace
 
-from services.routing.domain.actions import allowed
 from services.routing.domain.case_file import Assignment, CaseFile, Outcome, Phase, Said
+from services.routing.domain.decisions import allowed
 from shared.contracts.inquiry import (
     InquiryAccepted,
     InquiryClosed,

@@ -8,8 +8,8 @@ from starlette.requests import Request
 
 from services.routing import queries
 from services.routing.commands import Caller, Commands
-from services.routing.domain.actions import Action
 from services.routing.domain.case_file import State
+from services.routing.domain.decisions import Action
 from services.routing.http.access import Reader, reader, unit_to_act_for, unit_to_read
 from services.routing.http.answers import (
     answered,

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.routing import queries
-from services.routing.domain.actions import Action
+from services.routing.domain.decisions import Action
 from services.routing.http.access import SEE_ALL, Reader, reader, unit_to_act_for
 from services.routing.http.answers import answered, case_id, case_view, existing_unit, place_of
-from services.routing.http.case_desk import ROWS, CaseDesk, KeyedForm
+from services.routing.http.case_page import ROWS, CaseDesk, KeyedForm
 from services.routing.http.models import DeskItem
 from services.routing.policy import Policies
 from shared.contracts.inquiry import LongText, ReplyOutcome

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from services.routing import queries
 from services.routing.http.access import Reader, reader
 from services.routing.http.answers import answered, case_id, case_view, place_of
-from services.routing.http.case_desk import ROWS, CaseDesk, KeyedForm
+from services.routing.http.case_page import ROWS, CaseDesk, KeyedForm
 from services.routing.http.models import TriageItem
 from services.routing.policy import Policies
 from shared.contracts.base import UnitCode

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.routing.domain.actions import allowed
 from services.routing.domain.case_file import CaseFile, Standing, State, standing
+from services.routing.domain.decisions import allowed
 from shared.contracts.base import UnitCode
 from shared.contracts.inquiry import CaseKind, InquiryWords, Visibility
 from shared.contracts.routing import Role, TriageReason

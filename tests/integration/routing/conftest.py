@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from starlette.responses import Response
 
 from harness.schema import SECRET, open_service_database
-from services.routing import strays
+from services.routing import orphan_actions
 from services.routing.handlers import build_handlers
 from services.routing.http import build_routers
 from services.routing.policy import Policies
@@ -140,7 +140,7 @@ class World:
 
     async def fire_timers(self) -> None:
         timers = Timers(self.database, watermark_lag=lambda: 0.0)
-        strays.register(timers, self.policies)
+        orphan_actions.register(timers, self.policies)
         await timers.once()
 
     async def said(self, topic: str = "routing", *, about: str | None = None) -> list[Event[Any]]:

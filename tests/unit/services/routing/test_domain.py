@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 
 from services.routing.domain import facts
-from services.routing.domain.actions import Acting, Action, allowed, decide, name_of
 from services.routing.domain.case_file import (
     Assignment,
     AssignmentState,
@@ -20,6 +19,7 @@ from services.routing.domain.case_file import (
     Proposal,
     standing,
 )
+from services.routing.domain.decisions import Acting, Action, allowed, decide, name_of
 from shared.contracts.inquiry import (
     Deadline,
     InquiryAccepted,

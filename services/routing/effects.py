@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from services.routing import queries
-from services.routing.domain.actions import Acting, Action, Refusal, decide
 from services.routing.domain.case_file import CaseFile, Outcome, Said
+from services.routing.domain.decisions import Acting, Action, Refusal, decide
 from services.routing.policy import Policies, Policy
 from shared.contracts.base import EventData
 from shared.contracts.routing import ReplyProposed

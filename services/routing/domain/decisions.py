@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass, replace
 
-from services.routing.domain import placing
+from services.routing.domain import dispatch
 from services.routing.domain.case_file import (
     Assignment,
     AssignmentState,
@@ -165,7 +165,7 @@ def _return(
     after = file.with_assignment(ended)
     if held.role == "co":
         return Outcome(after, (returned,))
-    triaged = placing.triage(after, "returned", at)
+    triaged = dispatch.triage(after, "returned", at)
     return Outcome(triaged.file, (returned, *triaged.said))
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from services.routing.domain.case_file import Assignment, CaseFile
+from services.routing.domain.dispatch import dispatch, place, triage
 from services.routing.domain.facts import received
-from services.routing.domain.placing import dispatch, place, triage
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
 from shared.contracts.routing import CaseDispatched, CaseOffered, CaseTriaged, CaseWithdrawn
 from shared.policy.dispatch import Catalogue, Match

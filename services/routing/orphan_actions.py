@@ -11,7 +11,7 @@ so that a unit's thousand actions would be a thousand rounds; a timer locks it o
 from collections.abc import Sequence
 
 from services.routing import queries
-from services.routing.domain.actions import Acting, Refusal, refuse
+from services.routing.domain.decisions import Acting, Refusal, refuse
 from services.routing.policy import Policies
 from services.routing.queries import StrayAction
 from shared.contracts.base import Contract, Event, EventData, NoWords
