@@ -1,41 +1,51 @@
-"""What handlers and commands do with an outcome: say it, in order, and store the files, set by set."""
+"""Loading case files with their packs, and carrying out what was decided about them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 
 from services.routing import queries
-from services.routing.domain.case_file import CaseFile, Outcome, Said
-from services.routing.domain.decisions import Acting, Action, Refusal, decide
-from services.routing.policy import Policies, Policy
+from services.routing.domain.case_file import CaseFile
+from services.routing.policy import unit_has_topic
 from shared.contracts.base import EventData
 from shared.contracts.routing import ReplyProposed
+from shared.decision import Decision, PendingEvent
 from shared.events.decoding import IncomingEvent
+from shared.packs import Packs
+from shared.policy.model import Pack
 from shared.unit_of_work.transaction import Emitted, Tx
 
 BY_RULE = "service:routing"
-"""The actor of what the catalogue decides."""
+"""The actor of events that the catalogue decides."""
 
 
-def say(
+async def load_case_files(tx: Tx, packs: Packs, ids: Iterable[str]) -> dict[str, CaseFile]:
+    """The files that exist, by id. `packs.of` then knows their policy versions, unless one is nowhere."""
+    files = await queries.case_files(tx.connection, list(ids))
+    await packs.load(tx.connection, (file.policy_version for file in files.values()))
+    return files
+
+
+def carry_out(
     tx: Tx,
-    outcome: Outcome,
-    policy: Policy,
+    decision: Decision[CaseFile],
+    pack: Pack,
     *,
     cause: IncomingEvent[EventData] | None = None,
     actor: str | None = None,
 ) -> tuple[CaseFile, Emitted | None]:
-    """Emits what is said: the file, knowing its request's id, and the last event about the case, if any.
+    """Emits the events: the file to save, and the last event about the case, if there is one.
 
-    Records go to units that have topics; the others see the case at their desk.
+    `pack` is the version that the case lives under. Records go to units that have topics; the others see the
+    case at their desk. A proposed reply gets the id of its request on the file.
     """
-    file, last = outcome.file, None
-    for said in outcome.said:
-        if said.unit is not None and not policy.department_has_topic(said.unit):
+    file, last = decision.state, None
+    for event in decision.events:
+        if event.unit is not None and not unit_has_topic(pack, event.unit):
             continue
-        emitted = _emit(tx, file, said, cause=cause, actor=actor, after=last)
-        if said.unit is None:
+        emitted = _emit(tx, file, event, cause=cause, actor=actor, after=last)
+        if event.unit is None:
             last = emitted
-        if isinstance(said.facts, ReplyProposed) and file.proposal is not None:
+        if isinstance(event.data, ReplyProposed) and file.proposal is not None:
             file = replace(file, proposal=replace(file.proposal, id=emitted.id))
     return file, last
 
@@ -43,46 +53,22 @@ def say(
 def _emit(
     tx: Tx,
     file: CaseFile,
-    said: Said,
+    event: PendingEvent,
     *,
     cause: IncomingEvent[EventData] | None,
     actor: str | None,
     after: Emitted | None,
 ) -> Emitted:
     return tx.emit(
-        said.facts,
+        event.data,
         subject=file.id,
-        words=said.words,
+        words=event.words,
         cause=cause,
         actor=actor,
         policy=file.policy_version,
         jurisdiction=file.jurisdiction,
-        unit=said.unit,
+        unit=event.unit,
         # Two units may act on one case under one action id.
-        target=said.unit or actor or "",
-        causation=after.id if said.unit is not None and after is not None else None,
+        target=event.unit or actor or "",
+        causation=after.id if event.unit is not None and after is not None else None,
     )
-
-
-def act(
-    tx: Tx,
-    policies: Policies,
-    file: CaseFile,
-    acting: Acting,
-    action: Action,
-    *,
-    cause: IncomingEvent[EventData] | None = None,
-    actor: str,
-) -> tuple[CaseFile, Emitted | None, Refusal | None]:
-    """A unit acts: the file to store, the event that says it, and the refusal if the rules are against it."""
-    at = cause.effective if cause else tx.now
-    outcome, refused = decide(file, acting, action, at)
-    after, emitted = say(tx, outcome, policies.of(file.policy_version), cause=cause, actor=actor)
-    return after, emitted, refused
-
-
-async def load_with_policies(tx: Tx, policies: Policies, ids: Iterable[str]) -> dict[str, CaseFile]:
-    """The files that exist, with the policy versions that they live under at hand."""
-    files = await queries.case_files(tx.connection, list(ids))
-    await policies.load(tx.connection, (file.policy_version for file in files.values()))
-    return files

@@ -4,16 +4,7 @@ import datetime as dt
 from dataclasses import dataclass, replace
 
 from services.routing.domain import dispatch
-from services.routing.domain.case_file import (
-    Assignment,
-    AssignmentState,
-    CaseFile,
-    Outcome,
-    Proposal,
-    Said,
-    State,
-)
-from shared.contracts.base import Words
+from services.routing.domain.case_file import Assignment, AssignmentState, CaseFile, Proposal, State
 from shared.contracts.inquiry import NoteWords, ReplyWords
 from shared.contracts.routing import (
     ActionResult,
@@ -26,6 +17,7 @@ from shared.contracts.routing import (
     RoutingRequestRefused,
     SignAction,
 )
+from shared.decision import Decision, PendingEvent, Refusal
 
 Action = SignAction | ReplyAction | ReturnAction
 
@@ -34,7 +26,7 @@ _OPEN: tuple[State, ...] = ("triage", "offered", "held")
 ALLOWED: dict[tuple[State, Role, AssignmentState], tuple[str, ...]] = {
     ("offered", "lead", "offered"): ("sign", "return"),
     ("held", "lead", "signed"): ("reply", "return"),
-    # Co-handlers (协办) keep their part while the lead is found anew.
+    # Co-handlers (协办) keep their part while a new lead is sought.
     **{(state, "co", "offered"): ("sign", "return") for state in _OPEN},
     **{(state, "co", "signed"): ("return",) for state in _OPEN},
 }
@@ -42,21 +34,9 @@ ALLOWED: dict[tuple[State, Role, AssignmentState], tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """The unit may not: in which state the case is, by which rule, and what it may do instead.
-
-    `detail`: what is wrong with the action itself, in words.
-    """
-
-    state: str
-    rule: str
-    allowed: tuple[str, ...] = ()
-    detail: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Acting:
-    """Who acts: the unit, under which id of the action, and whether it expects the result on its topic."""
+class ActionRequest:
+    """A unit's request to act. `action` is the unit's own id of it, `by_topic`: it came over Kafka, and the
+    unit expects the result on its topic."""
 
     unit: str
     action: str
@@ -64,7 +44,7 @@ class Acting:
 
 
 def name_of(action: Action) -> str:
-    """`sign`, `reply` or `return`: the word of the type and of the address."""
+    """`sign`, `reply` or `return`: the word in the event type and in the URL."""
     return action.contract.family.rpartition(".")[2]
 
 
@@ -84,93 +64,98 @@ def refusal(file: CaseFile, unit: str, action: str) -> Refusal | None:
     return Refusal(file.state, _rule(file, file.assignment(unit), action), may)
 
 
-def decide(file: CaseFile, acting: Acting, action: Action, at: dt.datetime) -> tuple[Outcome, Refusal | None]:
-    """The file after the action, and why the unit may not do it, if so: then the file is what it was.
+def decide(
+    file: CaseFile, request: ActionRequest, action: Action, at: dt.datetime
+) -> Decision[CaseFile] | Refusal:
+    """The file after the action, or why the unit may not do it (`record_refusal` makes that a decision).
 
-    The result of a reply is told when inquiry has answered, all others at once.
+    The result of a reply follows when inquiry has answered, all others at once.
     """
-    refused = refusal(file, acting.unit, name_of(action))
-    if refused is not None:
-        return Outcome(file, refuse(acting, refused)), refused
-    held = file.assignment(acting.unit)
+    if (refused := refusal(file, request.unit, name_of(action))) is not None:
+        return refused
+    held = file.assignment(request.unit)
     assert held is not None  # noqa: S101  (nothing is allowed without an assignment)
     if held.role == "lead":
         file = replace(file, reply_refused=None)
     match action:
         case SignAction():
-            return _with_result(_sign(file, held, acting, at), acting), None
+            return _with_result(_sign(file, held, request, at), request)
         case ReplyAction():
-            return _reply(file, acting, action), None
+            return _reply(file, request, action)
         case ReturnAction():
-            return _with_result(_return(file, held, acting, action, at), acting), None
+            return _with_result(_return(file, held, request, action, at), request)
 
 
-def refuse(acting: Acting, refused: Refusal) -> tuple[Said, ...]:
-    """A refusal as it is said: an event for the record, and the result for the unit's own system."""
+def record_refusal(file: CaseFile, request: ActionRequest, refused: Refusal) -> Decision[CaseFile]:
+    """A refusal changes nothing and is an event all the same: it stays on the record."""
+    return Decision(file, refusal_events(request, refused))
+
+
+def refusal_events(request: ActionRequest, refused: Refusal) -> tuple[PendingEvent, ...]:
+    """An event for the record and, where the unit expects one, the result on its topic."""
     event = RoutingRequestRefused(
         state=refused.state,
         rule=refused.rule,
         allowed=refused.allowed,
-        unit=acting.unit,
-        action=acting.action,
+        unit=request.unit,
+        action=request.action,
     )
+    if not request.by_topic:
+        return (PendingEvent(event),)
     result = ActionResult(
-        action=acting.action,
+        action=request.action,
         accepted=False,
         state=refused.state,
         rule=refused.rule,
         allowed=refused.allowed,
         detail=refused.detail,
     )
-    return (Said(event), *((Said(result, unit=acting.unit),) if acting.by_topic else ()))
+    return PendingEvent(event), PendingEvent(result, unit=request.unit)
 
 
-def _with_result(outcome: Outcome, acting: Acting) -> Outcome:
-    if not acting.by_topic:
-        return outcome
+def _with_result(decision: Decision[CaseFile], request: ActionRequest) -> Decision[CaseFile]:
+    if not request.by_topic:
+        return decision
     result = ActionResult(
-        action=acting.action,
+        action=request.action,
         accepted=True,
-        state=outcome.file.state,
-        allowed=allowed(outcome.file, acting.unit),
+        state=decision.state.state,
+        allowed=allowed(decision.state, request.unit),
     )
-    return Outcome(outcome.file, (*outcome.said, Said(result, unit=acting.unit)))
+    return replace(decision, events=(*decision.events, PendingEvent(result, unit=request.unit)))
 
 
-def _sign(file: CaseFile, held: Assignment, acting: Acting, at: dt.datetime) -> Outcome:
+def _sign(file: CaseFile, held: Assignment, request: ActionRequest, at: dt.datetime) -> Decision[CaseFile]:
     after = file.with_assignment(replace(held, state="signed", signed_at=at))
     if held.role == "lead":
-        after = replace(after, placement="held")
-    return Outcome(
-        after,
-        (Said(AssignmentSigned(unit=held.unit, role=held.role, action=acting.action, notify=file.notify)),),
-    )
+        after = replace(after, dispatch_state="held")
+    signed = AssignmentSigned(unit=held.unit, role=held.role, action=request.action, notify=file.notify)
+    return Decision(after, (PendingEvent(signed),))
 
 
-def _reply(file: CaseFile, acting: Acting, action: ReplyAction) -> Outcome:
-    pending = Proposal(acting.unit, acting.action, acting.by_topic)
-    words: Words = ReplyWords(text=action.text)
-    request = ReplyProposed(unit=acting.unit, outcome=action.outcome, action=acting.action)
-    return Outcome(replace(file, proposal=pending), (Said(request, words),))
+def _reply(file: CaseFile, request: ActionRequest, action: ReplyAction) -> Decision[CaseFile]:
+    pending = Proposal(request.unit, request.action, request.by_topic)
+    proposed = ReplyProposed(unit=request.unit, outcome=action.outcome, action=request.action)
+    return Decision(replace(file, proposal=pending), (PendingEvent(proposed, ReplyWords(text=action.text)),))
 
 
 def _return(
-    file: CaseFile, held: Assignment, acting: Acting, action: ReturnAction, at: dt.datetime
-) -> Outcome:
-    returned = Said(
-        AssignmentReturned(unit=held.unit, role=held.role, reason=action.reason, action=acting.action),
+    file: CaseFile, held: Assignment, request: ActionRequest, action: ReturnAction, at: dt.datetime
+) -> Decision[CaseFile]:
+    returned = PendingEvent(
+        AssignmentReturned(unit=held.unit, role=held.role, reason=action.reason, action=request.action),
         NoteWords(text=action.text),
     )
     ended = replace(held.end("returned", at), reason=action.reason, note=action.text)
     after = file.with_assignment(ended)
     if held.role == "co":
-        return Outcome(after, (returned,))
+        return Decision(after, (returned,))
     triaged = dispatch.triage(after, "returned", at)
-    return Outcome(triaged.file, (returned, *triaged.said))
+    return replace(triaged, events=(returned, *triaged.events))
 
 
 def _rule(file: CaseFile, held: Assignment | None, action: str) -> str:
-    """The rule that speaks against it: the first that applies, from the general to the particular."""
+    """The rule that forbids it: the first that applies, from the general to the particular."""
     ended = file.phase in ("replied", "closed", "erased")
     if held is None or not (held.live or ended):
         return "not_assigned"

@@ -17,10 +17,11 @@ from pydantic import SecretStr
 from starlette.responses import Response
 
 from harness.schema import SECRET, open_service_database
-from services.routing import orphan_actions
+from services.routing.commands import Commands
 from services.routing.handlers import build_handlers
-from services.routing.http import build_routers
-from services.routing.policy import Policies
+from services.routing.http import ROUTERS
+from services.routing.http.context import Context
+from services.routing.timers import register_timers
 from shared.clock import FixedClock, machine_now
 from shared.contracts.base import Event, EventData, Words
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
@@ -28,6 +29,7 @@ from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, new_id
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
+from shared.packs import Packs
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import Timers
 from shared.web.app import create_app
@@ -47,14 +49,14 @@ class World:
     """routing's database, the topics that it reads, and what it says."""
 
     database: Database
-    policies: Policies
+    packs: Packs
     namespace: str
     offsets: dict[str, int] = dataclasses.field(default_factory=dict)
     sequences: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        handlers = build_handlers(self.policies)
-        self.slices = PartitionBatchProcessor(self.database, "routing", handlers)
+        handlers = build_handlers(self.packs)
+        self.events = PartitionBatchProcessor(self.database, "routing", handlers)
         self.actions = PartitionBatchProcessor(self.database, "routing.actions", handlers)
 
     @property
@@ -84,7 +86,7 @@ class World:
             causation=causation,
             effective=NOW,
             actor="citizen",
-            policy=self.policies.current.pack.version,
+            policy=self.packs.current.version,
             jurisdiction="cn-city",
             data=facts,
         )
@@ -103,7 +105,7 @@ class World:
 
     async def take(self, *records: RawRecord) -> None:
         """Applies facts of inquiry as one slice."""
-        await self.slices.process(records)
+        await self.events.process(records)
 
     async def dispatched(self, **more: Any) -> str:
         """A case that has been received and, by the catalogue, dispatched."""
@@ -140,7 +142,7 @@ class World:
 
     async def fire_timers(self) -> None:
         timers = Timers(self.database, watermark_lag=lambda: 0.0)
-        orphan_actions.register(timers, self.policies)
+        register_timers(timers, self.packs)
         await timers.once()
 
     async def said(self, topic: str = "routing", *, about: str | None = None) -> list[Event[Any]]:
@@ -171,8 +173,8 @@ class World:
 async def world(database: str, namespace: str) -> AsyncIterator[World]:
     opened = await open_service_database(database, "routing", namespace=namespace)
     opened.clock = FixedClock(NOW)
-    policies = await Policies.open(opened.pool, opened.settings)
-    yield World(opened, policies, namespace)
+    packs = await Packs.open(opened.pool, opened.settings)
+    yield World(opened, packs, namespace)
     await opened.pool.execute(
         "TRUNCATE aggregate, outbox, cursor, seen_event, parked_key, parked_event, dead_letter, timer,"
         " idempotency_key, case_file, assignment, stray_action"
@@ -200,11 +202,12 @@ async def sign_in(world: World, tmp_path: Path) -> AsyncIterator[SignIn]:
     app = create_app(
         "routing",
         title="routing",
-        routers=build_routers(world.database, world.policies, pages),
+        routers=ROUTERS,
         settings=settings,
         ready=ready,
         pages=pages,
-        unit_name=world.policies.current.pack.unit_name,
+        unit_name=world.packs.current.unit_name,
+        context=Context(world.database, world.packs, Commands(world.database, world.packs), pages),
     )
     clients: list[httpx.AsyncClient] = []
 

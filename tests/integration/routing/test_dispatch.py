@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from services.routing.deliveries import on_delivered, touched_by
+from services.routing.deliveries import aggregate_of, on_delivered
 from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.ids import new_id
 from shared.kafka.client import RecordMetadata
@@ -25,7 +25,7 @@ async def test_an_accepted_case_is_dispatched_by_the_catalogue_with_its_words(wo
     assert dispatched.type == "civic.case.dispatched.v1"
     assert dispatched.data["lead"] == "urban-management"
     assert dispatched.data["rule"] == "cn-municipal-street-light"
-    assert dispatched.policyversion == world.policies.current.pack.version
+    assert dispatched.policyversion == world.packs.current.version
     assert offered.type == "civic.department.case_offered.v1"
     assert offered.causationid == dispatched.id
     assert offered.source == "/services/routing/departments/urban-management"
@@ -107,7 +107,7 @@ async def test_words_that_come_after_the_erasure_are_not_kept(world: World) -> N
 async def test_a_policy_version_that_is_not_here_parks_the_case_until_it_is(world: World) -> None:
     known, unknown = new_id(NOW), new_id(NOW)
     record = world.received(unknown)
-    version = world.policies.current.pack.version.encode()
+    version = world.packs.current.version.encode()
     foreign = record.value.replace(version, b"cn-city@000000000000") if record.value else b""
     await world.take(dataclasses.replace(record, value=foreign), world.received(known))
     assert await world.state(known) == "offered"
@@ -118,26 +118,26 @@ async def test_a_policy_version_that_is_not_here_parks_the_case_until_it_is(worl
 
 
 async def test_a_version_of_the_pack_comes_back_from_the_table(world: World) -> None:
-    pack = world.policies.current.pack
+    pack = world.packs.current
     renamed = Pack.of(
         pack.model_dump(mode="json") | {"limits": pack.limits.model_dump() | {"returns_per_unit": 5}}
     )
     async with world.database.pool.acquire() as connection:
         kept = renamed.version, renamed.to_json().decode()
         await connection.execute(QUERIES["keep_policy_version"], *kept)
-        await world.policies.load(connection, [renamed.version])
-    assert world.policies.of(renamed.version).pack == renamed
+        await world.packs.load(connection, [renamed.version])
+    assert world.packs.of(renamed.version) == renamed
 
 
 async def test_a_delivery_says_where_the_record_stands_and_its_hash(world: World) -> None:
     subject = await world.dispatched()
-    row = await world.database.pool.fetchrow(
+    found = await world.database.pool.fetchrow(
         "SELECT id, shard, topic, key, value, words, delivery FROM outbox WHERE delivery IS NOT NULL"
     )
-    assert row is not None
-    sent = Row(**dict(row))
-    async with world.database.transaction([touched_by(sent)]) as tx:
-        await on_delivered(tx, [(sent, RecordMetadata(3, 41))])
+    assert found is not None
+    row = Row(**dict(found))
+    async with world.database.transaction([aggregate_of(row)]) as tx:
+        await on_delivered(tx, [(row, RecordMetadata(3, 41))])
     delivered = (await world.said(about=subject))[-1]
     assert delivered.causationid == delivered.data["record"]
     assert delivered.data == {
@@ -147,5 +147,5 @@ async def test_a_delivery_says_where_the_record_stands_and_its_hash(world: World
         "topic": f"{world.namespace}.department.urban-management.v1",
         "partition": 3,
         "offset": 41,
-        "hash": hashlib.sha256(row["value"]).hexdigest(),
+        "hash": hashlib.sha256(row.value).hexdigest(),
     }
