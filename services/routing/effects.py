@@ -1,4 +1,4 @@
-"""Loading case files with their packs, and carrying out what was decided about them."""
+"""Loads case files with their packs, and carries out decisions about them."""
 
 from collections.abc import Iterable
 from dataclasses import replace

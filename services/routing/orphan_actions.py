@@ -1,10 +1,10 @@
-"""Orphan actions: what units send that belongs to no case. A timer refuses them in the unit's own name.
+"""Orphan actions: records of units that belong to no case. A timer refuses them with the unit as subject.
 
 Either no case has the id, or the record is no valid action: malformed, or of an unknown type. The latter
 reaches its handler as `InvalidAction`, in place of the record that cannot be read, and never blocks its key.
 
-The subject of the refusal is the unit. Locking the unit for each action would put each into a round of its
-own: a thousand actions of one unit would be a thousand rounds. The timer locks it once for all of them.
+Refusing them in the handler would lock the unit for each action and so put each into a round of its own: a
+thousand actions of one unit would be a thousand rounds. The timer locks the unit once for all of them.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _ACTIONS = {each.contract.type: each.contract for each in (SignAction, ReplyActi
 
 
 class InvalidAction(EventData):
-    """A record that is no valid action: the id that it gives itself, the rule against it, what is wrong."""
+    """A record that is no valid action: its id, the rule that refuses it, the fields that are wrong."""
 
     action: str
     rule: str

@@ -28,7 +28,7 @@ BEGINNING = Cursor(dt.datetime(1, 1, 1, tzinfo=dt.UTC), "")
 
 
 class OrphanAction(NamedTuple):
-    """An action that belongs to no case, to be refused in the unit's own name. `action` is its id."""
+    """An action that belongs to no case, to be refused with the unit as subject. `action` is its id."""
 
     unit: str
     action: str
@@ -101,7 +101,7 @@ async def case_files(connection: ConnectionOrPool, ids: Sequence[str]) -> dict[s
 
 
 async def words(connection: ConnectionOrPool, ids: Sequence[str]) -> dict[str, InquiryWords]:
-    """What citizens wrote, by case id; without cases whose words have not arrived or are erased."""
+    """The words of citizens by case id; a case whose words have not arrived or are erased is missing."""
     rows = await connection.fetch(QUERIES["words"], ids)
     return {row["id"]: InquiryWords.model_validate_json(row["words"]) for row in rows}
 

@@ -124,7 +124,7 @@ def done(answer: Answer) -> Done:
 
 
 def explain_dispatch(pack: Pack, service_code: str, area: str | None, now: dt.datetime) -> Explanation:
-    """What the pack's catalogue says of a service and an area on the local day of `now`."""
+    """Where the pack's catalogue sends a service and an area on the local day of `now`, and why."""
     on = now.astimezone(ZoneInfo(pack.timezone)).date()
     found = catalogue_of(pack).match(service_code, area, on)
     explanation = Explanation(

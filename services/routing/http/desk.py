@@ -193,7 +193,7 @@ async def _wait_for_answer(context: Context, inquiry: str) -> None:
             while await queries.reply_is_pending(context.database.pool, inquiry):
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        return  # the page says that the reply is on its way
+        return  # the page shows the reply as pending
 
 
 def _unit(context: Context, access: Access, shown: Filters) -> str:

@@ -41,7 +41,7 @@ class Done(BaseModel):
 
 
 class ListedCase(BaseModel):
-    """What every line of a list tells of a case. `reply_day_count`: by which `reply_due` was set."""
+    """The part of a case that all lists show. `reply_day_count`: how days until `reply_due` are counted."""
 
     id: str
     number: str

@@ -1,4 +1,4 @@
-"""routing on a real PostgreSQL, fed with inquiry's events made by hand, and asked over ASGI."""
+"""routing on a real PostgreSQL, with inquiry's events made by hand and requests over ASGI."""
 
 import dataclasses
 import datetime as dt
@@ -46,7 +46,7 @@ WORDS = InquiryWords(title="路灯不亮", text="临江路 8 号门口的路灯�
 
 @dataclasses.dataclass
 class World:
-    """routing's database, the topics that it reads, and what it says."""
+    """routing's database, the topics that it reads, and the events that it emits."""
 
     database: Database
     packs: Packs
@@ -71,7 +71,7 @@ class World:
     def fact(
         self, subject: str, facts: EventData, words: Words | None = None, *, causation: str | None = None
     ) -> RawRecord:
-        """What inquiry says of a case, as it stands on the topic."""
+        """An event of inquiry about a case, as the record on its topic."""
         sequence = self.sequences[subject] = self.sequences.get(subject, 0) + 1
         encoded = encode_words(words) if words else None
         draft = Draft(
@@ -104,17 +104,17 @@ class World:
         return self.fact(subject, InquiryReceived.model_validate(facts), WORDS)
 
     async def take(self, *records: RawRecord) -> None:
-        """Applies facts of inquiry as one slice."""
+        """Applies events of inquiry as one batch."""
         await self.events.process(records)
 
     async def dispatched(self, **more: Any) -> str:
-        """A case that has been received and, by the catalogue, dispatched."""
+        """The id of a case that was received and, by the catalogue, dispatched."""
         subject = new_id(NOW)
         await self.take(self.received(subject, **more))
         return subject
 
     async def act(self, unit: str, subject: str, verb: str, action: str = "a-1", **data: Any) -> RawRecord:
-        """A unit's own system puts an action onto its topic, as plainly as the contract allows."""
+        """A unit's own system sends an action with the least that the contract requires."""
         return await self.send(unit, self.action(subject, verb, action, **data))
 
     @staticmethod
@@ -131,7 +131,7 @@ class World:
         }
 
     async def send(self, unit: str, *values: dict[str, Any] | bytes) -> RawRecord:
-        """Puts whatever a unit's system writes onto its topic, as one slice; the last record."""
+        """Puts values onto a unit's actions topic and applies them as one batch; the last record."""
         topic = f"{self.namespace}.department.{unit}.actions.v1"
         records = [
             self.record(topic, "key", one if isinstance(one, bytes) else json.dumps(one).encode())
@@ -145,7 +145,7 @@ class World:
         register_timers(timers, self.packs)
         await timers.once()
 
-    async def said(self, topic: str = "routing", *, about: str | None = None) -> list[Event[Any]]:
+    async def emitted(self, topic: str = "routing", *, about: str | None = None) -> list[Event[Any]]:
         """The events in the outbox for a topic (`routing`, or a unit's code), in order."""
         name = (
             f"{self.namespace}.routing.v1"
@@ -157,9 +157,10 @@ class World:
         return [event for event in events if about is None or event.subject == about]
 
     async def types(self, topic: str = "routing", *, about: str | None = None) -> list[str]:
-        """Like `said`, only the short names of the types."""
+        """Like `emitted`, only the short names of the types."""
         return [
-            event.type.split(".", 1)[1].removesuffix(".v1") for event in await self.said(topic, about=about)
+            event.type.split(".", 1)[1].removesuffix(".v1")
+            for event in await self.emitted(topic, about=about)
         ]
 
     async def state(self, subject: str) -> str | None:
@@ -189,7 +190,7 @@ SignIn = Callable[..., httpx.AsyncClient]
 
 @pytest.fixture
 async def sign_in(world: World, tmp_path: Path) -> AsyncIterator[SignIn]:
-    """`sign_in("officer", unit="water")`: a browser of that person; `sign_in()`: of nobody."""
+    """`sign_in("officer", unit="water")`: a browser of that person; `sign_in()`: without a session."""
     keys = tmp_path / "keys.yaml"
     digest = hashlib.sha256(KEY_OF_WATER.encode()).hexdigest()
     keys.write_text(f"[{{name: water-backend, sha256: {digest}, scopes: ['unit:water'], unit: water}}]")

@@ -40,7 +40,7 @@ async def test_an_officer_lists_signs_and_replies(world: World, sign_in: SignIn)
     assert response.status_code == 200
     case = (await officer.get(f"{API}/cases/{subject}")).json()
     assert (case["reply_pending"], case["allowed"], case["words"]["text"]) == (True, [], WORDS.text)
-    event = (await world.said(about=subject))[-1]
+    event = (await world.emitted(about=subject))[-1]
     assert (event.type, event.actor) == ("civic.assignment.reply_proposed.v1", "person:officer-1")
     assert await world.types(LEAD) == ["department.case_offered"]
     answer = InquiryReplied(unit=LEAD, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
@@ -112,7 +112,7 @@ async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign
     machine.headers["Authorization"] = f"Bearer {KEY_OF_WATER}"
     response = await machine.post(f"{API}/cases/{subject}/actions/sign", headers=key())
     assert response.status_code == 200
-    assert (await world.said(about=subject))[-1].actor == "machine:water-backend"
+    assert (await world.emitted(about=subject))[-1].actor == "machine:water-backend"
     other = await machine.post(f"{API}/cases/{subject}/actions/sign?unit=yunxi-urban", headers=key("k-2"))
     assert problem(other) == (403, "not-your-unit")
     assert problem(await machine.get(f"{API}/cases?unit=yunxi-urban")) == (403, "not-your-unit")
@@ -173,10 +173,10 @@ async def test_a_dispatcher_places_a_case_with_lead_and_co_handlers(world: World
     address = f"{API}/triage/{subject}/dispatch"
     response = await dispatcher.post(address, json=body, headers=key())
     assert (response.status_code, response.json()["state"]) == (200, "offered")
-    dispatched = (await world.said(about=subject))[-1]
+    dispatched = (await world.emitted(about=subject))[-1]
     assert (dispatched.data["by"], dispatched.data["rule"]) == ("dispatcher", "dispatcher")
     assert dispatched.actor == "person:dispatcher-1"
-    (offered,) = await world.said("water")
+    (offered,) = await world.emitted("water")
     assert offered.data["words"]["text"] == WORDS.text
     assert offered.causationid == dispatched.id
     assert (await dispatcher.get(f"{API}/triage")).json()["total"] == 0
@@ -192,9 +192,9 @@ async def test_a_former_holder_hears_that_the_case_went_elsewhere(world: World, 
     body = {"lead": "qingshi-urban"}
     response = await dispatcher.post(f"{API}/triage/{subject}/dispatch", json=body, headers=key())
     assert response.status_code == 200
-    assert (await world.said("water"))[-1].data["reason"] == "redispatched"
+    assert (await world.emitted("water"))[-1].data["reason"] == "redispatched"
     assert (await world.types("yunxi-urban"))[-1] == "department.action_result"
-    assert (await world.said("qingshi-urban"))[0].data["attempt"] == 2
+    assert (await world.emitted("qingshi-urban"))[0].data["attempt"] == 2
 
 
 @pytest.mark.parametrize(

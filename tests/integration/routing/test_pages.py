@@ -54,7 +54,7 @@ async def test_an_officer_signs_replies_and_sees_the_answer(world: World, sign_i
     replied = await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡。")
     assert replied.status_code == 303
     assert "正在等待确认" in (await officer.get(case)).text
-    proposal = (await world.said(about=subject))[-1].id
+    proposal = (await world.emitted(about=subject))[-1].id
     facts = InquiryReplied(unit=LEAD, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
     await world.take(world.fact(subject, facts, causation=proposal))
     page = (await officer.get(replied.headers["location"])).text
@@ -72,7 +72,7 @@ async def test_an_officer_whose_reply_is_refused_finds_why_until_the_next_action
     officer = sign_in("officer", unit=LEAD)
     case = f"/desk/cases/{subject}"
     await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡。")
-    proposal = (await world.said(about=subject))[-1].id
+    proposal = (await world.emitted(about=subject))[-1].id
     refused = InquiryRequestRefused(state="accepted", rule="reply_to_a_dispatched_case")
     await world.take(world.fact(subject, refused, causation=proposal))
     page = (await officer.get(case)).text

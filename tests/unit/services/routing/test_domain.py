@@ -167,13 +167,13 @@ def test_a_file_is_dispatched_once_and_only_when_every_part_is_there() -> None:
     )
 
 
-def test_an_answer_reaches_the_unit_whose_proposal_it_answers_and_nobody_else() -> None:
+def test_an_answer_reaches_only_the_unit_whose_proposal_it_answers() -> None:
     file = file_in("accepted", "held", proposal=True)
     (result,) = facts.request_refused(file, REFUSED, "p-1").events
     assert result.unit == "lead"
     assert result.data == ActionResult(
         action="a-1", accepted=False, state="held", rule="no", allowed=("reply", "return")
-    ), "state and what is allowed in routing's words, whatever inquiry has said of them"
+    ), "state and what is allowed in routing's words, whatever inquiry calls them"
     assert facts.request_refused(file, REFUSED, "another").events == ()
     assert facts.request_refused(file, REFUSED, "another").state.proposal == file.proposal
     at_desk = replace(file, proposal=Proposal("lead", "a-1", False, "p-1"))
