@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -112,39 +112,17 @@ async def save(
     """Inserts or updates files and assignments; `words` by case id where inquiry.received brought them."""
     if not files:
         return
-    brought = words or {}
-    rows = [
-        (
-            *(f.id, f.phase, f.number, f.kind, f.service_code, f.area, f.visibility, f.urgent, f.hint),
-            *(f.notify, f.received_at, f.reply_due, f.reply_day_count, f.cycle),
-            *(f.policy_version, f.jurisdiction),
-            *(f.dispatch_state, f.attempt, f.lead, f.rule, f.triage_reason, f.triaged_at, f.sign_due),
-            *((p.id, p.unit, p.action, p.by_topic) if (p := f.proposal) else (None, None, None, None)),
-            f.reply_refused,
-            brought[f.id].model_dump_json(exclude_none=True)
-            if f.id in brought and f.phase != "erased"
-            else None,
-        )
-        for f in files
-    ]
-    await connection.execute(QUERIES["save_case_files"], *map(list, zip(*rows, strict=True)))
-    assignments = [
-        (
-            *(f.id, a.unit, a.role, a.state, a.attempt, a.offered_at, a.signed_at, a.ended_at),
-            *(a.reason, a.note, f.reply_due),
-        )
-        for f in files
-        for a in f.assignments
-    ]
+    rows = [_case_row(file, (words or {}).get(file.id)) for file in files]
+    await connection.execute(QUERIES["save_case_files"], *_columns(rows))
+    assignments = [_assignment_row(file, one) for file in files for one in file.assignments]
     if assignments:
-        await connection.execute(QUERIES["save_assignments"], *map(list, zip(*assignments, strict=True)))
+        await connection.execute(QUERIES["save_assignments"], *_columns(assignments))
 
 
-async def add_orphan_actions(connection: Connection, orphans: Iterable[OrphanAction]) -> None:
+async def add_orphan_actions(connection: Connection, orphans: Sequence[OrphanAction]) -> None:
     """Stores them for the units' timers."""
-    columns = list(map(list, zip(*orphans, strict=True)))
-    if columns:
-        await connection.execute(QUERIES["add_orphan_actions"], *columns)
+    if orphans:
+        await connection.execute(QUERIES["add_orphan_actions"], *_columns(orphans))
 
 
 async def take_orphan_actions(connection: Connection, units: Sequence[str]) -> list[OrphanAction]:
@@ -206,3 +184,30 @@ def _case_file(row: asyncpg.Record, assignments: Iterable[Assignment]) -> CaseFi
     )
     pending = Proposal(unit, action, by_topic, proposal) if proposal is not None else None
     return CaseFile(**parts, proposal=pending, assignments=tuple(assignments))
+
+
+def _case_row(file: CaseFile, words: InquiryWords | None) -> tuple[Any, ...]:
+    """The columns of save_case_files."""
+    f, p = file, file.proposal
+    return (
+        *(f.id, f.phase, f.number, f.kind, f.service_code, f.area, f.visibility, f.urgent, f.hint),
+        *(f.notify, f.received_at, f.reply_due, f.reply_day_count, f.cycle),
+        *(f.policy_version, f.jurisdiction),
+        *(f.dispatch_state, f.attempt, f.lead, f.rule, f.triage_reason, f.triaged_at, f.sign_due),
+        *((p.id, p.unit, p.action, p.by_topic) if p else (None, None, None, None)),
+        f.reply_refused,
+        words.model_dump_json(exclude_none=True) if words and f.phase != "erased" else None,
+    )
+
+
+def _assignment_row(file: CaseFile, one: Assignment) -> tuple[Any, ...]:
+    """The columns of save_assignments."""
+    return (
+        *(file.id, one.unit, one.role, one.state, one.attempt, one.offered_at, one.signed_at, one.ended_at),
+        *(one.reason, one.note, file.reply_due),
+    )
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as one array per column, as `unnest` takes them."""
+    return list(map(list, zip(*rows, strict=True)))

@@ -33,7 +33,7 @@ def reply_of(unit: str = LEAD) -> InquiryReplied:
     return InquiryReplied(unit=unit, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
 
 
-async def test_a_lead_signs_and_hears_that_it_counts(world: World) -> None:
+async def test_a_lead_signs_and_gets_the_result(world: World) -> None:
     subject = await signed(world)
     event = (await world.emitted(about=subject))[-1]
     assert (event.type, event.actor) == ("civic.assignment.signed.v1", f"unit:{LEAD}")
@@ -96,7 +96,7 @@ async def test_a_second_reply_waits_for_the_answer_to_the_first(world: World) ->
     assert (await world.emitted(about=subject))[-1].data["rule"] == "reply_pending"
 
 
-async def test_a_department_that_does_not_hold_the_case_is_refused_and_told_why(world: World) -> None:
+async def test_a_unit_that_does_not_hold_the_case_is_refused_with_the_rule(world: World) -> None:
     subject = await world.dispatched()
     await world.act("water", subject, "reply", outcome="solved", text="?")
     event = (await world.emitted(about=subject))[-1]
@@ -124,7 +124,7 @@ async def test_an_action_on_an_unknown_case_is_refused_in_the_units_name(world: 
     assert await world.database.pool.fetchval("SELECT count(*) FROM case_file") == 0
 
 
-async def test_what_a_unit_says_of_itself_is_not_believed(world: World) -> None:
+async def test_what_an_action_claims_about_its_sender_is_not_trusted(world: World) -> None:
     subject = await world.dispatched()
     record = await world.act("water", subject, "sign", "a-0")
     forged = (record.value or b"").replace(
@@ -166,7 +166,7 @@ async def test_a_returned_lead_puts_the_case_into_triage_and_a_co_handler_does_n
     assert (await world.emitted(about=subject))[-1].data["reason"] == "returned"
 
 
-async def test_holders_hear_of_the_closing_and_of_the_reopening(world: World) -> None:
+async def test_holders_get_records_of_the_closing_and_of_the_reopening(world: World) -> None:
     subject, proposal = await proposed(world)
     await world.take(
         world.fact(subject, reply_of(), causation=proposal),

@@ -80,7 +80,9 @@ async def test_a_department_that_does_not_hold_the_case_is_refused_on_the_record
     assert problem(await officer.get(f"{API}/cases/{subject}")) == (403, "not-your-case")
 
 
-async def test_a_unit_that_returned_a_secret_case_reads_it_no_more(world: World, sign_in: SignIn) -> None:
+async def test_a_unit_that_returned_a_secret_case_can_no_longer_read_it(
+    world: World, sign_in: SignIn
+) -> None:
     subjects = {level: await world.dispatched(visibility=level) for level in ("withheld", "secret")}
     officer, dispatcher = sign_in("officer", unit=LEAD), sign_in("dispatcher")
     for level, subject in subjects.items():
@@ -139,7 +141,7 @@ async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign
         ("dispatcher", "/cases?unit=water&state=lost", (422, "invalid")),
     ],
 )
-async def test_who_may_not_read_or_asks_wrongly_is_told_so(
+async def test_a_reader_without_permission_or_with_bad_input_gets_a_problem(
     world: World, sign_in: SignIn, role: str | None, path: str, expected: tuple[int, str]
 ) -> None:
     assert problem(await sign_in(role).get(API + path)) == expected
@@ -185,7 +187,9 @@ async def test_a_dispatcher_places_a_case_with_lead_and_co_handlers(world: World
     assert late.json()["rule"] == "not_in_triage"
 
 
-async def test_a_former_holder_hears_that_the_case_went_elsewhere(world: World, sign_in: SignIn) -> None:
+async def test_a_former_holder_gets_a_record_that_the_case_was_withdrawn(
+    world: World, sign_in: SignIn
+) -> None:
     subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
     await world.act("yunxi-urban", subject, "return", reason="not_our_area", text="属邻区")
     dispatcher = sign_in("dispatcher")

@@ -50,7 +50,7 @@ async def subject_of(world: World) -> str:
         ({"type": "\x00" * 300}, "unknown_type", "type: must be one of"),
     ],
 )
-async def test_the_department_hears_which_field_is_wrong(
+async def test_the_unit_learns_which_field_is_wrong(
     world: World, change: dict[str, Any], rule: str, wrong: str
 ) -> None:
     subject = await subject_of(world)
@@ -115,14 +115,14 @@ async def test_an_action_that_counted_counts_whatever_comes_under_its_id(world: 
 
 
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"[1]", b'{"type": "civic.action.sign.v1"}'])
-async def test_bytes_that_tell_no_id_are_kept_for_an_operator(world: World, value: bytes) -> None:
+async def test_bytes_without_an_id_are_kept_for_an_operator(world: World, value: bytes) -> None:
     await world.send(LEAD, value)
     assert await results(world) == []
     assert (await kept(world))["dead_letter"] == 1
 
 
 @pytest.mark.parametrize("identifier", ["", 7, None, "x" * 201, "a\x00b"])
-async def test_without_a_usable_id_there_is_nobody_to_answer(world: World, identifier: object) -> None:
+async def test_an_action_without_a_usable_id_cannot_be_answered(world: World, identifier: object) -> None:
     await world.send(LEAD, world.action("c", "sign") | {"id": identifier})
     assert await results(world) == []
     assert (await kept(world))["dead_letter"] == 1

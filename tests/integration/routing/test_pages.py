@@ -86,7 +86,7 @@ async def test_an_officer_whose_reply_is_refused_finds_why_until_the_next_action
     assert (await officer.get(api)).json()["reply_refused"] is None
 
 
-async def test_the_desk_tells_the_time_left_as_the_cases_clock_counts_it(
+async def test_the_desk_shows_the_time_left_as_the_clock_of_the_case_counts_it(
     world: World, sign_in: SignIn
 ) -> None:
     subject, urgent = await world.dispatched(), await world.dispatched(urgent=True)
@@ -161,9 +161,7 @@ async def test_an_officer_sees_no_case_of_another_department(world: World, sign_
     assert subject not in (await officer.get("/desk")).text
 
 
-async def test_who_holds_a_case_finds_the_way_to_the_contact_and_others_do_not(
-    world: World, sign_in: SignIn
-) -> None:
+async def test_only_holders_of_a_case_find_the_link_to_the_contact(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched()
     officer, oversight = sign_in("officer", unit=LEAD), sign_in("oversight")
     case = f"/desk/cases/{subject}"
@@ -184,7 +182,7 @@ async def test_oversight_reads_any_desk_and_acts_at_none(world: World, sign_in: 
     assert f"/desk/cases/{subject}/sign" not in page.text
 
 
-async def test_a_dispatcher_places_a_case_and_sees_the_queue_again(world: World, sign_in: SignIn) -> None:
+async def test_a_dispatcher_dispatches_a_case_and_sees_the_queue_again(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched(service_code="no-such-service", hint="water")
     dispatcher = sign_in("dispatcher")
     waiting = (await dispatcher.get("/dispatch")).text

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from services.routing.commands import Sender
 from services.routing.http import api, desk
-from services.routing.http.access import Access, unit_to_act_for, unit_to_read
+from services.routing.http.access import Access, access, unit_to_act_for, unit_to_read
 from services.routing.http.answers import page_of_rows, parse_cursor
 from services.routing.http.context import Context, context
 from services.routing.queries import Cursor, TriageRow
@@ -20,7 +20,9 @@ from shared.packs import Packs
 from shared.policy.loader import load_pack
 from shared.settings import REPOSITORY
 from shared.unit_of_work.idempotency import Answer
+from shared.web.api_keys import Machine
 from shared.web.problems import Problem
+from shared.web.session import Person
 
 NOW = dt.datetime(2026, 11, 24, 2, tzinfo=dt.UTC)
 CASE = "019ab0e5-0000-7000-8000-000000000001"
@@ -113,6 +115,59 @@ async def test_an_id_that_no_case_can_have_is_a_missing_case() -> None:
     assert problem(raised) == (404, "no-such-case")
 
 
+def person(role: str, unit: str | None = None) -> Person:
+    return Person("p-1", "李经办", frozenset({role}), unit, NOW)
+
+
+def machine(*scopes: str, unit: str | None = None) -> Machine:
+    return Machine("m-1", frozenset(scopes), unit)
+
+
+def asked_by(known: Person | Machine | None) -> Request:
+    """A request whose session or API key is this caller's."""
+    headers = {"authorization": "Bearer key"} if isinstance(known, Machine) else {}
+    made = request("/desk", **headers)
+    sessions = SimpleNamespace(person=lambda _: known)
+    api_keys = SimpleNamespace(machine=lambda _: known)
+    web = SimpleNamespace(sessions=sessions, api_keys=api_keys)
+    made.scope["app"] = SimpleNamespace(state=SimpleNamespace(web=web))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("known", "acts_for", "sees_all"),
+    [
+        (person("officer", "water"), {"water"}, False),
+        (person("dispatcher"), set(), True),
+        (person("oversight", "water"), set(), True),
+        (machine("unit:water", "unit:power"), {"water", "power"}, False),
+        (machine("unit:water", "unit:power", unit="water"), {"water"}, False),
+        (machine("dispatch"), set(), True),
+    ],
+)
+def test_role_unit_and_scopes_decide_what_a_caller_may_do(
+    known: Person | Machine, acts_for: set[str], sees_all: bool
+) -> None:
+    assert access(asked_by(known)) == Access(known.actor, frozenset(acts_for), sees_all)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (None, (401, "sign-in-needed")),
+        (person("officer"), (403, "no-unit")),
+        (person("operator", "water"), (403, "no-unit")),
+        (machine("status"), (403, "no-unit")),
+    ],
+)
+def test_a_caller_without_a_unit_or_a_role_gets_a_problem(
+    known: Person | Machine | None, expected: tuple[int, str]
+) -> None:
+    with pytest.raises(Problem) as raised:
+        access(asked_by(known))
+    assert problem(raised) == expected
+
+
 def test_a_caller_acts_and_reads_for_its_own_units() -> None:
     assert unit_to_act_for(OFFICER, None) == unit_to_read(OFFICER, None) == "water"
     assert unit_to_read(DISPATCHER, "water") == "water"
@@ -121,7 +176,7 @@ def test_a_caller_acts_and_reads_for_its_own_units() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choose", "access", "wanted", "expected"),
+    ("choose", "granted", "wanted", "expected"),
     [
         (unit_to_act_for, OFFICER, "power", (403, "not-your-unit")),
         (unit_to_act_for, DISPATCHER, None, (403, "no-unit")),
@@ -131,10 +186,10 @@ def test_a_caller_acts_and_reads_for_its_own_units() -> None:
     ],
 )
 def test_a_unit_that_cannot_be_chosen_is_a_problem(
-    choose: Any, access: Access, wanted: str | None, expected: tuple[int, str]
+    choose: Any, granted: Access, wanted: str | None, expected: tuple[int, str]
 ) -> None:
     with pytest.raises(Problem) as raised:
-        choose(access, wanted)
+        choose(granted, wanted)
     assert problem(raised) == expected
 
 
