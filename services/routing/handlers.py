@@ -1,7 +1,7 @@
 """Events in: what inquiry reports about cases, and what units do with them. Load, decide, emit, store."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.routing import queries
 from services.routing.domain import facts
@@ -115,24 +115,19 @@ async def _words_of_ready(tx: Tx, decisions: Sequence[Decision[CaseFile]]) -> di
 
 
 def _on_actions(handlers: Handlers, packs: Packs) -> None:
-    @handlers.on(SignAction)
-    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
+    async def act(tx: Tx, events: list[IncomingEvent[Any]]) -> Results:
         return await _act(tx, packs, events)
 
-    @handlers.on(ReplyAction)
-    async def reply(tx: Tx, events: list[IncomingEvent[ReplyAction]]) -> Results:
-        return await _act(tx, packs, events)
+    handlers.on(SignAction)(act)
+    handlers.on(ReplyAction)(act)
+    handlers.on(ReturnAction)(act)
+    handlers.on(InvalidAction)(_refuse_invalid)
 
-    @handlers.on(ReturnAction)
-    async def give_back(tx: Tx, events: list[IncomingEvent[ReturnAction]]) -> Results:
-        return await _act(tx, packs, events)
 
-    @handlers.on(InvalidAction)
-    async def refuse_invalid(tx: Tx, events: list[IncomingEvent[InvalidAction]]) -> Results:
-        await refuse_later(
-            tx, [_orphan(event, event.data.action, event.data.rule, event.data.detail) for event in events]
-        )
-        return None
+async def _refuse_invalid(tx: Tx, events: list[IncomingEvent[InvalidAction]]) -> Results:
+    orphans = [_orphan(event, event.data.action, event.data.rule, event.data.detail) for event in events]
+    await refuse_later(tx, orphans)
+    return None
 
 
 async def _act(tx: Tx, packs: Packs, events: Sequence[IncomingEvent[Action]]) -> Results:

@@ -80,9 +80,7 @@ async def test_a_department_that_does_not_hold_the_case_is_refused_on_the_record
     assert problem(await officer.get(f"{API}/cases/{subject}")) == (403, "not-your-case")
 
 
-async def test_a_unit_that_returned_a_secret_case_can_no_longer_read_it(
-    world: World, sign_in: SignIn
-) -> None:
+async def test_a_unit_that_returned_a_secret_case_cannot_read_it(world: World, sign_in: SignIn) -> None:
     subjects = {level: await world.dispatched(visibility=level) for level in ("withheld", "secret")}
     officer, dispatcher = sign_in("officer", unit=LEAD), sign_in("dispatcher")
     for level, subject in subjects.items():
@@ -187,9 +185,7 @@ async def test_a_dispatcher_places_a_case_with_lead_and_co_handlers(world: World
     assert late.json()["rule"] == "not_in_triage"
 
 
-async def test_a_former_holder_gets_a_record_that_the_case_was_withdrawn(
-    world: World, sign_in: SignIn
-) -> None:
+async def test_a_former_holder_gets_a_record_of_the_withdrawal(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
     await world.act("yunxi-urban", subject, "return", reason="not_our_area", text="属邻区")
     dispatcher = sign_in("dispatcher")

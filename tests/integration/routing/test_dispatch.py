@@ -52,7 +52,7 @@ async def test_a_case_that_no_rule_places_goes_to_triage_with_its_hint(world: Wo
     assert await world.state(unknown) == "triage"
 
 
-async def test_a_co_handler_is_told_who_leads(world: World) -> None:
+async def test_the_offer_to_a_co_handler_names_the_lead(world: World) -> None:
     await world.dispatched(service_code="municipal-manhole", area="yunxi")
     (lead,) = await world.emitted("yunxi-urban")
     (co,) = await world.emitted("water")
@@ -83,7 +83,7 @@ async def test_a_fact_about_a_case_that_was_never_received_opens_a_file_and_wait
     assert await world.state(subject) == "offered"
 
 
-async def test_erasure_takes_the_words_and_tells_every_unit_that_got_them(world: World) -> None:
+async def test_erasure_deletes_the_words_and_sends_a_record_to_every_unit_that_got_them(world: World) -> None:
     subject = await world.dispatched()
     await world.act("urban-management", subject, "return", reason="not_our_area", text="不在辖区")
     await world.take(world.fact(subject, InquiryErased(basis="citizen_request")))

@@ -23,7 +23,9 @@ async def send(client: httpx.AsyncClient, page: str, address: str, **fields: str
     return await client.post(address, data=form)
 
 
-async def test_the_desk_of_a_unit_without_cases_says_what_will_come(world: World, sign_in: SignIn) -> None:
+async def test_the_desk_of_a_unit_without_cases_explains_what_it_will_show(
+    world: World, sign_in: SignIn
+) -> None:
     page = await sign_in("officer", unit=LEAD).get("/desk")
     assert page.status_code == 200
     assert "没有待办工单" in page.text
@@ -132,7 +134,7 @@ async def test_a_form_that_fails_shows_what_was_typed_and_leads_to_the_field(
     assert returned.text.count('id="text"') == 1
 
 
-async def test_an_action_that_came_too_late_says_why(world: World, sign_in: SignIn) -> None:
+async def test_an_action_that_came_too_late_shows_the_reason(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched()
     officer = sign_in("officer", unit=LEAD)
     case = f"/desk/cases/{subject}"
