@@ -1,9 +1,10 @@
-"""A department's own system: reads its cases from Kafka, signs them, and answers them a moment later.
+"""A department's own system: reads its cases from Kafka, signs them, and replies a moment later.
 
     python examples/department.py 127.0.0.1:9092 urban-management water --namespace civic
 
-Nothing here is Civicloom's but the topics. An action's id is made from the record that it answers, so reading
-a record again sends the same action again, which counts once. Offsets are committed when all is answered.
+It uses nothing of Civicloom but its topics. An action's id is derived from the record that it answers: after
+a restart the same records lead to the same actions, and each action counts once. Offsets are committed when
+all records of a batch are answered.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 REPLY = "您反映的问题已处理完毕，感谢监督。 The matter is settled; thank you for telling us."
-YOURS = ("civic.department.case_offered.v1", "civic.department.case_reopened.v1")
+ASSIGNED = ("civic.department.case_offered.v1", "civic.department.case_reopened.v1")
 
 
 async def act(producer: AIOKafkaProducer, record: ConsumerRecord, verb: str, **data: str) -> None:
+    """Sends an action (sign or reply) on the case of a record."""
     event = json.loads(record.value)
     action = {
         "specversion": "1.0",
@@ -27,7 +29,7 @@ async def act(producer: AIOKafkaProducer, record: ConsumerRecord, verb: str, **d
         "id": str(uuid.uuid5(uuid.UUID(event["id"]), verb)),
         "source": "/examples/department",
         "subject": event["subject"],
-        "time": dt.datetime.now(dt.UTC).isoformat(),  # noqa: TID251  (a stranger's clock)
+        "time": dt.datetime.now(dt.UTC).isoformat(),  # noqa: TID251  (another system's clock)
         "data": data,
     }
     topic = record.topic.removesuffix(".v1") + ".actions.v1"
@@ -35,12 +37,13 @@ async def act(producer: AIOKafkaProducer, record: ConsumerRecord, verb: str, **d
 
 
 async def handle(producer: AIOKafkaProducer, record: ConsumerRecord, seconds: float) -> None:
+    """Signs an offered case and, as its lead, replies after some seconds."""
     event: dict[str, Any] = json.loads(record.value)
-    if event["type"] not in YOURS:  # results of our actions, withdrawals, closings
+    if event["type"] not in ASSIGNED:  # results of actions, withdrawals, closings
         return
-    if event["type"] == YOURS[0]:
+    if event["type"] == ASSIGNED[0]:
         await act(producer, record, "sign")
-    if event["data"].get("role", "lead") == "lead":  # co-handlers (协办) sign; the lead (主办) answers
+    if event["data"].get("role", "lead") == "lead":  # co-handlers (协办) sign; the lead (主办) replies
         await asyncio.sleep(seconds)
         await act(producer, record, "reply", outcome="solved", text=REPLY)
 
@@ -63,10 +66,10 @@ async def main(bootstrap: str, codes: list[str], namespace: str, seconds: float)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Plays departments: signs and answers what they are given.")
-    parser.add_argument("bootstrap")
-    parser.add_argument("codes", nargs="+", metavar="code")
-    parser.add_argument("--namespace", default="civic")
-    parser.add_argument("--seconds", type=float, default=2, help="how long a department thinks")
+    parser = argparse.ArgumentParser(description="Plays departments: signs and answers their cases.")
+    parser.add_argument("bootstrap", help="the brokers, as host:port")
+    parser.add_argument("codes", nargs="+", metavar="code", help="the code of a department")
+    parser.add_argument("--namespace", default="civic", help="the first part of the topics' names")
+    parser.add_argument("--seconds", type=float, default=2, help="delay before a reply")
     arguments = parser.parse_args()
     asyncio.run(main(arguments.bootstrap, arguments.codes, arguments.namespace, arguments.seconds))

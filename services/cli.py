@@ -1,6 +1,6 @@
-"""`civicloom`: gathers the commands in `services.commands`.
+"""`civicloom`: the command line made of the modules in `services.commands`.
 
-Exit codes: 0 done; 1 not done (a sentence on stderr says why) or, for checks, differences found; 2 bad usage.
+Exit codes: 0 done; 1 failed, with a sentence on stderr, or a check found differences; 2 bad usage.
 """
 
 import logging
@@ -30,24 +30,26 @@ def build() -> typer.Typer:
 
 
 def _root() -> None:
-    # Its presence keeps subcommands by name even while there is only one.
-    pass
+    """With a callback, typer keeps subcommands by name even if there is only one."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line and returns the exit code; what we name ends as one sentence, not as a trace."""
-    # Without any handler Python would print a client's own words beside our sentence.
+    """Runs the command line and returns the exit code.
+
+    Our own errors end as one sentence on stderr; all others keep their traceback.
+    """
+    # Without a handler Python would print the log lines of client libraries beside our sentence.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         result = build()(arguments, prog_name="civicloom", standalone_mode=False)
     except typer.TyperException as error:
-        return _say(error.format_message(), error.exit_code)
+        return _fail(error.format_message(), error.exit_code)
     except typer.Abort:
-        return _say("stopped", 130)
+        return _fail("stopped", 130)
     except Exception as error:
         if not _is_ours(error):
             raise
-        return _say(str(error), 1)
+        return _fail(str(error), 1)
     return result if isinstance(result, int) else 0
 
 
@@ -57,7 +59,7 @@ def _is_ours(error: Exception) -> bool:
     return isinstance(error, CivicloomError)
 
 
-def _say(sentence: str, code: int) -> int:
+def _fail(sentence: str, code: int) -> int:
     print(f"civicloom: {sentence}", file=sys.stderr)
     return code
 

@@ -1,9 +1,9 @@
-"""What an operator's command finds in its environment: a service's settings and database, a policy pack."""
+"""What the commands share: the option `--json`, and a service's settings and database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,17 +13,25 @@ if TYPE_CHECKING:
     from shared.settings import CoreSettings, ServiceName
     from shared.unit_of_work.database import Database
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+"""As in `shared.settings`, which `--help` does not load."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
 
 @asynccontextmanager
-async def opened(service: "ServiceName") -> "AsyncIterator[Database]":
-    """Opens and closes it. Raises typer.BadParameter for bad settings, DatabaseAway if nobody answers."""
+async def open_database(service: "ServiceName") -> "AsyncIterator[Database]":
+    """The service's database, closed at the end.
+
+    Raises typer.BadParameter for bad settings, and DatabaseAway if the database does not answer.
+    """
     import asyncpg
 
     from shared.infrastructure import is_infrastructure
     from shared.unit_of_work.database import Database
 
     try:
-        database = await Database.open(settings(service))
+        database = await Database.open(read_settings(service))
     except Exception as error:
         if not (is_infrastructure(error) or isinstance(error, asyncpg.PostgresError | ValueError)):
             raise
@@ -35,7 +43,7 @@ async def opened(service: "ServiceName") -> "AsyncIterator[Database]":
 
 
 def pack_folder(policies: Path, pack: str) -> Path:
-    """Where the pack lies. Raises typer.BadParameter that names those there are."""
+    """The folder of a pack. Raises typer.BadParameter that names the packs there are."""
     if not (policies / pack).is_dir():
         known = sorted(found.parent.name for found in policies.glob("*/pack.yaml"))
         raise typer.BadParameter(
@@ -45,8 +53,8 @@ def pack_folder(policies: Path, pack: str) -> Path:
     return policies / pack
 
 
-def settings(service: "ServiceName") -> "CoreSettings":
-    """From the environment. Raises typer.BadParameter that names what is wrong."""
+def read_settings(service: "ServiceName") -> "CoreSettings":
+    """The service's settings from the environment. Raises typer.BadParameter that names the bad ones."""
     from pydantic import ValidationError
 
     from shared.settings import CoreSettings
@@ -56,5 +64,5 @@ def settings(service: "ServiceName") -> "CoreSettings":
     except ValidationError as error:
         faults = ", ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise typer.BadParameter(
-            f"{faults}; give it the environment of the service {service}", param_hint="environment"
+            f"{faults}: run it with the environment of the service {service}", param_hint="environment"
         ) from error

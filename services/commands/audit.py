@@ -1,4 +1,4 @@
-"""`civicloom audit`: check the log, or one receipt, as a stranger would, with nothing but the log's key."""
+"""`civicloom audit`: verifies the log or one receipt with nothing but the log's public key."""
 
 import json
 from pathlib import Path
@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.environment import AsJson
+
 if TYPE_CHECKING:
     from services.audit.log.note import Verifier
 
 audit = typer.Typer(name="audit", no_args_is_help=True, help="Verify the log and receipts.")
 
 Key = Annotated[
-    str, typer.Option("--key", help="The log's public key (vkey), or @FILE with it.", show_default=False)
+    str,
+    typer.Option("--key", help="The log's public key (vkey), or @FILE with it.", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def register(cli: typer.Typer) -> None:
@@ -24,16 +26,19 @@ def register(cli: typer.Typer) -> None:
 @audit.command("verify")
 def verify(
     location: Annotated[
-        str, typer.Argument(help="A folder with the log's files, or the URL below which they are.")
+        str, typer.Argument(help="The folder of the log's files, or their base URL.", show_default=False)
     ],
     key: Key,
     since: Annotated[
         Path | None,
-        typer.Option("--since", help="A checkpoint that you kept: the log must begin with what it signs."),
+        typer.Option("--since", help="The file of an earlier checkpoint: the log must extend it."),
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> int:
-    """Recompute the whole log from its entries. Exits 1 if anything is wrong, and says where."""
+    """Recompute the whole log from its entries.
+
+    Exits 1 and names the place if anything is wrong.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -67,14 +72,22 @@ def verify(
 
 @audit.command("proof")
 def proof(
-    file: Annotated[Path, typer.Argument(help="The .tlog-proof file, from /log/proof/<event id>.")],
+    file: Annotated[
+        Path, typer.Argument(help="The .tlog-proof file from /log/proof/<event id>.", show_default=False)
+    ],
     event: Annotated[
-        Path, typer.Option("--event", help="The receipt: the event, byte for byte.", show_default=False)
+        Path,
+        typer.Option(
+            "--event", help="The file of the receipt: the event, byte for byte.", show_default=False
+        ),
     ],
     key: Key,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> int:
-    """Check offline that the event of a receipt is in the log. Exits 1 if that is not proven."""
+    """Check offline that a receipt is in the log.
+
+    Exits 1 if the proof does not hold.
+    """
     from services.audit.log.errors import LogError
     from services.audit.log.proof import parse_proof
 

@@ -1,4 +1,4 @@
-"""`civicloom contracts`: the generated files in `contracts/`, and whether a change breaks somebody."""
+"""`civicloom contracts`: the generated files in `contracts/`, and changes that break readers or writers."""
 
 import json
 from collections.abc import Mapping
@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
+from services.environment import REPOSITORY
+
 contracts = typer.Typer(
     name="contracts",
     no_args_is_help=True,
-    help="Generate contracts/, find breaking changes and declare what is published.",
+    help="Generate and check the published contracts.",
 )
 
-_REPO = Path(__file__).resolve().parents[2]
 _PUBLISHED = "published.json"
-"""In the folder itself, so that no clone is too shallow to know it and no later commit makes it forgotten."""
+"""A file of the folder, not a tag: a shallow clone has it too."""
 
 Folder = Annotated[Path, typer.Option(help="The folder of generated files.", file_okay=False)]
 Release = Annotated[str, typer.Argument(help="The name of the release, such as 1.0.", show_default=False)]
@@ -26,9 +27,11 @@ def register(cli: typer.Typer) -> None:
 
 
 @contracts.command()
-def write(*, folder: Folder = _REPO / "contracts") -> None:
-    """Generate the folder from the models. An example that is there stays; an unpublished one can be deleted
-    to have it made anew, and a published one is put back as it was."""
+def write(*, folder: Folder = REPOSITORY / "contracts") -> None:
+    """Generate the folder from the models.
+
+    Existing examples are kept. Delete an unpublished one to generate it again; published ones are restored.
+    """
     wanted = _wanted(folder)
     for path in _read(folder).keys() - wanted.keys():
         (folder / path).unlink()
@@ -38,9 +41,11 @@ def write(*, folder: Folder = _REPO / "contracts") -> None:
 
 
 @contracts.command()
-def check(*, folder: Folder = _REPO / "contracts") -> int:
-    """Exit 1 if the folder is not what the models say, or if a change since the last release breaks a reader
-    or a writer."""
+def check(*, folder: Folder = REPOSITORY / "contracts") -> int:
+    """Check the folder against the models.
+
+    Exits 1 if the folder is out of date, or if a change since the last release breaks readers or writers.
+    """
     problems = _problems(folder)
     for problem in problems:
         typer.echo(problem)
@@ -48,8 +53,12 @@ def check(*, folder: Folder = _REPO / "contracts") -> int:
 
 
 @contracts.command()
-def publish(release: Release, *, folder: Folder = _REPO / "contracts") -> int:
-    """Declare the folder, as it is, what others rely on from this release on. Exit 1 if `check` would."""
+def publish(release: Release, *, folder: Folder = REPOSITORY / "contracts") -> int:
+    """Declare the folder published, as a release.
+
+    From then on `check` reports every change that breaks its readers or writers. Exits 1 and publishes
+    nothing if `check` would fail.
+    """
     from shared.contracts.folder import GOLDEN, SCHEMAS
 
     problems = _problems(folder)
@@ -77,7 +86,7 @@ def _problems(folder: Path) -> list[str]:
 
 
 def _wanted(folder: Path) -> dict[str, bytes]:
-    """What the folder should hold. An example of a type that is gone goes too, unless it is published."""
+    """The contents that the folder should have. Examples of removed types go, unless they are published."""
     from shared.contracts.folder import GOLDEN, generated
     from shared.contracts.registry import REGISTRY
 
@@ -94,7 +103,7 @@ def _type(path: str) -> str:
 
 
 def _read(folder: Path) -> dict[str, bytes]:
-    """What is generated or was, by path."""
+    """The files of the folder by path, without the record of what is published."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -103,12 +112,12 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 
 def _published(folder: Path) -> Mapping[str, bytes]:
-    """The files that others rely on. Raises typer.BadParameter where nothing says which."""
+    """The published files by path. Raises typer.BadParameter if there is no record of them."""
     kept = folder / _PUBLISHED
     if not kept.is_file():
         raise typer.BadParameter(
-            f"{kept} is missing: without it nobody knows what is published. Before the first release it says "
-            '{"release": null, "files": {}}'
+            f"{kept} is missing: without it nobody knows what is published. Before the first release "
+            'it contains {"release": null, "files": {}}'
         )
     return {path: content.encode() for path, content in json.loads(kept.read_bytes())["files"].items()}
 

@@ -1,4 +1,4 @@
-"""`civicloom dlq`: dead letters, the events that a service could not apply and that wait for an operator."""
+"""`civicloom dlq`: dead letters, events that a service could not apply and that wait for an operator."""
 
 import asyncio
 import getpass
@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from services.environment import AsJson
+
 if TYPE_CHECKING:
     from shared.inbox.dead_letters import DeadLetters
     from shared.settings import ServiceName
 
 T = TypeVar("T")
 
-dlq = typer.Typer(name="dlq", no_args_is_help=True, help="Dead letters: list, show, replay, discard.")
+dlq = typer.Typer(name="dlq", no_args_is_help=True, help="List, show, replay or discard dead letters.")
 
-Service = Annotated[str, typer.Argument(help="publisher, inquiry or routing.", show_default=False)]
-Number = Annotated[int, typer.Argument(min=1, help="As `list` shows it.", show_default=False)]
+Service = Annotated[str, typer.Argument(help="One of publisher, inquiry and routing.", show_default=False)]
+Number = Annotated[int, typer.Argument(min=1, help="The number that `dlq list` shows.", show_default=False)]
 Operator = Annotated[
-    str, typer.Option(help="Who does it; stands in the log.", default_factory=getpass.getuser)
+    str, typer.Option(help="Your name for the record in the log.", default_factory=getpass.getuser)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def register(cli: typer.Typer) -> None:
@@ -31,11 +32,14 @@ def register(cli: typer.Typer) -> None:
 @dlq.command("list")
 def list_(
     *,
-    service: Annotated[str | None, typer.Option(help="Of one service alone.")] = None,
-    resolved: Annotated[bool, typer.Option("--all", help="With those that are resolved.")] = False,
+    service: Annotated[str | None, typer.Option(help="Show only those of this service.")] = None,
+    resolved: Annotated[bool, typer.Option("--all", help="Show resolved ones too.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Show dead letters, oldest first. Exits 1 if any is open."""
+    """Show dead letters, oldest first.
+
+    Exits 1 if any of them is open.
+    """
     from dataclasses import asdict
 
     found = []
@@ -58,9 +62,10 @@ def list_(
 
 @dlq.command()
 def show(service: Service, number: Number, *, as_json: AsJson = False) -> None:
-    """Show the bytes of one: the value as it stood on its topic, and the words that came with it.
+    """Show the bytes of a dead letter.
 
-    The words are gone once the letter is resolved or its case erased.
+    These are the value as it was on its topic and the words that came with it. The words are deleted once
+    the letter is resolved or its case erased.
     """
     kept = _with(service, lambda dead: dead.bytes_of(number))
     value = None if kept.value is None else kept.value.decode("utf-8", "backslashreplace")
@@ -80,7 +85,10 @@ def show(service: Service, number: Number, *, as_json: AsJson = False) -> None:
 
 @dlq.command()
 def replay(service: Service, number: Number, *, operator: Operator, as_json: AsJson = False) -> None:
-    """Free the key for new tries, from this event on. The service does the work within a second or so."""
+    """Retry a dead letter and its key's later events.
+
+    The service does so within about a second.
+    """
     _with(service, lambda dead: dead.replay(number, operator))
     _done(service, number, "replayed", as_json)
 
@@ -90,24 +98,29 @@ def discard(
     service: Service,
     number: Number,
     *,
-    reason: Annotated[str, typer.Option(help="Why it is given up; kept with it.", show_default=False)],
+    reason: Annotated[
+        str, typer.Option(help="Why the event is given up; kept on record.", show_default=False)
+    ],
     operator: Operator,
     as_json: AsJson = False,
 ) -> None:
-    """Give the event up, on the record; its key goes on with the next."""
+    """Give up a dead letter and unblock its key.
+
+    The next event of the key is applied then. Who did it and why is an event in the log.
+    """
     if not reason.strip():
         raise typer.BadParameter("say why it is given up", param_hint="--reason")
     _with(service, lambda dead: dead.discard(number, operator, reason))
     _done(service, number, "discarded", as_json)
 
 
-def _done(service: str, number: int, what: str, as_json: bool) -> None:
-    done = {"service": service, "id": number, "resolution": what}
-    typer.echo(json.dumps(done) if as_json else f"{service} {number}: {what}")
+def _done(service: str, number: int, resolution: str, as_json: bool) -> None:
+    done = {"service": service, "id": number, "resolution": resolution}
+    typer.echo(json.dumps(done) if as_json else f"{service} {number}: {resolution}")
 
 
 def _holders() -> "list[ServiceName]":
-    """The services that apply events of others, and so can have dead letters."""
+    """The services that apply events, and so can have dead letters."""
     from shared.contracts.registry import REGISTRY
     from shared.settings import SERVICES
 
@@ -115,7 +128,7 @@ def _holders() -> "list[ServiceName]":
 
 
 def _with(service: str, work: "Callable[[DeadLetters], Awaitable[T]]") -> T:
-    from services.environment import opened
+    from services.environment import open_database
     from shared.inbox.dead_letters import DeadLetters, NoSuchDeadLetter
 
     holder = next((name for name in _holders() if name == service), None)
@@ -123,7 +136,7 @@ def _with(service: str, work: "Callable[[DeadLetters], Awaitable[T]]") -> T:
         raise typer.BadParameter(f"{service} is none of {', '.join(_holders())}", param_hint="SERVICE")
 
     async def run() -> T:
-        async with opened(holder) as database:
+        async with open_database(holder) as database:
             return await work(DeadLetters(database))
 
     try:

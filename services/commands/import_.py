@@ -1,4 +1,4 @@
-"""`civicloom import`: the records of another system become inquiries."""
+"""`civicloom import`: turns the records of another system into inquiries."""
 
 import asyncio
 import json
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.environment import AsJson, read_settings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
     from services.inquiry.importing.translate import Translator
     from shared.settings import CoreSettings
 
-_File = typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV or JSON Lines in UTF-8.")
-_Map = typer.Option("--map", exists=True, dir_okay=False, readable=True, help="How columns become concerns.")
+_File = typer.Argument(
+    exists=True, dir_okay=False, readable=True, help="A CSV or JSON Lines file in UTF-8.", show_default=False
+)
+_Map = typer.Option(
+    "--map", exists=True, dir_okay=False, readable=True, help="The mapping from columns to inquiries."
+)
 
 
 def register(cli: typer.Typer) -> None:
@@ -30,28 +36,28 @@ def import_(
     mapping: Annotated[Path, _Map],
     report: Annotated[
         Path | None,
-        typer.Option(help="Where rejected rows are listed; by default FILE.rejected.csv.", dir_okay=False),
+        typer.Option(help="The file for rejected rows. By default it is FILE.rejected.csv.", dir_okay=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> int:
-    """Take the rows of FILE in, each once, however often it is run; clocks start now and nobody is notified.
+    """Import the rows of a file as inquiries.
 
-    Reads the environment of the service inquiry (DATABASE_URL, SECRET_KEY, PACK ...). Killed half-way, it
-    goes on where it was when run again. Exits 1 if rows were rejected: the report says line and reason.
+    Each row counts once, however often the command runs: after an interruption, run it again and it
+    continues. Deadlines start at the import, and nobody is notified. It needs the environment of the service
+    inquiry (DATABASE_URL, SECRET_KEY, PACK and so on). Exits 1 if rows were rejected: the report has line and
+    reason.
     """
     report = report or file.with_name(f"{file.name}.rejected.csv")
     if report.resolve() == file.resolve() or not report.parent.is_dir():
         raise typer.BadParameter(
             f"{report} cannot be written: name a file in a folder that exists", param_hint="--report"
         )
-    from services.environment import settings as read_settings
-
     settings = read_settings("inquiry")
     translator = _translator(mapping, settings)
     started = time.monotonic()
     with _progress(file, shown=not as_json) as on_progress:
         outcome = asyncio.run(_run(settings, translator, file, report, on_progress))
-    _say(outcome, report if outcome.rejected else None, time.monotonic() - started, as_json=as_json)
+    _print(outcome, report if outcome.rejected else None, time.monotonic() - started, as_json=as_json)
     return int(outcome.rejected > 0)
 
 
@@ -98,7 +104,7 @@ async def _run(
         if not is_infrastructure(error):
             raise
         raise ImportStopped(
-            f"stopped by {type(error).__name__}: {error}; run it again, it goes on where it was"
+            f"stopped by {type(error).__name__}: {error}; run it again to continue"
         ) from error
     return outcome
 
@@ -115,7 +121,7 @@ def _progress(file: Path, *, shown: bool) -> "Iterator[OnProgress]":
         yield lambda done: bar.update(task, completed=done)
 
 
-def _say(outcome: "Outcome", report: Path | None, seconds: float, *, as_json: bool) -> None:
+def _print(outcome: "Outcome", report: Path | None, seconds: float, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:

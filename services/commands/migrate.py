@@ -1,4 +1,4 @@
-"""`civicloom migrate`: roles, schemas and tables of the services."""
+"""`civicloom migrate`: creates roles, schemas and tables of the services."""
 
 import asyncio
 from typing import Annotated
@@ -10,10 +10,10 @@ def register(cli: typer.Typer) -> None:
     cli.command("migrate")(migrate)
 
 
-def _address(told: str) -> str:
-    if not told.startswith(("postgres://", "postgresql://")):
+def _address(value: str) -> str:
+    if not value.startswith(("postgres://", "postgresql://")):
         raise typer.BadParameter("not postgres://role:password@host:port/database")
-    return told
+    return value
 
 
 def migrate(
@@ -21,13 +21,16 @@ def migrate(
         str,
         typer.Option(
             envvar="DATABASE_URL",
-            help="As a role that may create roles and schemas. PUBLISHER_DATABASE_URL and so on give the "
-            "services' roles passwords of their own.",
+            help="The database, as a role that may create roles and schemas. PUBLISHER_DATABASE_URL and "
+            "its like for the other services give their roles passwords of their own.",
             callback=_address,
         ),
     ],
 ) -> int:
-    """Make each service's role and schema and apply its pending migrations. Safe to run again."""
+    """Create and migrate the services' schemas.
+
+    It creates each service's role and schema and applies the pending migrations. It can be run again safely.
+    """
     from shared.migrate import migrate as apply
     from shared.migrate import prepare_roles
     from shared.settings import SERVICES

@@ -1,10 +1,12 @@
-"""`civicloom outbox`: what was committed and is not yet on Kafka."""
+"""`civicloom outbox`: events that are committed and not yet on Kafka."""
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from services.environment import AsJson, open_database
 
 if TYPE_CHECKING:
     from shared.settings import ServiceName
@@ -14,16 +16,16 @@ def register(cli: typer.Typer) -> None:
     cli.command("outbox")(outbox)
 
 
-def outbox(
-    *, as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
-) -> int:
-    """Show waiting events by service and topic. Exits 1 if a topic refuses and its events are set aside."""
-    from services.environment import opened
+def outbox(*, as_json: AsJson = False) -> int:
+    """Show waiting events by service and topic.
+
+    Exits 1 if a topic is paused because the broker refuses its events.
+    """
     from shared.outbox.relay import QUERIES
     from shared.settings import SERVICES
 
     async def count(service: "ServiceName") -> list[dict[str, object]]:
-        async with opened(service) as database:
+        async with open_database(service) as database:
             rows = await database.pool.fetch(QUERIES["count_outbox"])
             return [{"service": service, **dict(row)} for row in rows]
 
@@ -33,7 +35,7 @@ def outbox(
     else:
         for row in found:
             typer.echo(
-                f"{row['service']:10} {row['topic']}  {row['waiting']} waiting, {row['set_aside']} set aside"
+                f"{row['service']:10} {row['topic']}  {row['waiting']} waiting, {row['set_aside']} paused"
             )
         if not found:
             typer.echo("outboxes are empty")

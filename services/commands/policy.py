@@ -1,4 +1,4 @@
-"""`civicloom policy`: check a policy pack before it is used, and see what a new version changes."""
+"""`civicloom policy`: checks a policy pack before it is used, and compares two versions."""
 
 import json
 from itertools import groupby
@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from services.environment import REPOSITORY, AsJson
+
 policy = typer.Typer(
     name="policy", no_args_is_help=True, help="Check policy packs and compare their versions."
 )
 
-_POLICIES = Path(__file__).resolve().parents[2] / "policies"
+_POLICIES = REPOSITORY / "policies"
 
 
 def register(cli: typer.Typer) -> None:
@@ -22,11 +24,17 @@ def register(cli: typer.Typer) -> None:
 def check(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of packs; without any, all in policies/.", show_default=False),
+        typer.Argument(
+            help="The folders of the packs. Without any, all packs in policies/ are checked.",
+            show_default=False,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> int:
-    """Say what is wrong with a pack, with file and line. Exits 1 if one cannot be used."""
+    """Report the errors of packs with file and line.
+
+    Exits 1 if a pack cannot be used.
+    """
     from shared.policy.check import check as look
 
     found = folders or sorted(path for path in _POLICIES.iterdir() if path.is_dir())
@@ -49,11 +57,14 @@ def check(
 
 @policy.command("diff")
 def diff(
-    old: Annotated[Path, typer.Argument(help="The folder of a pack.", show_default=False)],
-    new: Annotated[Path, typer.Argument(help="The folder of its new version.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    old: Annotated[Path, typer.Argument(help="The folder of the old version.", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="The folder of the new version.", show_default=False)],
+    as_json: AsJson = False,
 ) -> int:
-    """Say what a new version changes. Exits 0 if nothing, 1 if something, 2 if one cannot be used."""
+    """Show what a new version of a pack changes.
+
+    Exits 0 if nothing changes, 1 if something does, and 2 if a folder cannot be used.
+    """
     from shared.policy.diff import diff as compare
     from shared.policy.errors import PolicyError
     from shared.policy.loader import load_pack
@@ -68,12 +79,12 @@ def diff(
         return 2
     changes = compare(before, after)
     if as_json:
-        told = {
+        document = {
             "old": before.version,
             "new": after.version,
             "changes": [change._asdict() for change in changes],
         }
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(document, ensure_ascii=False))
     else:
         typer.echo(f"{before.version} -> {after.version}")
         for file, of_file in groupby(changes, lambda change: change.file):

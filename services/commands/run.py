@@ -1,11 +1,11 @@
-"""`civicloom run`: a sample city on this machine, with everything that it needs."""
+"""`civicloom run`: a sample city on this machine, with all servers that it needs."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-_REPO = Path(__file__).resolve().parents[2]
+from services.environment import REPOSITORY, pack_folder
 
 
 def register(cli: typer.Typer) -> None:
@@ -15,27 +15,28 @@ def register(cli: typer.Typer) -> None:
 def run(
     *,
     port: Annotated[
-        int, typer.Option(envvar="PORT", min=1, max=65535, help="The one address's port.")
+        int, typer.Option(envvar="PORT", min=1, max=65535, help="The port of the city's one address.")
     ] = 8080,
     data_dir: Annotated[
         Path,
         typer.Option(
-            envvar="DATA_DIR", file_okay=False, help="Everything is kept here; a second run needs its own."
+            envvar="DATA_DIR", file_okay=False, help="The folder of all data. A second city needs its own."
         ),
-    ] = _REPO / ".data",
-    pack: Annotated[str, typer.Option(envvar="PACK", help="Policy pack of the city.")] = "cn-city",
-    policies: Annotated[Path, typer.Option(envvar="POLICIES_DIR", help="Folder of the packs.")] = _REPO
-    / "policies",
-    sample: Annotated[bool, typer.Option(help="Play citizens and departments.")] = True,
+    ] = REPOSITORY / ".data",
+    pack: Annotated[str, typer.Option(envvar="PACK", help="The policy pack of the city.")] = "cn-city",
+    policies: Annotated[
+        Path, typer.Option(envvar="POLICIES_DIR", help="The folder of the packs.")
+    ] = REPOSITORY / "policies",
+    sample: Annotated[bool, typer.Option(help="Simulate citizens and departments, or do not.")] = True,
 ) -> int:
-    """Start PostgreSQL, Kafka, the services and a sample city at one address; Ctrl-C stops it.
+    """Start a sample city on this machine.
 
-    KAFKA_BOOTSTRAP and DATABASE_URL name servers to use instead, KAFKA_PORT fixes the broker's port, SMTP_URL
-    sends mail for real.
+    It starts PostgreSQL, Kafka, the four services and a proxy at one address; Ctrl-C stops all of them.
+    DATABASE_URL and KAFKA_BOOTSTRAP name servers to use instead, KAFKA_PORT fixes the broker's port, and
+    SMTP_URL sends real mail.
     """
     from deploy.local.errors import LocalError, UnusableSettingError
     from deploy.local.supervisor import Supervisor
-    from services.environment import pack_folder
 
     folder = pack_folder(policies, pack)
     try:

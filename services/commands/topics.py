@@ -7,37 +7,48 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.environment import pack_folder
+from services.environment import REPOSITORY, AsJson, pack_folder
 
 if TYPE_CHECKING:
     from shared.kafka.topic_changes import Change
     from shared.kafka.topics import TopicSpec
 
-topics = typer.Typer(name="topics", no_args_is_help=True, help="Make and compare the Kafka topics.")
+topics = typer.Typer(name="topics", no_args_is_help=True, help="Create and compare the Kafka topics.")
 
 
-def _addresses(told: str) -> str:
-    for address in told.split(","):
+def _addresses(value: str) -> str:
+    for address in value.split(","):
         host, colon, port = address.rpartition(":")
         if not (host and colon and port.isascii() and port.isdigit()):
             raise typer.BadParameter(f"{address!r} is not host:port")
-    return told
+    return value
 
 
 Bootstrap = Annotated[
     str,
-    typer.Option(envvar="KAFKA_BOOTSTRAP", help="host:port, several with commas.", callback=_addresses),
+    typer.Option(
+        envvar="KAFKA_BOOTSTRAP", help="The brokers as host:port, separated by commas.", callback=_addresses
+    ),
 ]
-Namespace = Annotated[str, typer.Option(envvar="TOPIC_NAMESPACE", help="First part of every topic's name.")]
-Pack = Annotated[str, typer.Option(envvar="PACK", help="Policy pack whose units get topics.")]
-Policies = Annotated[Path, typer.Option(envvar="POLICIES_DIR", help="Folder of the packs.")]
+Namespace = Annotated[
+    str, typer.Option(envvar="TOPIC_NAMESPACE", help="The first part of every topic's name.")
+]
+Pack = Annotated[str, typer.Option(envvar="PACK", help="The policy pack whose units get topics.")]
+Policies = Annotated[Path, typer.Option(envvar="POLICIES_DIR", help="The folder of the packs.")]
 Replication = Annotated[
-    int | None, typer.Option(envvar="TOPIC_REPLICATION", min=1, help="Overrides the declared replication.")
+    int | None,
+    typer.Option(
+        envvar="TOPIC_REPLICATION", min=1, help="The replication factor instead of the declared one."
+    ),
 ]
-Declaration = Annotated[Path | None, typer.Option("--file", help="Instead of deploy/topics.yaml.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Declaration = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", exists=True, dir_okay=False, help="The declaration instead of deploy/topics.yaml."
+    ),
+]
 
-_POLICIES = Path(__file__).resolve().parents[2] / "policies"
+_POLICIES = REPOSITORY / "policies"
 
 
 def register(cli: typer.Typer) -> None:
@@ -55,7 +66,10 @@ def apply(
     file: Declaration = None,
     as_json: AsJson = False,
 ) -> int:
-    """Make what is missing and correct settings. Exits 1 if something is left that it must not change."""
+    """Create missing topics and correct settings.
+
+    Exits 1 if a difference is left that it must not change, such as the number of partitions.
+    """
     from shared.kafka.topic_changes import apply as make
 
     changes = asyncio.run(make(bootstrap, _specs(namespace, pack_folder(policies, pack), file, replication)))
@@ -74,7 +88,10 @@ def diff(
     file: Declaration = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show how the broker differs from the declaration. Exits 1 if it does; changes nothing."""
+    """Compare the broker with the declaration.
+
+    Changes nothing. Exits 1 if they differ.
+    """
     from shared.kafka.topic_changes import diff as compare
 
     changes = asyncio.run(

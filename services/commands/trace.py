@@ -1,10 +1,12 @@
-"""`civicloom trace`: one case, or whatever else has a correlation id, over the services."""
+"""`civicloom trace`: the events of one correlation id, such as a case, across the services."""
 
 import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from services.environment import open_database
 
 if TYPE_CHECKING:
     from services.audit.tracing.spans import Span
@@ -25,12 +27,13 @@ def trace(
         ),
     ],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="OTLP/JSON, as collectors take it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print OTLP/JSON for a collector.")] = False,
 ) -> None:
-    """Show what followed from what: service, event, time since its cause, index in the log.
+    """Show the events of a case as a tree of causes.
 
-    Where the log does not hold the cause (a citizen's act, a unit's action, a timer) an event hangs at the
-    beginning of its trace, and the time is counted from there.
+    Each line has the service, the event, the time since its cause and the index in the log. An event whose
+    cause is not in the log (a citizen's act, a unit's action, a timer) is a root of the tree, and its
+    time is counted from the start of the trace.
     """
     from services.audit.tracing.otlp import document
     from services.audit.tracing.tree import lines
@@ -42,16 +45,15 @@ def trace(
         typer.echo(json.dumps(document(spans)))
         return
     services = len({span.service for span in spans})
-    typer.echo(f"trace {spans[0].trace}: {_many(len(spans), 'event')} of {_many(services, 'service')}")
+    typer.echo(f"trace {spans[0].trace}: {_count(len(spans), 'event')} of {_count(services, 'service')}")
     for line in lines(spans):
         typer.echo(line)
 
 
 async def _read(reference: str) -> "list[Span]":
     from services.audit.tracing.read import find, read_page
-    from services.environment import opened
 
-    async with opened("audit") as database:
+    async with open_database("audit") as database:
         correlation = await find(database.pool, reference)
         found: list[Span] = []
         start: int | None = 0 if correlation is not None else None
@@ -61,5 +63,5 @@ async def _read(reference: str) -> "list[Span]":
         return found
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

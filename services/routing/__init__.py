@@ -1,1 +1,1 @@
-"""routing: who holds a case. Dispatch, assignments, the units' topics, the desks."""
+"""routing decides which units hold a case: dispatch, assignments, the units' topics, the desks."""

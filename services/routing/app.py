@@ -1,11 +1,14 @@
-"""The only file that wires: policies, handlers, pages and timers of routing into one service."""
+"""The only file that wires: packs, handlers, timers and routes of routing into one service."""
 
 import re
 
-from services.routing import deliveries, strays
+from services.routing import deliveries
+from services.routing.commands import Commands
 from services.routing.handlers import build_handlers
-from services.routing.http import build_routers
-from services.routing.policy import Policies
+from services.routing.http import ROUTERS
+from services.routing.http.context import Context
+from services.routing.timers import register_timers
+from shared.packs import Packs
 from shared.service import Parts
 from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
@@ -14,21 +17,22 @@ from shared.web.pages import Pages
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
     """The parts of routing. Raises PolicyError if the folder of the pack cannot be used."""
-    policies = await Policies.open(database.pool, settings)
+    packs = await Packs.open(database.pool, settings)
     pages = Pages("services.routing")
     return Parts(
         title="Civicloom routing",
-        routers=build_routers(database, policies, pages),
-        handlers=build_handlers(policies),
+        routers=ROUTERS,
+        handlers=build_handlers(packs),
         topics=("inquiry",),
         pattern=actions_pattern(settings.topic_namespace),
-        register_timers=lambda timers: strays.register(timers, policies),
+        register_timers=lambda timers: register_timers(timers, packs),
         on_delivered=deliveries.on_delivered,
-        touched_by=deliveries.touched_by,
+        touched_by=deliveries.aggregate_of,
         pages=pages,
+        context=Context(database, packs, Commands(database, packs), pages),
     )
 
 
 def actions_pattern(namespace: str) -> str:
-    """The regular expression that finds what every unit answers, whichever units there are."""
+    """A regular expression over topic names: the actions of every unit, whichever units there are."""
     return rf"^{re.escape(namespace)}\.department\.[a-z0-9-]+\.actions\.v1$"

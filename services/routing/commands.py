@@ -1,17 +1,18 @@
-"""What people and machines ask over HTTP: one transaction each, with the answer kept under its key."""
+"""Commands over HTTP: one transaction each, answered once per Idempotency-Key."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from services.routing import queries
-from services.routing.casework import act, load_with_policies, say
-from services.routing.domain.actions import Acting, Action, Refusal, allowed
 from services.routing.domain.case_file import CaseFile
-from services.routing.domain.placing import BY_DISPATCHER, dispatch
-from services.routing.policy import Policies, Policy
+from services.routing.domain.decisions import Action, ActionRequest, allowed, decide, record_refusal
+from services.routing.domain.dispatch import dispatch_by_hand
+from services.routing.effects import carry_out, load_case_files
+from shared.decision import Refusal
 from shared.errors import CivicloomError
 from shared.ids import new_id
-from shared.policy.dispatch import Match
+from shared.packs import Packs
+from shared.policy.model import Pack
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.idempotency import Answer, Request
 from shared.unit_of_work.transaction import Emitted, Tx
@@ -22,7 +23,10 @@ class NoSuchCase(CivicloomError):
 
 
 class UnknownUnits(CivicloomError):
-    """Departments that the case's version of the pack does not have; `fields` maps pointers to them."""
+    """Units that the case's version of the pack does not have.
+
+    `fields` maps the JSON pointer of each in the request to its code.
+    """
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(f"there is no department {', '.join(sorted(fields.values()))}")
@@ -30,70 +34,75 @@ class UnknownUnits(CivicloomError):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, as the event names them, and under which key."""
+class Sender:
+    """Where a command comes from: the actor of its events, and the request under its key."""
 
     actor: str
     request: Request
 
 
 class Commands:
-    """Actions of units and placements of dispatchers."""
+    """Actions of units and decisions of dispatchers."""
 
-    def __init__(self, database: Database, policies: Policies) -> None:
+    def __init__(self, database: Database, packs: Packs) -> None:
         self._database = database
-        self._policies = policies
+        self._packs = packs
 
-    async def act(self, caller: Caller, inquiry: str, unit: str, action: Action) -> Answer:
+    async def act(self, sender: Sender, inquiry: str, unit: str, action: Action) -> Answer:
         """A unit signs, replies or returns: 200 with state and the event's sequence, or 409 with the rule.
 
-        A refusal stands on the record like one over Kafka. Raises NoSuchCase, and KeyReused or Conflict
-        for the key.
+        A refusal stays on the record like one over Kafka. Raises NoSuchCase, and KeyReused or Conflict for
+        the key.
         """
         async with self._database.transaction([inquiry]) as tx:
-            if (earlier := await caller.request.earlier_answer(tx)) is not None:
+            if (earlier := await sender.request.earlier_answer(tx)) is not None:
                 return earlier
-            file = await self._file(tx, inquiry)
-            acting = Acting(unit, new_id(tx.now), by_topic=False)
-            after, emitted, refused = act(tx, self._policies, file, acting, action, actor=caller.actor)
+            file = await self._case_file(tx, inquiry)
+            request = ActionRequest(unit, new_id(tx.now), by_topic=False)
+            decided = decide(file, request, action, tx.now)
+            decision = record_refusal(file, request, decided) if isinstance(decided, Refusal) else decided
+            pack = self._packs.of(file.policy_version)
+            after, emitted = carry_out(tx, decision, pack, actor=sender.actor)
             await queries.save(tx.connection, [after])
-            answer = _refused(refused) if refused else _done(after, emitted, allowed(after, unit))
-            await caller.request.remember(tx, answer)
+            if isinstance(decided, Refusal):
+                answer = _refused(decided)
+            else:
+                answer = _done(after, emitted, allowed(after, unit))
+            await sender.request.remember(tx, answer)
             return answer
 
-    async def dispatch(self, caller: Caller, inquiry: str, lead: str, co: tuple[str, ...]) -> Answer:
-        """A dispatcher places a case that is in triage: 200, or 409 if it is not there (any more).
+    async def dispatch(self, sender: Sender, inquiry: str, lead: str, co: tuple[str, ...]) -> Answer:
+        """A dispatcher dispatches a case in triage: 200, or 409 if it is not in triage.
 
         Raises UnknownUnits, NoSuchCase, and KeyReused or Conflict for the key.
         """
         async with self._database.transaction([inquiry]) as tx:
-            if (earlier := await caller.request.earlier_answer(tx)) is not None:
+            if (earlier := await sender.request.earlier_answer(tx)) is not None:
                 return earlier
-            file = await self._file(tx, inquiry)
-            policy = self._policies.of(file.policy_version)
-            _check_units(policy, lead, co)
-            if file.state != "triage":
-                answer = _refused(Refusal(file.state, "not_in_triage"))
+            file = await self._case_file(tx, inquiry)
+            pack = self._packs.of(file.policy_version)
+            _check_units(pack, lead, co)
+            words = (await queries.words(tx.connection, [inquiry])).get(inquiry)
+            decided = dispatch_by_hand(file, words, pack, tx.now, lead=lead, co=co)
+            if isinstance(decided, Refusal):
+                answer = _refused(decided)
             else:
-                words = (await queries.words(tx.connection, [inquiry])).get(inquiry)
-                match = Match(lead, co, BY_DISPATCHER)
-                outcome = dispatch(file, words, policy.pack, match, tx.now, by="dispatcher")
-                after, emitted = say(tx, outcome, policy, actor=caller.actor)
+                after, emitted = carry_out(tx, decided, pack, actor=sender.actor)
                 await queries.save(tx.connection, [after])
                 answer = _done(after, emitted, ())
-            await caller.request.remember(tx, answer)
+            await sender.request.remember(tx, answer)
             return answer
 
-    async def _file(self, tx: Tx, inquiry: str) -> CaseFile:
-        files = await load_with_policies(tx, self._policies, [inquiry])
+    async def _case_file(self, tx: Tx, inquiry: str) -> CaseFile:
+        files = await load_case_files(tx, self._packs, [inquiry])
         if inquiry not in files:
             raise NoSuchCase(inquiry)
         return files[inquiry]
 
 
-def _check_units(policy: Policy, lead: str, co: tuple[str, ...]) -> None:
+def _check_units(pack: Pack, lead: str, co: tuple[str, ...]) -> None:
     named = {"/lead": lead} | {f"/co/{number}": unit for number, unit in enumerate(co)}
-    unknown = {field: unit for field, unit in named.items() if unit not in policy.pack.departments_by_code}
+    unknown = {field: unit for field, unit in named.items() if unit not in pack.departments_by_code}
     if unknown:
         raise UnknownUnits(unknown)
 

@@ -1,4 +1,4 @@
-"""A record that Kafka has acknowledged: said in the transaction that takes it out of the outbox."""
+"""Deliveries to units: a record that Kafka has acknowledged becomes an event of its own."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,22 +11,25 @@ from shared.outbox.relay import Row
 from shared.unit_of_work.transaction import Tx
 
 
-def touched_by(row: Row) -> str:
-    """The aggregate that the delivery's event is about: the record's own subject, which is its key."""
+def aggregate_of(row: Row) -> str:
+    """The aggregate that `on_delivered` emits about, for the relay to lock: the record's subject, its key."""
     return row.key
 
 
 async def on_delivered(tx: Tx, delivered: Sequence[tuple[Row, RecordMetadata]]) -> None:
-    """Says for each record where it stands and the SHA-256 of its bytes: that is what the log keeps of it."""
-    for row, place in delivered:
+    """Emits where each record is and the SHA-256 of its bytes; `tx` also deletes the outbox rows.
+
+    The log keeps that hash and not the record, which contains personal text.
+    """
+    for row, metadata in delivered:
         record = orjson.loads(row.delivery or "{}")
-        facts = DeliverySucceeded(
+        data = DeliverySucceeded(
             unit=record["unit"],
             record=record["id"],
             record_type=record["type"],
             topic=row.topic,
-            partition=place.partition,
-            offset=place.offset,
+            partition=metadata.partition,
+            offset=metadata.offset,
             hash=hashlib.sha256(row.value).hexdigest(),
         )
-        tx.emit(facts, subject=record["subject"], actor="service:routing", causation=record["id"])
+        tx.emit(data, subject=record["subject"], actor="service:routing", causation=record["id"])

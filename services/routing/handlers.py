@@ -1,15 +1,17 @@
-"""Events in: what inquiry tells about cases, and what units do with them. Load, decide, say, store."""
+"""Events in: what inquiry reports about cases, and what units do with them. Load, decide, emit, store."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.routing import queries
-from services.routing.casework import BY_RULE, act, load_with_policies, say
-from services.routing.domain import facts, placing
-from services.routing.domain.actions import Acting, Action
-from services.routing.domain.case_file import CaseFile, Outcome
-from services.routing.policy import Policies
-from services.routing.strays import Unfit, refuse_later, unfit
+from services.routing.domain import facts
+from services.routing.domain.case_file import CaseFile
+from services.routing.domain.decisions import Action, ActionRequest, decide, record_refusal
+from services.routing.domain.dispatch import dispatch_by_catalogue
+from services.routing.effects import BY_RULE, carry_out, load_case_files
+from services.routing.orphan_actions import InvalidAction, invalid_action, refuse_later
+from services.routing.policy import catalogue_of
+from services.routing.queries import OrphanAction
 from shared.contracts.base import EventData
 from shared.contracts.inquiry import (
     InquiryAccepted,
@@ -23,152 +25,138 @@ from shared.contracts.inquiry import (
     NoteWords,
 )
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
+from shared.decision import Decision, Refusal
 from shared.events.decoding import IncomingEvent
 from shared.ids import is_id
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.kafka.topics import code_of
-from shared.packs import PackNotHere
+from shared.packs import PackNotHere, Packs
 from shared.unit_of_work.transaction import Tx
 
 D = TypeVar("D", bound=EventData)
-Absorb = Callable[[CaseFile, IncomingEvent[D]], Outcome]
+Absorb = Callable[[CaseFile, IncomingEvent[D]], Decision[CaseFile]]
 
 
-def build_handlers(policies: Policies) -> Handlers:
-    """The handlers of routing, on these policies."""
-    handlers = Handlers(on_unhandled=unfit)
-    _read_inquiry(handlers, policies)
-    _read_actions(handlers, policies)
+def build_handlers(packs: Packs) -> Handlers:
+    """The table of routing's handlers. Its `on_unhandled` takes invalid actions of units."""
+    handlers = Handlers(on_unhandled=invalid_action)
+    _on(handlers, packs, InquiryReceived, _received)
+    _on(handlers, packs, InquiryAccepted, lambda file, e: facts.accepted(file, e.data))
+    _on(handlers, packs, InquiryReplied, lambda file, e: facts.replied(file, e.event.causationid))
+    _on(handlers, packs, InquiryRequestRefused, _request_refused)
+    _on(handlers, packs, InquiryClosed, lambda file, e: facts.closed(file, e.data, e.effective))
+    _on(handlers, packs, InquiryReopened, _reopened)
+    _on(handlers, packs, InquiryErased, lambda file, e: facts.erased(file, e.effective))
+    _on_actions(handlers, packs)
     return handlers
 
 
-def _read_inquiry(handlers: Handlers, policies: Policies) -> None:
-    @handlers.on(InquiryReceived)
-    async def received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
-        told = {e.subject: e.words for e in events if isinstance(e.words, InquiryWords)}
-
-        def absorb(file: CaseFile, event: IncomingEvent[InquiryReceived]) -> Outcome:
-            version, jurisdiction = event.event.policyversion, event.event.jurisdiction
-            return Outcome(facts.received(file, event.data, event.effective, version, jurisdiction))
-
-        return await _absorb(tx, policies, events, absorb, told)
-
-    @handlers.on(InquiryAccepted)
-    async def accepted(tx: Tx, events: list[IncomingEvent[InquiryAccepted]]) -> Results:
-        return await _absorb(tx, policies, events, lambda f, e: Outcome(facts.accepted(f, e.data)))
-
-    @handlers.on(InquiryReplied)
-    async def replied(tx: Tx, events: list[IncomingEvent[InquiryReplied]]) -> Results:
-        return await _absorb(tx, policies, events, lambda f, e: facts.replied(f, e.event.causationid))
-
-    @handlers.on(InquiryRequestRefused)
-    async def request_refused(tx: Tx, events: list[IncomingEvent[InquiryRequestRefused]]) -> Results:
-        return await _absorb(
-            tx, policies, events, lambda f, e: facts.request_refused(f, e.data, e.event.causationid)
-        )
-
-    @handlers.on(InquiryClosed)
-    async def closed(tx: Tx, events: list[IncomingEvent[InquiryClosed]]) -> Results:
-        return await _absorb(tx, policies, events, lambda f, e: facts.closed(f, e.data, e.effective))
-
-    @handlers.on(InquiryReopened)
-    async def reopened(tx: Tx, events: list[IncomingEvent[InquiryReopened]]) -> Results:
-        def absorb(file: CaseFile, event: IncomingEvent[InquiryReopened]) -> Outcome:
-            note = event.words.text if isinstance(event.words, NoteWords) else None
-            return facts.reopened(file, event.data, note)
-
-        return await _absorb(tx, policies, events, absorb)
-
-    @handlers.on(InquiryErased)
-    async def erased(tx: Tx, events: list[IncomingEvent[InquiryErased]]) -> Results:
-        return await _absorb(tx, policies, events, lambda f, e: facts.erased(f, e.effective))
+def _on(handlers: Handlers, packs: Packs, data_type: type[D], absorb: Absorb[D]) -> None:
+    @handlers.on(data_type)
+    async def handle(tx: Tx, events: list[IncomingEvent[D]]) -> Results:
+        return await _absorb(tx, packs, events, absorb)
 
 
-async def _absorb(
-    tx: Tx,
-    policies: Policies,
-    events: Sequence[IncomingEvent[D]],
-    absorb: Absorb[D],
-    told: dict[str, InquiryWords] | None = None,
-) -> Results:
-    """Absorbs one fact a case; a case that this makes ready is placed in the same transaction."""
-    files = await load_with_policies(tx, policies, [event.subject for event in events])
-    await policies.load(tx.connection, {event.event.policyversion for event in events})
-    outcomes = [absorb(files.get(e.subject) or CaseFile(e.subject), e) for e in events]
-    words = told or await _words_of_ready(tx, outcomes)
+def _received(file: CaseFile, event: IncomingEvent[InquiryReceived]) -> Decision[CaseFile]:
+    version, jurisdiction = event.event.policyversion, event.event.jurisdiction
+    return facts.received(file, event.data, event.effective, version, jurisdiction)
+
+
+def _request_refused(file: CaseFile, event: IncomingEvent[InquiryRequestRefused]) -> Decision[CaseFile]:
+    return facts.request_refused(file, event.data, event.event.causationid)
+
+
+def _reopened(file: CaseFile, event: IncomingEvent[InquiryReopened]) -> Decision[CaseFile]:
+    note = event.words.text if isinstance(event.words, NoteWords) else None
+    return facts.reopened(file, event.data, note)
+
+
+async def _absorb(tx: Tx, packs: Packs, events: Sequence[IncomingEvent[D]], absorb: Absorb[D]) -> Results:
+    """Absorbs one event per case; a case that it makes ready is dispatched in the same transaction."""
+    files = await load_case_files(tx, packs, [event.subject for event in events])
+    await packs.load(tx.connection, {event.event.policyversion for event in events})
+    decisions = [absorb(files.get(e.subject) or CaseFile(e.subject), e) for e in events]
+    brought = {e.subject: e.words for e in events if isinstance(e.words, InquiryWords)}
+    words = brought or await _words_of_ready(tx, decisions)
     results: list[Fault | None] = []
     changed: list[CaseFile] = []
-    for event, absorbed in zip(events, outcomes, strict=True):
-        outcome, file = absorbed, absorbed.file
+    for event, decision in zip(events, decisions, strict=True):
         try:
-            policy = policies.of(file.policy_version)
+            changed.append(_carry_out(tx, packs, event, decision, words))
         except PackNotHere as error:
             # Not permanent: the folder may be brought up to date while the key is parked.
             results.append(Fault(type(error).__name__, str(error)))
-            continue
-        actor = None
-        if file.ready:
-            placed = placing.place(file, words.get(file.id), policy.pack, policy.catalogue, event.effective)
-            outcome, actor = Outcome(placed.file, (*outcome.said, *placed.said)), BY_RULE
-        file, _ = say(tx, outcome, policy, cause=event, actor=actor)
-        changed.append(file)
-        results.append(None)
-    await queries.save(tx.connection, changed, told)
+        else:
+            results.append(None)
+    await queries.save(tx.connection, changed, brought)
     return results
 
 
-async def _words_of_ready(tx: Tx, outcomes: Sequence[Outcome]) -> dict[str, InquiryWords]:
-    ready = [outcome.file.id for outcome in outcomes if outcome.file.ready]
+def _carry_out(
+    tx: Tx,
+    packs: Packs,
+    event: IncomingEvent[EventData],
+    absorbed: Decision[CaseFile],
+    words: dict[str, InquiryWords],
+) -> CaseFile:
+    """Raises PackNotHere before anything is emitted."""
+    file = absorbed.state
+    pack = packs.of(file.policy_version)
+    if not file.ready:
+        return carry_out(tx, absorbed, pack, cause=event)[0]
+    found = dispatch_by_catalogue(file, words.get(file.id), pack, catalogue_of(pack), event.effective)
+    decision = Decision(found.state, (*absorbed.events, *found.events))
+    return carry_out(tx, decision, pack, cause=event, actor=BY_RULE)[0]
+
+
+async def _words_of_ready(tx: Tx, decisions: Sequence[Decision[CaseFile]]) -> dict[str, InquiryWords]:
+    ready = [decision.state.id for decision in decisions if decision.state.ready]
     return await queries.words(tx.connection, ready) if ready else {}
 
 
-def _read_actions(handlers: Handlers, policies: Policies) -> None:
-    @handlers.on(SignAction)
-    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
-        return await _act(tx, policies, events)
+def _on_actions(handlers: Handlers, packs: Packs) -> None:
+    async def act(tx: Tx, events: list[IncomingEvent[Any]]) -> Results:
+        return await _act(tx, packs, events)
 
-    @handlers.on(ReplyAction)
-    async def reply(tx: Tx, events: list[IncomingEvent[ReplyAction]]) -> Results:
-        return await _act(tx, policies, events)
-
-    @handlers.on(ReturnAction)
-    async def give_back(tx: Tx, events: list[IncomingEvent[ReturnAction]]) -> Results:
-        return await _act(tx, policies, events)
-
-    @handlers.on(Unfit)
-    async def no_action(tx: Tx, events: list[IncomingEvent[Unfit]]) -> Results:
-        await refuse_later(
-            tx, [_stray(event, event.data.action, event.data.rule, event.data.detail) for event in events]
-        )
-        return None
+    handlers.on(SignAction)(act)
+    handlers.on(ReplyAction)(act)
+    handlers.on(ReturnAction)(act)
+    handlers.on(InvalidAction)(_refuse_invalid)
 
 
-async def _act(tx: Tx, policies: Policies, events: Sequence[IncomingEvent[Action]]) -> Results:
-    """One action a case. What nobody knows is refused later, in the unit's own name."""
-    files = await load_with_policies(tx, policies, [e.subject for e in events if is_id(e.subject)])
-    changed: list[CaseFile] = []
-    strays: list[queries.StrayAction] = []
-    for event in events:
-        file = files.get(event.subject)
-        if file is None:
-            strays.append(_stray(event, event.id, "unknown_case"))
-            continue
-        unit = _unit_of(event)
-        acting = Acting(unit, event.id, by_topic=True)
-        after, _, _ = act(tx, policies, file, acting, event.data, cause=event, actor=f"unit:{unit}")
-        changed.append(after)
-    await queries.save(tx.connection, changed)
-    await refuse_later(tx, strays)
+async def _refuse_invalid(tx: Tx, events: list[IncomingEvent[InvalidAction]]) -> Results:
+    orphans = [_orphan(event, event.data.action, event.data.rule, event.data.detail) for event in events]
+    await refuse_later(tx, orphans)
     return None
 
 
-def _stray(
+async def _act(tx: Tx, packs: Packs, events: Sequence[IncomingEvent[Action]]) -> Results:
+    """One action per case. An action on an unknown case is an orphan and refused later."""
+    files = await load_case_files(tx, packs, [e.subject for e in events if is_id(e.subject)])
+    changed: list[CaseFile] = []
+    orphans: list[OrphanAction] = []
+    for event in events:
+        file = files.get(event.subject)
+        if file is None:
+            orphans.append(_orphan(event, event.id, "unknown_case"))
+            continue
+        request = ActionRequest(_unit_of(event), event.id, by_topic=True)
+        decided = decide(file, request, event.data, event.effective)
+        decision = record_refusal(file, request, decided) if isinstance(decided, Refusal) else decided
+        pack = packs.of(file.policy_version)
+        changed.append(carry_out(tx, decision, pack, cause=event, actor=f"unit:{request.unit}")[0])
+    await queries.save(tx.connection, changed)
+    await refuse_later(tx, orphans)
+    return None
+
+
+def _orphan(
     event: IncomingEvent[EventData], action: str, rule: str, detail: str | None = None
-) -> queries.StrayAction:
-    return queries.StrayAction(_unit_of(event), action, rule, detail, event.effective)
+) -> OrphanAction:
+    return OrphanAction(_unit_of(event), action, rule, detail, event.effective)
 
 
 def _unit_of(event: IncomingEvent[EventData]) -> str:
     unit = code_of(event.record.topic)
-    assert unit is not None  # noqa: S101  (an action is taken from a unit's topic alone)
+    assert unit is not None  # noqa: S101  (actions are read from units' topics alone)
     return unit

@@ -1,4 +1,4 @@
-"""The only SQL of routing: case files set by set, and the lists that people read."""
+"""The only SQL of routing: case files in sets, orphan actions, and the lists that people read."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,20 +6,29 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from services.routing.domain.case_file import Assignment, CaseFile, Proposal
+from services.routing.domain.case_file import Assignment, AssignmentState, CaseFile, Proposal, State
 from shared import sql
-from shared.contracts.inquiry import InquiryWords
+from shared.contracts.inquiry import CaseKind, InquiryWords, Visibility
+from shared.contracts.routing import Role, TriageReason
 from shared.ids import read_case_number
 from shared.unit_of_work.transaction import Connection
 
-_SQL = sql.load("services.routing")
-Reader = Connection | asyncpg.Pool
-Place = tuple[dt.datetime, str]
-BEGINNING = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
+QUERIES = sql.load("services.routing")
+ConnectionOrPool = Connection | asyncpg.Pool
 
 
-class StrayAction(NamedTuple):
-    """An action that belongs to no case, to be refused in the unit's own name."""
+class Cursor(NamedTuple):
+    """Where a list goes on: after the row with this sort key (due or waiting time) and this case id."""
+
+    moment: dt.datetime
+    id: str
+
+
+BEGINNING = Cursor(dt.datetime(1, 1, 1, tzinfo=dt.UTC), "")
+
+
+class OrphanAction(NamedTuple):
+    """An action that belongs to no case, to be refused with the unit as subject. `action` is its id."""
 
     unit: str
     action: str
@@ -28,107 +37,143 @@ class StrayAction(NamedTuple):
     received_at: dt.datetime
 
 
-async def case_files(connection: Reader, ids: Sequence[str]) -> dict[str, CaseFile]:
-    """The files that exist, by id; two statements, the second only if there are any."""
-    rows = await connection.fetch(_SQL["case_files"], ids)
+class DeskRow(NamedTuple):
+    """A line of a unit's list; the columns of desk_open and desk_closed in their order."""
+
+    id: str
+    number: str
+    kind: CaseKind
+    service_code: str
+    area: str | None
+    visibility: Visibility
+    urgent: bool
+    state: State
+    reply_due: dt.datetime
+    reply_day_count: str | None
+    sign_due: dt.datetime | None
+    policy_version: str | None
+    lead: str | None
+    title: str | None
+    reply_pending: bool
+    reply_refused: str | None
+    role: Role
+    assignment: AssignmentState
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.reply_due, self.id)
+
+
+class TriageRow(NamedTuple):
+    """A line of the dispatchers' queue; the columns of triage_queue in their order."""
+
+    id: str
+    number: str
+    kind: CaseKind
+    service_code: str
+    area: str | None
+    visibility: Visibility
+    urgent: bool
+    reply_due: dt.datetime
+    reply_day_count: str | None
+    policy_version: str | None
+    hint: str | None
+    reason: TriageReason
+    since: dt.datetime
+    attempt: int
+    title: str | None
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.since, self.id)
+
+
+async def case_files(connection: ConnectionOrPool, ids: Sequence[str]) -> dict[str, CaseFile]:
+    """The files that exist, by id, with their assignments."""
+    rows = await connection.fetch(QUERIES["case_files"], ids)
     if not rows:
         return {}
     held: dict[str, list[Assignment]] = {}
-    for row in await connection.fetch(_SQL["assignments"], [row["id"] for row in rows]):
+    for row in await connection.fetch(QUERIES["assignments"], [row["id"] for row in rows]):
         inquiry, *parts = row.values()
         held.setdefault(inquiry, []).append(Assignment(*parts))
     return {row["id"]: _case_file(row, held.get(row["id"], ())) for row in rows}
 
 
-async def words(connection: Reader, ids: Sequence[str]) -> dict[str, InquiryWords]:
-    """The words of those that have any (yet, or still)."""
-    rows = await connection.fetch(_SQL["words"], ids)
+async def words(connection: ConnectionOrPool, ids: Sequence[str]) -> dict[str, InquiryWords]:
+    """The words of citizens by case id; a case whose words have not arrived or are erased is missing."""
+    rows = await connection.fetch(QUERIES["words"], ids)
     return {row["id"]: InquiryWords.model_validate_json(row["words"]) for row in rows}
 
 
 async def save(
     connection: Connection, files: Sequence[CaseFile], words: Mapping[str, InquiryWords] | None = None
 ) -> None:
-    """Stores files and assignments, whether new or known; `words` where inquiry.received brought them."""
+    """Inserts or updates files and assignments; `words` by case id where inquiry.received brought them."""
     if not files:
         return
-    told = words or {}
-    rows = [
-        (
-            *(f.id, f.phase, f.number, f.kind, f.service_code, f.area, f.visibility, f.urgent, f.hint),
-            *(f.notify, f.received_at, f.reply_due, f.reply_day_count, f.cycle),
-            *(f.policy_version, f.jurisdiction),
-            *(f.placement, f.attempt, f.lead, f.rule, f.triage_reason, f.triaged_at, f.sign_due),
-            *((p.id, p.unit, p.action, p.by_topic) if (p := f.proposal) else (None, None, None, None)),
-            f.reply_refused,
-            told[f.id].model_dump_json(exclude_none=True) if f.id in told and f.phase != "erased" else None,
-        )
-        for f in files
-    ]
-    await connection.execute(_SQL["save_case_files"], *map(list, zip(*rows, strict=True)))
-    assignments = [
-        (
-            *(f.id, a.unit, a.role, a.state, a.attempt, a.offered_at, a.signed_at, a.ended_at),
-            *(a.reason, a.note, f.reply_due),
-        )
-        for f in files
-        for a in f.assignments
-    ]
+    rows = [_case_row(file, (words or {}).get(file.id)) for file in files]
+    await connection.execute(QUERIES["save_case_files"], *_columns(rows))
+    assignments = [_assignment_row(file, one) for file in files for one in file.assignments]
     if assignments:
-        await connection.execute(_SQL["save_assignments"], *map(list, zip(*assignments, strict=True)))
+        await connection.execute(QUERIES["save_assignments"], *_columns(assignments))
 
 
-async def add_stray_actions(connection: Connection, strays: Iterable[StrayAction]) -> None:
-    columns = list(map(list, zip(*strays, strict=True)))
-    if columns:
-        await connection.execute(_SQL["add_stray_actions"], *columns)
+async def add_orphan_actions(connection: Connection, orphans: Sequence[OrphanAction]) -> None:
+    """Stores them for the units' timers."""
+    if orphans:
+        await connection.execute(QUERIES["add_orphan_actions"], *_columns(orphans))
 
 
-async def take_stray_actions(connection: Connection, units: Sequence[str]) -> list[StrayAction]:
-    """Takes what waits for these units, in order; the rows are gone when the transaction commits."""
-    return [StrayAction(*row) for row in await connection.fetch(_SQL["take_stray_actions"], units)]
+async def take_orphan_actions(connection: Connection, units: Sequence[str]) -> list[OrphanAction]:
+    """Deletes the orphan actions of these units and returns them in the order of their arrival."""
+    return [OrphanAction(*row) for row in await connection.fetch(QUERIES["take_orphan_actions"], units)]
 
 
-async def desk(
-    reader: Reader,
+async def desk_cases(
+    connection: ConnectionOrPool,
     unit: str,
-    after: Place | None,
+    after: Cursor | None,
     *,
     state: str | None,
     search: str | None = None,
     limit: int,
-) -> list[dict[str, Any]]:
-    """A unit's cases after a place (due, id), due time first: what is to do, or those in one state.
+) -> list[DeskRow]:
+    """A unit's cases after the cursor, by due time: its open work, or with `state` the cases in that state.
 
-    `search` is a part of the title, or the number in any spelling that can be read.
+    `search` is a part of the title, or the number in any spelling that `read_case_number` accepts.
     """
     number = read_case_number(search or "")
-    due, identifier = after or (BEGINNING, "")
+    due, identifier = after or BEGINNING
     if state == "closed":
-        rows = await reader.fetch(_SQL["desk_closed"], unit, due, identifier, search, number, limit)
+        rows = await connection.fetch(QUERIES["desk_closed"], unit, due, identifier, search, number, limit)
     else:
-        rows = await reader.fetch(_SQL["desk_open"], unit, due, identifier, search, number, limit, state)
-    return [dict(row) for row in rows]
+        rows = await connection.fetch(
+            QUERIES["desk_open"], unit, due, identifier, search, number, limit, state
+        )
+    return [DeskRow(*row) for row in rows]
 
 
-async def has_cases(reader: Reader, unit: str) -> bool:
-    """Whether the unit has a case that one of its lists shows: live, or done."""
-    return bool(await reader.fetchval(_SQL["has_cases"], unit))
+async def has_cases(connection: ConnectionOrPool, unit: str) -> bool:
+    """Whether one of the unit's lists shows a case: live or done."""
+    return bool(await connection.fetchval(QUERIES["has_cases"], unit))
 
 
-async def triage(reader: Reader, after: Place | None, limit: int) -> list[dict[str, Any]]:
-    """What a dispatcher has to place after a place (since, id), longest waiting first."""
-    since, identifier = after or (BEGINNING, "")
-    return [dict(row) for row in await reader.fetch(_SQL["triage"], since, identifier, limit)]
+async def triage_queue(connection: ConnectionOrPool, after: Cursor | None, limit: int) -> list[TriageRow]:
+    """Cases that a dispatcher has to dispatch, after the cursor, longest waiting first."""
+    since, identifier = after or BEGINNING
+    rows = await connection.fetch(QUERIES["triage_queue"], since, identifier, limit)
+    return [TriageRow(*row) for row in rows]
 
 
-async def reply_is_pending(reader: Reader, inquiry: str) -> bool:
+async def reply_is_pending(connection: ConnectionOrPool, inquiry: str) -> bool:
     """Whether a proposed reply waits for inquiry's answer."""
-    return bool(await reader.fetchval(_SQL["reply_is_pending"], inquiry))
+    return bool(await connection.fetchval(QUERIES["reply_is_pending"], inquiry))
 
 
-async def count_triage(reader: Reader) -> int:
-    found: int = await reader.fetchval(_SQL["count_triage"])
+async def count_triage(connection: ConnectionOrPool) -> int:
+    """How many cases are in triage."""
+    found: int = await connection.fetchval(QUERIES["count_triage"])
     return found
 
 
@@ -139,3 +184,30 @@ def _case_file(row: asyncpg.Record, assignments: Iterable[Assignment]) -> CaseFi
     )
     pending = Proposal(unit, action, by_topic, proposal) if proposal is not None else None
     return CaseFile(**parts, proposal=pending, assignments=tuple(assignments))
+
+
+def _case_row(file: CaseFile, words: InquiryWords | None) -> tuple[Any, ...]:
+    """The columns of save_case_files."""
+    f, p = file, file.proposal
+    return (
+        *(f.id, f.phase, f.number, f.kind, f.service_code, f.area, f.visibility, f.urgent, f.hint),
+        *(f.notify, f.received_at, f.reply_due, f.reply_day_count, f.cycle),
+        *(f.policy_version, f.jurisdiction),
+        *(f.dispatch_state, f.attempt, f.lead, f.rule, f.triage_reason, f.triaged_at, f.sign_due),
+        *((p.id, p.unit, p.action, p.by_topic) if p else (None, None, None, None)),
+        f.reply_refused,
+        words.model_dump_json(exclude_none=True) if words and f.phase != "erased" else None,
+    )
+
+
+def _assignment_row(file: CaseFile, one: Assignment) -> tuple[Any, ...]:
+    """The columns of save_assignments."""
+    return (
+        *(file.id, one.unit, one.role, one.state, one.attempt, one.offered_at, one.signed_at, one.ended_at),
+        *(one.reason, one.note, file.reply_due),
+    )
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as one array per column, as `unnest` takes them."""
+    return list(map(list, zip(*rows, strict=True)))

@@ -1,7 +1,11 @@
+-- The code's words for older names here: table stray_action = OrphanAction; column placement = dispatch_state;
+-- column inquiry = a case's id; table and column names stay as they were migrated.
+
 -- name: case_files
+-- In the order of domain/case_file.py: CaseFile, with the proposal's columns apart.
 SELECT id, phase, number, kind, service_code, area, visibility, urgent, hint, notify, received_at, reply_due,
-       reply_day_count, cycle, policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
-       proposal, proposal_unit, proposal_action, proposal_by_topic, reply_refused
+       reply_day_count, cycle, policy_version, jurisdiction, placement AS dispatch_state, attempt, lead, rule, triage_reason,
+       triaged_at, sign_due, proposal, proposal_unit, proposal_action, proposal_by_topic, reply_refused
 FROM case_file WHERE id = ANY ($1::text[]);
 
 -- name: assignments
@@ -12,7 +16,7 @@ FROM assignment WHERE inquiry = ANY ($1::text[]) ORDER BY inquiry, attempt, role
 SELECT id, words FROM case_file WHERE id = ANY ($1::text[]) AND words IS NOT NULL;
 
 -- name: save_case_files
--- Words come with inquiry.received alone, so null leaves them as they are; they go with the erasure and stay away.
+-- Only inquiry.received brings words, so null leaves them as they are; an erasure deletes them for good.
 INSERT INTO case_file (id, phase, number, kind, service_code, area, visibility, urgent, hint, notify,
     received_at, reply_due, reply_day_count, cycle, policy_version, jurisdiction,
     placement, attempt, lead, rule, triage_reason, triaged_at, sign_due,
@@ -43,16 +47,16 @@ ON CONFLICT (inquiry, unit) DO UPDATE SET
     signed_at = excluded.signed_at, ended_at = excluded.ended_at, reason = excluded.reason, note = excluded.note,
     reply_due = excluded.reply_due;
 
--- name: add_stray_actions
+-- name: add_orphan_actions
 INSERT INTO stray_action (unit, action, rule, detail, received_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]);
 
--- name: take_stray_actions
+-- name: take_orphan_actions
 WITH taken AS (DELETE FROM stray_action WHERE unit = ANY ($1::text[]) RETURNING *)
 SELECT unit, action, rule, detail, received_at FROM taken ORDER BY number;
 
 -- name: desk_open
--- A unit's live cases, due time first: those in a state, or without one all that wait for somebody at the desk.
+-- A unit's live cases by due time: those in state $7, or without one all that wait for the unit.
 SELECT c.id, c.number, c.kind, c.service_code, c.area, c.visibility, c.urgent, c.state, c.reply_due, c.reply_day_count,
        c.sign_due, c.policy_version, c.lead, c.words ->> 'title' AS title, c.proposal IS NOT NULL AS reply_pending,
        c.reply_refused, a.role, a.state AS assignment
@@ -72,13 +76,12 @@ WHERE a.unit = $1 AND (a.reply_due, a.inquiry) > ($2, $3) AND a.state = 'done'
 ORDER BY a.reply_due, a.inquiry LIMIT $6;
 
 -- name: has_cases
--- Each half is one look into an index.
+-- Each half is one index look-up.
 SELECT EXISTS (SELECT FROM assignment WHERE unit = $1 AND state IN ('offered', 'signed'))
     OR EXISTS (SELECT FROM assignment WHERE unit = $1 AND state = 'done');
 
--- name: triage
--- Whoever has waited longest comes first.
-SELECT id, number, kind, service_code, area, visibility, urgent, state, reply_due, reply_day_count, policy_version,
+-- name: triage_queue
+SELECT id, number, kind, service_code, area, visibility, urgent, reply_due, reply_day_count, policy_version,
        hint, triage_reason, triaged_at, attempt, words ->> 'title' AS title
 FROM case_file WHERE state = 'triage' AND (triaged_at, id) > ($1, $2) ORDER BY triaged_at, id LIMIT $3;
 

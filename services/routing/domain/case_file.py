@@ -1,31 +1,30 @@
-"""The case file (案卷): what inquiry told, what routing decided, and who holds the case."""
+"""The case file (案卷): what inquiry reported, what routing decided, and which units hold the case."""
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared.contracts.base import EventData, Words
 from shared.contracts.inquiry import CaseKind, Visibility
 from shared.contracts.routing import Role, TriageReason
 
 Phase = Literal["unknown", "received", "accepted", "replied", "closed", "erased"]
-"""What inquiry has told. unknown: the file was opened by something else. erased is final."""
-Placement = Literal["waiting", "triage", "offered", "held"]
+"""What inquiry has reported. unknown: another event came first and opened the file. erased is final."""
+DispatchState = Literal["waiting", "triage", "offered", "held"]
 """What routing has decided. waiting: a part is missing; offered: the lead has not signed; held: it has."""
 State = Literal["waiting", "triage", "offered", "held", "replied", "closed", "erased"]
-"""What people see: the end that inquiry told, else the placement."""
+"""What people see: the end that inquiry reported, else the dispatch state."""
 AssignmentState = Literal["offered", "signed", "returned", "released", "done"]
-"""offered, signed (签收): live. returned (退回): by the unit. released: by us. done: the case is closed."""
-Standing = Literal["offered", "signed", "returned", "released", "replied", "done"]
+"""offered, signed (签收): live. returned (退回): by the unit. released: by routing. done: the case closed."""
+DisplayedState = Literal["offered", "signed", "returned", "released", "replied", "done"]
 """An assignment as people see it. replied: it is live, and the case has its reply (答复)."""
 
 LIVE: frozenset[AssignmentState] = frozenset({"offered", "signed"})
 _ENDS: dict[Phase, State] = {"replied": "replied", "closed": "closed", "erased": "erased"}
 
 
-def standing(assignment: AssignmentState, case: State) -> Standing:
-    """What is true of an assignment in a case of this state: what is answered waits for no unit any more."""
+def displayed_state(assignment: AssignmentState, case: State) -> DisplayedState:
+    """How an assignment is shown in a case of this state: after the reply no unit has anything left to do."""
     return "replied" if case == "replied" and assignment in LIVE else assignment
 
 
@@ -33,7 +32,8 @@ def standing(assignment: AssignmentState, case: State) -> Standing:
 class Assignment:
     """A unit's part in a case: lead (主办) or co-handler (协办).
 
-    `reason` and `note` say why it was returned; the note is words and goes with an erasure.
+    `attempt` numbers the dispatch that made it. `reason` and `note` say why the unit returned it; the note is
+    personal text and is deleted by an erasure.
     """
 
     unit: str
@@ -53,16 +53,17 @@ class Assignment:
     def end(self, state: AssignmentState, at: dt.datetime) -> "Assignment":
         return replace(self, state=state, ended_at=at)
 
-    def again(self) -> "Assignment":
-        """Live once more, as it was before it ended."""
+    def reinstate(self) -> "Assignment":
+        """Live once more, signed or not as it was before it ended."""
         return replace(self, state="signed" if self.signed_at else "offered", ended_at=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A reply (答复) that waits for inquiry's answer. `by_topic`: the unit expects the result on its topic.
+    """A reply (答复) that waits for inquiry's answer.
 
-    `id` is the request's, empty until it is emitted.
+    `action` is the unit's id of the action; `by_topic`: the unit expects the result on its topic. `id` is the
+    id of the request event, empty until it is emitted.
     """
 
     unit: str
@@ -73,9 +74,9 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """One case as routing knows it; a part that nobody has told yet is None.
+    """One case as routing knows it; a part that has not arrived yet is None.
 
-    `reply_refused`: the rule by which inquiry has refused the last reply, until something is done about it.
+    `reply_refused`: the rule by which inquiry refused the last reply, until the lead acts again.
     """
 
     id: str
@@ -94,7 +95,7 @@ class CaseFile:
     cycle: int = 1
     policy_version: str | None = None
     jurisdiction: str | None = None
-    placement: Placement = "waiting"
+    dispatch_state: DispatchState = "waiting"
     attempt: int = 0
     lead: str | None = None
     rule: str | None = None
@@ -107,13 +108,13 @@ class CaseFile:
 
     @property
     def state(self) -> State:
-        return _ENDS.get(self.phase, self.placement)
+        return _ENDS.get(self.phase, self.dispatch_state)
 
     @property
     def ready(self) -> bool:
-        """Whether it can be placed: accepted, with all parts, and not placed before."""
+        """Whether the catalogue can dispatch it: accepted, complete, and not dispatched before."""
         return (
-            self.placement == "waiting"
+            self.dispatch_state == "waiting"
             and self.phase == "accepted"
             and self.number is not None
             and self.reply_due is not None
@@ -129,20 +130,3 @@ class CaseFile:
 
     def live_assignments(self) -> Iterator[Assignment]:
         return (one for one in self.assignments if one.live)
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What an outcome says: an event about the case, or, with `unit`, a record on that unit's topic."""
-
-    facts: EventData
-    words: Words | None = None
-    unit: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The file afterwards and what is said of it, in order; a record follows from the event before it."""
-
-    file: CaseFile
-    said: tuple[Said, ...] = field(default=())

@@ -1,10 +1,14 @@
-"""What inquiry tells. A fact is never refused: every one is absorbed in every state, some without effect."""
+"""What inquiry's events do to a case file.
+
+inquiry has decided already, so an event is never refused: each is absorbed in every state, in some without
+effect. What follows from it are records on units' topics, not events about the case.
+"""
 
 import datetime as dt
 from dataclasses import replace
 
-from services.routing.domain.actions import allowed
-from services.routing.domain.case_file import Assignment, CaseFile, Outcome, Phase, Said
+from services.routing.domain.case_file import Assignment, CaseFile, Phase
+from services.routing.domain.decisions import allowed
 from shared.contracts.inquiry import (
     InquiryAccepted,
     InquiryClosed,
@@ -13,107 +17,112 @@ from shared.contracts.inquiry import (
     InquiryRequestRefused,
 )
 from shared.contracts.routing import ActionResult, CaseClosed, CaseReopened, CaseWithdrawn
+from shared.decision import Decision, PendingEvent
 
-# A phase that a fact arrives too late for: what came meanwhile has gone further.
+# Events may arrive late: a phase never goes back except by a reopening.
 _BEFORE_ACCEPTED: frozenset[Phase] = frozenset({"unknown", "received"})
 _ENDED: frozenset[Phase] = frozenset({"closed", "erased"})
 
 
 def received(
     file: CaseFile,
-    facts: InquiryReceived,
+    data: InquiryReceived,
     at: dt.datetime,
     policy_version: str | None,
     jurisdiction: str | None,
-) -> CaseFile:
+) -> Decision[CaseFile]:
     """All that inquiry knows at intake; with a deadline the case is accepted (受理) in the same act."""
     phase = file.phase
     if phase == "unknown":
-        phase = "accepted" if facts.deadline else "received"
-    deadline = facts.deadline if file.reply_due is None else None
-    return replace(
+        phase = "accepted" if data.deadline else "received"
+    deadline = data.deadline if file.reply_due is None else None
+    after = replace(
         file,
         phase=phase,
-        number=facts.number,
-        kind=facts.kind,
-        service_code=facts.service_code,
-        area=facts.area,
-        visibility=facts.visibility,
-        urgent=facts.urgent,
-        hint=facts.hint,
-        notify=facts.has_contact and facts.notify,
+        number=data.number,
+        kind=data.kind,
+        service_code=data.service_code,
+        area=data.area,
+        visibility=data.visibility,
+        urgent=data.urgent,
+        hint=data.hint,
+        notify=data.has_contact and data.notify,
         received_at=at,
         reply_due=deadline.due if deadline else file.reply_due,
         reply_day_count=deadline.day_count if deadline else file.reply_day_count,
         policy_version=policy_version,
         jurisdiction=jurisdiction,
     )
+    return Decision(after)
 
 
-def accepted(file: CaseFile, facts: InquiryAccepted) -> CaseFile:
+def accepted(file: CaseFile, data: InquiryAccepted) -> Decision[CaseFile]:
     """A clerk has accepted it (受理)."""
     if file.phase not in _BEFORE_ACCEPTED:
-        return file
-    deadline = facts.deadline
-    return replace(file, phase="accepted", reply_due=deadline.due, reply_day_count=deadline.day_count)
+        return Decision(file)
+    due, day_count = data.deadline.due, data.deadline.day_count
+    return Decision(replace(file, phase="accepted", reply_due=due, reply_day_count=day_count))
 
 
-def replied(file: CaseFile, request: str | None) -> Outcome:
-    """The reply (答复) is given; if it is the one that a unit proposed, the unit learns it."""
+def replied(file: CaseFile, request_id: str | None) -> Decision[CaseFile]:
+    """The citizen has the reply (答复). `request_id` is the event that it answers, such as a unit's proposal:
+    then the unit gets its result."""
     phase: Phase = file.phase if file.phase in _ENDED else "replied"
-    return _answered(replace(file, phase=phase, reply_refused=None), request, None)
+    return _answered(replace(file, phase=phase, reply_refused=None), request_id, None)
 
 
-def request_refused(file: CaseFile, facts: InquiryRequestRefused, request: str | None) -> Outcome:
-    """inquiry does not take a proposed reply; requests of others are not ours to pass on."""
-    return _answered(file, request, facts)
+def request_refused(
+    file: CaseFile, data: InquiryRequestRefused, request_id: str | None
+) -> Decision[CaseFile]:
+    """inquiry refuses a proposed reply; refusals of other requests have no effect here."""
+    return _answered(file, request_id, data)
 
 
-def closed(file: CaseFile, facts: InquiryClosed, at: dt.datetime) -> Outcome:
-    """The case is over (办结): its holders are told and are done."""
+def closed(file: CaseFile, data: InquiryClosed, at: dt.datetime) -> Decision[CaseFile]:
+    """The case is over (办结): every unit that holds it is done and gets a record."""
     if file.phase == "erased":
-        return Outcome(file)
-    record = CaseClosed(number=file.number or "", outcome=facts.outcome, evaluation=facts.evaluation)
+        return Decision(file)
+    record = CaseClosed(number=file.number or "", outcome=data.outcome, evaluation=data.evaluation)
     after = replace(
         file,
         phase="closed",
         assignments=tuple(one.end("done", at) if one.live else one for one in file.assignments),
     )
-    return Outcome(after, tuple(Said(record, unit=one.unit) for one in file.live_assignments()))
+    return Decision(after, tuple(PendingEvent(record, unit=one.unit) for one in file.live_assignments()))
 
 
-def reopened(file: CaseFile, facts: InquiryReopened, note: str | None) -> Outcome:
-    """重办: the case is again its holders', each signed or not as it was; one in triage stays there."""
+def reopened(file: CaseFile, data: InquiryReopened, note: str | None) -> Decision[CaseFile]:
+    """重办: units that were done hold the case again, signed or not as before; triage stays triage."""
     if file.phase == "erased":
-        return Outcome(file)
+        return Decision(file)
     after = replace(
         file,
         phase="accepted",
-        reply_due=facts.deadline.due,
-        reply_day_count=facts.deadline.day_count,
-        cycle=facts.cycle,
+        reply_due=data.deadline.due,
+        reply_day_count=data.deadline.day_count,
+        cycle=data.cycle,
         reply_refused=None,
-        assignments=tuple(one.again() if one.state == "done" else one for one in file.assignments),
+        assignments=tuple(one.reinstate() if one.state == "done" else one for one in file.assignments),
     )
-    return Outcome(after, tuple(_reopening(after, facts, note, one) for one in after.live_assignments()))
+    return Decision(after, tuple(_reopening(after, data, note, one) for one in after.live_assignments()))
 
 
-def _reopening(file: CaseFile, facts: InquiryReopened, note: str | None, held: Assignment) -> Said:
+def _reopening(file: CaseFile, data: InquiryReopened, note: str | None, held: Assignment) -> PendingEvent:
     record = CaseReopened(
         number=file.number or "",
         role=held.role,
-        cycle=facts.cycle,
-        reply_due=facts.deadline.due,
-        evaluation=facts.evaluation,
+        cycle=data.cycle,
+        reply_due=data.deadline.due,
+        evaluation=data.evaluation,
         note=note,
     )
-    return Said(record, unit=held.unit)
+    return PendingEvent(record, unit=held.unit)
 
 
-def erased(file: CaseFile, at: dt.datetime) -> Outcome:
-    """Nobody works on it any more, and every unit that ever got the words is told to let them go."""
+def erased(file: CaseFile, at: dt.datetime) -> Decision[CaseFile]:
+    """Personal text goes, and every unit that ever held the case gets a record to delete its copy."""
     if file.phase == "erased":
-        return Outcome(file)
+        return Decision(file)
     record = CaseWithdrawn(number=file.number or "", reason="erased")
     after = replace(
         file,
@@ -122,23 +131,25 @@ def erased(file: CaseFile, at: dt.datetime) -> Outcome:
             replace(one.end("released", at) if one.live else one, note=None) for one in file.assignments
         ),
     )
-    return Outcome(after, tuple(Said(record, unit=one.unit) for one in file.assignments))
+    return Decision(after, tuple(PendingEvent(record, unit=one.unit) for one in file.assignments))
 
 
-def _answered(file: CaseFile, request: str | None, refusal: InquiryRequestRefused | None) -> Outcome:
+def _answered(
+    file: CaseFile, request_id: str | None, refusal: InquiryRequestRefused | None
+) -> Decision[CaseFile]:
     proposal = file.proposal
-    if proposal is None or proposal.id != request:
-        return Outcome(file)
+    if proposal is None or proposal.id != request_id:
+        return Decision(file)
     rule = refusal.rule if refusal else None
     after = replace(file, proposal=None, reply_refused=rule)
     if not proposal.by_topic:
-        return Outcome(after)  # whoever replied at the desk finds the rule on the file
+        return Decision(after)  # at the desk the rule is shown on the file
     result = ActionResult(
         action=proposal.action,
         accepted=refusal is None,
-        # In our words and for this unit: inquiry has its own states, and does not know what a unit may do.
+        # Routing's state and this unit's actions: inquiry has other states and knows no units.
         state=after.state,
         rule=rule,
         allowed=allowed(after, proposal.unit),
     )
-    return Outcome(after, (Said(result, unit=proposal.unit),))
+    return Decision(after, (PendingEvent(result, unit=proposal.unit),))

@@ -1,4 +1,4 @@
-"""What a case's `visibility` means here: who may read what was written about it."""
+"""Who may read what was written about a case, by its `visibility`."""
 
 from collections.abc import Set as AbstractSet
 
@@ -6,12 +6,12 @@ from services.routing.domain.case_file import LIVE, CaseFile
 
 
 def reads_words(file: CaseFile, units: AbstractSet[str], *, sees_all: bool) -> bool:
-    """Whether somebody of these units may read title, text, place and notes.
+    """Whether a person or machine of these units may read title, text, place and notes.
 
-    A public or withheld case is open to every unit that has ever held it; what is kept from the public is not
-    kept from those who work. A secret one (保密) is read by who cannot do without it: the units that hold it
-    or have brought it to its end, and those who place and oversee cases. A unit that returned it, or lost it,
-    may be the very one that it is about.
+    Every unit that ever held a public or withheld case may read it: `withheld` protects it from the public,
+    not from staff. A secret case (保密) is open only to the units that hold it or brought it to its end, and
+    to those who dispatch and oversee cases: a unit that returned or lost it may be the subject of the
+    complaint.
     """
     if sees_all or file.visibility != "secret":
         return True

@@ -1,16 +1,19 @@
-"""The API: what a unit's own system or a dispatcher's tool asks."""
+"""The API: for the systems of units and the tools of dispatchers.
 
-from typing import Annotated, Any
+Docstrings and names of the routes are published in the OpenAPI document.
+"""
+
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from starlette.requests import Request
 
 from services.routing import queries
-from services.routing.commands import Caller, Commands
-from services.routing.domain.actions import Action
+from services.routing.commands import Sender
 from services.routing.domain.case_file import State
-from services.routing.http.access import Reader, reader, unit_to_act_for, unit_to_read
+from services.routing.domain.decisions import Action
+from services.routing.http.access import Access, AccessDep, unit_to_act_for, unit_to_read
 from services.routing.http.answers import (
     answered,
     case_id,
@@ -18,8 +21,10 @@ from services.routing.http.answers import (
     done,
     existing_unit,
     explain_dispatch,
-    place_of,
+    page_of_rows,
+    parse_cursor,
 )
+from services.routing.http.context import Context, ContextDep
 from services.routing.http.models import (
     CaseView,
     DeskItem,
@@ -32,111 +37,126 @@ from services.routing.http.models import (
     Unit,
     Units,
 )
-from services.routing.policy import Policies
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
-from shared.unit_of_work.database import Database
+from shared.web.api_keys import Machine
 from shared.web.bodies import read_model
 from shared.web.callers import require_caller
 from shared.web.keys import keyed
 from shared.web.openapi import takes
-from shared.web.pagination import page_of
+from shared.web.session import Person
 
 Limit = Annotated[int, Field(ge=1, le=200)]
 WantedUnit = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,64}$")]
-Who = Annotated[Reader, Depends(reader)]
-Dispatcher = Annotated[Any, Depends(require_caller("dispatcher", scope="dispatch"))]
+Dispatcher = Annotated[Person | Machine, Depends(require_caller("dispatcher", scope="dispatch"))]
+
+router = APIRouter(prefix="/api/routing/v1")
 
 
-def build_api(database: Database, policies: Policies) -> APIRouter:
-    """The routes under /api/routing/v1."""
-    router = APIRouter(prefix="/api/routing/v1")
-    commands = Commands(database, policies)
-    _cases(router, database, policies, commands)
-    _triage(router, database, commands)
-    _directory(router, database, policies)
-    return router
+@router.get("/cases")
+async def list_cases(
+    *,
+    context: ContextDep,
+    access: AccessDep,
+    unit: WantedUnit = None,
+    state: State | None = None,
+    q: Annotated[str | None, Field(max_length=200)] = None,
+    cursor: str | None = None,
+    limit: Limit = 50,
+) -> Listed:
+    """A unit's cases, due time first: what it has to do, or with `state` those in one state."""
+    after = parse_cursor(cursor)
+    listed = await existing_unit(context, access, unit_to_read(access, unit))
+    pool = context.database.pool
+    rows = await queries.desk_cases(pool, listed, after, state=state, search=q, limit=limit + 1)
+    page = page_of_rows(rows, limit)
+    return Listed(items=[DeskItem.of(row) for row in page.items], next=page.next)
 
 
-def _cases(router: APIRouter, database: Database, policies: Policies, commands: Commands) -> None:
-    @router.get("/cases")
-    async def list_cases(
-        *,
-        who: Who,
-        unit: WantedUnit = None,
-        state: State | None = None,
-        q: Annotated[str | None, Field(max_length=200)] = None,
-        cursor: str | None = None,
-        limit: Limit = 50,
-    ) -> Listed:
-        """A unit's cases, due time first: what it has to do, or with `state` those in one state."""
-        after = place_of(cursor)
-        listed = await existing_unit(database, policies, who, unit_to_read(who, unit))
-        rows = await queries.desk(database.pool, listed, after, state=state, search=q, limit=limit + 1)
-        page = page_of(rows, limit, lambda row: (row["reply_due"].isoformat(), row["id"]))
-        return Listed(items=[DeskItem.of(row) for row in page.items], next=page.next)
+@router.get("/cases/{inquiry}")
+async def show_case(
+    context: ContextDep, access: AccessDep, inquiry: str, unit: WantedUnit = None
+) -> CaseView:
+    """One case file, to the units that hold or have held it and to those who see all.
 
-    @router.get("/cases/{inquiry}")
-    async def show_case(who: Who, inquiry: str, unit: WantedUnit = None) -> CaseView:
-        """One case file, to the units that hold or have held it and to those who see all.
-
-        Of a secret one (保密) a unit that returned or lost it sees no words: `words_hidden` is true.
-        """
-        return await case_view(database, who, inquiry, unit)
-
-    async def act(request: Request, who: Reader, inquiry: str, unit: str | None, action: Action) -> Done:
-        by = Caller(who.actor, await keyed(request, who.actor))
-        return done(await answered(commands.act(by, case_id(inquiry), unit_to_act_for(who, unit), action)))
-
-    @router.post("/cases/{inquiry}/actions/sign")
-    async def sign(request: Request, who: Who, inquiry: str, unit: WantedUnit = None) -> Done:
-        """签收: the unit takes the case on. The body may be empty."""
-        return await act(request, who, inquiry, unit, SignAction())
-
-    @router.post("/cases/{inquiry}/actions/reply", openapi_extra=takes(ReplyAction))
-    async def reply(request: Request, who: Who, inquiry: str, unit: WantedUnit = None) -> Done:
-        """答复, by the lead. inquiry decides; until then `reply_pending` is true, then
-        the case is `replied`, or `reply_refused` names the rule against it."""
-        return await act(request, who, inquiry, unit, await read_model(request, ReplyAction))
-
-    @router.post("/cases/{inquiry}/actions/return", openapi_extra=takes(ReturnAction))
-    async def give_back(request: Request, who: Who, inquiry: str, unit: WantedUnit = None) -> Done:
-        """退回, with the reason. A returned lead puts the case into triage."""
-        return await act(request, who, inquiry, unit, await read_model(request, ReturnAction))
+    Of a secret one (保密) a unit that returned or lost it sees no words: `words_hidden` is true.
+    """
+    return await case_view(context, access, inquiry, unit)
 
 
-def _triage(router: APIRouter, database: Database, commands: Commands) -> None:
-    @router.get("/triage")
-    async def list_triage(_: Dispatcher, cursor: str | None = None, limit: Limit = 50) -> Triage:
-        """What the rules could not place, longest waiting first."""
-        rows = await queries.triage(database.pool, place_of(cursor), limit + 1)
-        page = page_of(rows, limit, lambda row: (row["triaged_at"].isoformat(), row["id"]))
-        total = await queries.count_triage(database.pool)
-        return Triage(items=[TriageItem.of(row) for row in page.items], next=page.next, total=total)
-
-    @router.post("/triage/{inquiry}/dispatch", openapi_extra=takes(DispatchBody))
-    async def place(request: Request, who: Dispatcher, inquiry: str) -> Done:
-        """Places a case: the lead answers, the co-handlers help."""
-        body = await read_model(request, DispatchBody)
-        by = Caller(who.actor, await keyed(request, who.actor))
-        return done(await answered(commands.dispatch(by, case_id(inquiry), body.lead, body.co)))
+@router.post("/cases/{inquiry}/actions/sign")
+async def sign(
+    request: Request, context: ContextDep, access: AccessDep, inquiry: str, unit: WantedUnit = None
+) -> Done:
+    """签收: the unit takes the case on. The body may be empty."""
+    sender = await _sender(request, access)
+    return await _act(context, access, sender, inquiry=inquiry, unit=unit, action=SignAction())
 
 
-def _directory(router: APIRouter, database: Database, policies: Policies) -> None:
-    @router.get("/units")
-    async def list_units() -> Units:
-        """The departments of the pack in force."""
-        pack = policies.current.pack
-        return Units(
-            policy_version=pack.version,
-            items=[
-                Unit(**{name: getattr(one, name) for name in Unit.model_fields}) for one in pack.departments
-            ],
-        )
+@router.post("/cases/{inquiry}/actions/reply", openapi_extra=takes(ReplyAction))
+async def reply(
+    request: Request, context: ContextDep, access: AccessDep, inquiry: str, unit: WantedUnit = None
+) -> Done:
+    """答复, by the lead. inquiry decides; until then `reply_pending` is true, then
+    the case is `replied`, or `reply_refused` names the rule against it."""
+    action = await read_model(request, ReplyAction)
+    sender = await _sender(request, access)
+    return await _act(context, access, sender, inquiry=inquiry, unit=unit, action=action)
 
-    @router.get("/catalogue/explain")
-    async def explain(
-        service_code: Annotated[str, Field(max_length=200)],
-        area: Annotated[str | None, Field(max_length=200)] = None,
-    ) -> Explanation:
-        """Where the catalogue would send a case today, by which rule and on whose word."""
-        return explain_dispatch(policies, service_code, area, database.clock.now())
+
+@router.post("/cases/{inquiry}/actions/return", openapi_extra=takes(ReturnAction))
+async def give_back(
+    request: Request, context: ContextDep, access: AccessDep, inquiry: str, unit: WantedUnit = None
+) -> Done:
+    """退回, with the reason. A returned lead puts the case into triage."""
+    action = await read_model(request, ReturnAction)
+    sender = await _sender(request, access)
+    return await _act(context, access, sender, inquiry=inquiry, unit=unit, action=action)
+
+
+@router.get("/triage")
+async def list_triage(
+    _: Dispatcher, context: ContextDep, cursor: str | None = None, limit: Limit = 50
+) -> Triage:
+    """What the rules could not place, longest waiting first."""
+    pool = context.database.pool
+    page = page_of_rows(await queries.triage_queue(pool, parse_cursor(cursor), limit + 1), limit)
+    total = await queries.count_triage(pool)
+    return Triage(items=[TriageItem.of(row) for row in page.items], next=page.next, total=total)
+
+
+@router.post("/triage/{inquiry}/dispatch", openapi_extra=takes(DispatchBody))
+async def place(request: Request, context: ContextDep, dispatcher: Dispatcher, inquiry: str) -> Done:
+    """Places a case: the lead answers, the co-handlers help."""
+    body = await read_model(request, DispatchBody)
+    sender = await _sender(request, dispatcher)
+    command = context.commands.dispatch(sender, case_id(inquiry), body.lead, body.co)
+    return done(await answered(command))
+
+
+@router.get("/units")
+async def list_units(context: ContextDep) -> Units:
+    """The departments of the pack in force."""
+    pack = context.packs.current
+    items = [Unit(**{name: getattr(one, name) for name in Unit.model_fields}) for one in pack.departments]
+    return Units(policy_version=pack.version, items=items)
+
+
+@router.get("/catalogue/explain")
+async def explain(
+    context: ContextDep,
+    service_code: Annotated[str, Field(max_length=200)],
+    area: Annotated[str | None, Field(max_length=200)] = None,
+) -> Explanation:
+    """Where the catalogue would send a case today, by which rule and on whose word."""
+    return explain_dispatch(context.packs.current, service_code, area, context.database.clock.now())
+
+
+async def _sender(request: Request, caller: Access | Person | Machine) -> Sender:
+    return Sender(caller.actor, await keyed(request, caller.actor))
+
+
+async def _act(
+    context: Context, access: Access, sender: Sender, *, inquiry: str, unit: str | None, action: Action
+) -> Done:
+    command = context.commands.act(sender, case_id(inquiry), unit_to_act_for(access, unit), action)
+    return done(await answered(command))

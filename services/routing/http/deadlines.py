@@ -1,34 +1,34 @@
-"""What is left of a case's deadlines, counted by the policy version that the case lives under."""
+"""The time left until a case's deadlines, counted by the policy version that the case lives under."""
 
 import datetime as dt
 from collections.abc import Sequence
 
 from services.routing.http.models import CaseView, ListedCase
-from services.routing.policy import Policies
-from shared.packs import PackNotHere, Reader
+from services.routing.queries import ConnectionOrPool
+from shared.packs import PackNotHere, Packs
 from shared.policy.deadlines import clock_budget
 from shared.policy.left import Left, time_left
 from shared.policy.model import Pack
 
-Case = CaseView | ListedCase
+DisplayedCase = CaseView | ListedCase
 
 
 class Deadlines:
-    """For templates: the time left of cases, at one moment."""
+    """For templates: the time left in cases at one moment."""
 
-    def __init__(self, policies: Policies, now: dt.datetime) -> None:
-        self._policies = policies
+    def __init__(self, packs: Packs, now: dt.datetime) -> None:
+        self._packs = packs
         self._now = now
 
     @classmethod
     async def of(
-        cls, reader: Reader, policies: Policies, cases: Sequence[Case], now: dt.datetime
+        cls, connection: ConnectionOrPool, packs: Packs, cases: Sequence[DisplayedCase], now: dt.datetime
     ) -> "Deadlines":
-        """With the versions of these cases at hand."""
-        await policies.load(reader, {case.policy_version for case in cases})
-        return cls(policies, now)
+        """Loads the policy versions of these cases."""
+        await packs.load(connection, {case.policy_version for case in cases})
+        return cls(packs, now)
 
-    def reply(self, case: Case) -> Left | None:
+    def reply(self, case: DisplayedCase) -> Left | None:
         """Until the reply (答复) is due; None for a case without a deadline."""
         return self._left(self._pack(case), case.reply_day_count, case.reply_due)
 
@@ -43,8 +43,8 @@ class Deadlines:
             return None
         return time_left(pack.calendar if pack is not None else None, day_count, due, self._now)
 
-    def _pack(self, case: Case) -> Pack | None:
+    def _pack(self, case: DisplayedCase) -> Pack | None:
         try:
-            return self._policies.of(case.policy_version).pack
+            return self._packs.of(case.policy_version)
         except PackNotHere:
-            return None  # then it is counted in all time
+            return None  # then it is counted in calendar time

@@ -1,4 +1,4 @@
-"""`/desk`: a unit's cases, due time first, and the case beside the list with what may be done now."""
+"""`/desk`: a unit's cases by due time, and a case beside the list with the forms that it allows now."""
 
 import asyncio
 import datetime as dt
@@ -11,36 +11,46 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.routing import queries
-from services.routing.domain.actions import Action
-from services.routing.http.access import SEE_ALL, Reader, reader, unit_to_act_for
-from services.routing.http.answers import answered, case_id, case_view, existing_unit, place_of
-from services.routing.http.case_desk import ROWS, CaseDesk, KeyedForm
+from services.routing.domain.decisions import Action
+from services.routing.http.access import SEE_ALL, Access, AccessDep, unit_to_act_for
+from services.routing.http.answers import (
+    answered,
+    case_id,
+    case_view,
+    existing_unit,
+    page_of_rows,
+    parse_cursor,
+)
+from services.routing.http.case_page import ROWS, KeyedForm, render
+from services.routing.http.context import Context, ContextDep
 from services.routing.http.models import DeskItem
-from services.routing.policy import Policies
 from shared.contracts.inquiry import LongText, ReplyOutcome
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
-from shared.unit_of_work.database import Database
 from shared.web.bodies import Form, read_form
 from shared.web.callers import require
-from shared.web.pages import Pages
-from shared.web.pagination import page_of, query
+from shared.web.pagination import query
 from shared.web.problems import Problem
 
 VIEW_SECONDS = 2.0
+"""How long the page after a reply waits for inquiry's answer; all else that it shows is routing's own."""
 Verb = Literal["sign", "reply", "return"]
 ListState = Literal["replied", "closed"]
 
 
 class SignForm(KeyedForm):
-    """Nothing but its button."""
+    """签收: nothing but its button."""
 
 
 class ReplyForm(KeyedForm):
+    """答复."""
+
     outcome: ReplyOutcome
     text: LongText
 
 
 class ReturnForm(KeyedForm):
+    """退回."""
+
     reason: Literal["not_our_duty", "not_our_area", "unclear_owner", "overlapping_duty"]
     text: LongText
 
@@ -53,7 +63,7 @@ _FORMS: dict[str, type[SignForm | ReplyForm | ReturnForm]] = {
 
 
 class Filters(BaseModel):
-    """What the list shows; the same in every address of the desk."""
+    """What the list shows; kept in every URL of the desk."""
 
     unit: Annotated[str | None, Field(pattern="^[a-z0-9-]{1,64}$")] = None
     state: ListState | None = None
@@ -61,14 +71,14 @@ class Filters(BaseModel):
     cursor: Annotated[str | None, Field(max_length=1000)] = None
 
     def query(self, **more: str | int | None) -> str:
-        """The filters as the query of an address, with `more` of it; begins with `?`, or is empty."""
+        """The filters and `more` as the query of a URL; begins with `?`, or is empty."""
         return query(**{**self.model_dump(), **more})
 
 
 def filters(
     unit: str | None = None, state: str | None = None, q: str | None = None, cursor: str | None = None
 ) -> Filters:
-    """From the address; a field sent empty, as a form without scripts does, counts as not sent."""
+    """A dependency: from the URL. An empty field, which a form without scripts sends, counts as not sent."""
     return Filters.model_validate(
         {
             "unit": unit or None,
@@ -79,118 +89,118 @@ def filters(
     )
 
 
-Staff = Annotated[Any, Depends(require("officer", *sorted(SEE_ALL)))]
-Who = Annotated[Reader, Depends(reader)]
+Staff = Depends(require("officer", *sorted(SEE_ALL)))
 Shown = Annotated[Filters, Depends(filters)]
+
+router = APIRouter(include_in_schema=False, dependencies=[Staff])
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A form that could not be done: which, as it was typed, or the refusal."""
+class FailedForm:
+    """A form that was not done: as it was typed, with its errors or with the refusal."""
 
-    verb: str
+    verb: Verb
     form: Form[Any]
     refusal: dict[str, Any] | None = None
 
 
-def build_desk(database: Database, policies: Policies, pages: Pages) -> APIRouter:
-    """The routes under /desk."""
-    router = APIRouter(include_in_schema=False)
-    desk = Desk(database, policies, pages)
-
-    @router.get("/desk")
-    async def show_list(request: Request, _: Staff, who: Who, shown: Shown) -> Response:
-        return await desk.page(request, who, shown)
-
-    @router.get("/desk/cases/{inquiry}")
-    async def show_case(
-        *, request: Request, _: Staff, who: Who, shown: Shown, inquiry: str, after: int | None = None
-    ) -> Response:
-        if after is not None:
-            await desk.wait_for_answer(case_id(inquiry))
-        return await desk.page(request, who, shown, inquiry)
-
-    @router.post("/desk/cases/{inquiry}/{verb}")
-    async def act(
-        *, request: Request, _: Staff, who: Who, shown: Shown, inquiry: str, verb: Verb
-    ) -> Response:
-        return await desk.act(request, who, shown, inquiry=inquiry, verb=verb)
-
-    return router
+@router.get("/desk")
+async def show_list(request: Request, context: ContextDep, access: AccessDep, shown: Shown) -> Response:
+    """A unit's list."""
+    return await _page(request, context, access, shown)
 
 
-class Desk(CaseDesk):
-    """The desk's pages."""
+@router.get("/desk/cases/{inquiry}")
+async def show_case(
+    *,
+    request: Request,
+    context: ContextDep,
+    access: AccessDep,
+    shown: Shown,
+    inquiry: str,
+    after: int | None = None,
+) -> Response:
+    """The list with a case beside it. `after`: the sequence of the event that a form has just caused."""
+    if after is not None:
+        await _wait_for_answer(context, case_id(inquiry))
+    return await _page(request, context, access, shown, inquiry=inquiry)
 
-    async def page(
-        self,
-        request: Request,
-        who: Reader,
-        shown: Filters,
-        inquiry: str | None = None,
-        sent: Sent | None = None,
-    ) -> Response:
-        """The list of the unit, with a case beside it; after a form that was not done, with the form."""
-        unit = await existing_unit(self._database, self._policies, who, self._unit(who, shown))
-        rows = await queries.desk(
-            self._database.pool,
-            unit,
-            place_of(shown.cursor),
-            state=shown.state,
-            search=shown.q,
-            limit=ROWS + 1,
-        )
-        listed = page_of(rows, ROWS, lambda row: (row["reply_due"].isoformat(), row["id"]))
-        now = self._database.clock.now()
-        case = await case_view(self._database, who, inquiry, unit) if inquiry else None
-        acts = unit in who.acts_for
-        return await self._render(
-            request,
-            "desk_cases.html",
-            status=(409 if sent.refusal else 422) if sent else 200,
-            rows=[DeskItem.of(row) for row in listed.items],
-            case=case,
-            next_href="/desk" + shown.query(cursor=listed.next) if listed.next else None,
-            shown=shown,
-            unit=unit,
-            chooses_unit=who.sees_all,
-            acts=acts,
-            reads_contact=acts and case is not None and case.held_by(unit),
-            sent=sent,
-            now=now,
-            soon=now + dt.timedelta(days=1),
-        )
 
-    async def act(
-        self, request: Request, who: Reader, shown: Filters, *, inquiry: str, verb: Verb
-    ) -> Response:
-        """Does what the form says and leads back to the case, or shows the form again."""
-        form: Form[Any] = await read_form(request, _FORMS[verb])
-        value = form.value
-        if value is None:
-            return await self.page(request, who, shown, inquiry, sent=Sent(verb, form))
-        unit = unit_to_act_for(who, shown.unit)
-        by = value.sent_by(request, who)
-        command = self._commands.act(by, case_id(inquiry), unit, _action(verb, value))
-        answer = await answered(command)
-        if answer.status != 200:
-            return await self.page(request, who, shown, inquiry, sent=Sent(verb, form, answer.body))
-        return RedirectResponse(f"/desk/cases/{inquiry}{shown.query(after=answer.body['sequence'])}", 303)
+@router.post("/desk/cases/{inquiry}/{verb}")
+async def act(
+    *,
+    request: Request,
+    context: ContextDep,
+    access: AccessDep,
+    shown: Shown,
+    inquiry: str,
+    verb: Verb,
+) -> Response:
+    """Does what the form says and redirects to the case, or shows the form again."""
+    form: Form[Any] = await read_form(request, _FORMS[verb])
+    value = form.value
+    if value is None:
+        failed = FailedForm(verb, form)
+        return await _page(request, context, access, shown, inquiry=inquiry, failed=failed)
+    unit = unit_to_act_for(access, shown.unit)
+    sender = value.sender(request, access)
+    answer = await answered(context.commands.act(sender, case_id(inquiry), unit, _action(verb, value)))
+    if answer.status != 200:
+        failed = FailedForm(verb, form, answer.body)
+        return await _page(request, context, access, shown, inquiry=inquiry, failed=failed)
+    return RedirectResponse(f"/desk/cases/{inquiry}{shown.query(after=answer.body['sequence'])}", 303)
 
-    async def wait_for_answer(self, inquiry: str) -> None:
-        """Up to two seconds for inquiry's answer to a reply; all else that is shown is routing's own."""
-        try:
-            async with asyncio.timeout(VIEW_SECONDS):
-                while await queries.reply_is_pending(self._database.pool, inquiry):
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            return  # the page says that the reply is on its way
 
-    def _unit(self, who: Reader, shown: Filters) -> str:
-        if shown.unit is not None and not who.sees(shown.unit):
-            raise Problem(403, "not-your-unit", "These cases are not your department's")
-        own = sorted(who.acts_for)
-        return shown.unit or (own[0] if own else self._policies.current.pack.departments[0].code)
+async def _page(
+    request: Request,
+    context: Context,
+    access: Access,
+    shown: Filters,
+    *,
+    inquiry: str | None = None,
+    failed: FailedForm | None = None,
+) -> Response:
+    """The list, with a case beside it; after a form that failed, with the form."""
+    pool, now = context.database.pool, context.database.clock.now()
+    unit = await existing_unit(context, access, _unit(context, access, shown))
+    cursor = parse_cursor(shown.cursor)
+    rows = await queries.desk_cases(pool, unit, cursor, state=shown.state, search=shown.q, limit=ROWS + 1)
+    page = page_of_rows(rows, ROWS)
+    case = await case_view(context, access, inquiry, unit) if inquiry else None
+    acts = unit in access.acts_for
+    return await render(
+        request,
+        context,
+        "desk_cases.html",
+        status=(409 if failed.refusal else 422) if failed else 200,
+        rows=[DeskItem.of(row) for row in page.items],
+        case=case,
+        next_href="/desk" + shown.query(cursor=page.next) if page.next else None,
+        shown=shown,
+        unit=unit,
+        chooses_unit=access.sees_all,
+        acts=acts,
+        reads_contact=acts and case is not None and case.held_by(unit),
+        sent=failed,
+        now=now,
+        soon=now + dt.timedelta(days=1),
+    )
+
+
+async def _wait_for_answer(context: Context, inquiry: str) -> None:
+    try:
+        async with asyncio.timeout(VIEW_SECONDS):
+            while await queries.reply_is_pending(context.database.pool, inquiry):
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        return  # the page shows the reply as pending
+
+
+def _unit(context: Context, access: Access, shown: Filters) -> str:
+    if shown.unit is not None and not access.sees(shown.unit):
+        raise Problem(403, "not-your-unit", "These cases are not your department's")
+    own = sorted(access.acts_for)
+    return shown.unit or (own[0] if own else context.packs.current.departments[0].code)
 
 
 def _action(verb: Verb, form: Any) -> Action:

@@ -1,17 +1,18 @@
-"""What the API takes and answers."""
+"""The bodies of the API's requests and answers. Docstrings here are published in its OpenAPI document."""
 
 import datetime as dt
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.routing.domain.actions import allowed
-from services.routing.domain.case_file import CaseFile, Standing, State, standing
+from services.routing.domain.case_file import CaseFile, DisplayedState, State, displayed_state
+from services.routing.domain.decisions import allowed
+from services.routing.queries import DeskRow, TriageRow
 from shared.contracts.base import UnitCode
 from shared.contracts.inquiry import CaseKind, InquiryWords, Visibility
 from shared.contracts.routing import Role, TriageReason
 
-_HOLDS: frozenset[Standing] = frozenset({"offered", "signed", "replied"})
+_HOLDS: frozenset[DisplayedState] = frozenset({"offered", "signed", "replied"})
 
 
 class DispatchBody(BaseModel):
@@ -40,7 +41,7 @@ class Done(BaseModel):
 
 
 class ListedCase(BaseModel):
-    """What every line of a list tells of a case. `reply_day_count`: by which `reply_due` was set."""
+    """The part of a case that all lists show. `reply_day_count`: how days until `reply_due` are counted."""
 
     id: str
     number: str
@@ -60,15 +61,15 @@ class DeskItem(ListedCase):
 
     state: State
     role: Role
-    assignment: Standing
+    assignment: DisplayedState
     lead: str | None
     sign_due: dt.datetime | None
     reply_pending: bool
     reply_refused: str | None
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> "DeskItem":
-        return cls(**row | {"assignment": standing(row["assignment"], row["state"])})
+    def of(cls, row: DeskRow) -> "DeskItem":
+        return cls(**row._asdict() | {"assignment": displayed_state(row.assignment, row.state)})
 
 
 class TriageItem(ListedCase):
@@ -80,8 +81,8 @@ class TriageItem(ListedCase):
     attempt: int
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> "TriageItem":
-        return cls(**row, reason=row["triage_reason"], since=row["triaged_at"])
+    def of(cls, row: TriageRow) -> "TriageItem":
+        return cls(**row._asdict())
 
 
 class AssignmentView(BaseModel):
@@ -89,7 +90,7 @@ class AssignmentView(BaseModel):
 
     unit: str
     role: Role
-    state: Standing
+    state: DisplayedState
     attempt: int
     offered_at: dt.datetime
     signed_at: dt.datetime | None
@@ -139,12 +140,12 @@ class CaseView(BaseModel):
     def of(
         cls, file: CaseFile, words: InquiryWords | None, unit: str | None, *, readable: bool
     ) -> "CaseView":
-        """The file as somebody of `unit`, or of none, sees it, who may read what was written or not."""
+        """The file as shown to `unit`, or to a caller without one; `readable`: with words and notes."""
         own = {name: getattr(file, name) for name in cls.model_fields if hasattr(file, name)}
         own["assignments"] = [
             AssignmentView(
                 **{name: getattr(one, name) for name in AssignmentView.model_fields}
-                | {"state": standing(one.state, file.state), "note": one.note if readable else None}
+                | {"state": displayed_state(one.state, file.state), "note": one.note if readable else None}
             )
             for one in file.assignments
         ]

@@ -1,14 +1,14 @@
-"""Codes as their readers know them, from the pack in force; a code that it no longer has shows as itself."""
+"""Names of codes, from the pack in force; a code that it no longer has is shown as itself."""
 
-from services.routing.policy import Policies
+from shared.policy.model import Pack
 from shared.policy.tables import Named
 
 
 class Names:
     """For templates: the name of a unit, service or area in the reader's language."""
 
-    def __init__(self, policies: Policies, language: str) -> None:
-        self._pack = policies.current.pack
+    def __init__(self, pack: Pack, language: str) -> None:
+        self._pack = pack
         self._language = language
 
     def unit(self, code: str | None) -> str:
@@ -21,10 +21,10 @@ class Names:
         return self._name(self._pack.areas_by_code.get(code or ""), code)
 
     def units(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """The departments by their kind, each as code and name, for a list to choose from."""
+        """All units by their kind, each as code and name, for a list to choose from."""
         groups: dict[str, list[tuple[str, str]]] = {}
-        for department in self._pack.departments:
-            groups.setdefault(department.kind, []).append((department.code, self.unit(department.code)))
+        for unit in self._pack.departments:
+            groups.setdefault(unit.kind, []).append((unit.code, self.unit(unit.code)))
         return list(groups.items())
 
     def _name(self, row: Named | None, code: str | None) -> str:

@@ -1,10 +1,10 @@
 -- migrate:up
 
--- The case file. What inquiry told stands apart from what routing decided: either may be missing, and a missing
--- part is a state. `state` is what people see, made of both (domain/case_file.py has the same rule).
+-- The case file. What inquiry reported is separate from what routing decided: either may be missing, and a missing
+-- part is a state. `state` is what people see, computed from both (domain/case_file.py has the same rule).
 CREATE TABLE case_file (
     id             text COLLATE "C" PRIMARY KEY,
-    -- what inquiry told
+    -- what inquiry reported
     phase          text NOT NULL,
     number         text,
     kind           text,
@@ -13,10 +13,10 @@ CREATE TABLE case_file (
     visibility     text,
     urgent         boolean NOT NULL,
     hint           text,
-    notify         boolean NOT NULL,    -- whether the citizen is to be told: repeated in what publisher reads
+    notify         boolean NOT NULL,    -- whether to notify the citizen: copied into the events that publisher reads
     received_at    timestamptz,
     reply_due      timestamptz,
-    reply_day_count text,               -- by which day count of the policy: a page tells what is left in it
+    reply_day_count text,               -- the day count of the policy in which pages show the time left
     cycle          integer NOT NULL,
     policy_version text,
     jurisdiction   text,
@@ -41,7 +41,7 @@ CREATE TABLE case_file (
 CREATE INDEX case_file_triage ON case_file (triaged_at, id) WHERE state = 'triage';
 
 CREATE TABLE assignment (
-    inquiry    text COLLATE "C" NOT NULL, -- no foreign key: both are written by one statement each, under one lock
+    inquiry    text COLLATE "C" NOT NULL, -- no foreign key: one statement writes each table, under one lock
     unit       text COLLATE "C" NOT NULL,
     role       text NOT NULL,
     state      text NOT NULL,
@@ -51,15 +51,15 @@ CREATE TABLE assignment (
     ended_at   timestamptz,
     reason     text,
     note       text,                    -- words: null once erased
-    -- The case's own, repeated here so that a desk of thousands of cases is one walk over an index.
+    -- Copied from the case, so that the list of a unit with thousands of cases is one index scan.
     reply_due  timestamptz NOT NULL,
     PRIMARY KEY (inquiry, unit)
 );
 CREATE INDEX assignment_live ON assignment (unit, reply_due, inquiry) WHERE state IN ('offered', 'signed');
 CREATE INDEX assignment_done ON assignment (unit, reply_due, inquiry) WHERE state = 'done';
 
--- Actions that belong to no case: refused in the unit's own name by a timer, because the slice must not
--- hold the unit's row for every action. Each counts once by the core's seen_event.
+-- Actions that belong to no case. A timer refuses them with the unit as subject, so that a batch need not lock
+-- the unit for every action. Each counts once by the core's seen_event.
 CREATE TABLE stray_action (
     unit        text NOT NULL,
     number      bigint GENERATED ALWAYS AS IDENTITY,

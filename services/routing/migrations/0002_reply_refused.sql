@@ -1,6 +1,6 @@
 -- migrate:up
 
--- The rule by which inquiry has refused the last reply: who replied at the desk or by the API finds it here.
+-- The rule by which inquiry refused the last reply, for units that replied at the desk or over the API.
 ALTER TABLE case_file ADD COLUMN reply_refused text;
 
 -- migrate:down

@@ -1,4 +1,4 @@
-"""routing on a real PostgreSQL, fed with inquiry's events made by hand, and asked over ASGI."""
+"""routing on a real PostgreSQL, with inquiry's events made by hand and requests over ASGI."""
 
 import dataclasses
 import datetime as dt
@@ -17,10 +17,11 @@ from pydantic import SecretStr
 from starlette.responses import Response
 
 from harness.schema import SECRET, open_service_database
-from services.routing import strays
+from services.routing.commands import Commands
 from services.routing.handlers import build_handlers
-from services.routing.http import build_routers
-from services.routing.policy import Policies
+from services.routing.http import ROUTERS
+from services.routing.http.context import Context
+from services.routing.timers import register_timers
 from shared.clock import FixedClock, machine_now
 from shared.contracts.base import Event, EventData, Words
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
@@ -28,6 +29,7 @@ from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, new_id
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
+from shared.packs import Packs
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import Timers
 from shared.web.app import create_app
@@ -44,17 +46,17 @@ WORDS = InquiryWords(title="路灯不亮", text="临江路 8 号门口的路灯�
 
 @dataclasses.dataclass
 class World:
-    """routing's database, the topics that it reads, and what it says."""
+    """routing's database, the topics that it reads, and the events that it emits."""
 
     database: Database
-    policies: Policies
+    packs: Packs
     namespace: str
     offsets: dict[str, int] = dataclasses.field(default_factory=dict)
     sequences: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        handlers = build_handlers(self.policies)
-        self.slices = PartitionBatchProcessor(self.database, "routing", handlers)
+        handlers = build_handlers(self.packs)
+        self.events = PartitionBatchProcessor(self.database, "routing", handlers)
         self.actions = PartitionBatchProcessor(self.database, "routing.actions", handlers)
 
     @property
@@ -69,7 +71,7 @@ class World:
     def fact(
         self, subject: str, facts: EventData, words: Words | None = None, *, causation: str | None = None
     ) -> RawRecord:
-        """What inquiry says of a case, as it stands on the topic."""
+        """An event of inquiry about a case, as the record on its topic."""
         sequence = self.sequences[subject] = self.sequences.get(subject, 0) + 1
         encoded = encode_words(words) if words else None
         draft = Draft(
@@ -84,7 +86,7 @@ class World:
             causation=causation,
             effective=NOW,
             actor="citizen",
-            policy=self.policies.current.pack.version,
+            policy=self.packs.current.version,
             jurisdiction="cn-city",
             data=facts,
         )
@@ -102,17 +104,17 @@ class World:
         return self.fact(subject, InquiryReceived.model_validate(facts), WORDS)
 
     async def take(self, *records: RawRecord) -> None:
-        """Applies facts of inquiry as one slice."""
-        await self.slices.process(records)
+        """Applies events of inquiry as one batch."""
+        await self.events.process(records)
 
     async def dispatched(self, **more: Any) -> str:
-        """A case that has been received and, by the catalogue, dispatched."""
+        """The id of a case that was received and, by the catalogue, dispatched."""
         subject = new_id(NOW)
         await self.take(self.received(subject, **more))
         return subject
 
     async def act(self, unit: str, subject: str, verb: str, action: str = "a-1", **data: Any) -> RawRecord:
-        """A unit's own system puts an action onto its topic, as plainly as the contract allows."""
+        """A unit's own system sends an action with the least that the contract requires."""
         return await self.send(unit, self.action(subject, verb, action, **data))
 
     @staticmethod
@@ -129,7 +131,7 @@ class World:
         }
 
     async def send(self, unit: str, *values: dict[str, Any] | bytes) -> RawRecord:
-        """Puts whatever a unit's system writes onto its topic, as one slice; the last record."""
+        """Puts values onto a unit's actions topic and applies them as one batch; the last record."""
         topic = f"{self.namespace}.department.{unit}.actions.v1"
         records = [
             self.record(topic, "key", one if isinstance(one, bytes) else json.dumps(one).encode())
@@ -140,10 +142,10 @@ class World:
 
     async def fire_timers(self) -> None:
         timers = Timers(self.database, watermark_lag=lambda: 0.0)
-        strays.register(timers, self.policies)
+        register_timers(timers, self.packs)
         await timers.once()
 
-    async def said(self, topic: str = "routing", *, about: str | None = None) -> list[Event[Any]]:
+    async def emitted(self, topic: str = "routing", *, about: str | None = None) -> list[Event[Any]]:
         """The events in the outbox for a topic (`routing`, or a unit's code), in order."""
         name = (
             f"{self.namespace}.routing.v1"
@@ -155,9 +157,10 @@ class World:
         return [event for event in events if about is None or event.subject == about]
 
     async def types(self, topic: str = "routing", *, about: str | None = None) -> list[str]:
-        """Like `said`, only the short names of the types."""
+        """Like `emitted`, only the short names of the types."""
         return [
-            event.type.split(".", 1)[1].removesuffix(".v1") for event in await self.said(topic, about=about)
+            event.type.split(".", 1)[1].removesuffix(".v1")
+            for event in await self.emitted(topic, about=about)
         ]
 
     async def state(self, subject: str) -> str | None:
@@ -171,8 +174,8 @@ class World:
 async def world(database: str, namespace: str) -> AsyncIterator[World]:
     opened = await open_service_database(database, "routing", namespace=namespace)
     opened.clock = FixedClock(NOW)
-    policies = await Policies.open(opened.pool, opened.settings)
-    yield World(opened, policies, namespace)
+    packs = await Packs.open(opened.pool, opened.settings)
+    yield World(opened, packs, namespace)
     await opened.pool.execute(
         "TRUNCATE aggregate, outbox, cursor, seen_event, parked_key, parked_event, dead_letter, timer,"
         " idempotency_key, case_file, assignment, stray_action"
@@ -187,7 +190,7 @@ SignIn = Callable[..., httpx.AsyncClient]
 
 @pytest.fixture
 async def sign_in(world: World, tmp_path: Path) -> AsyncIterator[SignIn]:
-    """`sign_in("officer", unit="water")`: a browser of that person; `sign_in()`: of nobody."""
+    """`sign_in("officer", unit="water")`: a browser of that person; `sign_in()`: without a session."""
     keys = tmp_path / "keys.yaml"
     digest = hashlib.sha256(KEY_OF_WATER.encode()).hexdigest()
     keys.write_text(f"[{{name: water-backend, sha256: {digest}, scopes: ['unit:water'], unit: water}}]")
@@ -200,11 +203,12 @@ async def sign_in(world: World, tmp_path: Path) -> AsyncIterator[SignIn]:
     app = create_app(
         "routing",
         title="routing",
-        routers=build_routers(world.database, world.policies, pages),
+        routers=ROUTERS,
         settings=settings,
         ready=ready,
         pages=pages,
-        unit_name=world.policies.current.pack.unit_name,
+        unit_name=world.packs.current.unit_name,
+        context=Context(world.database, world.packs, Commands(world.database, world.packs), pages),
     )
     clients: list[httpx.AsyncClient] = []
 

@@ -1,4 +1,4 @@
-"""What units put onto their topics, and what they hear of it."""
+"""Actions on the units' topics, and their results."""
 
 import dataclasses
 
@@ -26,19 +26,19 @@ async def signed(world: World) -> str:
 async def proposed(world: World) -> tuple[str, str]:
     subject = await signed(world)
     await world.act(LEAD, subject, "reply", "a-2", outcome="solved", text="已更换灯泡。")
-    return subject, (await world.said(about=subject))[-1].id
+    return subject, (await world.emitted(about=subject))[-1].id
 
 
 def reply_of(unit: str = LEAD) -> InquiryReplied:
     return InquiryReplied(unit=unit, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
 
 
-async def test_a_lead_signs_and_hears_that_it_counts(world: World) -> None:
+async def test_a_lead_signs_and_gets_the_result(world: World) -> None:
     subject = await signed(world)
-    event = (await world.said(about=subject))[-1]
+    event = (await world.emitted(about=subject))[-1]
     assert (event.type, event.actor) == ("civic.assignment.signed.v1", f"unit:{LEAD}")
     assert event.data == {"unit": LEAD, "role": "lead", "action": "a-1", "notify": False}
-    result = (await world.said(LEAD))[-1]
+    result = (await world.emitted(LEAD))[-1]
     assert result.causationid == event.id
     assert result.data == {
         "action": "a-1",
@@ -60,7 +60,7 @@ async def test_two_units_may_use_the_same_action_id_on_one_case(world: World) ->
     subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
     await world.act("yunxi-urban", subject, "sign", "1")
     await world.act("water", subject, "sign", "1")
-    events = (await world.said(about=subject))[1:]
+    events = (await world.emitted(about=subject))[1:]
     assert [event.data["unit"] for event in events] == ["yunxi-urban", "water"]
     assert len({event.id for event in events}) == 2
 
@@ -68,10 +68,10 @@ async def test_two_units_may_use_the_same_action_id_on_one_case(world: World) ->
 async def test_a_reply_is_proposed_and_its_result_comes_with_inquirys_answer(world: World) -> None:
     subject, proposal = await proposed(world)
     assert (await world.types(about=subject))[-1] == "assignment.reply_proposed"
-    assert (await world.said(LEAD))[-1].data["action"] == "a-1"
+    assert (await world.emitted(LEAD))[-1].data["action"] == "a-1"
     await world.take(world.fact(subject, reply_of(), causation=proposal))
     assert await world.state(subject) == "replied"
-    assert (await world.said(LEAD))[-1].data == {
+    assert (await world.emitted(LEAD))[-1].data == {
         "action": "a-2",
         "accepted": True,
         "state": "replied",
@@ -83,7 +83,7 @@ async def test_a_reply_that_inquiry_refuses_can_be_made_again(world: World) -> N
     subject, proposal = await proposed(world)
     refused = InquiryRequestRefused(state="in_progress", rule="text_too_short", allowed=("reply",))
     await world.take(world.fact(subject, refused, causation=proposal))
-    result = (await world.said(LEAD))[-1].data
+    result = (await world.emitted(LEAD))[-1].data
     assert (result["accepted"], result["rule"], result["action"]) == (False, "text_too_short", "a-2")
     assert (result["state"], result["allowed"]) == ("held", ["reply", "return"])
     await world.act(LEAD, subject, "reply", "a-3", outcome="solved", text="已更换灯泡，详见照片。")
@@ -93,13 +93,13 @@ async def test_a_reply_that_inquiry_refuses_can_be_made_again(world: World) -> N
 async def test_a_second_reply_waits_for_the_answer_to_the_first(world: World) -> None:
     subject, _ = await proposed(world)
     await world.act(LEAD, subject, "reply", "a-3", outcome="solved", text="再说一遍。")
-    assert (await world.said(about=subject))[-1].data["rule"] == "reply_pending"
+    assert (await world.emitted(about=subject))[-1].data["rule"] == "reply_pending"
 
 
-async def test_a_department_that_does_not_hold_the_case_is_refused_and_told_why(world: World) -> None:
+async def test_a_unit_that_does_not_hold_the_case_is_refused_with_the_rule(world: World) -> None:
     subject = await world.dispatched()
     await world.act("water", subject, "reply", outcome="solved", text="?")
-    event = (await world.said(about=subject))[-1]
+    event = (await world.emitted(about=subject))[-1]
     assert event.type == "civic.routing.request_refused.v1"
     assert event.data == {
         "state": "offered",
@@ -108,7 +108,7 @@ async def test_a_department_that_does_not_hold_the_case_is_refused_and_told_why(
         "unit": "water",
         "action": "a-1",
     }
-    (result,) = await world.said("water")
+    (result,) = await world.emitted("water")
     assert (result.data["accepted"], result.data["rule"]) == (False, "not_assigned")
     assert await world.state(subject) == "offered"
 
@@ -117,14 +117,14 @@ async def test_a_department_that_does_not_hold_the_case_is_refused_and_told_why(
 async def test_an_action_on_an_unknown_case_is_refused_in_the_units_name(world: World, subject: str) -> None:
     await world.act("water", subject, "sign")
     await world.fire_timers()
-    (event,) = await world.said()
+    (event,) = await world.emitted()
     assert (event.subject, event.data["rule"], event.data["action"]) == ("water", "unknown_case", "a-1")
-    (result,) = await world.said("water")
+    (result,) = await world.emitted("water")
     assert (result.subject, result.data["accepted"]) == ("water", False)
     assert await world.database.pool.fetchval("SELECT count(*) FROM case_file") == 0
 
 
-async def test_what_a_unit_says_of_itself_is_not_believed(world: World) -> None:
+async def test_what_an_action_claims_about_its_sender_is_not_trusted(world: World) -> None:
     subject = await world.dispatched()
     record = await world.act("water", subject, "sign", "a-0")
     forged = (record.value or b"").replace(
@@ -132,7 +132,7 @@ async def test_what_a_unit_says_of_itself_is_not_believed(world: World) -> None:
         b'"source": "/services/inquiry", "sequence": "0000000009", "correlationid": "theirs"',
     )
     await world.actions.process([world.record(record.topic, subject, forged.replace(b"a-0", b"a-9"))])
-    event = (await world.said(about=subject))[-1]
+    event = (await world.emitted(about=subject))[-1]
     assert (event.data["unit"], event.data["rule"], event.correlationid) == ("water", "not_assigned", subject)
     assert await world.types(about=subject) == [
         "case.dispatched",
@@ -163,10 +163,10 @@ async def test_a_returned_lead_puts_the_case_into_triage_and_a_co_handler_does_n
         "assignment.returned",
         "case.triaged",
     ]
-    assert (await world.said(about=subject))[-1].data["reason"] == "returned"
+    assert (await world.emitted(about=subject))[-1].data["reason"] == "returned"
 
 
-async def test_holders_hear_of_the_closing_and_of_the_reopening(world: World) -> None:
+async def test_holders_get_records_of_the_closing_and_of_the_reopening(world: World) -> None:
     subject, proposal = await proposed(world)
     await world.take(
         world.fact(subject, reply_of(), causation=proposal),
@@ -176,7 +176,7 @@ async def test_holders_hear_of_the_closing_and_of_the_reopening(world: World) ->
     assert await world.state(subject) == "closed"
     reopened = InquiryReopened(cycle=2, deadline=DEADLINE)
     await world.take(world.fact(subject, reopened, NoteWords(text="又坏了。")))
-    record = (await world.said(LEAD))[-1]
+    record = (await world.emitted(LEAD))[-1]
     assert (record.type, record.data["note"]) == ("civic.department.case_reopened.v1", "又坏了。")
     assert await world.state(subject) == "held"
     await world.act(LEAD, subject, "reply", "a-9", outcome="solved", text="已再次更换。")
@@ -190,8 +190,8 @@ async def test_a_new_round_reaches_the_co_handlers_with_its_due_time(world: Worl
     assert (await world.types("water"))[-1] == "department.case_closed"
     await world.take(world.fact(subject, InquiryReopened(cycle=2, deadline=DEADLINE)))
     for unit, role in (("water", "co"), ("yunxi-urban", "lead")):
-        record = (await world.said(unit))[-1]
+        record = (await world.emitted(unit))[-1]
         assert record.type == "civic.department.case_reopened.v1"
         assert (record.data["role"], record.data["reply_due"]) == (role, "2026-12-01T09:30:00Z")
     await world.act("water", subject, "return", "a-2", reason="not_our_duty", text="井盖不属我单位")
-    assert (await world.said(about=subject))[-1].data["role"] == "co"
+    assert (await world.emitted(about=subject))[-1].data["role"] == "co"

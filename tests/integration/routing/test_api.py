@@ -40,7 +40,7 @@ async def test_an_officer_lists_signs_and_replies(world: World, sign_in: SignIn)
     assert response.status_code == 200
     case = (await officer.get(f"{API}/cases/{subject}")).json()
     assert (case["reply_pending"], case["allowed"], case["words"]["text"]) == (True, [], WORDS.text)
-    event = (await world.said(about=subject))[-1]
+    event = (await world.emitted(about=subject))[-1]
     assert (event.type, event.actor) == ("civic.assignment.reply_proposed.v1", "person:officer-1")
     assert await world.types(LEAD) == ["department.case_offered"]
     answer = InquiryReplied(unit=LEAD, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
@@ -80,7 +80,7 @@ async def test_a_department_that_does_not_hold_the_case_is_refused_on_the_record
     assert problem(await officer.get(f"{API}/cases/{subject}")) == (403, "not-your-case")
 
 
-async def test_a_unit_that_returned_a_secret_case_reads_it_no_more(world: World, sign_in: SignIn) -> None:
+async def test_a_unit_that_returned_a_secret_case_cannot_read_it(world: World, sign_in: SignIn) -> None:
     subjects = {level: await world.dispatched(visibility=level) for level in ("withheld", "secret")}
     officer, dispatcher = sign_in("officer", unit=LEAD), sign_in("dispatcher")
     for level, subject in subjects.items():
@@ -112,7 +112,7 @@ async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign
     machine.headers["Authorization"] = f"Bearer {KEY_OF_WATER}"
     response = await machine.post(f"{API}/cases/{subject}/actions/sign", headers=key())
     assert response.status_code == 200
-    assert (await world.said(about=subject))[-1].actor == "machine:water-backend"
+    assert (await world.emitted(about=subject))[-1].actor == "machine:water-backend"
     other = await machine.post(f"{API}/cases/{subject}/actions/sign?unit=yunxi-urban", headers=key("k-2"))
     assert problem(other) == (403, "not-your-unit")
     assert problem(await machine.get(f"{API}/cases?unit=yunxi-urban")) == (403, "not-your-unit")
@@ -139,7 +139,7 @@ async def test_a_machine_acts_for_the_unit_of_its_scope_alone(world: World, sign
         ("dispatcher", "/cases?unit=water&state=lost", (422, "invalid")),
     ],
 )
-async def test_who_may_not_read_or_asks_wrongly_is_told_so(
+async def test_a_reader_without_permission_or_with_bad_input_gets_a_problem(
     world: World, sign_in: SignIn, role: str | None, path: str, expected: tuple[int, str]
 ) -> None:
     assert problem(await sign_in(role).get(API + path)) == expected
@@ -173,10 +173,10 @@ async def test_a_dispatcher_places_a_case_with_lead_and_co_handlers(world: World
     address = f"{API}/triage/{subject}/dispatch"
     response = await dispatcher.post(address, json=body, headers=key())
     assert (response.status_code, response.json()["state"]) == (200, "offered")
-    dispatched = (await world.said(about=subject))[-1]
+    dispatched = (await world.emitted(about=subject))[-1]
     assert (dispatched.data["by"], dispatched.data["rule"]) == ("dispatcher", "dispatcher")
     assert dispatched.actor == "person:dispatcher-1"
-    (offered,) = await world.said("water")
+    (offered,) = await world.emitted("water")
     assert offered.data["words"]["text"] == WORDS.text
     assert offered.causationid == dispatched.id
     assert (await dispatcher.get(f"{API}/triage")).json()["total"] == 0
@@ -185,16 +185,16 @@ async def test_a_dispatcher_places_a_case_with_lead_and_co_handlers(world: World
     assert late.json()["rule"] == "not_in_triage"
 
 
-async def test_a_former_holder_hears_that_the_case_went_elsewhere(world: World, sign_in: SignIn) -> None:
+async def test_a_former_holder_gets_a_record_of_the_withdrawal(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
     await world.act("yunxi-urban", subject, "return", reason="not_our_area", text="属邻区")
     dispatcher = sign_in("dispatcher")
     body = {"lead": "qingshi-urban"}
     response = await dispatcher.post(f"{API}/triage/{subject}/dispatch", json=body, headers=key())
     assert response.status_code == 200
-    assert (await world.said("water"))[-1].data["reason"] == "redispatched"
+    assert (await world.emitted("water"))[-1].data["reason"] == "redispatched"
     assert (await world.types("yunxi-urban"))[-1] == "department.action_result"
-    assert (await world.said("qingshi-urban"))[0].data["attempt"] == 2
+    assert (await world.emitted("qingshi-urban"))[0].data["attempt"] == 2
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ async def send(client: httpx.AsyncClient, page: str, address: str, **fields: str
     return await client.post(address, data=form)
 
 
-async def test_the_desk_of_a_unit_without_cases_says_what_will_come(world: World, sign_in: SignIn) -> None:
+async def test_the_desk_of_a_unit_without_cases_explains_what_it_will_show(
+    world: World, sign_in: SignIn
+) -> None:
     page = await sign_in("officer", unit=LEAD).get("/desk")
     assert page.status_code == 200
     assert "没有待办工单" in page.text
@@ -54,7 +56,7 @@ async def test_an_officer_signs_replies_and_sees_the_answer(world: World, sign_i
     replied = await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡。")
     assert replied.status_code == 303
     assert "正在等待确认" in (await officer.get(case)).text
-    proposal = (await world.said(about=subject))[-1].id
+    proposal = (await world.emitted(about=subject))[-1].id
     facts = InquiryReplied(unit=LEAD, outcome="solved", cycle=1, on_time=True, evaluate_until=DUE)
     await world.take(world.fact(subject, facts, causation=proposal))
     page = (await officer.get(replied.headers["location"])).text
@@ -72,7 +74,7 @@ async def test_an_officer_whose_reply_is_refused_finds_why_until_the_next_action
     officer = sign_in("officer", unit=LEAD)
     case = f"/desk/cases/{subject}"
     await send(officer, case, f"{case}/reply", outcome="solved", text="已更换灯泡。")
-    proposal = (await world.said(about=subject))[-1].id
+    proposal = (await world.emitted(about=subject))[-1].id
     refused = InquiryRequestRefused(state="accepted", rule="reply_to_a_dispatched_case")
     await world.take(world.fact(subject, refused, causation=proposal))
     page = (await officer.get(case)).text
@@ -86,7 +88,7 @@ async def test_an_officer_whose_reply_is_refused_finds_why_until_the_next_action
     assert (await officer.get(api)).json()["reply_refused"] is None
 
 
-async def test_the_desk_tells_the_time_left_as_the_cases_clock_counts_it(
+async def test_the_desk_shows_the_time_left_as_the_clock_of_the_case_counts_it(
     world: World, sign_in: SignIn
 ) -> None:
     subject, urgent = await world.dispatched(), await world.dispatched(urgent=True)
@@ -132,7 +134,7 @@ async def test_a_form_that_fails_shows_what_was_typed_and_leads_to_the_field(
     assert returned.text.count('id="text"') == 1
 
 
-async def test_an_action_that_came_too_late_says_why(world: World, sign_in: SignIn) -> None:
+async def test_an_action_that_came_too_late_shows_the_reason(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched()
     officer = sign_in("officer", unit=LEAD)
     case = f"/desk/cases/{subject}"
@@ -161,9 +163,7 @@ async def test_an_officer_sees_no_case_of_another_department(world: World, sign_
     assert subject not in (await officer.get("/desk")).text
 
 
-async def test_who_holds_a_case_finds_the_way_to_the_contact_and_others_do_not(
-    world: World, sign_in: SignIn
-) -> None:
+async def test_only_holders_of_a_case_find_the_link_to_the_contact(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched()
     officer, oversight = sign_in("officer", unit=LEAD), sign_in("oversight")
     case = f"/desk/cases/{subject}"
@@ -184,7 +184,7 @@ async def test_oversight_reads_any_desk_and_acts_at_none(world: World, sign_in: 
     assert f"/desk/cases/{subject}/sign" not in page.text
 
 
-async def test_a_dispatcher_places_a_case_and_sees_the_queue_again(world: World, sign_in: SignIn) -> None:
+async def test_a_dispatcher_dispatches_a_case_and_sees_the_queue_again(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched(service_code="no-such-service", hint="water")
     dispatcher = sign_in("dispatcher")
     waiting = (await dispatcher.get("/dispatch")).text

@@ -1,4 +1,4 @@
-"""Who may read the words of a case, by its visibility and by what its units are to it."""
+"""Which units may read the words of a case, by its visibility and their assignments."""
 
 import datetime as dt
 from typing import get_args

@@ -1,4 +1,4 @@
-"""What a unit sends that is no action: its own system hears what is wrong, and nothing waits behind it."""
+"""Records of units that are no valid action: the unit gets the reason, and nothing waits behind them."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ REPLY = {"outcome": "solved", "text": "已更换灯泡。"}
 
 
 async def results(world: World) -> list[Event[Any]]:
-    """The results that the lead hears of what it sent."""
+    """The results on the lead's topic, after the timers have fired."""
     await world.fire_timers()
-    return [event for event in await world.said(LEAD) if event.type == "civic.department.action_result.v1"]
+    return [event for event in await world.emitted(LEAD) if event.type == "civic.department.action_result.v1"]
 
 
 async def kept(world: World) -> dict[str, int]:
-    """What waits for somebody, by table."""
+    """How many events are dead letters, and how many keys are parked."""
     pool = world.database.pool
     return {
         table: await pool.fetchval(f"SELECT count(*) FROM {table}") for table in ("dead_letter", "parked_key")
@@ -50,7 +50,7 @@ async def subject_of(world: World) -> str:
         ({"type": "\x00" * 300}, "unknown_type", "type: must be one of"),
     ],
 )
-async def test_the_department_hears_which_field_is_wrong(
+async def test_the_unit_learns_which_field_is_wrong(
     world: World, change: dict[str, Any], rule: str, wrong: str
 ) -> None:
     subject = await subject_of(world)
@@ -64,7 +64,7 @@ async def test_the_department_hears_which_field_is_wrong(
         "rule": rule,
         "allowed": [],
     }
-    event = (await world.said())[-1]
+    event = (await world.emitted())[-1]
     assert (event.type, event.subject, event.actor) == (
         "civic.routing.request_refused.v1",
         LEAD,
@@ -102,8 +102,8 @@ async def test_a_malformed_action_does_not_use_up_its_id(world: World) -> None:
     half = world.action(subject, "reply", text="已更换灯泡。")
     await world.send(LEAD, wrong, half, world.action(subject, "reply", **REPLY), wrong)
     assert (await world.types(about=subject))[-1] == "assignment.reply_proposed"
-    told = [(result.data["action"], result.data.get("rule")) for result in await results(world)]
-    assert told == [("a-0", None), ("a-1", "malformed"), ("a-1", "malformed")]
+    answers = [(result.data["action"], result.data.get("rule")) for result in await results(world)]
+    assert answers == [("a-0", None), ("a-1", "malformed"), ("a-1", "malformed")]
 
 
 async def test_an_action_that_counted_counts_whatever_comes_under_its_id(world: World) -> None:
@@ -115,14 +115,14 @@ async def test_an_action_that_counted_counts_whatever_comes_under_its_id(world: 
 
 
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"[1]", b'{"type": "civic.action.sign.v1"}'])
-async def test_bytes_that_tell_no_id_are_kept_for_an_operator(world: World, value: bytes) -> None:
+async def test_bytes_without_an_id_are_kept_for_an_operator(world: World, value: bytes) -> None:
     await world.send(LEAD, value)
     assert await results(world) == []
     assert (await kept(world))["dead_letter"] == 1
 
 
 @pytest.mark.parametrize("identifier", ["", 7, None, "x" * 201, "a\x00b"])
-async def test_without_a_usable_id_there_is_nobody_to_answer(world: World, identifier: object) -> None:
+async def test_an_action_without_a_usable_id_cannot_be_answered(world: World, identifier: object) -> None:
     await world.send(LEAD, world.action("c", "sign") | {"id": identifier})
     assert await results(world) == []
     assert (await kept(world))["dead_letter"] == 1
@@ -138,6 +138,6 @@ async def test_a_newer_version_of_an_action_waits_for_an_upgrade(world: World) -
 async def test_a_unit_without_topics_has_the_refusal_on_the_record(world: World) -> None:
     await world.send("nobody", world.action("c", "reply"))
     await world.fire_timers()
-    (event,) = await world.said()
+    (event,) = await world.emitted()
     assert (event.subject, event.data["rule"]) == ("nobody", "malformed")
-    assert await world.said("nobody") == []
+    assert await world.emitted("nobody") == []

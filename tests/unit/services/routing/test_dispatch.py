@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 
 from services.routing.domain.case_file import Assignment, CaseFile
+from services.routing.domain.dispatch import dispatch_by_catalogue, dispatch_by_hand, triage
 from services.routing.domain.facts import received
-from services.routing.domain.placing import dispatch, place, triage
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
 from shared.contracts.routing import CaseDispatched, CaseOffered, CaseTriaged, CaseWithdrawn
-from shared.policy.dispatch import Catalogue, Match
+from shared.decision import Decision, Refusal
+from shared.policy.dispatch import Catalogue
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.settings import REPOSITORY
@@ -39,52 +40,56 @@ def ready(service_code: str, *, area: str | None = None, urgent: bool = False) -
     )
 
 
-def test_the_row_of_the_very_area_goes_before_the_one_for_anywhere(pack: Pack) -> None:
+def test_the_row_of_the_very_area_takes_precedence_over_the_one_for_anywhere(pack: Pack) -> None:
     catalogue = Catalogue(pack)
-    near = place(ready("municipal-manhole", area="yunxi"), WORDS, pack, catalogue, AT).file
-    far = place(ready("municipal-manhole"), WORDS, pack, catalogue, AT).file
+    near = dispatch_by_catalogue(ready("municipal-manhole", area="yunxi"), WORDS, pack, catalogue, AT).state
+    far = dispatch_by_catalogue(ready("municipal-manhole"), WORDS, pack, catalogue, AT).state
     assert (near.lead, near.rule) == ("yunxi-urban", "cn-municipal-manhole.yunxi")
     assert (far.lead, far.rule) == ("urban-management", "cn-municipal-manhole")
 
 
-def test_what_is_said_is_the_dispatch_and_then_an_offer_for_each_unit(pack: Pack) -> None:
-    outcome = place(ready("municipal-manhole", area="yunxi"), WORDS, pack, Catalogue(pack), AT)
-    dispatched, *offers = outcome.said
-    assert isinstance(dispatched.facts, CaseDispatched)
-    assert [(offer.unit, type(offer.facts)) for offer in offers] == [
+def test_a_dispatch_emits_its_event_and_then_an_offer_for_each_unit(pack: Pack) -> None:
+    decision = dispatch_by_catalogue(
+        ready("municipal-manhole", area="yunxi"), WORDS, pack, Catalogue(pack), AT
+    )
+    dispatched, *offers = decision.events
+    assert isinstance(dispatched.data, CaseDispatched)
+    assert [(offer.unit, type(offer.data)) for offer in offers] == [
         ("yunxi-urban", CaseOffered),
         ("water", CaseOffered),
     ]
-    assert offers[0].facts.model_dump()["words"] == WORDS.model_dump()
+    assert offers[0].data.model_dump()["words"] == WORDS.model_dump()
 
 
 def test_an_urgent_case_is_signed_sooner(pack: Pack) -> None:
     catalogue = Catalogue(pack)
-    ordinary = place(ready("municipal-manhole"), WORDS, pack, catalogue, AT).file.sign_due
-    urgent = place(ready("municipal-manhole", urgent=True), WORDS, pack, catalogue, AT).file.sign_due
+    ordinary = dispatch_by_catalogue(ready("municipal-manhole"), WORDS, pack, catalogue, AT).state.sign_due
+    urgent = dispatch_by_catalogue(
+        ready("municipal-manhole", urgent=True), WORDS, pack, catalogue, AT
+    ).state.sign_due
     assert urgent == AT + dt.timedelta(minutes=30)
     assert ordinary == dt.datetime(2026, 11, 25, 9, 30, tzinfo=dt.UTC)
 
 
 def test_no_match_goes_to_triage_with_the_hint_and_no_holder(pack: Pack) -> None:
-    outcome = place(ready("no-such-service"), WORDS, pack, Catalogue(pack), AT)
-    (said,) = outcome.said
-    assert said.facts == CaseTriaged(reason="unknown_service", hint="water", attempt=0)
-    assert (outcome.file.state, outcome.file.assignments) == ("triage", ())
+    decision = dispatch_by_catalogue(ready("no-such-service"), WORDS, pack, Catalogue(pack), AT)
+    (event,) = decision.events
+    assert event.data == CaseTriaged(reason="unknown_service", hint="water", attempt=0)
+    assert (decision.state.state, decision.state.assignments) == ("triage", ())
 
 
-def test_a_placement_takes_the_case_from_those_who_still_hold_it_and_offers_it_anew(pack: Pack) -> None:
+def test_a_second_dispatch_withdraws_the_case_from_other_holders_and_offers_it_again(pack: Pack) -> None:
     returned = Assignment("yunxi-urban", "lead", "returned", 1, AT)
     keeps = Assignment("water", "co", "signed", 1, AT, AT)
     loses = Assignment("power", "co", "signed", 1, AT, AT)
     held = replace(ready("municipal-manhole"), attempt=1, assignments=(returned, keeps, loses))
-    before = triage(held, "returned", AT).file
-    match = Match("qingshi-urban", ("water",), "dispatcher")
-    outcome = dispatch(before, WORDS, pack, match, AT, by="dispatcher")
-    withdrawn = [said.unit for said in outcome.said if isinstance(said.facts, CaseWithdrawn)]
-    offered = [said.unit for said in outcome.said if isinstance(said.facts, CaseOffered)]
+    before = triage(held, "returned", AT).state
+    decision = dispatch_by_hand(before, WORDS, pack, AT, lead="qingshi-urban", co=("water",))
+    assert isinstance(decision, Decision)
+    withdrawn = [event.unit for event in decision.events if isinstance(event.data, CaseWithdrawn)]
+    offered = [event.unit for event in decision.events if isinstance(event.data, CaseOffered)]
     assert (withdrawn, offered) == (["power"], ["qingshi-urban", "water"])
-    states = {one.unit: (one.state, one.attempt) for one in outcome.file.assignments}
+    states = {one.unit: (one.state, one.attempt) for one in decision.state.assignments}
     assert states == {
         "yunxi-urban": ("returned", 1),
         "power": ("released", 1),
@@ -93,13 +98,19 @@ def test_a_placement_takes_the_case_from_those_who_still_hold_it_and_offers_it_a
     }
 
 
+def test_a_dispatcher_dispatches_only_what_is_in_triage(pack: Pack) -> None:
+    offered = dispatch_by_catalogue(ready("municipal-manhole"), WORDS, pack, Catalogue(pack), AT).state
+    decided = dispatch_by_hand(offered, WORDS, pack, AT, lead="water", co=())
+    assert decided == Refusal("offered", "not_in_triage")
+
+
 @pytest.mark.parametrize(
     ("has_contact", "wanted", "notify"), [(True, True, True), (True, False, False), (False, True, False)]
 )
-def test_a_dispatch_repeats_whether_anybody_is_to_be_told(
+def test_a_dispatch_repeats_whether_the_citizen_is_to_be_notified(
     pack: Pack, has_contact: bool, wanted: bool, notify: bool
 ) -> None:
-    told = InquiryReceived(
+    data = InquiryReceived(
         number="20261124-7K3M9Q2XWB-F",
         kind="help",
         service_code="municipal-manhole",
@@ -109,7 +120,7 @@ def test_a_dispatch_repeats_whether_anybody_is_to_be_told(
         has_contact=has_contact,
         notify=wanted,
     )
-    file = received(CaseFile("case"), told, AT, pack.version, pack.jurisdiction)
-    dispatched, *_ = place(file, WORDS, pack, Catalogue(pack), AT).said
-    assert isinstance(dispatched.facts, CaseDispatched)
-    assert dispatched.facts.notify is notify
+    file = received(CaseFile("case"), data, AT, pack.version, pack.jurisdiction).state
+    dispatched, *_ = dispatch_by_catalogue(file, WORDS, pack, Catalogue(pack), AT).events
+    assert isinstance(dispatched.data, CaseDispatched)
+    assert dispatched.data.notify is notify
