@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
-REPLY = "您反映的问题已处理完毕，感谢监督。 The matter is settled; thank you for telling us."
+REPLY = "您反映的问题已处理完毕，感谢监督。 The problem has been dealt with. Thank you for reporting it."
 ASSIGNED = ("civic.department.case_offered.v1", "civic.department.case_reopened.v1")
 
 

@@ -58,7 +58,7 @@ class City:
 
     def shown(self) -> tuple[str, str]:
         """The sample case that it tells to look at."""
-        found = re.search(r"number (\S+)  secret (\S+)", self.said)
+        found = re.search(r"case number (\S+), access code (\S+)", self.said)
         assert found, self.said
         return found[1], found[2]
 

@@ -45,23 +45,27 @@ def where_to_look(plan: Plan) -> str:
     """The addresses, a case to track and who can sign in."""
     at, state = plan.address, sample_state(plan.sample_folder)
     shown = state.get("show")
-    track = f"number {shown['number']}  secret {shown['secret']}" if shown else "number and secret of a case"
+    track = (
+        f"case number {shown['number']}, access code {shown['secret']}"
+        if shown
+        else "a report, by case number and access code"
+    )
     people = "\n".join(
-        f"    {person.subject:22} {person.name}  {person.role}{f' of {person.unit}' if person.unit else ''}"
+        f"    {person.subject:26} {person.name}  {person.role}{f' of {person.unit}' if person.unit else ''}"
         for person in plan.people
     )
     lines = (
-        ("", "what the government publishes"),
-        ("/ask", "ask, as a citizen"),
+        ("", "home page, with the latest policies and notices"),
+        ("/ask", "ask or report, as a citizen"),
         ("/track", track),
-        ("/desk", "a department's desk (sign in)"),
-        ("/dispatch", "what the rules could not place (sign in)"),
-        ("/oversight", "everything, live (sign in)"),
-        ("/log/checkpoint", "the signed log"),
+        ("/desk", "cases of a department (sign in as an officer)"),
+        ("/dispatch", "cases that no rule could assign (sign in as dispatcher)"),
+        ("/oversight", "everything that happens, live (sign in as oversight)"),
+        ("/log/checkpoint", "latest signed checkpoint of the public log"),
     )
     places = "\n".join(f"  {at + path:38} {what}" for path, what in lines)
-    files = f"  In {plan.data_dir}: mail/, logs/, log/ (the signed log), environment (for commands)"
-    return f"\n{places}\n\n  Sign in with one of these names, without a password:\n{people}\n\n{files}\n"
+    files = f"  In {plan.data_dir}: mail/, logs/, log/ (the signed log), environment (settings for commands)"
+    return f"\n{places}\n\n  Sign in with one of these names; no password is needed:\n{people}\n\n{files}\n"
 
 
 def counts(plan: Plan, restarts: int) -> str:

@@ -81,11 +81,11 @@ class Supervisor:
                 _must_be_free(self._port)
                 self._run()
         except _StopRequestedError:
-            _say("stopped; the data stay, `make run` goes on with them")
+            _say("stopped; the data is kept, and `make run` continues with it")
 
     def _run(self) -> None:
         began = time.monotonic()
-        _say(f"data are in {self._data_dir}; starting PostgreSQL and Kafka")
+        _say(f"data is in {self._data_dir}; starting PostgreSQL and Kafka")
         pair = Pair(self._data_dir)
         try:
             pair.start()
@@ -103,7 +103,7 @@ class Supervisor:
             _say(f"ready after {time.monotonic() - began:.0f} s\n{where_to_look(plan)}")
             self._watch(plan, pair)
         except _StopRequestedError:
-            _say("stopping (Ctrl-C again: at once)")
+            _say("stopping (press Ctrl-C again to stop at once)")
             raise
         finally:
             self._stop()
@@ -180,7 +180,7 @@ class Supervisor:
             self._tend()
             for server in (pair.postgres, pair.kafka):
                 if server and server.child and server.child.returncode is not None:
-                    _say(f"{server.child.name} ended; starting it again")
+                    _say(f"{server.child.name} ended; restarting it")
                     server.start()
             if sys.stdout.isatty() and time.monotonic() >= next_count:
                 line = counts(plan, sum(keeper.restarts for keeper in self._keepers))

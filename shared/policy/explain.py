@@ -125,29 +125,35 @@ _BODIES: dict[DayCount, Callable[[WorkCalendar, Deadline], Iterator[Step]]] = {
 }
 
 _TEXTS: dict[str, tuple[str, str]] = {
-    "received": ("收到时间 {moment}（{zone}）", "IncomingEvent at {moment} ({zone})"),
-    "day_zero": ("{day} 为起算日，不计入（{why_zh}）", "{day} is day zero and not counted ({why_en})"),
+    "received": ("收到时间 {moment}（{zone}）", "Received at {moment} ({zone})"),
+    "day_zero": (
+        "{day} 为起算日，不计入（{why_zh}）",
+        "{day} is the starting day and is not counted ({why_en})",
+    ),
     "counted": ("{span_zh} 计 {days} 天（{why_zh}）", "{span_en}: {days} counted ({why_en})"),
     "skipped": ("{span_zh} 不计（{why_zh}）", "{span_en}: not counted ({why_en})"),
-    "duty": ("{day} 计办公时间 {minutes:g} 分钟", "{day}: {minutes:g} minutes of duty time"),
-    "elapsed": ("连续计 {hours:g} 小时", "{hours:g} hours, day and night"),
+    "duty": ("{day} 计办公时间 {minutes:g} 分钟", "{day}: {minutes:g} minutes of office hours"),
+    "elapsed": ("连续计 {hours:g} 小时", "{hours:g} hours around the clock"),
     "months": ("计 {count} 个月，至 {last}", "{count} month(s), to {last}"),
-    "rolled": ("{last} 非工作日（{why_zh}），顺延至 {to}", "{last} is no working day ({why_en}), on to {to}"),
+    "rolled": (
+        "{last} 非工作日（{why_zh}），顺延至 {to}",
+        "{last} is not a working day ({why_en}), moved to {to}",
+    ),
     "due": ("截止时间 {moment}{why_zh}", "Due at {moment}{why_en}"),
 }
 
 _WHYS: dict[str, tuple[str, str]] = {
     "receipt": ("收到当日", "the day of receipt"),
-    "after_hours": ("收到时已过办公时间", "received after duty hours"),
-    "not_working": ("收到日非工作日", "received on a day off"),
+    "after_hours": ("收到时已过办公时间", "received after office hours"),
+    "not_working": ("收到日非工作日", "received on a non-working day"),
     "working": ("工作日", "working days"),
     "extra": ("调休上班日", "make-up working days"),
     "calendar": ("自然日", "calendar days"),
     "weekend": ("周末", "weekend"),
     "declared": ("", ""),
     "provisional": (
-        "（该年放假安排尚未公布，暂按法定节日计算）",
-        " (provisional: holidays by law, that year's notice is to come)",
+        "（该年放假安排尚未公布，暂按法定节假日计算）",
+        " (provisional: that year's holiday notice is not published yet)",
     ),
     "undeclared": (
         "（该年日历尚未录入，仅按周末计算）",

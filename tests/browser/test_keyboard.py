@@ -28,20 +28,20 @@ async def test_a_citizen_asks_and_an_officer_answers_by_keyboard_alone(
 
         desk = await at_desk.new_page()
         await (_open_by_keys if scripts else _open_by_tab)(desk, number, title)
-        await enter(desk.get_by_role("button", name="Sign for it"))
+        await enter(desk.get_by_role("button", name="Accept"))
         await write(desk.locator("#text"), ANSWER)
         await pick(desk, "outcome", "solved")
-        await enter(desk.get_by_role("button", name="Send the reply"))
+        await enter(desk.get_by_role("button", name="Send reply"))
         await expect(desk.locator("#text")).to_have_count(0)
 
-        await reload_until(case.get_by_role("heading", name="Tell us how it went"))
+        await reload_until(case.get_by_role("heading", name="Rate the answer"))
         await expect(case.locator(".notice.good")).to_contain_text(ANSWER)
         await pick(case, "contacted", "yes")
         await pick(case, "solved", "yes")
         await pick(case, "rating", "4")
         await write(case.locator("#comment"), "That was quick.")
-        await enter(case.get_by_role("button", name="Send", exact=True))
-        await expect(case.locator(".timeline")).to_contain_text("Rating: 4 of 5.")
+        await enter(case.get_by_role("button", name="Send rating", exact=True))
+        await expect(case.locator(".timeline")).to_contain_text("Rating: 4 out of 5.")
 
 
 async def test_j_and_k_move_in_the_list_and_question_mark_tells_the_keys(

@@ -199,7 +199,7 @@ def _routing_is_away(city: City) -> None:
     page = city.get("/desk", "text/html,*/*")
     assert page.status_code in (502, 503)
     assert "暂时无法使用" in page.text
-    assert "does not work at the moment" in page.text
+    assert "this part of the service is unavailable" in page.text
     style = re.search("<style>(.*?)</style>", page.text, re.DOTALL)
     assert style
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()

@@ -219,7 +219,7 @@ async def test_the_stream_gives_every_entry_from_an_index_on_in_order(
         entries = await reading.take(50)
     assert [entry["index"] for entry in entries] == list(range(5, 55))
     assert entries[0]["event"]["data"] == {"reason": "no_rule", "attempt": 1}
-    assert entries[0]["text"] == "Case waits for a dispatcher"
+    assert entries[0]["text"] == "Case waiting to be assigned by a dispatcher"
 
 
 async def test_a_stream_ends_with_the_session_and_the_reader_that_comes_back_is_asked_to_sign_in(
@@ -326,7 +326,7 @@ async def test_the_page_lists_in_plain_words_with_number_and_link_and_goes_on(
     case = await toy.write()
     await logged(tables, toy)
     page = (await staff.get("/oversight")).text
-    assert "Case waits for a dispatcher" in page
+    assert "Case waiting to be assigned by a dispatcher" in page
     assert "civic.case.triaged.v1" in page
     assert f'href="/oversight?subject={case}"' in page
     assert 'data-live="/api/audit/v1/stream?from=' in page
@@ -334,9 +334,9 @@ async def test_the_page_lists_in_plain_words_with_number_and_link_and_goes_on(
     older = page.partition('rel="next" href="')[2].partition('"')[0]
     second = (await staff.get(older)).text
     assert "data-live" not in second
-    assert "Back to the newest" in second
+    assert "Back to the latest" in second
     chinese = (await staff.get("/oversight?lang=zh")).text
-    assert "待派单员人工派单" in chinese
+    assert "待派单（由派单员派单）" in chinese
 
 
 async def test_the_page_of_a_case_tells_its_entries_in_order(
@@ -348,7 +348,7 @@ async def test_the_page_of_a_case_tells_its_entries_in_order(
     following = page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
     assert (await staff.get(following)).text.count("<li class=") == 10
     nothing = (await staff.get("/oversight?subject=nobody")).text
-    assert "Nothing is recorded here" in nothing
+    assert "No entries" in nothing
 
 
 async def test_what_a_service_says_is_escaped(

@@ -80,7 +80,7 @@ async def test_an_officer_reads_only_what_the_own_unit_holds(running: Running) -
         running.sign_in("officer", unit=unit)
         refused = await send(running, place, place, {"purpose": "clarify"})
         assert refused.status_code == 403
-        assert "Your department does not hold this case" in refused.text
+        assert "This case is not with your department" in refused.text
     assert await reads(running, taken) == []
     running.client.cookies.clear()
     running.sign_in("officer", unit=LEAD)
@@ -112,9 +112,9 @@ async def test_another_sites_form_reads_nothing(running: Running) -> None:
 async def test_where_there_is_no_contact_nothing_is_asked_and_nothing_recorded(running: Running) -> None:
     taken = await running.take_in()
     running.sign_in("clerk")
-    assert "has left no contact" in (await get(running, f"/clerk?case={taken['number']}")).text
+    assert "left no contact details" in (await get(running, f"/clerk?case={taken['number']}")).text
     place = f"/clerk/{taken['number']}/contact"
-    assert "has left no contact" in (await send(running, place, place, {"purpose": "clarify"})).text
+    assert "left no contact details" in (await send(running, place, place, {"purpose": "clarify"})).text
     assert await reads(running, taken) == []
     assert (await get(running, "/clerk/20261124-0000000000-0/contact")).status_code == 404
 
@@ -138,6 +138,6 @@ async def test_a_contact_is_shown_as_text_and_stands_in_no_log_line(
 async def test_the_form_speaks_both_languages(running: Running) -> None:
     taken = await running.take_in(contact=CONTACT)
     running.sign_in("clerk")
-    for language, title in (("zh", "为什么查看"), ("en", "What do you need it for")):
+    for language, title in (("zh", "查看用途"), ("en", "Why do you need the contact details")):
         page = await get(running, f"/clerk/{taken['number']}/contact?lang={language}")
         assert title in page.text

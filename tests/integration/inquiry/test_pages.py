@@ -69,7 +69,7 @@ async def test_a_citizen_asks_and_gets_number_secret_deadline_and_receipt_at_onc
     asked = await ask(running, email="wang@example.cn")
     page = asked["page"].text
     assert "27 November 2026, 17:30 (UTC+8)" in page
-    assert "in 3 working days" in page
+    assert "3 working days left" in page
     assert "Why this date?" in page
     value = await running.database.pool.fetchval("SELECT value FROM received WHERE inquiry = $1", asked["id"])
     assert f"/log/proof/{orjson.loads(value)['id']}" in page
@@ -103,7 +103,7 @@ async def test_a_form_sent_twice_is_one_case_and_with_another_text_a_clear_error
     assert await running.database.pool.fetchval("SELECT count(*) FROM inquiry") == before + 1
     other = await running.client.post("/ask", data=fields | {"text": "another"}, headers=PAGE)
     assert other.status_code == 409
-    assert "was sent already" in other.text
+    assert "You have already sent this form" in other.text
 
 
 @pytest.mark.parametrize("hostile", [SCRIPT, ATTRIBUTE, "{{ 7 * 7 }}", "'; DROP TABLE inquiry; --"])
@@ -139,26 +139,27 @@ async def test_many_wrong_secrets_on_the_page_are_slowed_down(running: Running) 
     asked = await ask(running)
     page = await get(running, "/track")
     fields = hidden(page) | {"number": asked["number"], "secret": "0" * 16}
-    statuses = [
-        (await running.client.post("/track", data=fields, headers=PAGE)).status_code for _ in range(6)
-    ]
-    assert statuses == [404] * 5 + [429]
+    answers = [await running.client.post("/track", data=fields, headers=PAGE) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [404] * 5 + [429]
+    wait = int(answers[-1].headers["retry-after"])
+    shown = f"{wait} second" if wait < 120 else f"{-(-wait // 60)} minute"
+    assert f"You can try again in {shown}" in answers[-1].text
 
 
 async def test_the_citizen_rates_on_the_page_and_reopens_what_is_not_solved(running: Running) -> None:
     asked = await ask(running)
     await brought_to_reply(running, asked["id"], text=f"已修复 {SCRIPT}")
     page = await get(running, "/track/case")
-    assert "Is it solved?" in page.text
+    assert "Is the problem solved?" in page.text
     assert "&lt;script&gt;" in page.text
     incomplete = await send(running, "/track/case", "/track/case/evaluation", {"rating": "5"})
     assert incomplete.status_code == 422
-    assert "Say whether it is solved" in incomplete.text
+    assert "Select whether the problem is solved" in incomplete.text
     fields = {"solved": "no", "rating": "1", "contacted": "no", "comment": "还是不亮"}
     assert (await send(running, "/track/case", "/track/case/evaluation", fields)).status_code == 303
     page = await get(running, "/track/case")
-    assert "Taken up again" in page.text
-    assert "Is it solved?" not in page.text
+    assert ">Reopened " in page.text
+    assert "Is the problem solved?" not in page.text
     assert (await running.names(asked["id"]))[-1] == "inquiry.reopened"
 
 
@@ -168,12 +169,12 @@ async def test_the_time_left_is_told_as_its_clock_counts(running: Running) -> No
     for day in (24, 28, 30):  # Tuesday; the Saturday after it was due; Monday morning
         running.clock.moment = START.replace(day=day)
         told[day] = (await get(running, "/track/case")).text
-    assert "in 3 working days" in told[24]
-    assert "less than a working minute late" in told[28]
+    assert "3 working days left" in told[24]
+    assert "less than 1 working minute late" in told[28]
     assert "30 working minutes late" in told[30]
     running.clock.moment = START
     urgent = await ask(running, title="桥上护栏断了", urgent="yes")
-    assert "in 24 hours" in urgent["page"].text
+    assert "24 hours left" in urgent["page"].text
 
 
 async def test_a_form_of_another_site_changes_nothing(running: Running) -> None:
@@ -203,7 +204,7 @@ async def test_a_clerk_accepts_from_the_queue(running: Running) -> None:
     accepted = await send(running, f"/clerk?case={asked['number']}", f"/clerk/{asked['number']}/accept", {})
     assert accepted.status_code == 303
     assert (await running.names(asked["id"]))[-1] == "inquiry.accepted"
-    assert "in 13 working days" in (await get(running, accepted.headers["location"])).text
+    assert "13 working days left" in (await get(running, accepted.headers["location"])).text
     assert (await get(running, "/clerk?case=20261124-0000000000-0")).status_code == 404
 
 

@@ -74,10 +74,10 @@ async def test_each_step_is_mailed_with_the_number_and_never_the_text(running: R
     )
     await running.deliver()
     assert steps(running) == [
-        "sent to the department in charge",
-        "the department is working on it",
-        "we have your message",
-        "your answer is here",
+        "accepted by the department",
+        "assigned to the department in charge",
+        "we have received your report",
+        "you have an answer",
     ]
     for mail in running.mail.mails:
         assert mail["To"] == "resident@example.org"
@@ -104,7 +104,7 @@ async def test_the_parts_may_come_in_any_order_and_every_step_is_sent_once(
         await running.consume(records[index])
     await running.consume(*records)  # delivered twice by the broker
     await running.deliver()
-    assert steps(running) == ["sent to the department in charge", "we have your message"]
+    assert steps(running) == ["assigned to the department in charge", "we have received your report"]
     assert await running.database.pool.fetchval("SELECT count(*) FROM early_step") == 0
 
 
@@ -211,7 +211,7 @@ async def test_without_a_mail_server_a_notice_waits_and_readiness_names_the_lane
     (row,) = await running.deliveries()
     assert (row["state"], row["attempts"]) == ("pending", 0)
     await running.deliver()
-    assert steps(running) == ["we have your message"]
+    assert steps(running) == ["we have received your report"]
 
 
 async def test_a_mail_server_that_is_away_is_named_until_it_answers(

@@ -157,7 +157,7 @@ async def test_a_department_of_an_earlier_pack_is_listed_while_it_has_cases(
     assert (await sign_in("officer", unit="new-here").get(f"{API}/cases")).json()["items"] == []
     missing = await oversight.get("/desk?unit=nope&lang=en", headers={"Accept": "text/html"})
     assert missing.status_code == 404
-    assert "There is no such department" in missing.text
+    assert "Department not found" in missing.text
 
 
 async def test_a_dispatcher_places_a_case_with_lead_and_co_handlers(world: World, sign_in: SignIn) -> None:

@@ -33,7 +33,7 @@ def entry(**changes: Any) -> Entry:
 
 def test_a_step_of_a_case_has_plain_words_its_number_and_the_local_time() -> None:
     row = rows().row(entry())
-    assert row["text"] == "Case dispatched to its departments"
+    assert row["text"] == "Case assigned to departments"
     assert row["number"].startswith("2026")
     assert row["at"] == "11-25 02:30:05"
     assert row["href"] == f"/oversight?subject={CASE}"
@@ -50,15 +50,15 @@ def test_what_is_about_no_case_has_no_number(event_type: str | None, subject: st
 
 def test_a_record_that_is_no_event_says_so() -> None:
     row = rows().row(entry(type=None, kind="unparseable", subject="unparseable/civic.inquiry.v1/0/7"))
-    assert row["text"] == "Not an event of ours"
+    assert row["text"] == "Not an event of this system"
     assert row["href"] == "/oversight?subject=unparseable%2Fcivic.inquiry.v1%2F0%2F7"
 
 
 def test_an_incident_says_of_what_it_is_another_version() -> None:
-    assert "Case dispatched" in rows().row(entry(kind="incident"))["text"]
+    assert "Case assigned" in rows().row(entry(kind="incident"))["text"]
     assert rows().row(entry(kind="incident"))["text"].startswith("Incident: ")
 
 
 def test_a_type_of_a_newer_release_shows_its_technical_name() -> None:
     assert rows().row(entry(type="civic.ranking.computed.v1"))["text"] == "civic.ranking.computed.v1"
-    assert rows().row(entry(type="civic.case.dispatched.v2"))["text"] == "Case dispatched to its departments"
+    assert rows().row(entry(type="civic.case.dispatched.v2"))["text"] == "Case assigned to departments"

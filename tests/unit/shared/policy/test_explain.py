@@ -16,8 +16,8 @@ def test_a_deadline_in_working_days_is_explained_day_by_day(cn_city: Pack) -> No
     deadline = add_budget(cn_city.calendar, EVENING, 6, DayCount.WORKING_DAYS)
     steps = explain(cn_city.calendar, deadline)
     assert [step.en for step in steps] == [
-        "IncomingEvent at 2026-09-24 20:00 (Asia/Shanghai)",
-        "2026-09-28 is day zero and not counted (received after duty hours)",
+        "Received at 2026-09-24 20:00 (Asia/Shanghai)",
+        "2026-09-28 is the starting day and is not counted (received after office hours)",
         "2026-09-29 to 2026-09-30: 2 counted (working days)",
         "2026-10-01 to 2026-10-07: not counted (National Day)",
         "2026-10-08 to 2026-10-09: 2 counted (working days)",
@@ -54,13 +54,16 @@ def test_duty_hours_are_explained_by_the_minutes_of_each_day(cn_city: Pack) -> N
 def test_a_roll_says_from_which_day_and_why(cn_city: Pack) -> None:
     steps = explain(cn_city.calendar, add_budget(cn_city.calendar, EVENING, 2, DayCount.CALENDAR_ROLL))
     assert [step.en for step in steps if step.code == "rolled"] == [
-        "2026-09-26 is no working day (Mid-autumn Festival), on to 2026-09-27",
-        "2026-09-27 is no working day (Mid-autumn Festival), on to 2026-09-28",
+        "2026-09-26 is not a working day (Mid-autumn Festival), moved to 2026-09-27",
+        "2026-09-27 is not a working day (Mid-autumn Festival), moved to 2026-09-28",
     ]
 
 
 def test_a_deadline_in_a_year_without_a_notice_says_that_it_may_move(cn_city: Pack) -> None:
-    for year, status, words in ((2027, "provisional", "notice is to come"), (2028, "undeclared", "not in")):
+    for year, status, words in (
+        (2027, "provisional", "notice is not published"),
+        (2028, "undeclared", "not in"),
+    ):
         start = EVENING.replace(year=year)
         for day_count in (DayCount.WORKING_DAYS, DayCount.HOURS_DUTY, DayCount.CALENDAR_ROLL):
             due = explain(cn_city.calendar, add_budget(cn_city.calendar, start, 3, day_count))[-1]

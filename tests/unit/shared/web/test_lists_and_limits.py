@@ -164,7 +164,7 @@ def test_spans_and_moments_in_words() -> None:
         return catalogue.text("zh", key, **params)
 
     now = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
-    assert span(dt.timedelta(seconds=20), en) == "less than a minute"
+    assert span(dt.timedelta(seconds=20), en) == "less than 1 minute"
     assert span(dt.timedelta(hours=47), en) == "47 hours"
     assert relative(now + dt.timedelta(days=3), now, en) == "in 3 days"
     assert relative(now - dt.timedelta(minutes=1), now, en) == "1 minute ago"
@@ -174,14 +174,14 @@ def test_spans_and_moments_in_words() -> None:
 @pytest.mark.parametrize(
     ("minutes", "working", "late", "en", "zh"),
     [
-        (0, True, True, "less than a working minute late", "超时 不到 1 个工作分钟"),
-        (25, True, False, "in 25 working minutes", "还剩 25 个工作分钟"),
-        (190, True, False, "in 3 working hours", "还剩 3 个工作小时"),
-        (14 * 60 - 1, True, False, "in 13 working hours", "还剩 13 个工作小时"),
-        (14 * 60, True, True, "2 working days late", "超时 2 个工作日"),
-        (41 * 60, True, False, "in 5 working days", "还剩 5 个工作日"),
-        (190, False, False, "in 3 hours", "还剩 3 小时"),
-        (3 * 24 * 60, False, True, "3 days late", "超时 3 天"),
+        (0, True, True, "less than 1 working minute late", "超期 不到 1 个工作分钟"),
+        (25, True, False, "25 working minutes left", "还剩 25 个工作分钟"),
+        (190, True, False, "3 working hours left", "还剩 3 个工作小时"),
+        (14 * 60 - 1, True, False, "13 working hours left", "还剩 13 个工作小时"),
+        (14 * 60, True, True, "2 working days late", "超期 2 个工作日"),
+        (41 * 60, True, False, "5 working days left", "还剩 5 个工作日"),
+        (190, False, False, "3 hours left", "还剩 3 小时"),
+        (3 * 24 * 60, False, True, "3 days late", "超期 3 天"),
     ],
 )
 def test_what_is_left_is_told_in_the_time_of_its_clock(

@@ -156,7 +156,7 @@ async def test_a_list_that_moves_can_be_held(client: httpx.AsyncClient) -> None:
 async def test_an_error_is_told_by_the_particular_text_first(client: httpx.AsyncClient) -> None:
     response = await client.get("/page", headers={"Accept-Language": "en"})
     assert response.text.count("Give it a title") == 2
-    assert response.text.count("Fill this in") == 8
+    assert response.text.count("This field cannot be empty") == 8
 
 
 async def test_language_is_chosen_by_link_then_cookie_then_browser_then_pack(

@@ -175,7 +175,7 @@ async def test_bad_forms_are_clear_errors(client: httpx.AsyncClient) -> None:
     assert nul.status_code == 422
     assert "\0" not in nul.text
     long = await client.post("/form", data={"csrf": token, "title": "x" * 21, "text": "c"})
-    assert "Use at most 20 characters" in long.text
+    assert "Must be 20 characters or fewer" in long.text
     assert (await client.post("/form", json={})).status_code == 415
     assert (
         await client.post("/form", content=b"x", headers={"Content-Type": "multipart/form-data"})
