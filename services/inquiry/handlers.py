@@ -4,11 +4,11 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from services.inquiry.domain.alarms import evaluation_is_open, mark_reached, reply_due
 from services.inquiry.domain.case import Case, Decision, Refusal
-from services.inquiry.domain.commands import Proposal, close_unevaluated, propose_reply
+from services.inquiry.domain.decisions import Proposal, close_unevaluated, propose_reply
 from services.inquiry.domain.facts import absorb
-from services.inquiry.outcomes import Outcome, carry_out
+from services.inquiry.domain.timers import evaluation_is_open, mark_reached, reply_due
+from services.inquiry.effects import Outcome, carry_out
 from services.inquiry.queries import insert_steps, load_cases, store_holding
 from shared.contracts.base import Text
 from shared.contracts.inquiry import InquiryRequestRefused, ReplyWords
@@ -30,7 +30,7 @@ ACTOR = "service:inquiry"
 Decide = Callable[[Case, Pack, FiredTimer], Decision]
 
 
-def handlers(policies: Packs) -> Handlers:
+def build_handlers(policies: Packs) -> Handlers:
     """The table of what inquiry reads."""
     table = Handlers()
     for fact in (CaseDispatched, CaseTriaged, AssignmentSigned, AssignmentReturned):
@@ -56,7 +56,7 @@ def handlers(policies: Packs) -> Handlers:
     return table
 
 
-def timers(policies: Packs, table: Timers) -> None:
+def register_timers(policies: Packs, table: Timers) -> None:
     """Registers what the timers of a case do."""
 
     @table.on("reply_mark")

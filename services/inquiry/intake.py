@@ -11,8 +11,8 @@ import orjson
 
 from services.inquiry.domain.case import Alarm, Case
 from services.inquiry.domain.clock import ReplyClock, first_clock
-from services.inquiry.domain.commands import clock_alarm
 from services.inquiry.domain.concern import Concern, Contact
+from services.inquiry.domain.decisions import clock_timer
 from services.inquiry.domain.states import Stage
 from services.inquiry.queries import QUERIES
 from shared.contracts.inquiry import ContactStated, Deadline, InquiryReceived
@@ -136,7 +136,7 @@ def _begin(pack: Pack, concern: Concern, now: dt.datetime) -> _Beginning:
         return _Beginning(Stage.RECEIVED)
     clock = first_clock(pack, concern.kind, concern.service_code, concern.urgent, now)
     case = Case("", Stage.ACCEPTED, concern.kind, concern.service_code, concern.urgent, clock=clock)
-    alarm = clock_alarm(case, pack, after=0)
+    alarm = clock_timer(case, pack, after=0)
     return _Beginning(Stage.ACCEPTED, pack.version, clock, clock.stated(pack), alarm)
 
 

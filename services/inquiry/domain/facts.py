@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.inquiry.domain.case import Case, Decision, Step
-from services.inquiry.domain.states import HOLDING, Told
+from services.inquiry.domain.states import HOLDING, RoutingFact
 from shared.contracts.base import EventData
 from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 
@@ -18,14 +18,14 @@ def absorb(case: Case, fact: Fact) -> Decision:
 
 
 def _dispatched(case: Case, fact: CaseDispatched) -> Decision:
-    holding = HOLDING[case.holding, Told.DISPATCHED]
+    holding = HOLDING[case.holding, RoutingFact.DISPATCHED]
     after = replace(case, holding=holding, lead=fact.lead, co=fact.co, attempt=fact.attempt)
     step = Step("dispatched", {"lead": fact.lead, "co": list(fact.co), "attempt": fact.attempt})
     return Decision(after, steps=(step,))
 
 
 def _triaged(case: Case, fact: CaseTriaged) -> Decision:
-    holding = HOLDING[case.holding, Told.TRIAGED]
+    holding = HOLDING[case.holding, RoutingFact.TRIAGED]
     # Co-handlers keep their part while the lead is found anew: the next dispatch says who holds the case.
     after = replace(case, holding=holding, lead=None, attempt=fact.attempt)
     return Decision(after, steps=(Step("triaged", {"reason": fact.reason}),))
@@ -33,14 +33,14 @@ def _triaged(case: Case, fact: CaseTriaged) -> Decision:
 
 def _signed(case: Case, fact: AssignmentSigned) -> Decision:
     leads = fact.role == "lead"
-    holding = HOLDING[case.holding, Told.LEAD_SIGNED if leads else Told.CO_SIGNED]
+    holding = HOLDING[case.holding, RoutingFact.LEAD_SIGNED if leads else RoutingFact.CO_SIGNED]
     after = replace(case, holding=holding, lead=fact.unit if leads else case.lead)
     return Decision(after, steps=(Step("signed", {"unit": fact.unit, "role": fact.role}),))
 
 
 def _returned(case: Case, fact: AssignmentReturned) -> Decision:
     leads = fact.role == "lead"
-    holding = HOLDING[case.holding, Told.LEAD_RETURNED if leads else Told.CO_RETURNED]
+    holding = HOLDING[case.holding, RoutingFact.LEAD_RETURNED if leads else RoutingFact.CO_RETURNED]
     helpers = tuple(unit for unit in case.co if unit != fact.unit)
     after = replace(case, holding=holding, lead=None if leads else case.lead, co=helpers)
     step = Step("returned", {"unit": fact.unit, "role": fact.role, "reason": fact.reason})

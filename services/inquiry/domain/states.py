@@ -86,7 +86,7 @@ RULES: Mapping[Command, Rule] = {
 }
 
 
-class Told(StrEnum):
+class RoutingFact(StrEnum):
     """What routing's facts mean for who holds the case."""
 
     DISPATCHED = "dispatched"
@@ -97,13 +97,13 @@ class Told(StrEnum):
     CO_RETURNED = "co_returned"
 
 
-HOLDING: Mapping[tuple[Holding, Told], Holding] = {
-    **{(holding, Told.DISPATCHED): Holding.DISPATCHED for holding in Holding},
-    **{(holding, Told.TRIAGED): Holding.NONE for holding in Holding},
-    **{(holding, Told.LEAD_SIGNED): Holding.SIGNED for holding in Holding},
-    **{(holding, Told.LEAD_RETURNED): Holding.NONE for holding in Holding},
+HOLDING: Mapping[tuple[Holding, RoutingFact], Holding] = {
+    **{(holding, RoutingFact.DISPATCHED): Holding.DISPATCHED for holding in Holding},
+    **{(holding, RoutingFact.TRIAGED): Holding.NONE for holding in Holding},
+    **{(holding, RoutingFact.LEAD_SIGNED): Holding.SIGNED for holding in Holding},
+    **{(holding, RoutingFact.LEAD_RETURNED): Holding.NONE for holding in Holding},
     # A co-handler (协办) changes nothing about the lead.
-    **{(holding, Told.CO_SIGNED): holding for holding in Holding},
-    **{(holding, Told.CO_RETURNED): holding for holding in Holding},
+    **{(holding, RoutingFact.CO_SIGNED): holding for holding in Holding},
+    **{(holding, RoutingFact.CO_RETURNED): holding for holding in Holding},
 }
 """A foreign fact is never refused: routing has decided, whatever we thought."""

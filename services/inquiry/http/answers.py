@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 import asyncpg
 import orjson
 
-from services.inquiry.casework import NoSuchCase, NotYours, Refused
+from services.inquiry.commands import NoSuchCase, NotYours, Refused
 from services.inquiry.domain.clock import ReplyClock
-from services.inquiry.domain.commands import open_to_the_citizen, reopen_until
+from services.inquiry.domain.decisions import open_to_the_citizen, reopen_until
 from services.inquiry.domain.states import STATE, Holding, Stage, State
 from services.inquiry.domain.timeline import Entry, timeline
 from services.inquiry.http.access import no_such_case

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.inquiry.casework import Casework
+from services.inquiry.commands import CaseCommands
 from services.inquiry.domain.concern import flaws_of
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import proof, taken
@@ -24,10 +24,10 @@ from shared.web.pages import Pages
 from shared.web.problems import Problem
 
 
-def ask_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
+def ask_pages(commands: CaseCommands, access: Access, pages: Pages) -> APIRouter:
     """The pages of intake."""
     router = APIRouter(include_in_schema=False)
-    policies = casework.policies
+    policies = commands.policies
 
     def form_page(request: Request, form: Form[AskForm]) -> Response:
         pack, language = policies.current, reader_language(request)
@@ -67,13 +67,13 @@ def ask_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
             request, "citizen", form.value.idempotency_key, form.value.model_dump_json().encode()
         )
         try:
-            value = await casework.receive(keyed, concern, "citizen")
+            value = await commands.receive(keyed, concern, "citizen")
         except KeyReused:
             raise Problem(409, "form-sent-already", "This form was sent already with another text") from None
         except (CalendarRange, EventTooLarge) as error:
             raise Problem(422, "cannot-take-in", "This concern cannot be taken in", str(error)) from error
         response = RedirectResponse("/ask/received", 303)
-        access.remember(response, taken(value, casework.intake.secret)["id"])
+        access.remember(response, taken(value, commands.intake.secret)["id"])
         return response
 
     @router.get("/ask/received")
@@ -81,11 +81,11 @@ def ask_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
         found = await access.remembered(request)
         if found is None:
             return RedirectResponse("/track", 303)
-        secret = casework.intake.secret(found["id"])
+        secret = commands.intake.secret(found["id"])
         if secret_hash(secret) != found["secret_hash"]:
             return RedirectResponse("/track/case", 303)  # its id and secret were made elsewhere
-        pack = await policies.find(casework.database.pool, case_of(found).policy_version)
-        now = casework.database.clock.now()
+        pack = await policies.find(commands.database.pool, case_of(found).policy_version)
+        now = commands.database.clock.now()
         context: dict[str, Any] = {
             "case": case_view(found, (), pack, reader_language(request), now),
             "secret": secret,

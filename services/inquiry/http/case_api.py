@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.inquiry.casework import Casework
+from services.inquiry.commands import CaseCommands
 from services.inquiry.http.access import SECRET_HEADER, Access, Found
 from services.inquiry.http.answers import problem_of, whole_case
 from services.inquiry.http.bodies import ErasureBody, EvaluationBody, ReopenBody
@@ -24,10 +24,10 @@ RECEIPT_TYPE = "application/cloudevents+json"
 Secret = Annotated[str | None, Header(alias=SECRET_HEADER)]
 
 
-def case_api(casework: Casework, access: Access) -> APIRouter:
+def case_api(commands: CaseCommands, access: Access) -> APIRouter:
     """The routes of one case; `reference` is its number or its id."""
     router = APIRouter(prefix=f"{BASE}/inquiries/{{reference}}", tags=["case"])
-    policies, pool = casework.policies, casework.database.pool
+    policies, pool = commands.policies, commands.database.pool
 
     @router.get("")
     async def track(request: Request, reference: str, secret: Secret = None) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def case_api(casework: Casework, access: Access) -> APIRouter:
             found = await access.open(request, reference, secret)
         pack = await policies.find(pool, case_of(found).policy_version)
         steps = await pool.fetch(QUERIES["read_steps"], found["id"])
-        return whole_case(found, steps, pack, casework.database.clock.now())
+        return whole_case(found, steps, pack, commands.database.clock.now())
 
     @router.get("/receipt")
     async def receipt(request: Request, reference: str, secret: Secret = None) -> Response:
@@ -54,7 +54,7 @@ def case_api(casework: Casework, access: Access) -> APIRouter:
         evaluation = Evaluation(contacted=body.contacted, solved=body.solved, rating=body.rating)
         try:
             request_ = await keyed(request, "citizen")
-            return (await casework.evaluate(request_, found["id"], evaluation, body.comment)).body
+            return (await commands.evaluate(request_, found["id"], evaluation, body.comment)).body
         except Conflict as error:
             raise problem_of(error) from error
 
@@ -64,7 +64,7 @@ def case_api(casework: Casework, access: Access) -> APIRouter:
         body = await read_model(request, ReopenBody)
         found = await access.open(request, reference, secret or body.secret)
         try:
-            return (await casework.reopen(await keyed(request, "citizen"), found["id"], body.comment)).body
+            return (await commands.reopen(await keyed(request, "citizen"), found["id"], body.comment)).body
         except Conflict as error:
             raise problem_of(error) from error
 
@@ -81,7 +81,7 @@ def case_api(casework: Casework, access: Access) -> APIRouter:
             if body.basis != "citizen_request":
                 raise Problem(403, "not-your-basis", "A citizen erases by own request alone")
         try:
-            return (await casework.erase(await keyed(request, actor), found["id"], body.basis, actor)).body
+            return (await commands.erase(await keyed(request, actor), found["id"], body.basis, actor)).body
         except Conflict as error:
             raise problem_of(error) from error
 

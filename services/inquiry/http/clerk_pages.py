@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.inquiry.casework import Casework
+from services.inquiry.commands import CaseCommands
 from services.inquiry.domain.visibility import reads_words
 from services.inquiry.http.access import Access
 from services.inquiry.http.answers import listed, problem_of
@@ -27,10 +27,10 @@ _ROWS = 50
 Clerk = Annotated[Person, Depends(require("clerk"))]
 
 
-def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
+def clerk_pages(commands: CaseCommands, access: Access, pages: Pages) -> APIRouter:
     """The desk of a clerk (受理员)."""
     router = APIRouter(include_in_schema=False)
-    pool, clock, policies = casework.database.pool, casework.database.clock, casework.policies
+    pool, clock, policies = commands.database.pool, commands.database.clock, commands.policies
 
     @router.get("/clerk")
     async def desk(
@@ -78,7 +78,7 @@ def clerk_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
         found = await access.get(reference)
         keyed = keyed_form(request, person.actor, form.value.idempotency_key, b"accept")
         try:
-            await casework.accept(keyed, found["id"], person.actor)
+            await commands.accept(keyed, found["id"], person.actor)
         except Conflict as error:
             raise problem_of(error) from error
         return RedirectResponse(_desk(case=found["number"], cursor=cursor), 303)

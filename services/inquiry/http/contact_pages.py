@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.inquiry.casework import Casework
+from services.inquiry.commands import CaseCommands
 from services.inquiry.http.access import Access, Found
 from services.inquiry.http.answers import problem_of
 from services.inquiry.http.bodies import ContactForm
@@ -20,7 +20,7 @@ from shared.web.session import Person
 Reader = Annotated[Person, Depends(require("clerk", "officer"))]
 
 
-def contact_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
+def contact_pages(commands: CaseCommands, access: Access, pages: Pages) -> APIRouter:
     """For a clerk, and for an officer of a unit that holds the case."""
     router = APIRouter(include_in_schema=False)
 
@@ -47,7 +47,7 @@ def contact_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter
         unit = None if "clerk" in person.roles else person.unit or ""
         reason = form.value
         try:
-            contact = await casework.read_contact(
+            contact = await commands.read_contact(
                 found["id"], reason.purpose, person.actor, unit, reason.note
             )
         except Conflict as error:

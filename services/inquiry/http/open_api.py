@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from services.inquiry.casework import Casework
+from services.inquiry.commands import CaseCommands
 from services.inquiry.domain.clock import first_clock, rework_clock
 from services.inquiry.domain.concern import Concern, Flaw, flaws_of
 from services.inquiry.http.answers import explained, problem_of, taken
@@ -26,10 +26,10 @@ from shared.webhooks import webhook_url
 BASE = "/api/inquiry/v1"
 
 
-def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
+def open_api(commands: CaseCommands, *, plain_http: bool) -> APIRouter:
     """The routes that need neither secret nor sign-in; `plain_http`: a webhook may use it."""
     router = APIRouter(prefix=BASE, tags=["intake"])
-    policies = casework.policies
+    policies = commands.policies
 
     @router.post("/inquiries", status_code=201, openapi_extra=takes(NewInquiry))
     async def receive(request: Request, who: Annotated[Caller, Depends(caller)]) -> JSONResponse:
@@ -51,14 +51,14 @@ def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
         actor = "citizen" if isinstance(who, Anonymous) else who.actor
         try:
             key = keyed_stranger if isinstance(who, Anonymous) else keyed
-            value = await casework.receive(await key(request, actor), concern, actor)
+            value = await commands.receive(await key(request, actor), concern, actor)
         except Conflict as error:
             raise problem_of(error) from error
         except (CalendarRange, EventTooLarge) as error:
             raise Problem(422, "cannot-take-in", "This concern cannot be taken in", str(error)) from error
-        answer = taken(value, casework.intake.secret)
+        answer = taken(value, commands.intake.secret)
         if concern.contact is not None and concern.contact.webhook is not None:
-            answer["webhook_secret"] = casework.intake.webhook_secret(answer["id"])
+            answer["webhook_secret"] = commands.intake.webhook_secret(answer["id"])
         return JSONResponse(answer, 201, headers={"Location": f"{BASE}/inquiries/{answer['number']}"})
 
     @router.get("/services")
@@ -91,7 +91,7 @@ def open_api(casework: Casework, *, plain_http: bool) -> APIRouter:
         With `rework` when it is due again to one reopened at `start` (重办).
         """
         try:
-            pack = await policies.find(casework.database.pool, version)
+            pack = await policies.find(commands.database.pool, version)
         except PackNotHere:
             raise Problem(
                 404, "unknown-version", "No such version of the policy pack was ever kept"

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
-from services.inquiry.casework import Casework
+from services.inquiry.commands import CaseCommands
 from services.inquiry.domain.states import PARTS, State
 from services.inquiry.domain.visibility import reads_words
 from services.inquiry.http.access import Access
@@ -24,10 +24,10 @@ from shared.web.session import Person
 Reader = Annotated[Person | Machine, Depends(require_caller("clerk", "oversight", scope="inquiries.read"))]
 
 
-def staff_api(casework: Casework, access: Access) -> APIRouter:
+def staff_api(commands: CaseCommands, access: Access) -> APIRouter:
     """The routes for clerks, officers and oversight."""
     router = APIRouter(prefix=BASE, tags=["staff"])
-    pool = casework.database.pool
+    pool = commands.database.pool
 
     @router.get("/inquiries")
     async def list_inquiries(
@@ -55,7 +55,7 @@ def staff_api(casework: Casework, access: Access) -> APIRouter:
         found = await access.get(reference)
         try:
             request_ = await keyed(request, person.actor)
-            return (await casework.accept(request_, found["id"], person.actor)).body
+            return (await commands.accept(request_, found["id"], person.actor)).body
         except Conflict as error:
             raise problem_of(error) from error
 
@@ -72,7 +72,7 @@ def staff_api(casework: Casework, access: Access) -> APIRouter:
         found = await access.get(reference)
         unit = None if "clerk" in person.roles else person.unit or ""
         try:
-            read = await casework.read_contact(found["id"], purpose, person.actor, unit)
+            read = await commands.read_contact(found["id"], purpose, person.actor, unit)
         except Conflict as error:
             raise problem_of(error) from error
         if read is None:

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.inquiry.casework import Casework
-from services.inquiry.domain.commands import open_to_the_citizen
+from services.inquiry.commands import CaseCommands
+from services.inquiry.domain.decisions import open_to_the_citizen
 from services.inquiry.http.access import Access, Found
 from services.inquiry.http.answers import problem_of, proof
 from services.inquiry.http.bodies import ErasureForm, EvaluationForm, ReopenForm, TrackForm
@@ -30,13 +30,13 @@ F = TypeVar("F", EvaluationForm, ReopenForm, ErasureForm)
 Run = Callable[[Keyed, str, F], Awaitable[Answer]]
 
 
-def track_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
+def track_pages(commands: CaseCommands, access: Access, pages: Pages) -> APIRouter:
     """The pages of one case for its citizen."""
     router = APIRouter(include_in_schema=False)
-    pool, clock = casework.database.pool, casework.database.clock
+    pool, clock = commands.database.pool, commands.database.clock
 
     async def case_page(request: Request, found: Found, **forms: object) -> Response:
-        pack = await casework.policies.find(pool, case_of(found).policy_version)
+        pack = await commands.policies.find(pool, case_of(found).policy_version)
         steps = await pool.fetch(QUERIES["read_steps"], found["id"])
         now = clock.now()
         view = case_view(found, steps, pack, reader_language(request), now)
@@ -107,21 +107,21 @@ def track_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
         async def run(keyed: Keyed, inquiry: str, form: EvaluationForm) -> Answer:
             contacted = None if form.contacted is None else form.contacted == "yes"
             evaluation = Evaluation(contacted=contacted, solved=form.solved, rating=form.rating)
-            return await casework.evaluate(keyed, inquiry, evaluation, form.comment)
+            return await commands.evaluate(keyed, inquiry, evaluation, form.comment)
 
         return await act(request, EvaluationForm, "evaluation", run)
 
     @router.post("/track/case/reopen")
     async def reopen(request: Request) -> Response:
         async def run(keyed: Keyed, inquiry: str, form: ReopenForm) -> Answer:
-            return await casework.reopen(keyed, inquiry, form.comment)
+            return await commands.reopen(keyed, inquiry, form.comment)
 
         return await act(request, ReopenForm, "rework", run)
 
     @router.post("/track/case/erasure")
     async def erase(request: Request) -> Response:
         async def run(keyed: Keyed, inquiry: str, _: ErasureForm) -> Answer:
-            return await casework.erase(keyed, inquiry, "citizen_request", "citizen")
+            return await commands.erase(keyed, inquiry, "citizen_request", "citizen")
 
         return await act(request, ErasureForm, "erasure", run)
 

@@ -29,9 +29,9 @@ _TRIES = 5
 _POLL_SECONDS = 0.5
 
 OnProgress = Callable[[int], None]
-"""Told the bytes of the file that are dealt with."""
+"""RoutingFact the bytes of the file that are dealt with."""
 OnWait = Callable[[str], None]
-"""Told why nothing happens for the moment."""
+"""RoutingFact why nothing happens for the moment."""
 
 
 class ImportStopped(CivicloomError):

@@ -3,12 +3,12 @@
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
-from services.inquiry.domain.alarms import evaluation_is_open, mark_reached, reply_due
 from services.inquiry.domain.case import Case, Decision, Refusal
-from services.inquiry.domain.commands import (
+from services.inquiry.domain.decisions import (
     Proposal,
     accept,
     erase,
@@ -19,7 +19,8 @@ from services.inquiry.domain.commands import (
     reopen,
 )
 from services.inquiry.domain.facts import Fact, absorb
-from services.inquiry.domain.states import HOLDING, PARTS, STATE, Holding, Stage, State, Told
+from services.inquiry.domain.states import HOLDING, PARTS, STATE, Holding, RoutingFact, Stage, State
+from services.inquiry.domain.timers import evaluation_is_open, mark_reached, reply_due
 from shared.contracts.inquiry import Evaluation
 from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 from shared.policy.model import Pack
@@ -68,33 +69,39 @@ def test_every_command_in_every_state_is_decided_as_the_table_says(
         assert decision.steps
 
 
-FACTS: dict[Told, Fact] = {
-    Told.DISPATCHED: CaseDispatched(lead="housing", co=("transport",), rule="r-2", attempt=2),
-    Told.TRIAGED: CaseTriaged(reason="no_rule", attempt=2),
-    Told.LEAD_SIGNED: AssignmentSigned(unit=LEAD, role="lead", action="a"),
-    Told.CO_SIGNED: AssignmentSigned(unit="transport", role="co", action="a"),
-    Told.LEAD_RETURNED: AssignmentReturned(unit=LEAD, role="lead", reason="not_our_duty", action="a"),
-    Told.CO_RETURNED: AssignmentReturned(unit="transport", role="co", reason="not_our_duty", action="a"),
+def returned(unit: str, role: Literal["lead", "co"]) -> AssignmentReturned:
+    return AssignmentReturned(unit=unit, role=role, reason="not_our_duty", action="a")
+
+
+FACTS: dict[RoutingFact, Fact] = {
+    RoutingFact.DISPATCHED: CaseDispatched(lead="housing", co=("transport",), rule="r-2", attempt=2),
+    RoutingFact.TRIAGED: CaseTriaged(reason="no_rule", attempt=2),
+    RoutingFact.LEAD_SIGNED: AssignmentSigned(unit=LEAD, role="lead", action="a"),
+    RoutingFact.CO_SIGNED: AssignmentSigned(unit="transport", role="co", action="a"),
+    RoutingFact.LEAD_RETURNED: AssignmentReturned(unit=LEAD, role="lead", reason="not_our_duty", action="a"),
+    RoutingFact.CO_RETURNED: AssignmentReturned(
+        unit="transport", role="co", reason="not_our_duty", action="a"
+    ),
 }
 
 
 # Who leads, who helps and how far the lead is after each fact, for a case that LEAD leads and transport helps
 # with; `=` is what it was before.
-AFTER: dict[Told, tuple[str, str | None, tuple[str, ...]]] = {
-    Told.DISPATCHED: ("dispatched", "housing", ("transport",)),
-    Told.TRIAGED: ("none", None, ("transport",)),
-    Told.LEAD_SIGNED: ("signed", LEAD, ("transport",)),
-    Told.CO_SIGNED: ("=", LEAD, ("transport",)),
-    Told.LEAD_RETURNED: ("none", None, ("transport",)),
-    Told.CO_RETURNED: ("=", LEAD, ()),
+AFTER: dict[RoutingFact, tuple[str, str | None, tuple[str, ...]]] = {
+    RoutingFact.DISPATCHED: ("dispatched", "housing", ("transport",)),
+    RoutingFact.TRIAGED: ("none", None, ("transport",)),
+    RoutingFact.LEAD_SIGNED: ("signed", LEAD, ("transport",)),
+    RoutingFact.CO_SIGNED: ("=", LEAD, ("transport",)),
+    RoutingFact.LEAD_RETURNED: ("none", None, ("transport",)),
+    RoutingFact.CO_RETURNED: ("=", LEAD, ()),
 }
 
 
 @pytest.mark.parametrize("holding", Holding)
 @pytest.mark.parametrize("stage", Stage)
-@pytest.mark.parametrize("told", Told)
+@pytest.mark.parametrize("told", RoutingFact)
 def test_every_foreign_fact_is_absorbed_in_every_state(
-    cases: Cases, told: Told, stage: Stage, holding: Holding
+    cases: Cases, told: RoutingFact, stage: Stage, holding: Holding
 ) -> None:
     case = replace(cases[State.IN_PROGRESS], stage=stage, holding=holding)
     decision = absorb(case, FACTS[told])
@@ -109,26 +116,28 @@ def test_every_foreign_fact_is_absorbed_in_every_state(
 
 def test_a_fact_changes_what_is_shown_only_while_the_case_is_worked_on(cases: Cases) -> None:
     for state, case in cases.items():
-        after = absorb(case, FACTS[Told.TRIAGED]).case.state
+        after = absorb(case, FACTS[RoutingFact.TRIAGED]).case.state
         worked_on = state in (State.ACCEPTED, State.DISPATCHED, State.IN_PROGRESS)
         assert after is (State.ACCEPTED if worked_on else state)
 
 
 def test_who_leads_and_who_helps_follows_the_facts(cases: Cases) -> None:
-    case = absorb(cases[State.UNKNOWN], FACTS[Told.DISPATCHED]).case
+    case = absorb(cases[State.UNKNOWN], FACTS[RoutingFact.DISPATCHED]).case
     assert (case.lead, case.co, case.attempt) == ("housing", ("transport",), 2)
-    without_lead = absorb(absorb(case, FACTS[Told.LEAD_RETURNED]).case, FACTS[Told.TRIAGED]).case
+    without_lead = absorb(
+        absorb(case, FACTS[RoutingFact.LEAD_RETURNED]).case, FACTS[RoutingFact.TRIAGED]
+    ).case
     # The co-handler helps on while a dispatcher looks for another lead.
     assert (without_lead.lead, without_lead.co, without_lead.holding) == (None, ("transport",), Holding.NONE)
-    case = absorb(case, FACTS[Told.CO_RETURNED]).case
+    case = absorb(case, FACTS[RoutingFact.CO_RETURNED]).case
     assert (case.lead, case.co) == ("housing", ())
-    case = absorb(case, FACTS[Told.LEAD_RETURNED]).case
+    case = absorb(case, FACTS[RoutingFact.LEAD_RETURNED]).case
     assert (case.lead, case.holding) == (None, Holding.NONE)
 
 
 def test_the_tables_are_complete() -> None:
     assert set(STATE) == {(stage, holding) for stage in Stage for holding in Holding}
-    assert set(HOLDING) == {(holding, told) for holding in Holding for told in Told}
+    assert set(HOLDING) == {(holding, told) for holding in Holding for told in RoutingFact}
     assert set(STATE.values()) == set(State)
     for state, (stage, holdings) in PARTS.items():
         assert {STATE[stage, holding] for holding in holdings} == {state}

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from services.inquiry.domain.case import Case, Decision, Refusal
-from services.inquiry.domain.commands import (
+from services.inquiry.domain.concern import Concern, Contact
+from services.inquiry.domain.decisions import (
     Basis,
     accept,
     erase,
@@ -14,13 +15,12 @@ from services.inquiry.domain.commands import (
     open_to_the_citizen,
     reopen,
 )
-from services.inquiry.domain.concern import Concern, Contact
 from services.inquiry.domain.states import Stage
+from services.inquiry.effects import Outcome, carry_out
 from services.inquiry.intake import Intake
-from services.inquiry.outcomes import Outcome, carry_out
+from services.inquiry.intake_batcher import IntakeBatcher
 from services.inquiry.queries import QUERIES, load_cases
 from services.inquiry.queries import erase as erase_rows
-from services.inquiry.reception import Reception
 from shared.contracts.inquiry import ContactRead, Evaluation, NoteWords
 from shared.errors import Conflict
 from shared.packs import Packs
@@ -52,20 +52,20 @@ class NotYours(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Casework:
+class CaseCommands:
     """What people do with cases."""
 
     database: Database
     policies: Packs
     intake: Intake
-    reception: Reception
+    batcher: IntakeBatcher
 
     async def receive(self, request: Request, concern: Concern, actor: str) -> bytes:
         """Takes a concern in, once per key: the event as committed.
 
         Raises KeyReused, CalendarRange and EventTooLarge.
         """
-        return await self.reception.receive(request, concern, actor)
+        return await self.batcher.receive(request, concern, actor)
 
     async def accept(self, request: Request, inquiry: str, actor: str) -> Answer:
         """受理 by a clerk, under the pack in force now. All commands raise Refused, NoSuchCase, KeyReused."""

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from harness.schema import outbox_records
-from services.inquiry.handlers import handlers
+from services.inquiry.handlers import build_handlers
 from shared.contracts.inquiry import NoteWords, ReplyWords
 from shared.contracts.routing import (
     AssignmentReturned,
@@ -298,7 +298,7 @@ async def test_a_case_keeps_its_version_of_the_pack_when_another_comes_into_forc
         for kind in old.model_dump(mode="json")["kinds"]
     ]
     newer = Packs(Pack.of(old.model_dump(mode="json") | {"kinds": kinds}), REPO / "policies" / "cn-city")
-    handlers_of_newer = handlers(newer)
+    handlers_of_newer = build_handlers(newer)
     async with running.routing.transaction([taken["id"]]) as tx:
         tx.emit(ReplyProposed(unit=LEAD, outcome="solved", action="a"), subject=taken["id"])
     record = (await outbox_records(running.routing.pool, "civic.routing.v1"))[-1]

@@ -26,7 +26,7 @@ class _Waiting:
     value: asyncio.Future[bytes] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Reception:
+class IntakeBatcher:
     """Where keyed requests are taken in. One per process."""
 
     def __init__(self, database: Database, intake: Intake) -> None:

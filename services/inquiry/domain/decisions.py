@@ -57,7 +57,7 @@ def accept(case: Case, pack: Pack, now: dt.datetime) -> Decision | Refusal:
         accepted,
         (Said(InquiryAccepted(deadline=clock.stated(pack))),),
         (Step("accepted", {"due": clock.due.isoformat()}),),
-        (clock_alarm(accepted, pack, after=0),),
+        (clock_timer(accepted, pack, after=0),),
     )
 
 
@@ -183,7 +183,7 @@ def close_unevaluated(case: Case, now: dt.datetime) -> Decision:
     return _closed(case, "no_evaluation", now, None, None)
 
 
-def clock_alarm(case: Case, pack: Pack, after: int) -> Alarm:
+def clock_timer(case: Case, pack: Pack, after: int) -> Alarm:
     """The next alarm of the reply clock: the next mark above `after` percent, at the end the judgement."""
     clock = _running(case)
     mark = clock.next_mark(pack, _known(case)[0], after)
@@ -215,7 +215,7 @@ def _again(
         reopened,
         (Said(facts, NoteWords(text=comment) if comment else None),),
         (step,),
-        (clock_alarm(reopened, pack, after=0),),
+        (clock_timer(reopened, pack, after=0),),
         ("evaluation_ends",),
     )
 

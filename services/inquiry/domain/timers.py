@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.inquiry.domain.case import Case, Decision, Said, Step
-from services.inquiry.domain.commands import clock_alarm
+from services.inquiry.domain.decisions import clock_timer
 from services.inquiry.domain.states import Stage
 from shared.contracts.inquiry import DeadlineBreached, DeadlineWarned
 from shared.policy.model import Pack
@@ -17,7 +17,7 @@ def mark_reached(case: Case, pack: Pack, cycle: int, percent: int) -> Decision:
     return Decision(
         case,
         (Said(DeadlineWarned(percent=percent, due=due, cycle=cycle)),),
-        alarms=(clock_alarm(case, pack, after=percent),),
+        alarms=(clock_timer(case, pack, after=percent),),
     )
 
 
