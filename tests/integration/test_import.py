@@ -107,13 +107,13 @@ async def test_every_row_of_baltimore_is_in_the_system_once_and_again_changes_no
     agencies = {unit.code: unit.name for unit in load_pack(REPO / "policies" / "us-city").departments}
     positions = 0
     for id_, (value, words) in events.items():
-        told, data = orjson.loads(words), value["data"]
-        assert told["title"] == by_id[id_]["SRType"]
-        assert told.get("place", "") == by_id[id_]["Address"]
+        written, data = orjson.loads(words), value["data"]
+        assert written["title"] == by_id[id_]["SRType"]
+        assert written.get("place", "") == by_id[id_]["Address"]
         assert data["notify"] is False
         assert data["channel"] == "import"
         assert agencies[data["hint"]] == by_id[id_]["Agency"]
-        positions += "latitude" in told
+        positions += "latitude" in written
     # 590 rows have no coordinates, 892 whole degrees, one lies 30 km off its address.
     assert positions == 10_000 - 590 - 892 - 1
 
@@ -196,9 +196,9 @@ async def test_petitions_arrive_byte_for_byte(inquiry: Database, command: Comman
     assert len(events) == len(rows)
     for row in rows:
         value, words = events[row["留言编号"]]
-        told = orjson.loads(words)
-        assert digest(told["title"]) == digest(row["留言主题"])
-        assert digest(told["text"]) == digest(row["留言详情"])
+        written = orjson.loads(words)
+        assert digest(written["title"]) == digest(row["留言主题"])
+        assert digest(written["text"]) == digest(row["留言详情"])
         assert value["data"]["service_code"] == "12345-center"
         # Both ways of writing a date, read on the clocks of the place.
         moment = dt.datetime.fromisoformat(value["data"]["original_time"]).astimezone(SHANGHAI)

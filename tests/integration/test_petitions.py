@@ -81,8 +81,8 @@ async def test_the_words_travel_beside_the_event_and_never_in_it(petitions: Peti
     values = {orjson.loads(record.value)["subject"]: record for record in records}
     for number, inquiry in petitions.inquiries.items():
         record = values[inquiry]
-        told = orjson.loads(dict(record.headers)["words"])
-        assert digest(told["text"]) == digest(petitions.texts[number]), number
+        written = orjson.loads(dict(record.headers)["words"])
+        assert digest(written["text"]) == digest(petitions.texts[number]), number
         start = orjson.dumps(petitions.texts[number][:8])[1:-1]
         assert start not in record.value, number
 

@@ -13,7 +13,7 @@ from services.inquiry.importing import records
 from services.inquiry.importing.mapping import load_mapping
 from services.inquiry.importing.records import Lines, Record, Unreadable, UnusableFile, read_records
 from services.inquiry.importing.seen import SeenIds
-from services.inquiry.importing.translate import Translator, Untakeable
+from services.inquiry.importing.translate import Translator, UnusableRow
 from shared.policy.errors import PolicyError
 from shared.policy.loader import load_pack
 from tests.paths import REPO
@@ -73,7 +73,7 @@ def test_only_the_columns_that_are_asked_for_are_kept() -> None:
         (b"1," + b"x" * 2_000 + b"\n", "longer than 1000 bytes"),
     ],
 )
-def test_a_broken_line_is_told_and_the_next_ones_are_read(
+def test_a_broken_line_is_reported_and_the_next_ones_are_read(
     broken: bytes, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "MAX_LINE_BYTES", 1_000)
@@ -140,7 +140,7 @@ def test_json_lines_keep_the_spelling_of_numbers_and_an_absent_member_is_empty()
         (b'{"a": ' + b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_broken_json_line_is_told_and_the_next_one_is_read(line: bytes, says: str) -> None:
+def test_a_broken_json_line_is_reported_and_the_next_one_is_read(line: bytes, says: str) -> None:
     fault, after = read(line + b'\n{"a": "1", "b": "2"}\n', "jsonl")
     assert isinstance(fault, Unreadable)
     assert fault.line == 1
@@ -168,7 +168,7 @@ def test_a_broken_json_line_is_told_and_the_next_one_is_read(line: bytes, says: 
         (("id: Id", "id: Id\nhint: nobody"), "mapping.yaml:4: 'nobody' is no department of the pack"),
     ],
 )
-def test_a_fault_of_a_mapping_is_told_with_file_and_line(
+def test_a_fault_of_a_mapping_is_reported_with_file_and_line(
     changed: tuple[str, str], says: str, tmp_path: Path
 ) -> None:
     assert changed[0] in MAPPING
@@ -215,7 +215,7 @@ def test_a_template_joins_columns_and_an_empty_place_is_no_place(tmp_path: Path)
         ("", {"Type": "BGE-StLight(s) Out"}, "bge-stlight-s-out"),
     ],
 )
-def test_a_service_is_told_by_value_or_name(
+def test_a_service_is_found_by_value_or_name(
     more: str, cells: dict[str, str], code: str, tmp_path: Path
 ) -> None:
     assert concern(tmp_path, more, **cells).service_code == code
@@ -251,14 +251,14 @@ def test_a_hint_is_the_unit_of_that_name_or_what_stands_for_others(
 def test_a_row_that_cannot_be_taken_says_why(
     more: str, cells: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(Untakeable) as refused:
+    with pytest.raises(UnusableRow) as refused:
         concern(tmp_path, more, **cells)
     assert says in str(refused.value)
 
 
 @pytest.mark.parametrize("id_", ["", "  ", "a\0b", "x" * 201])
 def test_an_id_that_could_not_tell_rows_apart_is_refused(id_: str, tmp_path: Path) -> None:
-    with pytest.raises(Untakeable, match="Id"):
+    with pytest.raises(UnusableRow, match="Id"):
         translator(tmp_path).external_id(Record(2, GOOD | {"Id": id_}))
 
 
@@ -286,7 +286,7 @@ def test_the_original_time_is_read_on_the_clocks_of_the_place(
 @pytest.mark.parametrize("cell", ["yesterday", "02/30/2018 11:11:26 PM", "0001-01-01T00:00:00+14:00"])
 def test_a_time_that_is_none_refuses_the_row(cell: str, tmp_path: Path) -> None:
     more = "time: {column: When, formats: ['%m/%d/%Y %I:%M:%S %p', iso], timezone: America/New_York}\n"
-    with pytest.raises(Untakeable, match="no moment by any of the mapping's formats"):
+    with pytest.raises(UnusableRow, match="no moment by any of the mapping's formats"):
         concern(tmp_path, more, When=cell)
 
 
@@ -341,12 +341,12 @@ def test_a_database_that_is_away_is_one_sentence_that_says_how_to_go_on(
     environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(files(tmp_path)) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "run it again" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "run it again" in message
 
 
-def test_a_bad_mapping_is_bad_usage_and_told_with_its_line(
+def test_a_bad_mapping_is_bad_usage_and_reported_with_its_line(
     environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(files(tmp_path, MAPPING.replace("format: csv", "format: xml"))) == 2
