@@ -4,7 +4,7 @@ from functools import partial
 
 from services.inquiry.commands import CaseCommands
 from services.inquiry.config import InquirySettings, secret_key
-from services.inquiry.handlers import build_handlers, register_timers
+from services.inquiry.handlers import build_handlers
 from services.inquiry.http.access import Access
 from services.inquiry.http.ask_pages import ask_pages
 from services.inquiry.http.case_api import case_api
@@ -15,6 +15,7 @@ from services.inquiry.http.staff_api import staff_api
 from services.inquiry.http.track_pages import track_pages
 from services.inquiry.intake import Intake
 from services.inquiry.intake_batcher import IntakeBatcher
+from services.inquiry.timers import register_timers
 from shared.packs import Packs
 from shared.service import Parts
 from shared.settings import CoreSettings

@@ -1,57 +1,66 @@
-"""Carries out decisions: events to the outbox, alarms to timers, cases and steps to their tables."""
+"""Carries decisions out: events to the outbox, timers, and the rows of cases and timelines."""
 
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from services.inquiry.domain.case import Decision, Said, Step
+from services.inquiry.domain.case import CaseDecision, TimelineStep
 from services.inquiry.queries import insert_steps, store_cases
-from shared.decision import TimerSpec
+from shared.decision import PendingEvent
 from shared.events.decoding import IncomingEvent
 from shared.policy.model import Pack
 from shared.unit_of_work.transaction import Emitted, Tx
 
+ACTOR = "service:inquiry"
+"""The actor of what the service decides by itself."""
+
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A decision with what its events tell beside it. `acted` is when the act reached us."""
+class Effect:
+    """A decision to carry out, and what its events name besides their data.
 
-    decision: Decision
+    `acted` is when the act reached us: the effective time of the events and the time of the steps.
+    """
+
+    decision: CaseDecision
     pack: Pack
     actor: str
     acted: dt.datetime
     cause: IncomingEvent[Any] | None = None
 
 
-async def carry_out(tx: Tx, outcomes: Iterable[Outcome]) -> list[Emitted]:
-    """Writes all of them, at most one per case; the events in order, those of one case together."""
+async def carry_out(tx: Tx, effects: Iterable[Effect]) -> list[Emitted]:
+    """Writes all of them, at most one per case. Returns the events in order, those of one case together.
+
+    Raises EventTooLarge.
+    """
     emitted: list[Emitted] = []
-    steps: list[tuple[str, dt.datetime, Step]] = []
+    steps: list[tuple[str, dt.datetime, TimelineStep]] = []
     cases = []
-    for outcome in outcomes:
-        decision = outcome.decision
-        inquiry = decision.case.id
-        emitted += [_say(tx, outcome, said) for said in decision.said]
-        tx.cancel(inquiry, *decision.silenced)
-        for alarm in decision.alarms:
-            tx.schedule(inquiry, TimerSpec(alarm.kind, alarm.due, alarm.data, alarm.is_deadline_check))
-        steps += [(inquiry, outcome.acted, step) for step in decision.steps]
-        if decision.said:
-            cases.append(decision.case)
-    await store_cases(tx, cases)
-    await insert_steps(tx, steps)
+    for effect in effects:
+        decision = effect.decision
+        inquiry = decision.state.id
+        emitted += [_emit(tx, effect, event) for event in decision.events]
+        tx.cancel(inquiry, *decision.cancelled)
+        for timer in decision.timers:
+            tx.schedule(inquiry, timer)
+        steps += [(inquiry, effect.acted, step) for step in decision.steps]
+        if decision.events:
+            cases.append(decision.state)
+    await store_cases(tx.connection, cases)
+    await insert_steps(tx.connection, steps)
     return emitted
 
 
-def _say(tx: Tx, outcome: Outcome, said: Said) -> Emitted:
+def _emit(tx: Tx, effect: Effect, event: PendingEvent) -> Emitted:
     return tx.emit(
-        said.facts,
-        subject=outcome.decision.case.id,
-        words=said.words,
-        cause=outcome.cause,
-        actor=outcome.actor,
-        effective=outcome.acted,
-        policy=outcome.pack.version,
-        jurisdiction=outcome.pack.jurisdiction,
+        event.data,
+        subject=effect.decision.state.id,
+        words=event.words,
+        cause=effect.cause,
+        actor=effect.actor,
+        effective=effect.acted,
+        policy=effect.pack.version,
+        jurisdiction=effect.pack.jurisdiction,
     )

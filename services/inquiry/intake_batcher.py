@@ -1,7 +1,7 @@
-"""Accepts that come at the same time are taken in together: one transaction for all who wait by then.
+"""Group commit of intakes: requests that arrive during one transaction share the next.
 
-Nobody is kept waiting for others to come: while one transaction runs, the concerns of the next one gather. A
-request alone costs some ten statements; together they cost these ten once.
+A request that arrives alone starts at once. Taken in alone it costs some ten statements; a batch costs the
+same ten once.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from services.inquiry.domain.concern import Concern
 from services.inquiry.intake import Intake
-from services.inquiry.queries import QUERIES
+from services.inquiry.queries import read_receipt
 from shared.infrastructure import is_infrastructure
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.idempotency import Answer, Request, claim_together, remember_together
 
-_TOGETHER = 200
+_BATCH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,94 +27,95 @@ class _Waiting:
 
 
 class IntakeBatcher:
-    """Where keyed requests are taken in. One per process."""
+    """Takes in keyed requests, in batches. One per process, used on its event loop.
+
+    `database` gives the transactions, `intake` makes the cases in them.
+    """
 
     def __init__(self, database: Database, intake: Intake) -> None:
         self._database = database
         self._intake = intake
         self._queue: list[_Waiting] = []
-        self._working: asyncio.Task[None] | None = None
+        self._worker: asyncio.Task[None] | None = None
 
-    async def receive(self, request: Request, concern: Concern, actor: str) -> bytes:
-        """Takes a concern in, once per key: the event as committed.
+    async def take_in(self, request: Request, concern: Concern, actor: str) -> bytes:
+        """Takes a concern in, once per key. Returns the event as committed.
 
         Raises KeyReused, CalendarRange and EventTooLarge.
         """
         waiting = _Waiting(request, concern, actor)
         self._queue.append(waiting)
-        if self._working is None:
-            self._working = asyncio.create_task(self._work())
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
         return await waiting.value
 
     async def _work(self) -> None:
         try:
             while self._queue:
-                together, self._queue = self._queue[:_TOGETHER], self._queue[_TOGETHER:]
-                await self._serve(together)
+                batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+                await self._process(batch)
         finally:
-            self._working = None
+            self._worker = None
 
-    async def _serve(self, waiting: Sequence[_Waiting]) -> None:
-        left = waiting
-        if len(waiting) > 1:
+    async def _process(self, batch: Sequence[_Waiting]) -> None:
+        remaining = batch
+        if len(batch) > 1:
             try:
-                left = await self._together(waiting)
+                remaining = await self._take_in_batch(batch)
             except Exception as error:
                 if is_infrastructure(error):
-                    for one in waiting:
-                        _refuse(one, error)
+                    for one in batch:
+                        _fail(one, error)
                     return
-                # Somebody among them is at fault: alone, nobody else hears of it.
-        await asyncio.gather(*(self._alone(one) for one in left))
+                # One of the requests is at fault. Taken in alone, it fails no other.
+        await asyncio.gather(*(self._take_in_alone(one) for one in remaining))
 
-    async def _together(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:
-        """Takes in those whose keys are new; the others, which have to be looked into one by one."""
+    async def _take_in_batch(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
+        """Takes in the requests with new keys. Returns the others, which have to be looked up one by one."""
         async with self._database.transaction() as tx:
-            new = await claim_together(tx, [one.request for one in waiting])
-            mine = [one for one, is_new in zip(waiting, new, strict=True) if is_new]
+            is_new = await claim_together(tx, [one.request for one in batch])
+            new = [one for one, claimed in zip(batch, is_new, strict=True) if claimed]
             values: list[tuple[_Waiting, bytes]] = []
             answers: list[tuple[Request, Answer]] = []
-            for actor in dict.fromkeys(one.actor for one in mine):
-                of_actor = [one for one in mine if one.actor == actor]
-                taken = await self._intake.take_in(tx, [one.concern for one in of_actor], actor=actor)
-                values += [(one, case.value) for one, case in zip(of_actor, taken, strict=True)]
-                answers += [
-                    (one.request, _answer(case.id)) for one, case in zip(of_actor, taken, strict=True)
-                ]
+            for actor in dict.fromkeys(one.actor for one in new):
+                of_actor = [one for one in new if one.actor == actor]
+                results = await self._intake.take_in(tx, [one.concern for one in of_actor], actor=actor)
+                for one, result in zip(of_actor, results, strict=True):
+                    values.append((one, result.value))
+                    answers.append((one.request, _answer(result.id)))
             await remember_together(tx, answers)
         for one, value in values:
-            _give(one, value)
-        return [one for one, is_new in zip(waiting, new, strict=True) if not is_new]
+            _resolve(one, value)
+        return [one for one, claimed in zip(batch, is_new, strict=True) if not claimed]
 
-    async def _alone(self, one: _Waiting) -> None:
+    async def _take_in_alone(self, one: _Waiting) -> None:
         try:
             value = await self._value(one)
         except Exception as error:
-            _refuse(one, error)
+            _fail(one, error)
         else:
-            _give(one, value)
+            _resolve(one, value)
 
     async def _value(self, one: _Waiting) -> bytes:
         async with self._database.transaction() as tx:
             earlier = await one.request.earlier_answer(tx)
             if earlier is not None:
-                value: bytes = await tx.connection.fetchval(QUERIES["read_value"], earlier.body["id"])
-                return value
-            taken = (await self._intake.take_in(tx, [one.concern], actor=one.actor))[0]
-            await one.request.remember(tx, _answer(taken.id))
-        return taken.value
+                return await read_receipt(tx.connection, earlier.body["id"])
+            result = (await self._intake.take_in(tx, [one.concern], actor=one.actor))[0]
+            await one.request.remember(tx, _answer(result.id))
+        return result.value
 
 
 def _answer(inquiry: str) -> Answer:
     return Answer(201, {"id": inquiry})
 
 
-# Whoever has hung up meanwhile has cancelled the future; what was taken in for them stays.
-def _give(one: _Waiting, value: bytes) -> None:
+# A client that disconnected has cancelled its future. Its concern stays taken in.
+def _resolve(one: _Waiting, value: bytes) -> None:
     if not one.value.done():
         one.value.set_result(value)
 
 
-def _refuse(one: _Waiting, error: Exception) -> None:
+def _fail(one: _Waiting, error: Exception) -> None:
     if not one.value.done():
         one.value.set_exception(error)

@@ -1,41 +1,45 @@
-"""What a timer means for a case when it fires. One of an earlier round or state: nothing."""
+"""What a timer does to a case when it fires. A timer of an earlier round or state does nothing."""
 
+import datetime as dt
 from dataclasses import replace
 
-from services.inquiry.domain.case import Case, Decision, Said, Step
-from services.inquiry.domain.decisions import clock_timer
+from services.inquiry.domain.case import Case, CaseDecision, TimelineStep
+from services.inquiry.domain.decisions import clock_timer, close_unevaluated
 from services.inquiry.domain.states import Stage
 from shared.contracts.inquiry import DeadlineBreached, DeadlineWarned
+from shared.decision import PendingEvent
 from shared.policy.model import Pack
 
 
-def mark_reached(case: Case, pack: Pack, cycle: int, percent: int) -> Decision:
-    """`percent` of the reply budget is used (预警); the next mark, or the judgement, is armed."""
+def mark_reached(case: Case, pack: Pack, cycle: int, percent: int) -> CaseDecision:
+    """`percent` of the reply budget is used (预警). Schedules the next mark, or the deadline check."""
     if not _on_the_clock(case, cycle) or case.clock is None:
-        return Decision(case)
+        return CaseDecision(case)
     due = case.clock.due
-    return Decision(
+    return CaseDecision(
         case,
-        (Said(DeadlineWarned(percent=percent, due=due, cycle=cycle)),),
-        alarms=(clock_timer(case, pack, after=percent),),
+        (PendingEvent(DeadlineWarned(percent=percent, due=due, cycle=cycle)),),
+        (clock_timer(case, pack, after=percent),),
     )
 
 
-def reply_due(case: Case, cycle: int) -> Decision:
-    """No reply in time (超期), said once per round."""
+def reply_due(case: Case, cycle: int) -> CaseDecision:
+    """There was no reply in time (超期): breached, once per round."""
     if not _on_the_clock(case, cycle) or case.clock is None or case.breached:
-        return Decision(case)
+        return CaseDecision(case)
     due = case.clock.due
-    return Decision(
+    return CaseDecision(
         replace(case, breached=True),
-        (Said(DeadlineBreached(due=due, cycle=cycle)),),
-        (Step("deadline_breached", {"due": due.isoformat()}),),
+        (PendingEvent(DeadlineBreached(due=due, cycle=cycle)),),
+        steps=(TimelineStep("deadline_breached", {"due": due.isoformat()}),),
     )
 
 
-def evaluation_is_open(case: Case, cycle: int) -> bool:
-    """Whether the end of the evaluation window closes the case."""
-    return case.stage is Stage.REPLIED and case.cycle == cycle
+def evaluation_ends(case: Case, cycle: int, now: dt.datetime) -> CaseDecision:
+    """The evaluation window is over: a case that still waits for an evaluation is closed without one."""
+    if case.stage is not Stage.REPLIED or case.cycle != cycle:
+        return CaseDecision(case)
+    return close_unevaluated(case, now)
 
 
 def _on_the_clock(case: Case, cycle: int) -> bool:

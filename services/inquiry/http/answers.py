@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 import asyncpg
 import orjson
 
-from services.inquiry.commands import NoSuchCase, NotYours, Refused
+from services.inquiry.commands import NoSuchCase, NotYours
 from services.inquiry.domain.clock import ReplyClock
-from services.inquiry.domain.decisions import open_to_the_citizen, reopen_until
+from services.inquiry.domain.decisions import allowed_to_citizen, reopen_until
 from services.inquiry.domain.states import STATE, Holding, Stage, State
-from services.inquiry.domain.timeline import Entry, timeline
+from services.inquiry.domain.timeline import TimelineEntry, timeline
 from services.inquiry.http.access import no_such_case
 from services.inquiry.queries import case_of
+from shared.decision import Refused
 from shared.errors import Conflict
 from shared.policy.model import Pack
 from shared.web.keys import clash
@@ -73,11 +74,13 @@ def explained(clock: ReplyClock, pack: Pack) -> Json:
     }
 
 
-def story(found: asyncpg.Record, steps: Sequence[asyncpg.Record]) -> list[Entry]:
+def story(found: asyncpg.Record, steps: Sequence[asyncpg.Record]) -> list[TimelineEntry]:
     """The timeline of a case from its rows."""
     stated = orjson.loads(found["value"])["data"].get("deadline")
     first_due = dt.datetime.fromisoformat(stated["due"]) if stated else None
-    entries = (Entry(row["kind"], row["at"], orjson.loads(row["data"]), row["words"]) for row in steps)
+    entries = (
+        TimelineEntry(row["kind"], row["at"], orjson.loads(row["data"]), row["words"]) for row in steps
+    )
     return timeline(found["created"], first_due, entries)
 
 
@@ -94,7 +97,7 @@ def whole_case(found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pac
         "co": case.co,
         "evaluate_until": case.evaluate_until,
         "reopen_until": reopen_until(case, pack) if case.state is State.CLOSED else None,
-        "allowed": open_to_the_citizen(case, pack, now),
+        "allowed": allowed_to_citizen(case, pack, now),
         "erased_at": case.erased_at,
         "original_time": found["original_time"],
         "receipt": {"event_id": event["id"], "proof": proof(event["id"])},
@@ -145,7 +148,7 @@ def problem_of(error: Conflict) -> Problem:
                 f"It is {refusal.state}; the rule is {refusal.rule}.",
                 state=refusal.state,
                 rule=refusal.rule,
-                allowed=error.allowed,
+                allowed=list(refusal.allowed),
             )
         case NoSuchCase():
             return no_such_case()

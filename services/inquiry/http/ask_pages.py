@@ -67,7 +67,7 @@ def ask_pages(commands: CaseCommands, access: Access, pages: Pages) -> APIRouter
             request, "citizen", form.value.idempotency_key, form.value.model_dump_json().encode()
         )
         try:
-            value = await commands.receive(keyed, concern, "citizen")
+            value = await commands.batcher.take_in(keyed, concern, "citizen")
         except KeyReused:
             raise Problem(409, "form-sent-already", "This form was sent already with another text") from None
         except (CalendarRange, EventTooLarge) as error:

@@ -51,7 +51,7 @@ def open_api(commands: CaseCommands, *, plain_http: bool) -> APIRouter:
         actor = "citizen" if isinstance(who, Anonymous) else who.actor
         try:
             key = keyed_stranger if isinstance(who, Anonymous) else keyed
-            value = await commands.receive(await key(request, actor), concern, actor)
+            value = await commands.batcher.take_in(await key(request, actor), concern, actor)
         except Conflict as error:
             raise problem_of(error) from error
         except (CalendarRange, EventTooLarge) as error:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from services.inquiry.commands import CaseCommands
-from services.inquiry.domain.decisions import open_to_the_citizen
+from services.inquiry.domain.decisions import allowed_to_citizen
 from services.inquiry.http.access import Access, Found
 from services.inquiry.http.answers import problem_of, proof
 from services.inquiry.http.bodies import ErasureForm, EvaluationForm, ReopenForm, TrackForm
@@ -46,7 +46,7 @@ def track_pages(commands: CaseCommands, access: Access, pages: Pages) -> APIRout
             "case.html",
             status=422 if failed else 200,
             case=view,
-            can=open_to_the_citizen(case_of(found), pack, now),
+            can=allowed_to_citizen(case_of(found), pack, now),
             now=now,
             proof=proof(view["event_id"]),
             key=secrets.token_urlsafe(24),

@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 
 from services.inquiry.domain.states import State
-from services.inquiry.domain.timeline import Entry
+from services.inquiry.domain.timeline import TimelineEntry
 from services.inquiry.http.answers import story
 from services.inquiry.queries import case_of
 from shared.contracts.inquiry import InquiryWords
@@ -125,7 +125,7 @@ def case_view(
     }
 
 
-def _entry(entry: Entry, pack: Pack, language: Language) -> dict[str, Any]:
+def _entry(entry: TimelineEntry, pack: Pack, language: Language) -> dict[str, Any]:
     units, data = pack.departments_by_code, entry.data
     due = data.get("due")
     helpers = [name_of(units, code, language) for code in data.get("co", ())]

@@ -177,7 +177,7 @@ class Importer:
             taken = await self._intake.take_in(tx, batch.concerns, actor="import") if batch.concerns else []
             await keep_rejections(tx.connection, self.fingerprint, batch.rejections)
             await keep_progress(tx.connection, self.fingerprint, batch.records)
-        return sum(one.fresh for one in taken)
+        return sum(one.is_new for one in taken)
 
 
 def _fingerprint(path: Path, translator: Translator) -> str:
