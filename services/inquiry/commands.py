@@ -17,12 +17,10 @@ from services.inquiry.domain.decisions import (
 )
 from services.inquiry.domain.states import Stage
 from services.inquiry.effects import Effect, carry_out
-from services.inquiry.intake import Intake
-from services.inquiry.intake_batcher import IntakeBatcher
 from services.inquiry.queries import erase_words_and_contact, load_cases, read_contact
 from shared.contracts.inquiry import ContactRead, Evaluation, NoteWords
 from shared.decision import Refusal, Refused
-from shared.errors import Conflict
+from shared.errors import CivicloomError
 from shared.packs import Packs
 from shared.policy.model import Pack
 from shared.unit_of_work.database import Database
@@ -34,11 +32,11 @@ CITIZEN = "citizen"
 """The actor of everything that is done with the secret of a case."""
 
 
-class NoSuchCase(Conflict):
+class NoSuchCase(CivicloomError):
     """No case of this id has been received."""
 
 
-class NotYours(Conflict):
+class NotYours(CivicloomError):
     """The unit neither leads the case nor helps with it now."""
 
 
@@ -49,8 +47,6 @@ class CaseCommands:
 
     database: Database
     policies: Packs
-    intake: Intake
-    batcher: IntakeBatcher
 
     async def accept(self, request: Request, inquiry: str, actor: str) -> Answer:
         """受理 by a clerk, under the pack in force. Also raises CalendarRange."""

@@ -22,7 +22,7 @@ from shared.unit_of_work.transaction import Connection
 
 Queryable = Connection | asyncpg.Pool
 
-QUERIES = _SQL = sql.load("services.inquiry")
+_SQL = sql.load("services.inquiry")
 _NEW_CASE_COLUMNS = attrgetter(
     *("id", "number", "secret_hash", "concern.kind", "concern.service_code", "concern.area"),
     *("concern.visibility", "concern.channel", "concern.urgent", "concern.external_source"),
@@ -79,7 +79,7 @@ class KnownRow(NamedTuple):
 
 async def load_cases(connection: Connection, ids: Sequence[str]) -> dict[str, Case]:
     """The cases by id. One that neither intake nor routing has mentioned yet has the stage `unknown`."""
-    found = {row["id"]: case_of(row) for row in await connection.fetch(_SQL["load_cases"], ids)}
+    found = {row["id"]: _case(row) for row in await connection.fetch(_SQL["load_cases"], ids)}
     return {id_: found.get(id_) or Case(id_) for id_ in ids}
 
 
@@ -171,7 +171,7 @@ async def find_case(reader: Queryable, id_: str | None, number: str | None) -> C
         return None
     return CaseRecord(
         **_summary(row),
-        case=case_of(row),
+        case=_case(row),
         secret_hash=row["secret_hash"],
         original_time=row["original_time"],
         value=row["value"],
@@ -198,7 +198,7 @@ async def list_to_accept(reader: Queryable, after: str | None, limit: int) -> li
     return [CaseSummary(**_summary(row)) for row in rows]
 
 
-def case_of(row: asyncpg.Record) -> Case:
+def _case(row: asyncpg.Record) -> Case:
     clock = None
     if row["due"] is not None:
         clock = ReplyClock(row["clock_start"], row["due"], row["day_zero"], row["amount"], row["day_count"])

@@ -161,6 +161,7 @@ async def running(
         settings=settings,
         ready=parts.ready,
         pages=parts.pages,
+        context=parts.context,
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOME) as client:
         yield Running(inquiry, routing, parts, clock, settings, client)
