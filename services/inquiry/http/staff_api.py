@@ -27,17 +27,17 @@ ListReader = Annotated[
 @router.get("/inquiries")
 async def list_inquiries(
     ctx: Ctx,
-    who: ListReader,
+    reader: ListReader,
     state: State | None = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
-    """Cases, newest first; all, or those of one state. Titles of secret ones (保密) not for machines."""
+    """Cases, newest first; all, or those of one state. Machines get no titles of secret ones (保密)."""
     after = read_cursor(cursor, str)
     stage, holdings = PARTS[state] if state else (None, ())
     cases = await list_cases(ctx.database.pool, stage, holdings, after[0] if after else None, limit + 1)
     page = page_of(cases, limit, lambda case: (case.id,))
-    roles = who.roles if isinstance(who, Person) else frozenset()
+    roles = reader.roles if isinstance(reader, Person) else frozenset()
     items = [listed(case, readable=reads_words(case.visibility, roles)) for case in page.items]
     return {"items": items, "next": page.next}
 

@@ -40,7 +40,7 @@ _NEXT_EVENT = {
 
 
 def reader_language(request: Request) -> Language:
-    """The language in which the page is made."""
+    """The language of the page."""
     return "zh" if language_of(request, web_state(request).settings.language) == "zh" else "en"
 
 

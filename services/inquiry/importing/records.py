@@ -87,7 +87,7 @@ def _csv_records(path: Path, lines: Lines, columns: list[str]) -> Iterator[Recor
     try:
         header = next(reader, [])
     except csv.Error as error:
-        raise UnusableFile(f"{path}:1: the header is no CSV: {error}") from error
+        raise UnusableFile(f"{path}:1: the header is not valid CSV: {error}") from error
     if fault := lines.take_fault():
         raise UnusableFile(f"{path}: {fault}")
     for column in columns:
@@ -101,7 +101,7 @@ def _csv_records(path: Path, lines: Lines, columns: list[str]) -> Iterator[Recor
             cells = next(reader, None)
         except csv.Error as error:
             lines.take_fault()
-            yield Unreadable(begins, f"lines {begins} to {lines.number} are no CSV: {_plainly(error)}")
+            yield Unreadable(begins, f"lines {begins} to {lines.number} are not valid CSV: {_plainly(error)}")
             continue
         if cells is None:
             return
@@ -141,7 +141,7 @@ def _cells(line: str, columns: list[str]) -> dict[str, str]:
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"this is no JSON: {error}") from error
+        raise ValueError(f"this is not valid JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError("expected a JSON object on each line")  # noqa: TRY004  (a fault of the data)
     return {column: _cell(column, found.get(column)) for column in columns}
@@ -151,7 +151,7 @@ def _cell(column: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"{column} is no text and no number")  # noqa: TRY004  (a fault of the data)
+        raise ValueError(f"{column} is neither text nor a number")  # noqa: TRY004  (a fault of the data)
     if not value.isascii():
         try:
             value.encode()
@@ -161,4 +161,4 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _no_number(name: str) -> str:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")

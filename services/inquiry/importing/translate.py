@@ -103,7 +103,7 @@ class Translator:
         mapping, cells = self.mapping, record.cells
         service = self._services.resolve(mapping.service, cells)
         if service is None:
-            raise UnusableRow(f"{mapping.service.column} is empty: it tells the service")
+            raise UnusableRow(f"{mapping.service.column} is empty: it names the service")
         concern = Concern(
             words=self._words(cells),
             kind=mapping.kind or cast(CaseKind, self.pack.service(service).kind),
@@ -178,7 +178,7 @@ def _moment_reader(time: OriginalTime) -> Callable[[dict[str, str]], dt.datetime
                 return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(dt.UTC)
             except (ValueError, OverflowError):
                 continue
-        raise UnusableRow(f"{time.column} is {_short(cell)}: no moment by any of the mapping's formats")
+        raise UnusableRow(f"{time.column} is {_short(cell)}: the time has none of the mapping's formats")
 
     return read
 

@@ -1,4 +1,4 @@
-"""Who may see a case, and how guessing is slowed down."""
+"""Access to a case, and how guessing at secrets is slowed down."""
 
 import asyncio
 from zoneinfo import ZoneInfo

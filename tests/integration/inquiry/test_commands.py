@@ -240,7 +240,7 @@ async def test_a_unit_reads_a_contact_only_while_it_holds_the_case(running: Runn
     assert (await running.client.get(path, params=purpose)).status_code == 200
 
 
-async def test_a_list_tells_a_machine_no_title_of_a_secret_case(running: Running) -> None:
+async def test_a_list_shows_a_machine_no_title_of_a_secret_case(running: Running) -> None:
     levels = ("public", "withheld", "secret")
     ids = {level: (await running.take_in(visibility=level))["id"] for level in levels}
 

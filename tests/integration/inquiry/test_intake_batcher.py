@@ -100,7 +100,7 @@ async def test_of_one_key_with_two_bodies_at_once_only_the_second_is_refused(bat
     assert [type(one) for one in found] == [bytes, KeyReused, bytes]
 
 
-async def test_a_concern_that_cannot_be_taken_in_fails_nobody_else(
+async def test_a_concern_that_cannot_be_taken_in_fails_no_other(
     running: Running, batcher: IntakeBatcher
 ) -> None:
     before = await cases(running)
