@@ -21,6 +21,7 @@ from services.inquiry.domain.decisions import (
 from services.inquiry.domain.facts import Fact, absorb
 from services.inquiry.domain.states import HOLDING, PARTS, STATE, Holding, RoutingFact, Stage, State
 from services.inquiry.domain.timers import evaluation_ends, mark_reached, reply_due
+from services.inquiry.timers import DECISIONS
 from shared.contracts.inquiry import Evaluation
 from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 from shared.decision import Refusal
@@ -251,3 +252,17 @@ def test_the_allowed_commands_are_those_that_would_be_accepted(
     assert isinstance(erased, CaseDecision)
     assert set(erased.cancelled) == {"reply_mark", "reply_due", "evaluation_ends"}
     assert allowed_to_citizen(erased.state, pack, NOW) == allowed_to_staff(erased.state, NOW) == []
+
+
+def test_every_timer_that_a_decision_schedules_or_cancels_has_a_handler(cases: Cases, pack: Pack) -> None:
+    accepted, replied = COMMANDS["accept"], COMMANDS["reply"]
+    decisions = [accepted(cases[State.RECEIVED], pack), replied(cases[State.IN_PROGRESS], pack)]
+    decisions += [
+        mark_reached(cases[State.IN_PROGRESS], pack, 1, 100),
+        erase(cases[State.REPLIED], "retention", NOW),
+    ]
+    kinds: set[str] = set()
+    for decision in decisions:
+        assert isinstance(decision, CaseDecision)
+        kinds |= {timer.kind for timer in decision.timers} | set(decision.cancelled)
+    assert kinds == set(DECISIONS)
