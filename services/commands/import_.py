@@ -14,7 +14,7 @@ from services.environment import AsJson, read_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from services.inquiry.importing.run import OnProgress, Outcome
+    from services.inquiry.importing.run import ImportSummary, OnProgress
     from services.inquiry.importing.translate import Translator
     from shared.settings import CoreSettings
 
@@ -76,7 +76,7 @@ def _translator(path: Path, settings: "CoreSettings") -> "Translator":
 
 async def _run(
     settings: "CoreSettings", translator: "Translator", file: Path, report: Path, on_progress: "OnProgress"
-) -> "Outcome":
+) -> "ImportSummary":
     from services.inquiry.importing.records import UnusableFile
     from services.inquiry.importing.run import Importer, ImportStopped
     from shared.infrastructure import is_infrastructure
@@ -121,7 +121,7 @@ def _progress(file: Path, *, shown: bool) -> "Iterator[OnProgress]":
         yield lambda done: bar.update(task, completed=done)
 
 
-def _print(outcome: "Outcome", report: Path | None, seconds: float, *, as_json: bool) -> None:
+def _print(outcome: "ImportSummary", report: Path | None, seconds: float, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:

@@ -2,19 +2,23 @@
 
 from functools import partial
 
-from services.inquiry.casework import Casework
+from services.inquiry.commands import CaseCommands
 from services.inquiry.config import InquirySettings, secret_key
-from services.inquiry.handlers import handlers, timers
+from services.inquiry.handlers import build_handlers
+from services.inquiry.http import (
+    ask_pages,
+    case_api,
+    clerk_pages,
+    contact_pages,
+    open_api,
+    staff_api,
+    track_pages,
+)
 from services.inquiry.http.access import Access
-from services.inquiry.http.ask_pages import ask_pages
-from services.inquiry.http.case_api import case_api
-from services.inquiry.http.clerk_pages import clerk_pages
-from services.inquiry.http.contact_pages import contact_pages
-from services.inquiry.http.open_api import open_api
-from services.inquiry.http.staff_api import staff_api
-from services.inquiry.http.track_pages import track_pages
+from services.inquiry.http.context import Context
 from services.inquiry.intake import Intake
-from services.inquiry.reception import Reception
+from services.inquiry.intake_batcher import IntakeBatcher
+from services.inquiry.timers import register_timers
 from shared.packs import Packs
 from shared.service import Parts
 from shared.settings import CoreSettings
@@ -28,23 +32,31 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
     """The parts of inquiry on an open database. Raises PolicyError for a bad pack."""
     policies = await Packs.open(database.pool, settings)
     intake = Intake(policies, secret_key(settings))
-    casework = Casework(database, policies, intake, Reception(database, intake))
-    access = Access.of(database, settings)
     pages = Pages("services.inquiry")
     return Parts(
         title="Inquiry",
         routers=[
-            open_api(casework, plain_http=InquirySettings().allow_private_webhooks),
-            staff_api(casework, access),
-            case_api(casework, access),
-            ask_pages(casework, access, pages),
-            track_pages(casework, access, pages),
-            clerk_pages(casework, access, pages),
-            contact_pages(casework, access, pages),
+            open_api.router,
+            staff_api.router,
+            case_api.router,
+            ask_pages.router,
+            track_pages.router,
+            clerk_pages.router,
+            contact_pages.router,
             signin_router(WebSettings()),
         ],
-        handlers=handlers(policies),
+        handlers=build_handlers(policies),
         topics=["routing"],
-        register_timers=partial(timers, policies),
+        register_timers=partial(register_timers, policies),
         pages=pages,
+        context=Context(
+            database=database,
+            policies=policies,
+            intake=intake,
+            intake_batcher=IntakeBatcher(database, intake),
+            commands=CaseCommands(database, policies),
+            access=Access.of(database, settings),
+            pages=pages,
+            plain_http_webhooks=InquirySettings().allow_private_webhooks,
+        ),
     )

@@ -1,15 +1,13 @@
-"""Events in: what routing decides, and the replies that it proposes. Load, decide, store, emit."""
+"""Events in: what routing has decided, and the replies that it proposes. Load, decide, store, emit."""
 
 import datetime as dt
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from services.inquiry.domain.alarms import evaluation_is_open, mark_reached, reply_due
-from services.inquiry.domain.case import Case, Decision, Refusal
-from services.inquiry.domain.commands import Proposal, close_unevaluated, propose_reply
+from services.inquiry.domain.decisions import Proposal, propose_reply
 from services.inquiry.domain.facts import absorb
-from services.inquiry.outcomes import Outcome, carry_out
-from services.inquiry.queries import insert_steps, load_cases, store_holding
+from services.inquiry.effects import ACTOR, Effect, carry_out
+from services.inquiry.queries import insert_steps, load_cases, packs_of, store_holding
 from shared.contracts.base import Text
 from shared.contracts.inquiry import InquiryRequestRefused, ReplyWords
 from shared.contracts.routing import (
@@ -19,101 +17,56 @@ from shared.contracts.routing import (
     CaseTriaged,
     ReplyProposed,
 )
+from shared.decision import Refusal
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Handlers
 from shared.packs import Packs
 from shared.policy.model import Pack
-from shared.unit_of_work.timers import FiredTimer, Timers
 from shared.unit_of_work.transaction import Tx
 
-ACTOR = "service:inquiry"
-Decide = Callable[[Case, Pack, FiredTimer], Decision]
 
-
-def handlers(policies: Packs) -> Handlers:
-    """The table of what inquiry reads."""
-    table = Handlers()
+def build_handlers(policies: Packs) -> Handlers:
+    """The handlers of the events that inquiry reads. `policies` are used only when an event is handled."""
+    handlers = Handlers()
     for fact in (CaseDispatched, CaseTriaged, AssignmentSigned, AssignmentReturned):
-        table.on(fact)(_absorb)
-
-    @table.on(ReplyProposed)
-    async def reply_proposed(tx: Tx, events: list[IncomingEvent[ReplyProposed]]) -> None:
-        cases = await load_cases(tx.connection, [event.subject for event in events])
-        packs = await _packs(policies, tx, cases)
-        outcomes = []
-        for event in events:
-            case = cases[event.subject]
-            pack = packs[event.subject]
-            decision = propose_reply(case, pack, _proposal(event), tx.now)
-            if isinstance(decision, Refusal):
-                _refuse(tx, event, pack, decision)
-            else:
-                outcomes.append(
-                    Outcome(decision, pack, event.event.actor or ACTOR, _acted(event), cause=event)
-                )
-        await carry_out(tx, outcomes)
-
-    return table
+        handlers.on(fact)(on_routing_facts)
+    handlers.on(ReplyProposed)(partial(on_reply_proposed, policies))
+    return handlers
 
 
-def timers(policies: Packs, table: Timers) -> None:
-    """Registers what the timers of a case do."""
-
-    @table.on("reply_mark")
-    async def mark(tx: Tx, fired: list[FiredTimer]) -> None:
-        await _decide(
-            tx,
-            fired,
-            lambda case, pack, one: mark_reached(case, pack, one.data["cycle"], one.data["percent"]),
-        )
-
-    @table.on("reply_due")
-    async def due(tx: Tx, fired: list[FiredTimer]) -> None:
-        await _decide(tx, fired, lambda case, _, one: reply_due(case, one.data["cycle"]))
-
-    @table.on("evaluation_ends")
-    async def evaluation_ends(tx: Tx, fired: list[FiredTimer]) -> None:
-        await _decide(
-            tx,
-            fired,
-            lambda case, _, one: (
-                close_unevaluated(case, tx.now)
-                if evaluation_is_open(case, one.data["cycle"])
-                else Decision(case)
-            ),
-        )
-
-    async def _decide(tx: Tx, fired: list[FiredTimer], decide: Decide) -> None:
-        cases = await load_cases(tx.connection, [one.aggregate for one in fired])
-        packs = await _packs(policies, tx, cases)
-        decided = []
-        for one in fired:
-            case, pack = cases[one.aggregate], packs[one.aggregate]
-            decided.append(Outcome(decide(case, pack, one), pack, ACTOR, one.due))
-        await carry_out(tx, decided)
-
-
-async def _absorb(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
+async def on_routing_facts(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
+    """Stores what routing has decided, at most one event per case."""
     cases = await load_cases(tx.connection, [event.subject for event in events])
     decided = [absorb(cases[event.subject], event.data) for event in events]
-    await store_holding(tx, [decision.case for decision in decided])
+    await store_holding(tx.connection, [decision.state for decision in decided])
     await insert_steps(
-        tx,
-        (
+        tx.connection,
+        [
             (event.subject, event.event.time, step)
             for event, decision in zip(events, decided, strict=True)
             for step in decision.steps
-        ),
+        ],
     )
 
 
-async def _packs(policies: Packs, tx: Tx, cases: dict[str, Case]) -> dict[str, Pack]:
-    await policies.load(tx.connection, {case.policy_version for case in cases.values()})
-    return {id_: policies.of(case.policy_version) for id_, case in cases.items()}
+async def on_reply_proposed(policies: Packs, tx: Tx, events: list[IncomingEvent[ReplyProposed]]) -> None:
+    """Decides on proposed replies, at most one per case; a refusal is an event to routing."""
+    cases = await load_cases(tx.connection, [event.subject for event in events])
+    packs = await packs_of(policies, tx.connection, cases)
+    effects = []
+    for event in events:
+        case, pack = cases[event.subject], packs[event.subject]
+        decision = propose_reply(case, pack, _proposal(event), tx.now)
+        if isinstance(decision, Refusal):
+            _emit_refusal(tx, event, pack, decision)
+        else:
+            actor = event.event.actor or ACTOR
+            effects.append(Effect(decision, pack, actor, _acted(event), cause=event))
+    await carry_out(tx, effects)
 
 
 def _acted(event: IncomingEvent[ReplyProposed]) -> dt.datetime:
-    # The unit's own act: routing took its effective time over from the action that it acts upon.
+    # When the unit acted: routing copied the effective time from the action that it passes on.
     return event.event.effectivetime or event.effective
 
 
@@ -123,8 +76,8 @@ def _proposal(event: IncomingEvent[ReplyProposed]) -> Proposal:
     return Proposal(event.data.unit, event.data.outcome, text, _acted(event))
 
 
-def _refuse(tx: Tx, event: IncomingEvent[ReplyProposed], pack: Pack, refusal: Refusal) -> None:
-    # A unit asks inquiry for nothing but this, so there is nothing else to be allowed.
+def _emit_refusal(tx: Tx, event: IncomingEvent[ReplyProposed], pack: Pack, refusal: Refusal) -> None:
+    # Without `allowed`: a reply is the only thing that a unit asks of inquiry.
     tx.emit(
         InquiryRequestRefused(
             state=refusal.state,

@@ -1,28 +1,204 @@
-"""Rows in and out: cases as the rules see them, set by set."""
+"""The only SQL of inquiry, apart from the import's own: cases set by set, and what readers see of them."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
 
-from services.inquiry.domain.case import Case, Step
+from services.inquiry.domain.case import Case, TimelineStep
 from services.inquiry.domain.clock import ReplyClock
-from services.inquiry.domain.states import Holding, Stage
+from services.inquiry.domain.concern import Contact, ExternalKey
+from services.inquiry.domain.new_case import NewCase
+from services.inquiry.domain.states import STATE, Holding, Stage, State
+from services.inquiry.domain.timeline import TimelineEntry
 from shared import sql
-from shared.unit_of_work.transaction import Connection, Tx
+from shared.packs import Packs
+from shared.policy.model import Pack
+from shared.unit_of_work.transaction import Connection
 
-QUERIES = sql.load("services.inquiry")
+Queryable = Connection | asyncpg.Pool
+
+_SQL = sql.load("services.inquiry")
+_NEW_CASE_COLUMNS = attrgetter(
+    *("id", "number", "secret_hash", "concern.kind", "concern.service_code", "concern.area"),
+    *("concern.visibility", "concern.channel", "concern.urgent", "concern.external_source"),
+    *("concern.external_id", "concern.original_time", "beginning.stage", "beginning.policy_version"),
+)
+_CASE_COLUMNS = attrgetter(
+    *("id", "stage", "cycle", "policy_version", "breached", "evaluate_until", "closed_at", "erased_at")
+)
+_CLOCK_COLUMNS = attrgetter("start", "due", "day_zero", "amount", "day_count")
+_SUMMARY_COLUMNS = (
+    *("id", "number", "kind", "service_code", "area", "visibility", "channel", "urgent"),
+    *("created", "due", "lead", "words"),
+)
+_CONTACT_COLUMNS = attrgetter("name", "email", "phone", "language")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSummary:
+    """A case in a list. `words` is the JSON of `InquiryWords` with its salt; None once erased."""
+
+    id: str
+    number: str
+    kind: str
+    service_code: str
+    area: str | None
+    visibility: str
+    channel: str
+    urgent: bool
+    created: dt.datetime
+    due: dt.datetime | None
+    state: State
+    lead: str | None
+    words: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRecord(CaseSummary):
+    """One whole case for a reader. `value` is the event of the intake as committed: the receipt."""
+
+    case: Case
+    secret_hash: str
+    original_time: dt.datetime | None
+    value: bytes
+
+
+class KnownRow(NamedTuple):
+    """A row of an external source, and the case that it became."""
+
+    external_key: ExternalKey
+    id: str
+    number: str
+    value: bytes
 
 
 async def load_cases(connection: Connection, ids: Sequence[str]) -> dict[str, Case]:
-    """The cases by id; one that nobody has mentioned yet is `unknown`."""
-    found = {row["id"]: case_of(row) for row in await connection.fetch(QUERIES["load_cases"], ids)}
+    """The cases by id. One that neither intake nor routing has mentioned yet has the stage `unknown`."""
+    found = {row["id"]: _case(row) for row in await connection.fetch(_SQL["load_cases"], ids)}
     return {id_: found.get(id_) or Case(id_) for id_ in ids}
 
 
-def case_of(row: asyncpg.Record) -> Case:
-    """A row of the table `inquiry` as the rules see it."""
+async def packs_of(policies: Packs, reader: Queryable, cases: Mapping[str, Case]) -> dict[str, Pack]:
+    """The pack that each case keeps, by the id of the case. Raises PackNotHere."""
+    await policies.load(reader, {case.policy_version for case in cases.values()})
+    return {id_: policies.of(case.policy_version) for id_, case in cases.items()}
+
+
+async def store_holding(connection: Connection, cases: Sequence[Case]) -> None:
+    """Writes routing's columns of distinct cases."""
+    if cases:
+        rows = [(case.id, case.holding, case.lead, ",".join(case.co), case.attempt) for case in cases]
+        await connection.execute(_SQL["store_holding"], *_by_column(rows))
+
+
+async def store_cases(connection: Connection, cases: Sequence[Case]) -> None:
+    """Writes inquiry's own columns of distinct cases."""
+    if cases:
+        rows = [(*_CASE_COLUMNS(case), *_clock_columns(case.clock)) for case in cases]
+        await connection.execute(_SQL["store_cases"], *_by_column(rows))
+
+
+async def insert_steps(
+    connection: Connection, steps: Sequence[tuple[str, dt.datetime, TimelineStep]]
+) -> None:
+    """Writes lines of timelines, in order: (inquiry id, moment, step)."""
+    if steps:
+        rows = [
+            (inquiry, at, step.kind, orjson.dumps(step.data).decode(), step.words)
+            for inquiry, at, step in steps
+        ]
+        await connection.execute(_SQL["insert_steps"], *_by_column(rows))
+
+
+async def insert_cases(connection: Connection, cases: Sequence[NewCase], created: dt.datetime) -> None:
+    """Writes new cases. Raises asyncpg.UniqueViolationError if one of an external source is known."""
+    rows = [(*_NEW_CASE_COLUMNS(case), *_clock_columns(case.beginning.clock)) for case in cases]
+    await connection.execute(_SQL["insert_cases"], *_by_column(rows), created)
+
+
+async def insert_receipts(
+    connection: Connection, receipts: Sequence[tuple[str, bytes, bytes | None]]
+) -> None:
+    """Writes the events of intake as committed: (inquiry id, value, words)."""
+    await connection.execute(_SQL["insert_receipts"], *_by_column(receipts))
+
+
+async def insert_contacts(connection: Connection, contacts: Sequence[tuple[str, Contact]]) -> None:
+    """Writes contact points by inquiry id."""
+    if contacts:
+        rows = [(inquiry, *_CONTACT_COLUMNS(contact)) for inquiry, contact in contacts]
+        await connection.execute(_SQL["insert_contacts"], *_by_column(rows))
+
+
+async def find_known_rows(connection: Connection, keys: Sequence[ExternalKey]) -> list[KnownRow]:
+    """Those of the external keys that have become cases already."""
+    if not keys:
+        return []
+    rows = await connection.fetch(_SQL["find_external"], *_by_column(keys))
+    return [
+        KnownRow((row["external_source"], row["external_id"]), row["id"], row["number"], row["value"])
+        for row in rows
+    ]
+
+
+async def erase_words_and_contact(connection: Connection, inquiry: str) -> None:
+    """Nulls what people wrote about the case and deletes the contact points."""
+    for name in ("erase_words", "erase_step_words", "erase_contact"):
+        await connection.execute(_SQL[name], inquiry)
+
+
+async def read_contact(reader: Queryable, inquiry: str) -> Contact | None:
+    """The contact points that are kept, without webhook."""
+    row = await reader.fetchrow(_SQL["read_contact"], inquiry)
+    return None if row is None else Contact(*row)
+
+
+async def read_receipt(reader: Queryable, inquiry: str) -> bytes:
+    """The event of the intake as committed; the case must exist."""
+    value: bytes = await reader.fetchval(_SQL["read_value"], inquiry)
+    return value
+
+
+async def find_case(reader: Queryable, id_: str | None, number: str | None) -> CaseRecord | None:
+    """The case by its id or its number; None if it has not been received."""
+    row = await reader.fetchrow(_SQL["find_case"], id_, number)
+    if row is None:
+        return None
+    return CaseRecord(
+        **_summary(row),
+        case=_case(row),
+        secret_hash=row["secret_hash"],
+        original_time=row["original_time"],
+        value=row["value"],
+    )
+
+
+async def read_steps(reader: Queryable, inquiry: str) -> list[TimelineEntry]:
+    """The timeline after intake, in the order of recording."""
+    rows = await reader.fetch(_SQL["read_steps"], inquiry)
+    return [TimelineEntry(row["kind"], row["at"], orjson.loads(row["data"]), row["words"]) for row in rows]
+
+
+async def list_cases(
+    reader: Queryable, stage: Stage | None, holdings: Sequence[Holding], after: str | None, limit: int
+) -> list[CaseSummary]:
+    """Received cases, newest first, older than the id `after`; with a stage, those of its `holdings`."""
+    rows = await reader.fetch(_SQL["list_cases"], stage, list(holdings), after, limit)
+    return [CaseSummary(**_summary(row)) for row in rows]
+
+
+async def list_to_accept(reader: Queryable, after: str | None, limit: int) -> list[CaseSummary]:
+    """The cases that wait for a clerk, oldest first, newer than the id `after`."""
+    rows = await reader.fetch(_SQL["list_to_accept"], after, limit)
+    return [CaseSummary(**_summary(row)) for row in rows]
+
+
+def _case(row: asyncpg.Record) -> Case:
     clock = None
     if row["due"] is not None:
         clock = ReplyClock(row["clock_start"], row["due"], row["day_zero"], row["amount"], row["day_count"])
@@ -46,57 +222,15 @@ def case_of(row: asyncpg.Record) -> Case:
     )
 
 
-async def store_holding(tx: Tx, cases: Sequence[Case]) -> None:
-    """Writes routing's part of distinct cases."""
-    await tx.connection.execute(
-        QUERIES["store_holding"],
-        [case.id for case in cases],
-        [case.holding for case in cases],
-        [case.lead for case in cases],
-        [",".join(case.co) for case in cases],
-        [case.attempt for case in cases],
-    )
+def _summary(row: asyncpg.Record) -> dict[str, Any]:
+    columns = {name: row[name] for name in _SUMMARY_COLUMNS}
+    return columns | {"state": STATE[Stage(row["stage"]), Holding(row["holding"])]}
 
 
-async def store_cases(tx: Tx, cases: Sequence[Case]) -> None:
-    """Writes our part of distinct cases."""
-    if not cases:
-        return
-    clocks = [case.clock for case in cases]
-    await tx.connection.execute(
-        QUERIES["store_cases"],
-        [case.id for case in cases],
-        [case.stage for case in cases],
-        [case.cycle for case in cases],
-        [case.policy_version for case in cases],
-        [clock and clock.start for clock in clocks],
-        [clock and clock.due for clock in clocks],
-        [clock and clock.day_zero for clock in clocks],
-        [clock and clock.amount for clock in clocks],
-        [clock and clock.day_count for clock in clocks],
-        [case.breached for case in cases],
-        [case.evaluate_until for case in cases],
-        [case.closed_at for case in cases],
-        [case.erased_at for case in cases],
-    )
+def _clock_columns(clock: ReplyClock | None) -> tuple[object, ...]:
+    return (None,) * 5 if clock is None else _CLOCK_COLUMNS(clock)
 
 
-async def insert_steps(tx: Tx, steps: Iterable[tuple[str, dt.datetime, Step]]) -> None:
-    """Writes lines of timelines: (inquiry id, moment, step), in order."""
-    rows = list(steps)
-    if not rows:
-        return
-    await tx.connection.execute(
-        QUERIES["insert_steps"],
-        [inquiry for inquiry, _, _ in rows],
-        [at for _, at, _ in rows],
-        [step.kind for _, _, step in rows],
-        [orjson.dumps(step.data).decode() for _, _, step in rows],
-        [step.words for _, _, step in rows],
-    )
-
-
-async def erase(tx: Tx, inquiry: str) -> None:
-    """Nulls what people wrote and where they can be reached."""
-    for name in ("erase_words", "erase_step_words", "erase_contact"):
-        await tx.connection.execute(QUERIES[name], inquiry)
+def _by_column(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    """Rows as the arrays that the statements unnest, one per column."""
+    return list(map(list, zip(*rows, strict=True)))

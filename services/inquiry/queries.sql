@@ -1,24 +1,21 @@
 -- name: load_cases
--- What the rules need of the cases; the rest of the row stays where it is.
+-- The columns that rules read.
 SELECT id, stage, kind, service_code, urgent, cycle, policy_version, clock_start, due, day_zero, amount, day_count,
     breached, evaluate_until, closed_at, erased_at, holding, lead, co, attempt
 FROM inquiry WHERE id = ANY ($1::text[]);
 
--- name: insert_received
--- New cases, whole. The ids are new as well, so that nothing can be there before.
+-- name: insert_cases
+-- Whole rows of new cases. Their ids are new as well, so there is nothing to conflict with by id.
 INSERT INTO inquiry (id, number, secret_hash, kind, service_code, area, visibility, channel, urgent,
-    external_source, external_id, original_time, created, stage, policy_version,
-    clock_start, due, day_zero, amount, day_count)
-SELECT id, number, secret_hash, kind, service_code, area, visibility, channel, urgent,
-    external_source, external_id, original_time, $13, stage, policy_version,
-    clock_start, due, day_zero, amount, day_count
+    external_source, external_id, original_time, stage, policy_version,
+    clock_start, due, day_zero, amount, day_count, created)
+SELECT *, $20
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::boolean[], $10::text[], $11::text[], $12::timestamptz[], $14::text[], $15::text[], $16::timestamptz[],
-    $17::timestamptz[], $18::date[], $19::integer[], $20::text[])
-    AS c (id, number, secret_hash, kind, service_code, area, visibility, channel, urgent, external_source,
-        external_id, original_time, stage, policy_version, clock_start, due, day_zero, amount, day_count);
+    $9::boolean[], $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::text[],
+    $15::timestamptz[], $16::timestamptz[], $17::date[], $18::integer[], $19::text[]);
 
--- name: insert_values
+-- name: insert_receipts
+-- Table `received`: the event of the intake as committed, and its words.
 INSERT INTO received (inquiry, value, words) SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[]);
 
 -- name: insert_contacts
@@ -26,14 +23,14 @@ INSERT INTO contact (inquiry, name, email, phone, language)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]);
 
 -- name: find_external
--- Which rows of a source are taken already.
-SELECT i.external_source, i.external_id, i.id, r.value
+-- Which rows of a source have become cases already.
+SELECT i.external_source, i.external_id, i.id, i.number, r.value
 FROM unnest($1::text[], $2::text[]) AS e (external_source, external_id)
 JOIN inquiry i ON i.external_source = e.external_source AND i.external_id = e.external_id
 JOIN received r ON r.inquiry = i.id;
 
 -- name: store_holding
--- Routing's part; makes the row if routing mentions the case first.
+-- Routing's columns. Inserts the row if routing mentions the case first.
 INSERT INTO inquiry (id, holding, lead, co, attempt)
 SELECT id, holding, lead, string_to_array(co, ','), attempt
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[]) AS h (id, holding, lead, co, attempt)
@@ -41,14 +38,15 @@ ON CONFLICT (id) DO UPDATE
 SET holding = excluded.holding, lead = excluded.lead, co = excluded.co, attempt = excluded.attempt;
 
 -- name: store_cases
--- Our part.
-UPDATE inquiry SET stage = c.stage, cycle = c.cycle, policy_version = c.policy_version,
-    clock_start = c.clock_start, due = c.due, day_zero = c.day_zero, amount = c.amount, day_count = c.day_count,
-    breached = c.breached, evaluate_until = c.evaluate_until, closed_at = c.closed_at, erased_at = c.erased_at
-FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::date[],
-    $8::integer[], $9::text[], $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])
-    AS c (id, stage, cycle, policy_version, clock_start, due, day_zero, amount, day_count, breached,
-        evaluate_until, closed_at, erased_at)
+-- Inquiry's own columns.
+UPDATE inquiry SET stage = c.stage, cycle = c.cycle, policy_version = c.policy_version, breached = c.breached,
+    evaluate_until = c.evaluate_until, closed_at = c.closed_at, erased_at = c.erased_at,
+    clock_start = c.clock_start, due = c.due, day_zero = c.day_zero, amount = c.amount, day_count = c.day_count
+FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::boolean[], $6::timestamptz[],
+    $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::date[], $12::integer[],
+    $13::text[])
+    AS c (id, stage, cycle, policy_version, breached, evaluate_until, closed_at, erased_at, clock_start, due,
+        day_zero, amount, day_count)
 WHERE inquiry.id = c.id;
 
 -- name: insert_steps
@@ -70,14 +68,14 @@ DELETE FROM contact WHERE inquiry = $1;
 SELECT name, email, phone, language FROM contact WHERE inquiry = $1;
 
 -- name: find_case
--- By id or by number, for a reader.
+-- By id or by number.
 SELECT i.*, r.value, r.words FROM inquiry i JOIN received r ON r.inquiry = i.id WHERE i.id = $1 OR i.number = $2;
 
 -- name: read_steps
 SELECT at, kind, data, words FROM step WHERE inquiry = $1 ORDER BY id;
 
 -- name: list_cases
--- Newest first. `id` grows with time.
+-- Newest first: ids grow with time.
 SELECT i.id, i.number, i.kind, i.service_code, i.area, i.visibility, i.channel, i.urgent, i.created, i.due,
     i.stage, i.holding, i.lead, i.cycle, r.words
 FROM inquiry i JOIN received r ON r.inquiry = i.id
@@ -85,7 +83,7 @@ WHERE ($1::text IS NULL OR (i.stage = $1 AND i.holding = ANY ($2::text[]))) AND 
 ORDER BY i.id DESC LIMIT $4;
 
 -- name: list_to_accept
--- The clerk's queue, oldest first: who has waited longest is next.
+-- The clerk's queue, oldest first.
 SELECT i.id, i.number, i.kind, i.service_code, i.area, i.visibility, i.channel, i.urgent, i.created, i.due,
     i.stage, i.holding, i.lead, i.cycle, r.words
 FROM inquiry i JOIN received r ON r.inquiry = i.id

@@ -26,7 +26,7 @@ from harness.traces import (
     check_timeline,
     check_units_told,
 )
-from services.inquiry.handlers import handlers as inquiry_handlers
+from services.inquiry.handlers import build_handlers as inquiry_handlers
 from services.publisher.handlers import build_handlers as publisher_handlers
 from services.routing.handlers import build_handlers as routing_handlers
 from shared.clock import open_clock

@@ -1,4 +1,4 @@
-"""What the tests of imports share: the command as a process, a city at rest, what stands on its topics."""
+"""Helpers for the tests of imports: the command as a process, a city at rest, the records on its topics."""
 
 import asyncio
 import csv
@@ -32,7 +32,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 
 def digest(text: str) -> str:
-    """Petitions are compared by it, so that a failing test prints none of them."""
+    """SHA-256, to compare petitions without printing them when a test fails."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -85,7 +85,7 @@ class Command:
 
 
 async def kill_after(process: "subprocess.Popen[str]", pool: asyncpg.Pool, source: str, count: int) -> None:
-    """SIGKILL once so many rows of the source are in the system."""
+    """Kills the process (SIGKILL) once `count` rows of the source are in the system."""
     query = "SELECT count(*) FROM inquiry.inquiry WHERE external_source = $1"
     while await pool.fetchval(query, source) < count:
         assert process.poll() is None, "it ended before it could be killed"
@@ -95,7 +95,7 @@ async def kill_after(process: "subprocess.Popen[str]", pool: asyncpg.Pool, sourc
 
 
 async def read_topics(bootstrap: str, topics: Iterable[str]) -> list[ConsumerRecord]:
-    """Every record that stands on the topics now."""
+    """Every record on the topics now."""
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer:
         ends = await _end_offsets(consumer, topics)
         unread = {partition for partition, end in ends.items() if end}
@@ -122,7 +122,7 @@ async def _end_offsets(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> dic
 
 
 async def at_rest(city: Installation, pool: asyncpg.Pool, seconds: float = 300) -> None:
-    """Returns when every outbox is empty, every reader has read all, and nothing is parked."""
+    """Waits until every outbox is empty, every service has read everything, and nothing is parked."""
     topics = [f"{city.namespace}.{service}.v1" for service in SERVICES]
     async with (
         asyncio.timeout(seconds),
@@ -130,7 +130,9 @@ async def at_rest(city: Installation, pool: asyncpg.Pool, seconds: float = 300) 
     ):
         await _end_offsets(consumer, topics)
         calm = 0
-        while calm < 2:  # twice, as an event may be between a cursor and an outbox when it is looked at
+        while (
+            calm < 2
+        ):  # twice, since an event may be between a cursor and an outbox at the moment of the check
             calm = calm + 1 if not await _unrest(pool, consumer, topics) else 0
             await asyncio.sleep(0.3)
 
@@ -158,9 +160,9 @@ async def _unrest(pool: asyncpg.Pool, consumer: AIOKafkaConsumer, topics: list[s
 
 
 async def offers(city: Installation) -> dict[str, list[dict[str, Any]]]:
-    """What each department was offered, as its own system reads it: the events by unit.
+    """The offers on each unit's topic, as its own system would read them, by unit.
 
-    A relay that was killed sends again what it cannot know to be sent; by its id the reader knows it.
+    A killed relay sends again what it does not know to be sent: duplicates are dropped by their id.
     """
     unit_of = {f"{city.namespace}.department.{unit}.v1": unit for unit in city.units}
     found: dict[str, dict[str, Any]] = {unit: {} for unit in city.units}

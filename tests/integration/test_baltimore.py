@@ -1,6 +1,6 @@
 """10,000 service requests of Baltimore through the whole system: imported, dispatched, triaged, logged.
 
-Once in peace, and once while the import, the broker and two services are interrupted: the same end state.
+Once undisturbed, and once while the import, the broker and two services are interrupted: the same end state.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Baltimore:
     imported: dict[str, str]
 
 
-@pytest.fixture(scope="module", params=["in peace", "interrupted"])
+@pytest.fixture(scope="module", params=["undisturbed", "interrupted"])
 async def baltimore(
     request: pytest.FixtureRequest, pair: Pair, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Baltimore]:
@@ -87,7 +87,7 @@ async def interrupted_import(command: Command, city: Installation, pool: asyncpg
     await kill_after(command.start(BALTIMORE, MAPPING, "us-city"), pool, "baltimore-311", 2_000)
     again = command.start(BALTIMORE, MAPPING, "us-city")
     city.kill("routing")
-    if pair.kafka:  # a broker that the environment names is not ours to stop
+    if pair.kafka:  # a broker from the environment is not ours to stop
         pair.kafka.stop()
         pair.kafka.start()
     city.start("routing")
@@ -114,7 +114,7 @@ async def triage(city: Installation, http: httpx.AsyncClient) -> list[dict[str, 
             return found
 
 
-async def test_what_several_agencies_share_waits_in_triage_with_the_agency_of_the_file_as_a_hint(
+async def test_a_service_shared_by_agencies_waits_in_triage_with_the_agency_of_the_file_as_a_hint(
     baltimore: Baltimore,
 ) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -150,7 +150,7 @@ async def test_then_each_department_has_exactly_the_cases_that_the_file_gives_to
     assert offered == expected
 
 
-async def test_every_case_is_known_as_dispatched_and_nobody_was_notified(baltimore: Baltimore) -> None:
+async def test_every_case_is_dispatched_and_no_notice_was_sent(baltimore: Baltimore) -> None:
     cases = await baltimore.pool.fetch("SELECT external_id, holding, lead, due FROM inquiry.inquiry")
     assert Counter(row["lead"] == baltimore.agency[row["external_id"]] for row in cases) == {True: 10_000}
     assert all(row["due"] is not None for row in cases)
@@ -159,7 +159,7 @@ async def test_every_case_is_known_as_dispatched_and_nobody_was_notified(baltimo
     assert timers == 10_000, "a clock runs for each"
 
 
-async def test_every_event_is_under_the_checkpoint_once_and_a_stranger_can_verify_it(
+async def test_every_event_is_under_the_checkpoint_once_and_anyone_can_verify_it(
     baltimore: Baltimore, tmp_path: Path
 ) -> None:
     city = baltimore.city

@@ -52,7 +52,7 @@ def command(inquiry: Database, database: str, tmp_path: Path) -> Command:
 
 
 def under_another_source(mapping: Path, source: str, folder: Path) -> Path:
-    """The same mapping for a test of its own: another source knows nothing of the first one's rows."""
+    """The same mapping under another source, so that a test has rows of its own."""
     text = mapping.read_text(encoding="utf-8")
     changed = folder / mapping.name
     changed.write_text(text.replace("\nsource: ", f"\nsource: {source}-"), encoding="utf-8")
@@ -69,7 +69,7 @@ async def ids_in_the_system(inquiry: Database, source: str) -> list[str]:
 
 
 async def events_of(inquiry: Database, source: str) -> dict[str, tuple[dict[str, Any], bytes]]:
-    """What stands in the outbox of rows of a source: value and words by external id; each id once."""
+    """The events in the outbox of the rows of a source: value and words by external id; each id once."""
     found: dict[str, tuple[dict[str, Any], bytes]] = {}
     for row in await inquiry.pool.fetch("SELECT value, words FROM outbox"):
         value = orjson.loads(row["value"])
@@ -107,18 +107,18 @@ async def test_every_row_of_baltimore_is_in_the_system_once_and_again_changes_no
     agencies = {unit.code: unit.name for unit in load_pack(REPO / "policies" / "us-city").departments}
     positions = 0
     for id_, (value, words) in events.items():
-        told, data = orjson.loads(words), value["data"]
-        assert told["title"] == by_id[id_]["SRType"]
-        assert told.get("place", "") == by_id[id_]["Address"]
+        written, data = orjson.loads(words), value["data"]
+        assert written["title"] == by_id[id_]["SRType"]
+        assert written.get("place", "") == by_id[id_]["Address"]
         assert data["notify"] is False
         assert data["channel"] == "import"
         assert agencies[data["hint"]] == by_id[id_]["Agency"]
-        positions += "latitude" in told
+        positions += "latitude" in written
     # 590 rows have no coordinates, 892 whole degrees, one lies 30 km off its address.
     assert positions == 10_000 - 590 - 892 - 1
 
 
-async def test_killed_half_way_and_run_again_it_ends_as_if_nothing_had_happened(
+async def test_killed_half_way_and_run_again_it_ends_as_if_never_killed(
     inquiry: Database, command: Command, tmp_path: Path
 ) -> None:
     mapping = under_another_source(MAPPINGS / "baltimore311.yaml", "killed", tmp_path)
@@ -159,14 +159,14 @@ async def test_two_imports_of_one_file_at_once_take_each_row_once(
     processes = [command.start(file, mapping, "us-city") for _ in range(2)]
     ran = await asyncio.gather(*(command.end(process) for process in processes))
 
-    assert [one.code for one in ran] == [1, 1], "each tells of the row that stands twice"
+    assert [one.code for one in ran] == [1, 1], "each reports the row that stands twice"
     assert sum(one.summary["taken"] for one in ran) == 3_000
     assert sum(one.summary["already"] for one in ran) == 3_000
     assert len(await events_of(inquiry, "twice")) == 3_000
     assert await nothing_is_left_of_imports(inquiry)
 
 
-async def test_rows_taken_by_somebody_else_in_the_middle_of_a_batch_are_found_again(
+async def test_rows_taken_by_another_import_in_the_middle_of_a_batch_are_found_again(
     inquiry: Database, tmp_path: Path
 ) -> None:
     file, mapping = small_file(tmp_path, "raced", range(1, 1_001))
@@ -176,7 +176,7 @@ async def test_rows_taken_by_somebody_else_in_the_middle_of_a_batch_are_found_ag
         Importer(inquiry, policies, Translator(*load_mapping(mapping), policies.current), file)
         for _ in range(2)
     ]
-    # The lock that keeps imports of a source apart only spares them work: without it they must be right too.
+    # The lock on a source only saves work: without it two imports must be correct too.
     for importer in importers:
         importer._alone = lambda _: nullcontext()  # type: ignore[method-assign,assignment]
     ran = await asyncio.gather(*(importer.run(lambda _: None, lambda _: None) for importer in importers))
@@ -196,11 +196,11 @@ async def test_petitions_arrive_byte_for_byte(inquiry: Database, command: Comman
     assert len(events) == len(rows)
     for row in rows:
         value, words = events[row["留言编号"]]
-        told = orjson.loads(words)
-        assert digest(told["title"]) == digest(row["留言主题"])
-        assert digest(told["text"]) == digest(row["留言详情"])
+        written = orjson.loads(words)
+        assert digest(written["title"]) == digest(row["留言主题"])
+        assert digest(written["text"]) == digest(row["留言详情"])
         assert value["data"]["service_code"] == "12345-center"
-        # Both ways of writing a date, read on the clocks of the place.
+        # Both ways of writing a date, read as local time.
         moment = dt.datetime.fromisoformat(value["data"]["original_time"]).astimezone(SHANGHAI)
         assert [int(part) for part in re.findall(r"\d+", row["留言时间"])] == list(moment.timetuple()[:6])
 
@@ -244,14 +244,14 @@ async def test_what_cannot_be_taken_is_reported_and_the_rest_is_taken(
     file.write_text("\n".join(line for line in lines[:1] + lines[4:]), encoding="utf-8")
     mended = await command.run(file, mapping, "us-city")
     assert (mended.code, mended.summary["taken"]) == (0, 1)
-    assert command.rejected == [], "the old report went with its reason"
+    assert command.rejected == [], "the old report is removed"
 
 
 @pytest.mark.parametrize("dealt_with", [0, 1, 2])
 async def test_a_bad_row_does_not_stand_in_the_way_of_a_good_one_with_its_id(
     inquiry: Database, tmp_path: Path, dealt_with: int
 ) -> None:
-    """Nor does it where an earlier run was cut short behind the bad row: the answer is the same."""
+    """An earlier run that was interrupted after the bad row changes nothing."""
     source = f"second-chance-{dealt_with}"
     file, mapping = small_file(tmp_path, source, [5, 5, 5, 6])
     first = "5,BGE-StLight(s) Out,"
@@ -266,7 +266,7 @@ async def test_a_bad_row_does_not_stand_in_the_way_of_a_good_one_with_its_id(
     rejected = await inquiry.pool.fetch(
         "SELECT line, reason FROM import_rejected WHERE fingerprint = $1 ORDER BY line", importer.fingerprint
     )
-    taken = ["5", "6"] if dealt_with < 2 else ["6"]  # what was dealt with is not looked at again
+    taken = ["5", "6"] if dealt_with < 2 else ["6"]  # rows already dealt with are not read again
     assert await ids_in_the_system(inquiry, source) == taken
     assert [row["reason"] for row in rejected if row["line"] == 4] == ["the id stands on line 3 already"]
     assert all("yesterday" in row["reason"] for row in rejected if row["line"] == 2)
@@ -298,7 +298,7 @@ async def test_memory_stays_flat_while_the_file_grows(
         file.write_text(lines.replace("Id,Type,", "Id,Type,Text,"), encoding="utf-8")
         mapping.write_text(mapping.read_text(encoding="utf-8").replace("{Type} asked for", "{Text}"))
         command = Command(database, tmp_path)
-        command.program = (sys.executable, "-c", SAYS_ITS_PEAK)
+        command.program = (sys.executable, "-c", REPORTS_ITS_PEAK)
         ran = await command.run(file, mapping, "us-city")
         assert ran.summary["taken"] == count, ran.stderr
         peaks.append(int(ran.stderr.split()[-1]))
@@ -306,7 +306,7 @@ async def test_memory_stays_flat_while_the_file_grows(
 
 
 # Not getrusage: over fork and exec it keeps the peak of the process that started this one.
-SAYS_ITS_PEAK = """
+REPORTS_ITS_PEAK = """
 import sys
 from pathlib import Path
 from services.cli import main

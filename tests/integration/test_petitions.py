@@ -81,13 +81,13 @@ async def test_the_words_travel_beside_the_event_and_never_in_it(petitions: Peti
     values = {orjson.loads(record.value)["subject"]: record for record in records}
     for number, inquiry in petitions.inquiries.items():
         record = values[inquiry]
-        told = orjson.loads(dict(record.headers)["words"])
-        assert digest(told["text"]) == digest(petitions.texts[number]), number
+        written = orjson.loads(dict(record.headers)["words"])
+        assert digest(written["text"]) == digest(petitions.texts[number]), number
         start = orjson.dumps(petitions.texts[number][:8])[1:-1]
         assert start not in record.value, number
 
 
-async def test_the_odd_ones_stand_on_their_pages_as_they_were_written(petitions: Petitions) -> None:
+async def test_unusual_texts_are_shown_on_their_pages_as_they_were_written(petitions: Petitions) -> None:
     odd: dict[str, Callable[[str], bool]] = {
         "line breaks": lambda text: "\n" in text,
         "quotes": lambda text: '"' in text,
@@ -106,7 +106,7 @@ async def test_the_odd_ones_stand_on_their_pages_as_they_were_written(petitions:
 
 
 async def _text_on_the_page(petitions: Petitions, number: str) -> str:
-    """What the citizen reads after number and secret, in a browser of their own."""
+    """What the citizen reads after entering number and secret, in a new browser."""
     inquiry = petitions.inquiries[number]
     secret = case_secret(secret_key(CoreSettings(secret_key=SECRET)), inquiry)
     base = petitions.city.url("inquiry")
@@ -118,6 +118,6 @@ async def _text_on_the_page(petitions: Petitions, number: str) -> str:
         fields = {"csrf": token[1], "number": case.json()["number"], "secret": secret}
         page = await browser.post("/track", data=fields)
     assert page.status_code == 200
-    # The message is the last text on the page; the department's answer, if there is one, stands above it.
+    # The message is the last text on the page, below the department's reply if there is one.
     found = re.findall(r'<p class="text">(.*?)</p>', page.content.decode(), re.DOTALL)
     return html.unescape(found[-1])

@@ -1,1 +1,1 @@
-"""The rules of a case: pure, without I/O, clock or chance."""
+"""The rules of a case: pure functions and values, without I/O, clock or randomness."""

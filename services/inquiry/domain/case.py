@@ -2,17 +2,20 @@
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from services.inquiry.domain.clock import ReplyClock
 from services.inquiry.domain.states import RULES, STATE, Command, Holding, Stage, State
-from shared.contracts.base import EventData, Words
 from shared.contracts.inquiry import CaseKind
+from shared.decision import Decision, Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The case's parts that decide. `cycle` counts from 1; each rework (重办) adds one."""
+    """The parts of a case that rules read. `cycle` counts from 1; each rework (重办) adds one.
+
+    `lead` (主办) and `co` (协办) are codes of units. `attempt` counts the dispatches.
+    """
 
     id: str
     stage: Stage = Stage.UNKNOWN
@@ -36,65 +39,32 @@ class Case:
         return STATE[self.stage, self.holding]
 
     def held_by(self, unit: str) -> bool:
-        """Whether the unit leads the case or helps with it now; what is closed nobody holds any more."""
+        """Whether the unit leads the case or helps with it now. No unit holds a closed case."""
         return self.stage in (Stage.ACCEPTED, Stage.REPLIED) and (unit == self.lead or unit in self.co)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An event to be emitted about the case."""
-
-    facts: EventData
-    words: Words | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A line of the timeline: `data` are facts, `words` what somebody wrote (erasable)."""
+class TimelineStep:
+    """One line for the timeline: `data` holds codes and times, `words` the text of a person (erasable)."""
 
     kind: str
     data: dict[str, Any] = field(default_factory=dict)
     words: str | None = None
 
 
-TimerKind = Literal["reply_mark", "reply_due", "evaluation_ends"]
-
-
 @dataclass(frozen=True, slots=True)
-class Alarm:
-    """A timer to be armed. One that judges waits a grace period for what was in time."""
+class CaseDecision(Decision[Case]):
+    """A decision about a case, with its `steps` for the timeline. Without events the case is not stored."""
 
-    kind: TimerKind
-    due: dt.datetime
-    data: dict[str, Any]
-    is_deadline_check: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The case afterwards and all that follows; nothing said means that nothing is to be done."""
-
-    case: Case
-    said: tuple[Said, ...] = ()
-    steps: tuple[Step, ...] = ()
-    alarms: tuple[Alarm, ...] = ()
-    silenced: tuple[TimerKind, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why not: the state, and the rule that forbids it. What is allowed depends on who asks."""
-
-    state: State
-    rule: str
+    steps: tuple[TimelineStep, ...] = ()
 
 
 def refuse(case: Case, rule: str) -> Refusal:
-    """A refusal by `rule`, which names more than the state."""
+    """A refusal by `rule`, which names more than the state. What is allowed instead depends on the caller."""
     return Refusal(case.state, rule)
 
 
 def refused_by_state(case: Case, command: Command) -> Refusal | None:
-    """The refusal if the case's state does not take `command`."""
+    """The refusal if the case's state does not allow `command`."""
     rule = RULES[command]
     return None if case.state in rule.states else refuse(case, rule.name)

@@ -1,4 +1,4 @@
-"""The reply clock (答复时限): set by the pack's rules, recomputable by anybody, explained step by step."""
+"""The reply clock (答复时限): set by the rules of the pack, recomputable and explained step by step."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ class ReplyClock:
     day_count: str
 
     def stated(self, pack: Pack) -> contract.Deadline:
-        """As events say it: day zero as the local midnight with which it begins."""
+        """The deadline as events give it: day zero is the local midnight at which that day begins."""
         midnight = dt.datetime.combine(self.day_zero, dt.time(), pack.calendar.tz)
         return contract.Deadline(
             due=self.due, day_zero=midnight, amount=self.amount, day_count=self.day_count
         )
 
     def explained(self, pack: Pack) -> list[Step]:
-        """Why it is due when it is due; `pack` is the version that the case was accepted under."""
+        """The steps that lead to `due`; `pack` is the version that the case was accepted under."""
         return explain(pack.calendar, self._deadline())
 
     def next_mark(self, pack: Pack, kind: CaseKind, after: int) -> tuple[int, dt.datetime] | None:
@@ -50,13 +50,18 @@ def first_clock(pack: Pack, kind: str, service_code: str, urgent: bool, start: d
 
 
 def rework_clock(pack: Pack, kind: str, service_code: str, urgent: bool, start: dt.datetime) -> ReplyClock:
-    """The clock of a case sent back for rework (重办) at `start`: the pack's share of the first budget."""
+    """The clock of a case reopened for rework (重办) at `start`, with the pack's share of the first budget.
+
+    Raises UnknownCode and CalendarRange.
+    """
     return _clock(rework_deadline(pack, kind, service_code, urgent, start))
 
 
 def _clock(deadline: Deadline) -> ReplyClock:
     if deadline.amount != int(deadline.amount):
-        raise ValueError(f"a reply budget of {deadline.amount} cannot be told: events name whole numbers")
+        raise ValueError(
+            f"a reply budget of {deadline.amount} does not fit into events: they hold whole numbers"
+        )
     return ReplyClock(
         deadline.start, deadline.due, deadline.day_zero, int(deadline.amount), str(deadline.day_count)
     )

@@ -1,4 +1,4 @@
-"""A concern (诉求) before it is a case, and what may be wrong with it by the pack."""
+"""A concern (诉求) before it is a case, and the flaws that a pack finds in it."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ from typing import NamedTuple
 from shared.contracts.inquiry import CaseKind, Channel, InquiryWords, Visibility
 from shared.policy.model import Pack
 
+ExternalKey = tuple[str, str]
+"""A source outside Civicloom, and the id of a row in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Where the citizen wants to hear of the case. `webhook` is passed on and not kept here."""
+    """How to reach the citizen about the case. `webhook` is passed on and not stored here."""
 
     name: str | None = None
     email: str | None = None
@@ -20,14 +23,17 @@ class Contact:
 
     @property
     def is_kept(self) -> bool:
-        """Whether there is something by which a person is reached."""
+        """Whether it has anything to store: more than a webhook."""
         return bool(self.name or self.email or self.phone)
 
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """What intake takes. An import names where it comes from, its original time, a `hint` for dispatch
-    (the unit that the source names), and sends no notices."""
+    """What intake takes in.
+
+    An import also gives the external key, the time in the source system (`original_time`) and a `hint` for
+    dispatch (the unit that the source names), and has `notify` off.
+    """
 
     words: InquiryWords
     kind: CaseKind
@@ -43,12 +49,16 @@ class Concern:
     hint: str | None = None
     notify: bool = True
 
-
-_NO_SERVICE = "no such service: GET /api/inquiry/v1/services lists the codes"
+    @property
+    def external_key(self) -> ExternalKey | None:
+        """Source and id, for a concern that has both."""
+        if self.external_source is None or self.external_id is None:
+            return None
+        return self.external_source, self.external_id
 
 
 class Flaw(NamedTuple):
-    """What is wrong with one member: a stable code, a sentence, and what may help."""
+    """What is wrong with one member: a stable code, and a sentence that helps to correct it."""
 
     member: str
     code: str
@@ -56,21 +66,15 @@ class Flaw(NamedTuple):
 
 
 def flaws_of(concern: Concern, pack: Pack, *, offered_only: bool = True) -> list[Flaw]:
-    """What the pack does not know of the concern; `offered_only` also refuses services no longer offered."""
+    """The codes of the concern that the pack does not have; `offered_only` also refuses inactive services."""
     found: list[Flaw] = []
     service = pack.services_by_code.get(concern.service_code)
     if service is None:
-        found.append(
-            Flaw(
-                "service_code",
-                "unknown_service",
-                _NO_SERVICE,
-            )
-        )
+        detail = "no such service: GET /api/inquiry/v1/services lists the codes"
+        found.append(Flaw("service_code", "unknown_service", detail))
     elif offered_only and not service.active:
-        found.append(
-            Flaw("service_code", "not_offered", "this service is no longer offered: choose another one")
-        )
+        detail = "this service is no longer offered: choose another one"
+        found.append(Flaw("service_code", "not_offered", detail))
     if concern.kind not in pack.kinds_by_code:
         kinds = ", ".join(sorted(pack.kinds_by_code))
         found.append(Flaw("kind", "unknown_kind", f"this place knows the kinds {kinds}"))

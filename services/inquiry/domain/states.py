@@ -1,5 +1,7 @@
-"""The lifecycle of a case (工单) as tables: which states there are, what may be asked in each, what
-routing's facts do. Grows by rows towards the full lifecycle of 受理 to 评价."""
+"""The lifecycle of a case (工单) from 受理 to 评价, as tables.
+
+The states, the commands allowed in each, and the effect of routing's facts.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,10 +9,10 @@ from typing import NamedTuple
 
 
 class Stage(StrEnum):
-    """How far inquiry itself has brought the case."""
+    """The part of the state that inquiry decides."""
 
     UNKNOWN = "unknown"
-    """Routing has mentioned it; we have not received it (yet)."""
+    """Routing has mentioned the case; inquiry has not received it (yet)."""
     RECEIVED = "received"
     ACCEPTED = "accepted"
     REPLIED = "replied"
@@ -18,7 +20,7 @@ class Stage(StrEnum):
 
 
 class Holding(StrEnum):
-    """What routing says about the lead (主办)."""
+    """The part of the state that routing decides: how far the lead (主办) is."""
 
     NONE = "none"
     DISPATCHED = "dispatched"
@@ -26,7 +28,7 @@ class Holding(StrEnum):
 
 
 class State(StrEnum):
-    """What everybody is shown."""
+    """The displayed state."""
 
     UNKNOWN = "unknown"
     RECEIVED = "received"
@@ -47,7 +49,7 @@ STATE: Mapping[tuple[Stage, Holding], State] = {
     for stage in Stage
     for holding in Holding
 }
-"""The state that follows from both parts. Who holds a case shows only while it is being worked on."""
+"""The displayed state of each pair of parts. The holding shows only while the case is being worked on."""
 
 PARTS: Mapping[State, tuple[Stage, tuple[Holding, ...]]] = {
     state: (
@@ -56,11 +58,11 @@ PARTS: Mapping[State, tuple[Stage, tuple[Holding, ...]]] = {
     )
     for state in State
 }
-"""The parts that make a state, for lists."""
+"""The parts that make a displayed state, for filtering lists."""
 
 
 class Command(StrEnum):
-    """What can be asked of inquiry."""
+    """The commands that inquiry decides on."""
 
     ACCEPT = "accept"
     REPLY = "reply"
@@ -70,7 +72,7 @@ class Command(StrEnum):
 
 
 class Rule(NamedTuple):
-    """In which states a command is allowed; `name` is what a refusal names."""
+    """The states in which a command is allowed; `name` identifies the rule in a refusal."""
 
     states: frozenset[State]
     name: str
@@ -86,8 +88,8 @@ RULES: Mapping[Command, Rule] = {
 }
 
 
-class Told(StrEnum):
-    """What routing's facts mean for who holds the case."""
+class RoutingFact(StrEnum):
+    """The events of routing, by their effect on the holding of a case."""
 
     DISPATCHED = "dispatched"
     TRIAGED = "triaged"
@@ -97,13 +99,13 @@ class Told(StrEnum):
     CO_RETURNED = "co_returned"
 
 
-HOLDING: Mapping[tuple[Holding, Told], Holding] = {
-    **{(holding, Told.DISPATCHED): Holding.DISPATCHED for holding in Holding},
-    **{(holding, Told.TRIAGED): Holding.NONE for holding in Holding},
-    **{(holding, Told.LEAD_SIGNED): Holding.SIGNED for holding in Holding},
-    **{(holding, Told.LEAD_RETURNED): Holding.NONE for holding in Holding},
+HOLDING: Mapping[tuple[Holding, RoutingFact], Holding] = {
+    **{(holding, RoutingFact.DISPATCHED): Holding.DISPATCHED for holding in Holding},
+    **{(holding, RoutingFact.TRIAGED): Holding.NONE for holding in Holding},
+    **{(holding, RoutingFact.LEAD_SIGNED): Holding.SIGNED for holding in Holding},
+    **{(holding, RoutingFact.LEAD_RETURNED): Holding.NONE for holding in Holding},
     # A co-handler (协办) changes nothing about the lead.
-    **{(holding, Told.CO_SIGNED): holding for holding in Holding},
-    **{(holding, Told.CO_RETURNED): holding for holding in Holding},
+    **{(holding, RoutingFact.CO_SIGNED): holding for holding in Holding},
+    **{(holding, RoutingFact.CO_RETURNED): holding for holding in Holding},
 }
-"""A foreign fact is never refused: routing has decided, whatever we thought."""
+"""Complete, because a fact of routing is never refused: it has happened, whatever the state here."""

@@ -1,4 +1,4 @@
-"""The timeline of a case (办理进度): what has happened, as kinds and facts that a page puts into words."""
+"""The timeline of a case (办理进度): kinds and data, which a page puts into words."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One line: `data` as the step keeps it, `words` what somebody wrote (gone after erasure)."""
+class TimelineEntry:
+    """One line: `data` as the step stored it, `words` the text of a person (None after erasure)."""
 
     kind: str
     at: dt.datetime
@@ -16,10 +16,12 @@ class Entry:
     words: str | None = None
 
 
-def timeline(created: dt.datetime, first_due: dt.datetime | None, steps: Iterable[Entry]) -> list[Entry]:
-    """The whole story: intake, told from the case itself, then its steps in the order of recording.
+def timeline(
+    created: dt.datetime, first_due: dt.datetime | None, steps: Iterable[TimelineEntry]
+) -> list[TimelineEntry]:
+    """The whole timeline: the intake, which is no stored step, then the steps in the order of recording.
 
-    `first_due`: the deadline set at intake, for a case accepted by rule in the same act.
+    `first_due` is the deadline set at intake, for a case accepted by rule in the same act.
     """
     data = {"due": first_due.isoformat()} if first_due else {}
-    return [Entry("received_accepted" if first_due else "received", created, data), *steps]
+    return [TimelineEntry("received_accepted" if first_due else "received", created, data), *steps]

@@ -1,4 +1,4 @@
-"""What a case's `visibility` means here: who of the staff may read what the citizen wrote."""
+"""What `visibility` means for staff: which roles may read what the citizen wrote."""
 
 from collections.abc import Set as AbstractSet
 
@@ -6,9 +6,9 @@ _READ_SECRETS = frozenset({"clerk", "oversight"})
 
 
 def reads_words(visibility: str, roles: AbstractSet[str]) -> bool:
-    """Whether somebody with these roles may read the words; a machine has none.
+    """Whether a person with these roles may read the words. A machine has no roles.
 
-    Public and withheld cases are open to all who may see cases at all. A secret one (保密) is read by who
-    cannot do without it: clerks, who accept it, and oversight.
+    The words of public and withheld cases are open to everyone with access to cases. Those of a secret case
+    (保密) are only for clerks, who need them to accept it, and for oversight.
     """
     return visibility != "secret" or not _READ_SECRETS.isdisjoint(roles)

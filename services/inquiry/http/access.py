@@ -1,10 +1,12 @@
-"""Who may see a case: whoever shows its secret, a browser that has shown it, staff; guessing is slow."""
+"""Access to a case: by its secret, by the cookie of a browser that has shown the secret, or for staff.
+
+Wrong secrets are rate-limited, per case and per client.
+"""
 
 import hmac
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-import asyncpg
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +16,7 @@ from services.inquiry.config import (
     WRONG_SECRETS_PER_NUMBER,
     tracking_key,
 )
-from services.inquiry.queries import QUERIES
+from services.inquiry.queries import CaseRecord, find_case
 from shared.ids import is_id, read_case_number, secret_hash
 from shared.logs import concerns
 from shared.settings import CoreSettings
@@ -26,12 +28,10 @@ from shared.web.sealed import Sealer
 SECRET_HEADER = "X-Case-Secret"  # noqa: S105  (a name)
 _COOKIE = "case"
 _NO_HASH = secret_hash("")
-# The columns of inquiry, and of received its value and words.
-Found = asyncpg.Record
 
 
 def no_such_case() -> Problem:
-    """One answer for an unknown number and a wrong secret: neither tells which it was."""
+    """The same answer for an unknown number and a wrong secret, so that it does not show which it was."""
     return Problem(
         404,
         "no-such-case",
@@ -42,7 +42,10 @@ def no_such_case() -> Problem:
 
 @dataclass(slots=True)
 class Access:
-    """Opens cases for readers."""
+    """Finds cases for readers. One per process: it keeps the rate limits.
+
+    `_sealer` seals the cookie; `_secure` restricts the cookie to https.
+    """
 
     database: Database
     _sealer: Sealer
@@ -51,36 +54,37 @@ class Access:
     _per_client: RateLimit = field(default_factory=lambda: RateLimit(*WRONG_SECRETS_PER_CLIENT))
 
     @classmethod
-    def of(cls, database: Database, settings: CoreSettings) -> "Access":
+    def of(cls, database: Database, settings: CoreSettings) -> Self:
+        """With the key and the public URL of the settings."""
         secure = settings.public_url.startswith("https://")
         return cls(database, Sealer(tracking_key(settings), "case"), secure)
 
-    async def find(self, reference: str) -> Found | None:
-        """The case by its id or its number in any spelling; None if we have not received such a one."""
+    async def find(self, reference: str) -> CaseRecord | None:
+        """The case by its id, or by its number in any spelling; None if no such case has been received."""
         id_ = reference if is_id(reference) else None
         number = None if id_ else read_case_number(reference)
         if id_ is None and number is None:
             return None
-        found = await self.database.pool.fetchrow(QUERIES["find_case"], id_, number)
+        found = await find_case(self.database.pool, id_, number)
         if found is not None:
-            concerns(found["id"])
+            concerns(found.id)
         return found
 
-    async def get(self, reference: str) -> Found:
-        """The same for staff. Raises Problem 404."""
+    async def get(self, reference: str) -> CaseRecord:
+        """`find` for staff. Raises Problem 404."""
         found = await self.find(reference)
         if found is None:
             raise Problem(404, "no-such-case", "There is no such case")
         return found
 
-    async def open(self, request: Request, reference: str, secret: str | None) -> Found:
-        """The case for whoever shows its secret.
+    async def open(self, request: Request, reference: str, secret: str | None) -> CaseRecord:
+        """The case for a caller who shows its secret.
 
-        Only a wrong secret counts, so that nobody who knows a number can keep its citizen out by guessing: 80
-        random bits stand any number of guesses that find the right one open. An address that has guessed too
-        often learns nothing more, not even by the right secret.
+        Only wrong secrets count, and the limit per case never refuses the right one: guessing cannot lock the
+        citizen out, and 80 random bits withstand any number of guesses. A client above its own limit is
+        refused even with the right secret, so it cannot learn whether a guess was right.
 
-        Raises Problem 401 without a secret, 404 for a wrong one or an unknown number, 429 for many of them.
+        Raises Problem 401 without a secret, 404 for a wrong secret or an unknown number, 429 for too many.
         """
         if not secret:
             raise Problem(
@@ -92,17 +96,17 @@ class Access:
         client = request.client.host if request.client else "unknown"
         self._per_client.check(client)
         found = await self.find(reference)
-        expected = found["secret_hash"] if found is not None else _NO_HASH
+        expected = found.secret_hash if found is not None else _NO_HASH
         right = hmac.compare_digest(secret_hash(secret), expected)
         if found is not None and right:
             return found
         self._per_client.take(client)
-        number = found["number"] if found is not None else read_case_number(reference) or reference[:64]
+        number = found.number if found is not None else read_case_number(reference) or reference[:64]
         self._per_number.take(number)
         raise no_such_case()
 
     def remember(self, response: Response, inquiry: str) -> None:
-        """Lets this browser follow the case for half an hour without the secret."""
+        """Sets the cookie by which this browser follows the case for half an hour without the secret."""
         response.set_cookie(
             _COOKIE,
             self._sealer.seal({"id": inquiry}, TRACKING_SECONDS),
@@ -114,15 +118,16 @@ class Access:
         )
 
     def forget(self, response: Response) -> None:
+        """Deletes the cookie."""
         response.delete_cookie(_COOKIE, path="/", secure=self._secure, httponly=True, samesite="lax")
 
-    async def remembered(self, request: Request) -> Found | None:
-        """The case that this browser follows, if it does."""
+    async def remembered(self, request: Request) -> CaseRecord | None:
+        """The case that this browser follows; None without a valid cookie."""
         content: dict[str, Any] | None = self._sealer.open(request.cookies.get(_COOKIE, ""))
         return await self.find(content["id"]) if content else None
 
-    async def followed(self, request: Request) -> Found:
-        """The same, for a form on its page. Raises Problem 403 if the browser follows none any more."""
+    async def followed(self, request: Request) -> CaseRecord:
+        """`remembered` for a form on the page of the case. Raises Problem 403 without a valid cookie."""
         found = await self.remembered(request)
         if found is None:
             raise Problem(403, "not-followed", "This browser does not follow a case any more")

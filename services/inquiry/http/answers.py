@@ -1,36 +1,40 @@
-"""What callers are told: receipts, cases, refusals."""
+"""The answers of the API and the pages: receipts, cases, refusals."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-import asyncpg
 import orjson
+from starlette.responses import Response
 
-from services.inquiry.casework import NoSuchCase, NotYours, Refused
+from services.inquiry.commands import NoSuchCase, NotYours
 from services.inquiry.domain.clock import ReplyClock
-from services.inquiry.domain.commands import open_to_the_citizen, reopen_until
-from services.inquiry.domain.states import STATE, Holding, Stage, State
-from services.inquiry.domain.timeline import Entry, timeline
+from services.inquiry.domain.decisions import allowed_to_citizen, reopen_until
+from services.inquiry.domain.states import State
+from services.inquiry.domain.timeline import TimelineEntry, timeline
 from services.inquiry.http.access import no_such_case
-from services.inquiry.queries import case_of
+from services.inquiry.queries import CaseRecord, CaseSummary
+from shared.decision import Refused
 from shared.errors import Conflict
 from shared.policy.model import Pack
 from shared.web.keys import clash
 from shared.web.problems import Problem
 
+API = "/api/inquiry/v1"
+RECEIPT_TYPE = "application/cloudevents+json"
 Json = dict[str, Any]
 
 
-def taken(value: bytes, secret: Callable[[str], str]) -> Json:
-    """The answer to intake, from the event as committed: the same however often it is asked for."""
+def intake_answer(value: bytes, secret: Callable[[str], str]) -> Json:
+    """The answer to an intake, made from the event as committed, so that every retry gets the same."""
     event = orjson.loads(value)
-    facts = event["data"]
-    stated = facts.get("deadline")
+    data = event["data"]
+    stated = data.get("deadline")
     return {
         "id": event["subject"],
-        "number": facts["number"],
+        "number": data["number"],
         "secret": secret(event["subject"]),
         "sequence": int(event["sequence"]),
         "state": "accepted" if stated else "received",
@@ -41,20 +45,20 @@ def taken(value: bytes, secret: Callable[[str], str]) -> Json:
 
 
 def proof(event_id: str) -> str:
-    """Where the log proves the event, once it is under a checkpoint."""
+    """The address of the event's proof, which exists once a checkpoint covers the event."""
     return f"/log/proof/{event_id}"
 
 
 def _explanation(event: Json) -> str:
-    facts = event["data"]
+    data = event["data"]
     query = {
         "version": event["policyversion"],
-        "kind": facts["kind"],
-        "service_code": facts["service_code"],
-        "urgent": str(facts.get("urgent", False)).lower(),
+        "kind": data["kind"],
+        "service_code": data["service_code"],
+        "urgent": str(data.get("urgent", False)).lower(),
         "start": event["effectivetime"],
     }
-    return "/api/inquiry/v1/deadlines?" + urlencode(query)
+    return f"{API}/deadlines?" + urlencode(query)
 
 
 def explained(clock: ReplyClock, pack: Pack) -> Json:
@@ -73,56 +77,67 @@ def explained(clock: ReplyClock, pack: Pack) -> Json:
     }
 
 
-def story(found: asyncpg.Record, steps: Sequence[asyncpg.Record]) -> list[Entry]:
-    """The timeline of a case from its rows."""
-    stated = orjson.loads(found["value"])["data"].get("deadline")
+def full_timeline(record: CaseRecord, steps: Sequence[TimelineEntry]) -> list[TimelineEntry]:
+    """The timeline of a case from its intake on; `steps` are those after it."""
+    stated = orjson.loads(record.value)["data"].get("deadline")
     first_due = dt.datetime.fromisoformat(stated["due"]) if stated else None
-    entries = (Entry(row["kind"], row["at"], orjson.loads(row["data"]), row["words"]) for row in steps)
-    return timeline(found["created"], first_due, entries)
+    return timeline(record.created, first_due, steps)
 
 
-def whole_case(found: asyncpg.Record, steps: Sequence[asyncpg.Record], pack: Pack, now: dt.datetime) -> Json:
-    """All that the citizen may see of the case; `words` is null once it is erased."""
-    case = case_of(found)
-    event = orjson.loads(found["value"])
+def whole_case(record: CaseRecord, steps: Sequence[TimelineEntry], pack: Pack, now: dt.datetime) -> Json:
+    """All that the citizen may see of the case; `words` is null once it is erased.
+
+    `pack` is the version that the case was accepted under.
+    """
+    case = record.case
+    event = orjson.loads(record.value)
     return {
-        **listed(found, readable=True),
+        **listed(record, readable=True),
         "cycle": case.cycle,
-        "words": _words(found["words"]),
+        "words": _words(record.words),
         "deadline": explained(case.clock, pack) if case.clock else None,
         "breached": case.breached,
         "co": case.co,
         "evaluate_until": case.evaluate_until,
         "reopen_until": reopen_until(case, pack) if case.state is State.CLOSED else None,
-        "allowed": open_to_the_citizen(case, pack, now),
+        "allowed": allowed_to_citizen(case, pack, now),
         "erased_at": case.erased_at,
-        "original_time": found["original_time"],
+        "original_time": record.original_time,
         "receipt": {"event_id": event["id"], "proof": proof(event["id"])},
         "timeline": [
             {"kind": entry.kind, "at": entry.at, "data": entry.data, "words": entry.words}
-            for entry in story(found, steps)
+            for entry in full_timeline(record, steps)
         ],
     }
 
 
-def listed(found: asyncpg.Record, *, readable: bool) -> Json:
-    """A line of a list; `title` is null where it is erased, or secret and not for this reader."""
-    words = _words(found["words"]) if readable else None
+def listed(case: CaseSummary, *, readable: bool) -> Json:
+    """A line of a list; `title` is null if the words are erased or not `readable` for the caller."""
+    words = _words(case.words) if readable else None
     return {
-        "id": found["id"],
-        "number": found["number"],
-        "state": STATE[Stage(found["stage"]), Holding(found["holding"])],
-        "kind": found["kind"],
-        "service_code": found["service_code"],
-        "area": found["area"],
-        "visibility": found["visibility"],
-        "channel": found["channel"],
-        "urgent": found["urgent"],
-        "created": found["created"],
-        "due": found["due"],
-        "lead": found["lead"],
+        "id": case.id,
+        "number": case.number,
+        "state": case.state,
+        "kind": case.kind,
+        "service_code": case.service_code,
+        "area": case.area,
+        "visibility": case.visibility,
+        "channel": case.channel,
+        "urgent": case.urgent,
+        "created": case.created,
+        "due": case.due,
+        "lead": case.lead,
         "title": words and words["title"],
     }
+
+
+def receipt_file(record: CaseRecord) -> Response:
+    """The receipt as a file: the event of the intake, byte for byte."""
+    return Response(
+        record.value,
+        media_type=RECEIPT_TYPE,
+        headers={"Content-Disposition": f'attachment; filename="{record.number}.receipt.json"'},
+    )
 
 
 def _words(raw: bytes | None) -> Json | None:
@@ -133,11 +148,19 @@ def _words(raw: bytes | None) -> Json | None:
     return words
 
 
-def problem_of(error: Conflict) -> Problem:
-    """What a command that lost is told. The page of it says what to do."""
+@contextmanager
+def errors_as_problems() -> Iterator[None]:
+    """Around a command: raises its error as the Problem that answers it. Other errors pass."""
+    try:
+        yield
+    except (Conflict, NoSuchCase, NotYours) as error:
+        raise problem_of(error) from error
+
+
+def problem_of(error: Conflict | NoSuchCase | NotYours) -> Problem:
+    """The answer to a command that could not be done: 409 with state and rule, 404, 403, or a key's 409."""
     match error:
-        case Refused():
-            refusal = error.refusal
+        case Refused(refusal=refusal):
             return Problem(
                 409,
                 "not-now",
@@ -145,7 +168,7 @@ def problem_of(error: Conflict) -> Problem:
                 f"It is {refusal.state}; the rule is {refusal.rule}.",
                 state=refusal.state,
                 rule=refusal.rule,
-                allowed=error.allowed,
+                allowed=list(refusal.allowed),
             )
         case NoSuchCase():
             return no_such_case()

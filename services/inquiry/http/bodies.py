@@ -1,4 +1,4 @@
-"""What the API and the forms take."""
+"""The request bodies of the API, the forms of the pages, and how they become concerns."""
 
 from typing import Annotated, Literal, Self
 
@@ -21,7 +21,7 @@ Title = Annotated[contract.Title, AfterValidator(_says_something)]
 LongText = Annotated[contract.LongText, AfterValidator(_says_something)]
 Code = Annotated[Text, Field(min_length=1, max_length=64)]
 Name = Annotated[Text, Field(max_length=200)]
-# Whether an address exists is told by its mail server; here only what cannot be one is refused.
+# Only refuses what cannot be an address: whether it exists, its mail server decides.
 Email = Annotated[Text, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 Phone = Annotated[Text, Field(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$")]
 Webhook = Annotated[
@@ -35,11 +35,11 @@ Comment = Annotated[Text, Field(max_length=20_000)]
 Solved = Literal["yes", "partly", "no"]
 Rating = Annotated[int, Field(ge=1, le=5)]
 Purpose = Literal["call_back", "clarify", "deliver"]
-"""Of those that the contract knows, the ones of clerks and officers: oversight reads no contact."""
+"""The contract's purposes that are open to clerks and officers: oversight reads no contact."""
 
 
 class Body(BaseModel):
-    """An unknown member is refused: it is nearly always a misspelt one, whose value would be lost."""
+    """Refuses unknown members: they are nearly always misspelt, and their value would be lost."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,7 +53,7 @@ class NewContact(Body):
 
 
 class NewInquiry(Body):
-    """A concern. Without `kind` it is of the kind that the service usually is."""
+    """A concern. Without `kind` it gets the usual kind of its service."""
 
     title: Title
     text: LongText
@@ -74,7 +74,7 @@ class NewInquiry(Body):
         return self
 
     def concern(self, pack: Pack, channel: Channel) -> Concern:
-        """The concern; `flaws_of` tells what the pack does not know of it."""
+        """The concern as intake takes it. Codes are not checked here: `flaws_of` does that."""
         service = pack.services_by_code.get(self.service_code)
         kind = self.kind or (service.kind if service else "help")
         words = InquiryWords(
@@ -97,8 +97,8 @@ class NewInquiry(Body):
 
 
 class AskForm(Body):
-    """The form at /ask: one flat model, since a form has no members inside members; in the order of the page,
-    which is the order of its error summary."""
+    """The form at /ask. Flat, because a form has no nested members; in the order of the page, which is that
+    of its error summary."""
 
     kind: CaseKind
     service_code: Code
@@ -114,7 +114,7 @@ class AskForm(Body):
     idempotency_key: Code
 
     def inquiry(self, language: Literal["zh", "en"]) -> NewInquiry:
-        """The same as the API would take it; notices go out in the language of the page."""
+        """The same as an API body. Notices will be in `language`, the one of the page."""
         reachable = self.name or self.email or self.phone
         return NewInquiry(
             title=self.title,
@@ -147,7 +147,7 @@ class EvaluationBody(Body):
 
 
 class ReopenBody(Body):
-    """`comment` says what is new, or what is not solved."""
+    """`comment` describes what is new or not solved."""
 
     comment: LongText
     secret: Code | None = None
@@ -177,7 +177,7 @@ class ErasureForm(Body):
 
 
 class ContactForm(Body):
-    """Why somebody of the staff reads the citizen's contact points."""
+    """The purpose for which a member of staff reads the contact points."""
 
     purpose: Purpose
     note: Annotated[Text, Field(max_length=500)] | None = None

@@ -1,57 +1,52 @@
-"""/clerk/<number>/contact: the citizen's contact points, read for a stated purpose and on the record."""
+"""/clerk/<number>/contact: the citizen's contact points, read for a stated purpose and on the record.
 
-from typing import Annotated, Any
+For a clerk, and for an officer of a unit that holds the case.
+"""
+
+from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.inquiry.casework import Casework
-from services.inquiry.http.access import Access, Found
-from services.inquiry.http.answers import problem_of
+from services.inquiry.http.answers import errors_as_problems
 from services.inquiry.http.bodies import ContactForm
-from shared.errors import Conflict
+from services.inquiry.http.context import ContactReader, Context, Ctx
+from services.inquiry.queries import CaseRecord
 from shared.web.bodies import blank_form, read_form
-from shared.web.callers import require
-from shared.web.pages import Pages
 from shared.web.session import Person
 
-Reader = Annotated[Person, Depends(require("clerk", "officer"))]
+router = APIRouter(include_in_schema=False)
 
 
-def contact_pages(casework: Casework, access: Access, pages: Pages) -> APIRouter:
-    """For a clerk, and for an officer of a unit that holds the case."""
-    router = APIRouter(include_in_schema=False)
+@router.get("/clerk/{reference}/contact")
+async def ask(request: Request, ctx: Ctx, reference: str, person: ContactReader) -> Response:
+    """The form that asks for the purpose."""
+    return _page(request, ctx, await ctx.access.get(reference), person)
 
-    def render(request: Request, found: Found, person: Person, status: int = 200, **context: Any) -> Response:
-        number = found["number"]
-        at_the_clerk = f"/clerk?{urlencode({'case': number})}"
-        back = at_the_clerk if "clerk" in person.roles else f"/desk/cases/{found['id']}"
-        shown = {"form": blank_form(), "read": False, "contact": None} | context
-        response = pages.render(request, "contact.html", status=status, number=number, back=back, **shown)
-        response.headers["Cache-Control"] = "no-store"
-        return response
 
-    @router.get("/clerk/{reference}/contact")
-    async def ask(request: Request, reference: str, person: Reader) -> Response:
-        return render(request, await access.get(reference), person)
+@router.post("/clerk/{reference}/contact")
+async def read(request: Request, ctx: Ctx, reference: str, person: ContactReader) -> Response:
+    """The contact points. Without a redirect: loading the page again is another reading, on the record."""
+    form = await read_form(request, ContactForm)
+    record = await ctx.access.get(reference)
+    if form.value is None:
+        return _page(request, ctx, record, person, status=422, form=form)
+    unit = None if "clerk" in person.roles else person.unit or ""
+    purpose, note = form.value.purpose, form.value.note
+    with errors_as_problems():
+        contact = await ctx.commands.read_contact(record.id, purpose, person.actor, unit, note)
+    return _page(request, ctx, record, person, read=True, contact=contact, purpose=purpose)
 
-    @router.post("/clerk/{reference}/contact")
-    async def read(request: Request, reference: str, person: Reader) -> Response:
-        # Answered at once, without a page to come back to: who loads it again reads again, on the record.
-        form = await read_form(request, ContactForm)
-        found = await access.get(reference)
-        if form.value is None:
-            return render(request, found, person, status=422, form=form)
-        unit = None if "clerk" in person.roles else person.unit or ""
-        reason = form.value
-        try:
-            contact = await casework.read_contact(
-                found["id"], reason.purpose, person.actor, unit, reason.note
-            )
-        except Conflict as error:
-            raise problem_of(error) from error
-        return render(request, found, person, read=True, contact=contact, purpose=reason.purpose)
 
-    return router
+def _page(
+    request: Request, ctx: Context, record: CaseRecord, person: Person, status: int = 200, **shown: Any
+) -> Response:
+    number = record.number
+    to_clerk = f"/clerk?{urlencode({'case': number})}"
+    back = to_clerk if "clerk" in person.roles else f"/desk/cases/{record.id}"
+    shown = {"form": blank_form(), "read": False, "contact": None} | shown
+    response = ctx.pages.render(request, "contact.html", status=status, number=number, back=back, **shown)
+    response.headers["Cache-Control"] = "no-store"
+    return response

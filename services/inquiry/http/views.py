@@ -1,18 +1,17 @@
-"""What the pages show, in the reader's language: codes of the pack by their names, the timeline in words."""
+"""The data of the pages in the reader's language: names for the pack's codes, the timeline for display."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
-import asyncpg
 import orjson
 from starlette.requests import Request
 
 from services.inquiry.domain.states import State
-from services.inquiry.domain.timeline import Entry
-from services.inquiry.http.answers import story
-from services.inquiry.queries import case_of
+from services.inquiry.domain.timeline import TimelineEntry
+from services.inquiry.http.answers import full_timeline
+from services.inquiry.queries import CaseRecord
 from shared.contracts.inquiry import InquiryWords
 from shared.policy.left import time_left
 from shared.policy.model import Pack
@@ -31,7 +30,7 @@ TONES = {
     State.REPLIED: "warn",
     State.CLOSED: "good",
 }
-_WHAT_COMES = {
+_NEXT_EVENT = {
     State.RECEIVED: "accept",
     State.ACCEPTED: "dispatch",
     State.DISPATCHED: "sign",
@@ -41,12 +40,12 @@ _WHAT_COMES = {
 
 
 def reader_language(request: Request) -> Language:
-    """The language in which the page is made."""
+    """The language of the page."""
     return "zh" if language_of(request, web_state(request).settings.language) == "zh" else "en"
 
 
 def name_of(table: Mapping[str, Named], code: str | None, language: Language) -> str:
-    """The name of a code, or the code itself where this version of the pack does not know it."""
+    """The name of a code, or the code itself where this version of the pack does not have it; "" for None."""
     if code is None:
         return ""
     row = table.get(code)
@@ -54,7 +53,7 @@ def name_of(table: Mapping[str, Named], code: str | None, language: Language) ->
 
 
 def service_groups(pack: Pack, language: Language) -> list[tuple[str, list[Choice]]]:
-    """What can be asked for, by group, in the order of the pack."""
+    """The services that are offered, by group: (group, [(code, name)]), in the order of the pack."""
     offered = [service for service in pack.services if service.active]
     order = {service.group: index for index, service in reversed(list(enumerate(offered)))}
     offered.sort(key=lambda service: order[service.group])
@@ -69,7 +68,7 @@ def service_groups(pack: Pack, language: Language) -> list[tuple[str, list[Choic
 
 
 def kind_choices(pack: Pack, language: Language) -> list[Choice]:
-    """The kinds of concern."""
+    """The kinds of concern: (code, name)."""
     return [(kind.code, kind_name(pack, kind.code, language)) for kind in pack.kinds]
 
 
@@ -82,31 +81,31 @@ def kind_name(pack: Pack, code: str, language: Language) -> str:
 
 
 def case_view(
-    found: asyncpg.Record,
-    steps: Sequence[asyncpg.Record],
+    record: CaseRecord,
+    steps: Sequence[TimelineEntry],
     pack: Pack,
     language: Language,
     now: dt.datetime,
 ) -> dict[str, Any]:
-    """What the pages about one case need of it; `pack` is the version that it lives under."""
-    case = case_of(found)
-    words = InquiryWords.model_validate_json(found["words"]) if found["words"] is not None else None
-    event = orjson.loads(found["value"])
-    entries = [_entry(entry, pack, language) for entry in story(found, steps)]
+    """A case for the pages about it; `pack` is the version that the case was accepted under."""
+    case = record.case
+    words = InquiryWords.model_validate_json(record.words) if record.words is not None else None
+    event = orjson.loads(record.value)
+    entries = [_entry(entry, pack, language) for entry in full_timeline(record, steps)]
     answers = [entry for entry in entries if entry["kind"] == "replied"]
     return {
         "id": case.id,
-        "number": found["number"],
+        "number": record.number,
         "state": case.state,
         "tone": TONES[case.state],
-        "kind": kind_name(pack, found["kind"], language),
-        "service": name_of(pack.services_by_code, found["service_code"], language),
-        "area": name_of(pack.areas_by_code, found["area"], language),
-        "visibility": found["visibility"],
-        "urgent": found["urgent"],
-        "channel": found["channel"],
-        "created": found["created"],
-        "original_time": found["original_time"],
+        "kind": kind_name(pack, record.kind, language),
+        "service": name_of(pack.services_by_code, record.service_code, language),
+        "area": name_of(pack.areas_by_code, record.area, language),
+        "visibility": record.visibility,
+        "urgent": record.urgent,
+        "channel": record.channel,
+        "created": record.created,
+        "original_time": record.original_time,
         "words": words,
         "erased": case.erased_at is not None,
         "has_contact": case.erased_at is None and event["data"].get("has_contact", False),
@@ -117,18 +116,18 @@ def case_view(
         "lead": name_of(pack.departments_by_code, case.lead, language),
         "evaluate_until": case.evaluate_until,
         "evaluate_left": case.evaluate_until
-        and time_left(pack.calendar, pack.kind(found["kind"]).evaluation.day_count, case.evaluate_until, now),
+        and time_left(pack.calendar, pack.kind(record.kind).evaluation.day_count, case.evaluate_until, now),
         "event_id": event["id"],
         "answer": answers[-1] if answers and case.state in (State.REPLIED, State.CLOSED) else None,
         "entries": entries,
-        "comes": _WHAT_COMES.get(case.state),
+        "comes": _NEXT_EVENT.get(case.state),
     }
 
 
-def _entry(entry: Entry, pack: Pack, language: Language) -> dict[str, Any]:
+def _entry(entry: TimelineEntry, pack: Pack, language: Language) -> dict[str, Any]:
     units, data = pack.departments_by_code, entry.data
     due = data.get("due")
-    helpers = [name_of(units, code, language) for code in data.get("co", ())]
+    co = [name_of(units, code, language) for code in data.get("co", ())]
     return {
         "kind": entry.kind,
         "variant": data.get("outcome") or data.get("role") or "",
@@ -136,7 +135,7 @@ def _entry(entry: Entry, pack: Pack, language: Language) -> dict[str, Any]:
         "words": entry.words,
         "due": dt.datetime.fromisoformat(due) if due else None,
         "unit": name_of(units, data.get("lead") or data.get("unit"), language),
-        "co": ("、" if language == "zh" else ", ").join(helpers),
+        "co": ("、" if language == "zh" else ", ").join(co),
         "reason": data.get("reason"),
         "solved": data.get("solved"),
         "rating": data.get("rating"),

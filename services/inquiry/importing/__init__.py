@@ -1,1 +1,1 @@
-"""Import of another system's records: read, translate by a mapping file, take in, report what was refused."""
+"""Import of another system's records: read, translate by a mapping file, take in, report rejected rows."""

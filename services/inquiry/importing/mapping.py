@@ -1,4 +1,4 @@
-"""A mapping file: how one source's columns become concerns. YAML, checked with file and line."""
+"""A mapping file (YAML): how the columns of one source become concerns. Faults name file and line."""
 
 import re
 from pathlib import Path
@@ -15,13 +15,13 @@ from shared.policy.sources import Document, read_yaml
 from shared.policy.tables import Row
 
 ISO = "iso"
-"""Stands in `formats` for ISO 8601, with or without an offset."""
+"""In `formats`: ISO 8601, with or without an offset."""
 
 _PART = re.compile(r"\{([^{}]*)\}")
 
 
 class Template(Row):
-    """Text with `{column}` in it. The cell is put in as it is: nothing is stripped or escaped."""
+    """Text with `{column}` in it. Cells are inserted unchanged: nothing is stripped or escaped."""
 
     pattern: str = Field(min_length=1)
 
@@ -35,10 +35,10 @@ class Template(Row):
 
 
 class Choice(Row):
-    """A code of the policy pack: always the same (`constant`), or told by a column.
+    """A code of the policy pack: the same for all rows (`constant`), or read from a column.
 
     The column holds the code itself, or with `by: name` the name that the pack has for it; `values`
-    translates single cells before that. `otherwise` stands for an empty cell and for one that means nothing.
+    translates single cells first. `otherwise` is used for an empty cell and for one that matches no code.
     """
 
     constant: str | None = None
@@ -55,7 +55,7 @@ class Choice(Row):
 
 
 class Position(Row):
-    """Columns of a place's coordinates in degrees (WGS 84), and the box outside which they are nonsense."""
+    """The columns of coordinates in degrees (WGS 84), and the box outside which they are discarded."""
 
     latitude: str
     longitude: str
@@ -66,7 +66,7 @@ class Position(Row):
 
 
 class OriginalTime(Row):
-    """The column of the moment in the source system; `formats` as of strptime, or `iso`, tried in order."""
+    """The column of the time in the source system; `formats` are strptime's, or `iso`, tried in order."""
 
     column: str
     formats: tuple[str, ...] = Field(min_length=1)
@@ -95,7 +95,7 @@ Chosen = Annotated[Choice, BeforeValidator(_bare_choice)]
 
 
 class Mapping(Row):
-    """The whole file. `source` and the column `id` together make a row known for ever."""
+    """The whole file. `source` and the cell of the column `id` identify a row across all imports."""
 
     source: Code
     format: Literal["csv", "jsonl"]
@@ -109,7 +109,7 @@ class Mapping(Row):
     kind: CaseKind | None = None
     """Without it, the kind that the pack gives to the service."""
     hint: Chosen | None = None
-    """The unit that the source names: what dispatch proposes where no rule places the case."""
+    """The unit that the source names: proposed to a dispatcher where no rule places the case."""
     time: OriginalTime | None = None
     visibility: Visibility = "public"
 
@@ -129,7 +129,7 @@ class Mapping(Row):
 
 
 def load_mapping(path: Path) -> tuple[Mapping, Document]:
-    """The mapping in a file, and the document that knows its lines.
+    """The mapping in a file, and the document, which gives the line of any member.
 
     Raises PolicyError with every fault, each with file and line.
     """

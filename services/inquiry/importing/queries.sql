@@ -2,7 +2,7 @@
 SELECT records FROM import_progress WHERE fingerprint = $1;
 
 -- name: keep_progress
--- In the transaction of the batch. Two at once may only move it forward.
+-- In the transaction of the batch. Concurrent imports can only move it forward.
 INSERT INTO import_progress AS p (fingerprint, records) VALUES ($1, $2)
 ON CONFLICT (fingerprint) DO UPDATE SET records = greatest(p.records, excluded.records);
 
@@ -25,5 +25,5 @@ DELETE FROM import_progress WHERE fingerprint = $1;
 DELETE FROM import_rejected WHERE fingerprint = $1;
 
 -- name: try_lock_source
--- One import per source at a time: two would only wait for each other's rows.
+-- One import per source at a time: two would wait for each other's rows.
 SELECT pg_try_advisory_lock(hashtext('civicloom import'), hashtext($1));

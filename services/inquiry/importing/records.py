@@ -1,6 +1,6 @@
-"""Records of a file, one at a time: CSV and JSON Lines in UTF-8, however large and however broken.
+"""Reads records one at a time from CSV or JSON Lines in UTF-8, in constant memory.
 
-A record that cannot be read is told with its lines, and reading goes on behind it.
+A record that cannot be read is reported with its lines, and reading goes on after it.
 """
 
 import csv
@@ -30,17 +30,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Lines that are no record, and why."""
+    """Lines that are no record: the first of them, and the reason."""
 
     line: int
     reason: str
 
 
 class Lines:
-    """Physical lines of a binary file as text, with their ends; counts lines and bytes.
+    """Physical lines of a binary file as text, with their line ends; counts lines and bytes.
 
     Bytes that are not UTF-8 become lone surrogates and leave a fault, as an overlong line does: the parser
-    above goes on, and its record is refused.
+    goes on, and `take_fault` gets its record refused.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -65,7 +65,7 @@ class Lines:
                 yield line.decode("utf-8", "surrogateescape")
 
     def take_fault(self) -> str | None:
-        """What was wrong with the lines since it was asked last."""
+        """The last fault in the lines read since the previous call."""
         fault, self._fault = self._fault, None
         return fault
 
@@ -78,7 +78,7 @@ class Lines:
 
 
 def read_records(path: Path, lines: Lines, form: str, columns: list[str]) -> Iterator[Record | Unreadable]:
-    """The records of `lines`; only `columns` are needed. Raises UnusableFile before the first."""
+    """The records of `lines`, each with the cells of `columns`. Raises UnusableFile before the first."""
     return _csv_records(path, lines, columns) if form == "csv" else _json_records(lines, columns)
 
 
@@ -87,21 +87,21 @@ def _csv_records(path: Path, lines: Lines, columns: list[str]) -> Iterator[Recor
     try:
         header = next(reader, [])
     except csv.Error as error:
-        raise UnusableFile(f"{path}:1: the header is no CSV: {error}") from error
+        raise UnusableFile(f"{path}:1: the header is not valid CSV: {error}") from error
     if fault := lines.take_fault():
         raise UnusableFile(f"{path}: {fault}")
     for column in columns:
         if header.count(column) != 1:
             found = "has no" if column not in header else "has more than one"
             raise UnusableFile(f"{path}:1: the file {found} column {column!r}: it has {', '.join(header)}")
-    places = {column: header.index(column) for column in columns}
+    indexes = {column: header.index(column) for column in columns}
     while True:
         begins = lines.number + 1
         try:
             cells = next(reader, None)
         except csv.Error as error:
             lines.take_fault()
-            yield Unreadable(begins, f"lines {begins} to {lines.number} are no CSV: {_plainly(error)}")
+            yield Unreadable(begins, f"lines {begins} to {lines.number} are not valid CSV: {_plainly(error)}")
             continue
         if cells is None:
             return
@@ -113,7 +113,7 @@ def _csv_records(path: Path, lines: Lines, columns: list[str]) -> Iterator[Recor
             extent = f" (lines {begins} to {lines.number})" if lines.number > begins else ""
             yield Unreadable(begins, f"{len(cells)} cells, the header has {len(header)}{extent}")
         else:
-            yield Record(begins, {column: cells[place] for column, place in places.items()})
+            yield Record(begins, {column: cells[index] for column, index in indexes.items()})
 
 
 def _plainly(error: csv.Error) -> str:
@@ -141,7 +141,7 @@ def _cells(line: str, columns: list[str]) -> dict[str, str]:
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"this is no JSON: {error}") from error
+        raise ValueError(f"this is not valid JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError("expected a JSON object on each line")  # noqa: TRY004  (a fault of the data)
     return {column: _cell(column, found.get(column)) for column in columns}
@@ -151,7 +151,7 @@ def _cell(column: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"{column} is no text and no number")  # noqa: TRY004  (a fault of the data)
+        raise ValueError(f"{column} is neither text nor a number")  # noqa: TRY004  (a fault of the data)
     if not value.isascii():
         try:
             value.encode()
@@ -161,4 +161,4 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _no_number(name: str) -> str:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,16 +1,16 @@
-"""The report of the rows that could not be taken: CSV with line number, id in the source, and reason."""
+"""The report of the rejected rows: CSV with line number, id in the source, and reason."""
 
 import csv
 from collections.abc import AsyncIterable
 from pathlib import Path
 
-import asyncpg
+from services.inquiry.importing.translate import Rejection
 
 COLUMNS = ("line", "external_id", "reason")
 
 
-async def write_report(rows: AsyncIterable[asyncpg.Record], path: Path) -> int:
-    """Writes the rows and returns how many; without any there is no report, and an old one is removed.
+async def write_report(rows: AsyncIterable[Rejection], path: Path) -> int:
+    """Writes the rows and returns their number. Without rows there is no report, and an old one is removed.
 
     The file appears whole or not at all. Raises OSError.
     """
@@ -20,7 +20,7 @@ async def write_report(rows: AsyncIterable[asyncpg.Record], path: Path) -> int:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         async for row in rows:
-            writer.writerow([row[column] for column in COLUMNS])
+            writer.writerow([row.line, row.external_id, row.reason])
             count += 1
     _publish(draft, path, worth=count > 0)
     return count

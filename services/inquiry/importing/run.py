@@ -1,4 +1,4 @@
-"""An import from beginning to end: batches of rows, each with its rejections and the progress as one."""
+"""An import from beginning to end: each batch of rows is one transaction with its rejections and progress."""
 
 import asyncio
 import hashlib
@@ -8,41 +8,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import asyncpg
-
 from services.inquiry.config import secret_key
 from services.inquiry.domain.concern import Concern
+from services.inquiry.importing.queries import (
+    LOST_RACES,
+    count_rejections,
+    forget_import,
+    keep_progress,
+    keep_rejections,
+    read_progress,
+    read_rejections,
+    try_lock_source,
+)
 from services.inquiry.importing.records import Lines, Record, Unreadable, read_records
 from services.inquiry.importing.report import write_report
 from services.inquiry.importing.seen import SeenIds
-from services.inquiry.importing.translate import Rejection, Translator, Untakeable
+from services.inquiry.importing.translate import Rejection, Translator, UnusableRow
 from services.inquiry.intake import Intake
-from shared import sql
 from shared.errors import CivicloomError
 from shared.packs import Packs
 from shared.unit_of_work.database import Database
 
-QUERIES = sql.load("services.inquiry.importing")
 BATCH = 500
 """Rows per transaction: enough to make its fixed cost small, few enough to hold whole in memory."""
 _TRIES = 5
 _POLL_SECONDS = 0.5
 
 OnProgress = Callable[[int], None]
-"""Told the bytes of the file that are dealt with."""
+"""RoutingFact the bytes of the file that are dealt with."""
 OnWait = Callable[[str], None]
-"""Told why nothing happens for the moment."""
+"""RoutingFact why nothing happens for the moment."""
 
 
 class ImportStopped(CivicloomError):
-    """The import could not go on; what it has taken stays taken."""
+    """The import could not go on. The rows that it has taken in stay taken in."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImportSummary:
     """`rows` = `taken` (now) + `already` (were in the system before this run) + `rejected`.
 
-    `resumed_at` is the number of rows that an earlier run, cut short, had dealt with.
+    `resumed_at` is the number of rows that an interrupted earlier run had dealt with.
     """
 
     rows: int
@@ -53,7 +59,7 @@ class Outcome:
 
 
 class _Batch(NamedTuple):
-    """Some rows and how many of the file are dealt with after them."""
+    """Some rows, and how many records of the file are dealt with after them."""
 
     concerns: list[Concern]
     rejections: list[Rejection]
@@ -61,9 +67,13 @@ class _Batch(NamedTuple):
 
 
 class Importer:
-    """Takes one file into inquiry's database. `fingerprint` names file, mapping and pack together."""
+    """Takes one file into inquiry's database. `fingerprint` identifies file, mapping and pack together."""
 
     def __init__(self, database: Database, policies: Packs, translator: Translator, path: Path) -> None:
+        """`translator` must be compiled for the pack that `policies` have in force: raises ValueError.
+
+        Reads the whole file at `path` once, for the fingerprint. Raises OSError.
+        """
         if policies.current.version != translator.pack.version:
             raise ValueError("the mapping was compiled for another version of the pack")
         self._database = database
@@ -72,14 +82,14 @@ class Importer:
         self._path = path
         self.fingerprint = _fingerprint(path, translator)
 
-    async def run(self, on_progress: OnProgress, on_wait: OnWait) -> Outcome:
-        """Goes through the file, from where an earlier run was cut short.
+    async def run(self, on_progress: OnProgress, on_wait: OnWait) -> ImportSummary:
+        """Goes through the file, from where an earlier run was interrupted.
 
         Raises UnusableFile, ImportStopped if two imports keep taking each other's rows, and the driver's
         error if the database goes away. The rejections stay in the database until `finish`.
         """
         async with self._alone(on_wait):
-            done = await self._database.pool.fetchval(QUERIES["read_progress"], self.fingerprint) or 0
+            done = await read_progress(self._database.pool, self.fingerprint)
             taken = rows = 0
             with self._path.open("rb") as file:
                 lines = Lines(file)
@@ -87,26 +97,25 @@ class Importer:
                     taken += await self._take(batch)
                     rows = batch.records
                     on_progress(lines.bytes_read)
-            rejected: int = await self._database.pool.fetchval(QUERIES["count_rejected"], self.fingerprint)
-        return Outcome(rows, taken, rows - rejected - taken, rejected, min(done, rows))
+            rejected = await count_rejections(self._database.pool, self.fingerprint)
+        return ImportSummary(rows, taken, rows - rejected - taken, rejected, min(done, rows))
 
     async def finish(self, report: Path) -> None:
-        """Writes the report of what was rejected, if anything was, and forgets the progress.
+        """Writes the report of the rejected rows, if there are any, and forgets the progress.
 
-        A report of an earlier run is replaced, or removed if nothing is left to say. Raises OSError.
+        A report of an earlier run is replaced, or removed if no row is rejected. Raises OSError.
         """
         async with self._database.pool.acquire() as connection, connection.transaction():
-            await write_report(connection.cursor(QUERIES["read_rejected"], self.fingerprint), report)
-            await connection.execute(QUERIES["forget_progress"], self.fingerprint)
-            await connection.execute(QUERIES["forget_rejected"], self.fingerprint)
+            await write_report(read_rejections(connection, self.fingerprint), report)
+            await forget_import(connection, self.fingerprint)
 
     @asynccontextmanager
     async def _alone(self, on_wait: OnWait) -> AsyncIterator[None]:
-        # On a connection of its own: the lock lasts as long as the session, and goes with a killed process.
+        # On a connection of its own: the lock ends with the session, so also with a killed process.
         source = self._translator.mapping.source
         session = await self._database.connect()
         try:
-            while not await session.fetchval(QUERIES["try_lock_source"], source):
+            while not await try_lock_source(session, source):
                 on_wait(f"another import of {source} is running: waiting for it")
                 await asyncio.sleep(_POLL_SECONDS)
             yield
@@ -114,7 +123,7 @@ class Importer:
             await session.close()
 
     def _batches(self, lines: Lines, skip: int) -> Iterator[_Batch]:
-        """Rows beyond the first `skip`; those are translated all the same, since their ids may come again."""
+        """Rows after the first `skip`. Those are translated too, since later rows may repeat their ids."""
         columns = self._translator.mapping.columns
         batch = _Batch([], [], 0)
         seen = SeenIds()
@@ -143,9 +152,9 @@ class Importer:
         try:
             external_id = self._translator.external_id(record)
             concern = self._translator.concern(record, external_id)
-        except Untakeable as error:
+        except UnusableRow as error:
             return Rejection(record.line, str(error), external_id)
-        # Only what is taken uses up its id: a bad row must not stand in the way of a good one.
+        # A rejected row does not use up its id: a good row with the same id may follow.
         first = seen.first_line(external_id, record.line)
         if first != record.line:
             return Rejection(record.line, f"the id stands on line {first} already", external_id)
@@ -156,8 +165,8 @@ class Importer:
         for _ in range(_TRIES):
             try:
                 return await self._try_to_take(batch)
-            except (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError):
-                # Somebody else took some of these rows meanwhile; looked at again they are known.
+            except LOST_RACES:
+                # Another import took some of these rows in the meantime: the next try finds them known.
                 continue
         raise ImportStopped(
             f"others keep taking the rows before row {batch.records}: run it again when they are through"
@@ -166,20 +175,13 @@ class Importer:
     async def _try_to_take(self, batch: _Batch) -> int:
         async with self._database.transaction() as tx:
             taken = await self._intake.take_in(tx, batch.concerns, actor="import") if batch.concerns else []
-            if batch.rejections:
-                await tx.connection.execute(
-                    QUERIES["keep_rejected"],
-                    self.fingerprint,
-                    [one.line for one in batch.rejections],
-                    [one.external_id for one in batch.rejections],
-                    [one.reason for one in batch.rejections],
-                )
-            await tx.connection.execute(QUERIES["keep_progress"], self.fingerprint, batch.records)
-        return sum(one.fresh for one in taken)
+            await keep_rejections(tx.connection, self.fingerprint, batch.rejections)
+            await keep_progress(tx.connection, self.fingerprint, batch.records)
+        return sum(one.is_new for one in taken)
 
 
 def _fingerprint(path: Path, translator: Translator) -> str:
-    # Another mapping or pack may take what this one rejects: then nothing is passed over.
+    # With another mapping or pack the import starts over: it may take rows that this one rejects.
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(translator.mapping.model_dump_json().encode())

@@ -1,13 +1,13 @@
-"""The ids that a file has shown so far, in a temporary database on disk: memory stays flat for any file."""
+"""The ids seen so far in a file, in a temporary SQLite database on disk: constant memory for any file."""
 
 import sqlite3
 
 
 class SeenIds:
-    """Remembers on which line an id stood first. Kept only while an import runs."""
+    """The line on which each id stood first. It lasts as long as the import runs."""
 
     def __init__(self) -> None:
-        # An empty name is a private database that SQLite spills to a temporary file and removes at the end.
+        # An empty name is a private database: SQLite spills it to a temporary file and removes it on close.
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
@@ -15,7 +15,7 @@ class SeenIds:
         self._database.execute("BEGIN")
 
     def first_line(self, external_id: str, line: int) -> int:
-        """The line on which the id stood first: `line` itself if it is new, and then remembered."""
+        """The line on which the id stood first. An id that is new is remembered with `line`."""
         added = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (external_id, line))
         if added.rowcount == 1:
             return line

@@ -21,34 +21,37 @@ MAX_ID = 200
 
 
 class Rejection(NamedTuple):
-    """A row that cannot be taken: its line, why, and its id in the source if it has one."""
+    """A rejected row: its line, the reason, and its id in the source (empty if it has none)."""
 
     line: int
     reason: str
     external_id: str
 
 
-class Untakeable(ValueError):
-    """Why a row cannot be taken, in a sentence."""
+class UnusableRow(ValueError):
+    """A row that cannot be taken in; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Codes:
-    """The codes of one of the pack's tables, and the names that stand for exactly one of them."""
+class CodeTable:
+    """The codes of one of the pack's tables, and the names that belong to exactly one of them.
+
+    `what` is the word for such a code in messages.
+    """
 
     what: str
     known: frozenset[str]
     by_name: dict[str, str]
 
     @classmethod
-    def of(cls, what: str, rows: Iterable[tuple[str, str]]) -> "Codes":
+    def of(cls, what: str, rows: Iterable[tuple[str, str]]) -> "CodeTable":
         rows = list(rows)
         names = [name for _, name in rows]
         by_name = {name: code for code, name in rows if names.count(name) == 1}
         return cls(what, frozenset(code for code, _ in rows), by_name)
 
     def resolve(self, choice: Choice, cells: dict[str, str]) -> str | None:
-        """The code for a row; None for an empty cell. Raises Untakeable for one that means nothing."""
+        """The code for a row; None for an empty cell. Raises UnusableRow for a cell that matches no code."""
         if choice.column is None:
             return choice.constant
         cell = cells.get(choice.column, "")
@@ -61,18 +64,22 @@ class Codes:
             return code
         if choice.otherwise is not None:
             return choice.otherwise
-        raise Untakeable(f"{choice.column} is {_short(cell)}: the pack has no such {self.what}")
+        raise UnusableRow(f"{choice.column} is {_short(cell)}: the pack has no such {self.what}")
 
 
 class Translator:
-    """Compiled once for an import. Raises PolicyError if the mapping names codes that the pack lacks."""
+    """Turns records into concerns. Compiled once for an import."""
 
     def __init__(self, mapping: Mapping, document: Document, pack: Pack) -> None:
+        """`document` is the mapping's own file: it gives the lines of faults.
+
+        Raises PolicyError if the mapping names codes that the pack lacks.
+        """
         self.mapping = mapping
         self.pack = pack
-        self._services = Codes.of("service", ((s.service_code, s.name) for s in pack.services))
-        self._units = Codes.of("department", ((d.code, d.name) for d in pack.departments))
-        self._areas = Codes.of("area", ((a.code, a.name) for a in pack.areas))
+        self._services = CodeTable.of("service", ((s.service_code, s.name) for s in pack.services))
+        self._units = CodeTable.of("department", ((d.code, d.name) for d in pack.departments))
+        self._areas = CodeTable.of("area", ((a.code, a.name) for a in pack.areas))
         problems = [
             *_unknown(mapping.service, "service", self._services, document, pack),
             *_unknown(mapping.hint, "hint", self._units, document, pack),
@@ -83,20 +90,20 @@ class Translator:
         self._moment = _moment_reader(mapping.time) if mapping.time else None
 
     def external_id(self, record: Record) -> str:
-        """The row's id in the source. Raises Untakeable if it has none that can be kept."""
+        """The row's id in the source. Raises UnusableRow if it has none that can be stored."""
         found = record.cells.get(self.mapping.id, "")
         if not found.strip():
-            raise Untakeable(f"{self.mapping.id} is empty: without an id a row could be taken twice")
+            raise UnusableRow(f"{self.mapping.id} is empty: without an id a row could be taken twice")
         if "\0" in found or len(found) > MAX_ID:
-            raise Untakeable(f"{self.mapping.id} holds NUL or has more than {MAX_ID} characters")
+            raise UnusableRow(f"{self.mapping.id} holds NUL or has more than {MAX_ID} characters")
         return found
 
     def concern(self, record: Record, external_id: str) -> Concern:
-        """What intake takes. Raises Untakeable with the first reason why not."""
+        """The concern for intake. Raises UnusableRow with the first reason found."""
         mapping, cells = self.mapping, record.cells
         service = self._services.resolve(mapping.service, cells)
         if service is None:
-            raise Untakeable(f"{mapping.service.column} is empty: it tells the service")
+            raise UnusableRow(f"{mapping.service.column} is empty: it names the service")
         concern = Concern(
             words=self._words(cells),
             kind=mapping.kind or cast(CaseKind, self.pack.service(service).kind),
@@ -110,18 +117,18 @@ class Translator:
             hint=self._units.resolve(mapping.hint, cells) if mapping.hint else None,
             notify=False,
         )
-        # What is no longer offered may well have been asked for when the source took it.
+        # A service that is no longer offered may have been offered when the source took the request.
         for flaw in flaws_of(concern, self.pack, offered_only=False):
-            raise Untakeable(flaw.detail)
+            raise UnusableRow(flaw.detail)
         return concern
 
     def _words(self, cells: dict[str, str]) -> InquiryWords:
         mapping = self.mapping
         latitude, longitude = position_of(mapping.position, cells) if mapping.position else (None, None)
         title, text = mapping.title.fill(cells), mapping.text.fill(cells)
-        for member, said in (("title", title), ("text", text)):
-            if not said.strip():
-                raise Untakeable(f"the {member} is empty")
+        for member, value in (("title", title), ("text", text)):
+            if not value.strip():
+                raise UnusableRow(f"the {member} is empty")
         try:
             return InquiryWords(
                 title=title,
@@ -131,7 +138,7 @@ class Translator:
                 longitude=longitude,
             )
         except ValidationError as error:
-            raise Untakeable(_fault(error)) from error
+            raise UnusableRow(_fault(error)) from error
 
 
 def _fault(error: ValidationError) -> str:
@@ -145,9 +152,9 @@ def _fault(error: ValidationError) -> str:
 
 
 def position_of(position: Position, cells: dict[str, str]) -> tuple[float | None, float | None]:
-    """Latitude and longitude in degrees, or None for both where they are missing or nonsense.
+    """Latitude and longitude in degrees; None for both if they are missing or outside the mapping's box.
 
-    A row is worth taking without its position: what is outside the mapping's box is left out.
+    A row without a position is still worth taking in.
     """
     try:
         latitude, longitude = float(cells[position.latitude]), float(cells[position.longitude])
@@ -167,29 +174,29 @@ def _moment_reader(time: OriginalTime) -> Callable[[dict[str, str]], dt.datetime
         for form in time.formats:
             try:
                 found = dt.datetime.fromisoformat(cell) if form == ISO else dt.datetime.strptime(cell, form)  # noqa: DTZ007  (the zone follows)
-                # An hour that the clocks skip or repeat is read with the offset before the change (PEP 495).
+                # A time that a clock change skips or repeats gets the offset before the change (PEP 495).
                 return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(dt.UTC)
             except (ValueError, OverflowError):
                 continue
-        raise Untakeable(f"{time.column} is {_short(cell)}: no moment by any of the mapping's formats")
+        raise UnusableRow(f"{time.column} is {_short(cell)}: the time has none of the mapping's formats")
 
     return read
 
 
 def _unknown(
-    choice: Choice | None, name: str, codes: Codes, document: Document, pack: Pack
+    choice: Choice | None, name: str, codes: CodeTable, document: Document, pack: Pack
 ) -> Iterable[Problem]:
     if choice is None:
         return
-    told: dict[tuple[str, ...], str | None] = {
+    named: dict[tuple[str, ...], str | None] = {
         (name, "constant"): choice.constant,
         (name, "otherwise"): choice.otherwise,
         **{(name, "values", cell): code for cell, code in choice.values.items()},
     }
-    for place, code in told.items():
+    for path, code in named.items():
         if code is not None and code not in codes.known:
             message = f"{code!r} is no {codes.what} of the pack {pack.version}"
-            yield Problem(document.file, document.line(place), message)
+            yield Problem(document.file, document.line(path), message)
 
 
 def _short(cell: str) -> str:

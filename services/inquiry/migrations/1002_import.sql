@@ -1,14 +1,14 @@
 -- migrate:up
 
--- How far an import has come, in the transaction of its last batch. Only to be quicker when it is started
--- again: that nothing is taken twice is decided by the index inquiry_external. Gone when it is through.
+-- The progress of an import, written in the transaction of each batch and deleted at its end. It only makes a
+-- restart faster: the index inquiry_external is what keeps a row from being taken twice.
 CREATE TABLE import_progress (
     fingerprint text PRIMARY KEY,  -- of the file, the mapping and the pack together
     records     bigint NOT NULL
 );
 
--- The rows that could not be taken so far: the report is written from here, so that one killed half-way
--- leaves none out and says none twice.
+-- The rows rejected so far. The report is written from here, so that an import that was killed half-way lists
+-- each of them exactly once.
 CREATE TABLE import_rejected (
     fingerprint text NOT NULL,
     line        bigint NOT NULL,

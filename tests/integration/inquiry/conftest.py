@@ -1,4 +1,4 @@
-"""The service as it runs, without Kafka: its application over a real database, and a clock moved by hand."""
+"""The service without Kafka: its application over a real database, and a clock moved by hand."""
 
 import datetime as dt
 import hashlib
@@ -44,7 +44,7 @@ CONCERN = {
 
 @dataclass
 class Running:
-    """The service with everything that a test turns by hand."""
+    """The service, with everything that a test controls."""
 
     database: Database
     routing: Database
@@ -54,7 +54,7 @@ class Running:
     client: httpx.AsyncClient
 
     async def take_in(self, **changes: Any) -> dict[str, Any]:
-        """A concern by the API; the whole answer."""
+        """Takes a concern in by the API; the whole answer."""
         response = await self.post(API, CONCERN | changes)
         assert response.status_code == 201, response.text
         answer: dict[str, Any] = response.json()
@@ -77,7 +77,7 @@ class Running:
         answer: dict[str, Any] = response.json()
         return answer
 
-    async def said(self, inquiry: str) -> list[dict[str, Any]]:
+    async def events(self, inquiry: str) -> list[dict[str, Any]]:
         """The events about a case on inquiry's topic, in order; each with its name and words."""
         rows = await self.database.pool.fetch(
             "SELECT value, words FROM outbox WHERE key = $1 AND topic LIKE '%.inquiry.v1' ORDER BY id",
@@ -90,33 +90,33 @@ class Running:
         return events
 
     async def names(self, inquiry: str) -> list[str]:
-        return [event["name"] for event in await self.said(inquiry)]
+        return [event["name"] for event in await self.events(inquiry)]
 
-    async def hear(
+    async def apply(
         self,
         inquiry: str,
-        facts: EventData,
+        data: EventData,
         words: Words | None = None,
         *,
         acted: dt.datetime | None = None,
         appended: dt.datetime | None = None,
     ) -> RawRecord:
-        """Applies what routing says, as the consumer would."""
+        """Applies an event of routing as the consumer would; the record that carried it."""
         async with self.routing.transaction([inquiry]) as tx:
-            tx.emit(facts, subject=inquiry, words=words, effective=acted or self.clock.now())
+            tx.emit(data, subject=inquiry, words=words, effective=acted or self.clock.now())
         record = (await outbox_records(self.routing.pool, "civic.routing.v1"))[-1]
         moment = appended or self.clock.now()
         record = replace(record, timestamp_ms=int(moment.timestamp() * 1000))
-        await self.hear_again(record)
+        await self.apply_again(record)
         return record
 
-    async def hear_again(self, record: RawRecord) -> None:
-        slices = PartitionBatchProcessor(self.database, "inquiry", self.parts.handlers)
+    async def apply_again(self, record: RawRecord) -> None:
+        batches = PartitionBatchProcessor(self.database, "inquiry", self.parts.handlers)
         await self.database.pool.execute("DELETE FROM cursor")
-        await slices.process([record], accept_gap=True)
+        await batches.process([record], accept_gap=True)
 
     async def pass_time(self, moment: dt.datetime) -> None:
-        """Moves the clock and fires whatever is due by then."""
+        """Moves the clock and fires the timers that are due by then."""
         self.clock.moment = moment
         timers = Timers(self.database, watermark_lag=lambda: 0.0)
         self.parts.register_timers(timers)
@@ -161,6 +161,7 @@ async def running(
         settings=settings,
         ready=parts.ready,
         pages=parts.pages,
+        context=parts.context,
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOME) as client:
         yield Running(inquiry, routing, parts, clock, settings, client)

@@ -1,4 +1,4 @@
-"""How far a case has come before a test begins: dispatched, signed, replied, evaluated."""
+"""Brings a case to where a test begins: dispatched, signed, replied, evaluated."""
 
 import datetime as dt
 from typing import Any
@@ -19,18 +19,18 @@ MINUTE = dt.timedelta(minutes=1)
 
 async def dispatched(running: Running, **changes: Any) -> dict[str, Any]:
     taken = await running.take_in(**changes)
-    await running.hear(taken["id"], CaseDispatched(lead=LEAD, co=("transport",), rule="r-1", attempt=1))
+    await running.apply(taken["id"], CaseDispatched(lead=LEAD, co=("transport",), rule="r-1", attempt=1))
     return taken
 
 
 async def signed(running: Running, **changes: Any) -> dict[str, Any]:
     taken = await dispatched(running, **changes)
-    await running.hear(taken["id"], AssignmentSigned(unit=LEAD, role="lead", action="a-1"))
+    await running.apply(taken["id"], AssignmentSigned(unit=LEAD, role="lead", action="a-1"))
     return taken
 
 
 async def propose(running: Running, inquiry: str, *, unit: str = LEAD, **when: dt.datetime) -> None:
-    await running.hear(
+    await running.apply(
         inquiry,
         ReplyProposed(unit=unit, outcome="solved", action="a-9"),
         ReplyWords(text="路灯已修复。"),
@@ -49,6 +49,6 @@ async def evaluate(running: Running, taken: dict[str, Any], **changes: Any) -> A
     return await running.post(f"{API}/{taken['number']}/evaluation", body, secret=taken["secret"])
 
 
-async def armed(running: Running, inquiry: str) -> dict[str, dt.datetime]:
+async def scheduled(running: Running, inquiry: str) -> dict[str, dt.datetime]:
     rows = await running.database.pool.fetch("SELECT kind, due FROM timer WHERE aggregate = $1", inquiry)
     return {row["kind"]: row["due"] for row in rows}

@@ -1,4 +1,4 @@
-"""Who may see a case, and how slow guessing is."""
+"""Access to a case, and how guessing at secrets is slowed down."""
 
 import asyncio
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ async def look(running: Running, reference: str, secret: str | None) -> httpx.Re
     )
 
 
-async def test_the_secret_may_be_typed_as_it_was_heard(running: Running) -> None:
+async def test_the_secret_may_be_typed_as_it_sounds(running: Running) -> None:
     taken = await running.take_in()
     typed = taken["secret"].lower().replace("-", " ").replace("0", "o").replace("1", "l")
     assert (await look(running, taken["number"].lower().replace("-", ""), typed)).status_code == 200
@@ -77,7 +77,7 @@ async def test_a_client_that_guesses_at_many_cases_is_slowed_down(running: Runni
     assert statuses == [404] * WRONG_SECRETS_PER_CLIENT[0] + [429]
     taken = await running.take_in()
     right = await look(running, taken["number"], taken["secret"])
-    assert right.status_code == 429, "nothing tells it whether a further guess was right"
+    assert right.status_code == 429, "it must not learn whether a further guess was right"
 
 
 async def test_staff_need_no_secret_and_others_do(running: Running) -> None:
@@ -88,7 +88,7 @@ async def test_staff_need_no_secret_and_others_do(running: Running) -> None:
     assert (await look(running, taken["id"], None)).status_code == 200
 
 
-async def test_a_database_that_is_away_makes_nobody_a_guesser(
+async def test_an_unreachable_database_does_not_count_as_guessing(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = await running.take_in()

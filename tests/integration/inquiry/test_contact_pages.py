@@ -1,4 +1,4 @@
-"""Reading a contact on a page: for a stated purpose, by who may, once, and on the record."""
+"""Reading a contact on a page: for a stated purpose, by permitted roles, once, and on the record."""
 
 import logging
 from html import unescape
@@ -23,7 +23,7 @@ async def read(running: Running, taken: dict[str, Any], **fields: str) -> httpx.
 
 
 async def reads(running: Running, taken: dict[str, Any]) -> list[dict[str, Any]]:
-    return [event for event in await running.said(taken["id"]) if event["name"] == "person.contact_read"]
+    return [event for event in await running.events(taken["id"]) if event["name"] == "person.contact_read"]
 
 
 async def test_a_clerk_reads_a_contact_once_and_the_reading_is_an_event(running: Running) -> None:
@@ -49,7 +49,7 @@ async def test_a_clerk_reads_a_contact_once_and_the_reading_is_an_event(running:
     assert len(await reads(running, taken)) == 1
 
 
-async def test_a_reading_without_a_word_of_ones_own_has_no_words(running: Running) -> None:
+async def test_a_reading_without_a_note_has_no_words(running: Running) -> None:
     taken = await running.take_in(contact=CONTACT)
     running.sign_in("clerk")
     assert (await read(running, taken, purpose="deliver")).status_code == 200
@@ -73,39 +73,39 @@ async def test_without_a_good_purpose_nothing_is_shown_and_nothing_recorded(
 
 async def test_an_officer_reads_only_what_the_own_unit_holds(running: Running) -> None:
     taken = await running.take_in(contact=CONTACT)
-    await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
-    place = f"/clerk/{taken['number']}/contact"
+    await running.apply(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    path = f"/clerk/{taken['number']}/contact"
     for unit in ("housing", None):
         running.client.cookies.clear()
         running.sign_in("officer", unit=unit)
-        refused = await send(running, place, place, {"purpose": "clarify"})
+        refused = await send(running, path, path, {"purpose": "clarify"})
         assert refused.status_code == 403
         assert "This case is not with your department" in refused.text
     assert await reads(running, taken) == []
     running.client.cookies.clear()
     running.sign_in("officer", unit=LEAD)
-    shown = await send(running, place, place, {"purpose": "clarify"})
+    shown = await send(running, path, path, {"purpose": "clarify"})
     assert "138 0000 0000" in shown.text
     assert f'href="/desk/cases/{taken["id"]}"' in shown.text
     assert len(await reads(running, taken)) == 1
 
 
 @pytest.mark.parametrize("role", ["dispatcher", "editor", "approver", "operator", "oversight"])
-async def test_nobody_else_may_ask(running: Running, role: str) -> None:
+async def test_other_roles_may_not_ask(running: Running, role: str) -> None:
     taken = await running.take_in(contact=CONTACT)
-    place = f"/clerk/{taken['number']}/contact"
-    assert (await get(running, place)).headers["location"].startswith("/login?next=")
+    path = f"/clerk/{taken['number']}/contact"
+    assert (await get(running, path)).headers["location"].startswith("/login?next=")
     running.sign_in(role)
-    assert (await get(running, place)).status_code == 403
-    assert (await running.client.post(place, data={"purpose": "clarify"}, headers=PAGE)).status_code == 403
+    assert (await get(running, path)).status_code == 403
+    assert (await running.client.post(path, data={"purpose": "clarify"}, headers=PAGE)).status_code == 403
     assert await reads(running, taken) == []
 
 
 async def test_another_sites_form_reads_nothing(running: Running) -> None:
     taken = await running.take_in(contact=CONTACT)
     running.sign_in("clerk")
-    place = f"/clerk/{taken['number']}/contact"
-    assert (await running.client.post(place, data={"purpose": "clarify"}, headers=PAGE)).status_code == 403
+    path = f"/clerk/{taken['number']}/contact"
+    assert (await running.client.post(path, data={"purpose": "clarify"}, headers=PAGE)).status_code == 403
     assert await reads(running, taken) == []
 
 
@@ -119,7 +119,7 @@ async def test_where_there_is_no_contact_nothing_is_asked_and_nothing_recorded(r
     assert (await get(running, "/clerk/20261124-0000000000-0/contact")).status_code == 404
 
 
-async def test_a_contact_is_shown_as_text_and_stands_in_no_log_line(
+async def test_a_contact_is_shown_as_text_and_never_logged(
     running: Running, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "<script>alert('x')</script>"

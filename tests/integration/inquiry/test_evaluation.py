@@ -1,4 +1,4 @@
-"""The citizen's word on the answer, and the rounds after it, on the real database."""
+"""The citizen's evaluation of the reply, and the rounds after it, on the real database."""
 
 import asyncio
 import datetime as dt
@@ -9,10 +9,10 @@ import pytest
 from tests.integration.inquiry.conftest import API, Running
 from tests.integration.inquiry.course import (
     GRACE,
-    armed,
     evaluate,
     propose,
     replied,
+    scheduled,
     signed,
 )
 
@@ -22,11 +22,11 @@ async def test_a_good_evaluation_closes_the_case(running: Running) -> None:
     answer = await evaluate(running, taken, comment="谢谢")
     assert answer.status_code == 200
     assert answer.json()["state"] == "closed"
-    closed = (await running.said(taken["id"]))[-1]
+    closed = (await running.events(taken["id"]))[-1]
     assert closed["data"]["evaluation"] == {"contacted": True, "solved": "yes", "rating": 5}
     assert closed["words"]["text"] == "谢谢"
     assert answer.json()["sequence"] == int(closed["sequence"])
-    assert await armed(running, taken["id"]) == {}
+    assert await scheduled(running, taken["id"]) == {}
 
 
 async def test_not_solved_reopens_with_half_the_budget_until_no_rework_is_left(running: Running) -> None:
@@ -37,7 +37,7 @@ async def test_not_solved_reopens_with_half_the_budget_until_no_rework_is_left(r
         if states[-1] == "in_progress":
             await propose(running, taken["id"])
     assert states == ["in_progress", "in_progress", "closed"]
-    events = await running.said(taken["id"])
+    events = await running.events(taken["id"])
     reopened = [event for event in events if event["name"] == "inquiry.reopened"]
     assert [event["data"]["cycle"] for event in reopened] == [2, 3]
     assert [event["data"]["deadline"]["amount"] for event in reopened] == [2, 2]
@@ -48,11 +48,11 @@ async def test_not_solved_reopens_with_half_the_budget_until_no_rework_is_left(r
     assert refused.json()["rule"] == "at_most_2_reworks"
 
 
-async def test_nobody_evaluates_and_the_case_closes_by_itself(running: Running) -> None:
+async def test_without_an_evaluation_the_case_closes_by_itself(running: Running) -> None:
     taken = await replied(running)
-    until = (await armed(running, taken["id"]))["evaluation_ends"]
+    until = (await scheduled(running, taken["id"]))["evaluation_ends"]
     await running.pass_time(until + GRACE)
-    assert (await running.said(taken["id"]))[-1]["data"]["outcome"] == "no_evaluation"
+    assert (await running.events(taken["id"]))[-1]["data"]["outcome"] == "no_evaluation"
     assert (await running.case(taken))["state"] == "closed"
     late = await evaluate(running, taken)
     assert late.status_code == 409
@@ -68,7 +68,7 @@ async def test_a_closed_case_can_be_reopened_in_its_window_and_not_after(running
     path = f"{API}/{taken['number']}/reopen"
     again = await running.post(path, {"comment": "又不亮了"}, secret=taken["secret"])
     assert again.json()["state"] == "in_progress"
-    assert (await running.said(taken["id"]))[-1]["words"]["text"] == "又不亮了"
+    assert (await running.events(taken["id"]))[-1]["words"]["text"] == "又不亮了"
     running.clock.moment = last + dt.timedelta(seconds=1)
     path = f"{API}/{other['number']}/reopen"
     refused = await running.post(path, {"comment": "又不亮了"}, secret=other["secret"])
@@ -76,7 +76,7 @@ async def test_a_closed_case_can_be_reopened_in_its_window_and_not_after(running
 
 
 @pytest.mark.parametrize("body", [{}, {"comment": None}, {"comment": ""}, {"comment": " \n"}])
-async def test_a_new_round_is_asked_for_with_a_word_on_why(running: Running, body: dict[str, Any]) -> None:
+async def test_a_request_for_a_new_round_needs_a_comment(running: Running, body: dict[str, Any]) -> None:
     taken = await replied(running)
     await evaluate(running, taken)
     refused = await running.post(f"{API}/{taken['number']}/reopen", body, secret=taken["secret"])
@@ -114,9 +114,7 @@ async def test_an_evaluation_before_the_reply_is_refused_with_what_is_allowed(ru
 
 
 @pytest.mark.parametrize("changes", [{"rating": True}, {"rating": "5"}, {"contacted": "off"}])
-async def test_an_evaluation_of_other_types_is_not_guessed_at(
-    running: Running, changes: dict[str, Any]
-) -> None:
+async def test_an_evaluation_of_other_types_is_refused(running: Running, changes: dict[str, Any]) -> None:
     taken = await replied(running)
     answer = await evaluate(running, taken, **changes)
     assert answer.status_code == 422

@@ -1,4 +1,4 @@
-"""Intake over the API: what is answered, what is stored, and what bad input leaves behind: nothing."""
+"""Intake over the API: the answers, the rows, and bad input, which leaves nothing behind."""
 
 import asyncio
 import datetime as dt
@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from services.inquiry import intake as intake_module
 from services.inquiry.domain.concern import Concern
-from services.inquiry.intake import Intake, Taken
+from services.inquiry.intake import Intake, IntakeResult
+from shared import sql
 from shared.contracts.inquiry import InquiryWords
 from shared.ids import read_case_number, secret_hash
 from shared.packs import Packs
@@ -85,7 +85,7 @@ async def test_a_contact_goes_to_its_own_topic_and_not_into_the_event(running: R
     assert stated["sequence"] == "0000000001"
 
 
-async def test_a_webhook_is_passed_on_with_a_secret_that_is_told_here_alone(running: Running) -> None:
+async def test_a_webhook_is_passed_on_with_a_secret_that_only_the_answer_shows(running: Running) -> None:
     url = "https://example.org/in?x=1"
     concern = CONCERN | {"contact": {"webhook": url}}
     first = await running.post(API, concern, key="hooked-by-a-stranger")
@@ -116,7 +116,7 @@ async def test_each_case_has_a_webhook_secret_of_its_own_and_others_have_none(ru
 
 
 @pytest.mark.parametrize("url", ["http://example.org/", "https://u:p@example.org/", "https://", "data:1"])
-async def test_what_is_no_webhook_is_refused_with_its_place(running: Running, url: str) -> None:
+async def test_an_invalid_webhook_is_refused_with_its_pointer(running: Running, url: str) -> None:
     answer = await running.post(API, CONCERN | {"contact": {"webhook": url}})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/contact/webhook"
@@ -200,7 +200,7 @@ async def test_a_bad_member_is_named_and_nothing_is_stored(
     assert await counts(running) == before
 
 
-async def test_a_stranger_needs_a_key_that_nobody_else_meets(running: Running) -> None:
+async def test_an_anonymous_caller_needs_a_key_that_is_hard_to_guess(running: Running) -> None:
     before = await counts(running)
     refused = await running.post(API, CONCERN, key="0123456789abcde")
     assert refused.status_code == 400
@@ -223,7 +223,7 @@ async def test_a_stranger_needs_a_key_that_nobody_else_meets(running: Running) -
         (b'{"text": "' + b"a" * 1_000_000 + b'"}', 413),
     ],
 )
-async def test_a_body_that_is_none_is_refused_and_nothing_is_stored(
+async def test_a_malformed_body_is_refused_and_nothing_is_stored(
     running: Running, body: bytes, status: int
 ) -> None:
     before = await counts(running)
@@ -249,10 +249,10 @@ async def test_a_body_that_is_none_is_refused_and_nothing_is_stored(
 async def test_odd_text_survives_to_the_event_and_the_reader(running: Running, text: str) -> None:
     taken = await running.take_in(text=text)
     assert (await running.case(taken))["words"]["text"] == text
-    assert (await running.said(taken["id"]))[0]["words"]["text"] == text
+    assert (await running.events(taken["id"]))[0]["words"]["text"] == text
 
 
-async def test_an_unknown_service_is_told_where_the_codes_are(running: Running) -> None:
+async def test_the_error_of_an_unknown_service_says_where_the_codes_are(running: Running) -> None:
     answer = await running.post(API, CONCERN | {"service_code": "<b>x</b>"})
     error = answer.json()["errors"][0]
     assert error["code"] == "unknown_service"
@@ -268,9 +268,8 @@ async def test_an_unknown_service_is_told_where_the_codes_are(running: Running) 
 async def test_a_failure_inside_the_transaction_leaves_nothing(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(
-        intake_module.QUERIES, "insert_values", "SELECT 1/0 FROM unnest($1::text[], $2::bytea[], $3::bytea[])"
-    )
+    fails = "SELECT 1/0 FROM unnest($1::text[], $2::bytea[], $3::bytea[])"
+    monkeypatch.setitem(sql.load("services.inquiry"), "insert_receipts", fails)
     before = await counts(running)
     answer = await running.post(API, CONCERN)
     assert answer.status_code == 500
@@ -283,7 +282,7 @@ def imported(number: int, **changes: Any) -> Concern:
     return replace(concern, external_source="old system", **{"external_id": f"row-{number}"} | changes)
 
 
-async def take_in(running: Running, concerns: list[Concern]) -> list[Taken]:
+async def take_in(running: Running, concerns: list[Concern]) -> list[IntakeResult]:
     intake = Intake(await Packs.open(running.database.pool, running.database.settings), KEY)
     async with running.database.transaction() as tx:
         return await intake.take_in(tx, concerns)
@@ -306,10 +305,10 @@ async def test_a_row_of_an_import_is_taken_once_however_often_it_comes(running: 
     original = dt.datetime(2019, 1, 7, 1, 5, 1, tzinfo=dt.UTC)
     rows = [imported(n, original_time=original) for n in (1, 2, 1)]
     first = await take_in(running, rows)
-    assert [one.fresh for one in first] == [True, True, False]
+    assert [one.is_new for one in first] == [True, True, False]
     assert first[2].id == first[0].id
     again = await take_in(running, [*rows, imported(3)])
-    assert [one.fresh for one in again] == [False, False, False, True]
+    assert [one.is_new for one in again] == [False, False, False, True]
     assert [one.value for one in again[:2]] == [one.value for one in first[:2]]
     event = orjson.loads(first[0].value)
     assert event["data"]["original_time"] == "2019-01-07T01:05:01Z"

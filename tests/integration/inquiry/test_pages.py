@@ -59,10 +59,10 @@ async def ask(running: Running, **changes: str) -> dict[str, Any]:
 
 
 async def brought_to_reply(running: Running, inquiry: str, text: str = "路灯已修复。") -> None:
-    await running.hear(inquiry, CaseDispatched(lead="yunxi-urban", rule="r-1", attempt=1))
-    await running.hear(inquiry, AssignmentSigned(unit="yunxi-urban", role="lead", action="a-1"))
+    await running.apply(inquiry, CaseDispatched(lead="yunxi-urban", rule="r-1", attempt=1))
+    await running.apply(inquiry, AssignmentSigned(unit="yunxi-urban", role="lead", action="a-1"))
     proposal = ReplyProposed(unit="yunxi-urban", outcome="solved", action="a-2")
-    await running.hear(inquiry, proposal, ReplyWords(text=text))
+    await running.apply(inquiry, proposal, ReplyWords(text=text))
 
 
 async def test_a_citizen_asks_and_gets_number_secret_deadline_and_receipt_at_once(running: Running) -> None:
@@ -76,8 +76,8 @@ async def test_a_citizen_asks_and_gets_number_secret_deadline_and_receipt_at_onc
     receipt = await get(running, "/track/receipt")
     assert receipt.content == value
     assert f"{asked['number']}.receipt.json" in receipt.headers["content-disposition"]
-    said = (await running.said(asked["id"]))[0]
-    assert (said["data"]["channel"], said["words"]["text"]) == ("web", CONCERN["text"])
+    event = (await running.events(asked["id"]))[0]
+    assert (event["data"]["channel"], event["words"]["text"]) == ("web", CONCERN["text"])
 
 
 async def test_a_form_that_fails_shows_what_was_typed_and_where_it_fails(running: Running) -> None:
@@ -163,15 +163,15 @@ async def test_the_citizen_rates_on_the_page_and_reopens_what_is_not_solved(runn
     assert (await running.names(asked["id"]))[-1] == "inquiry.reopened"
 
 
-async def test_the_time_left_is_told_as_its_clock_counts(running: Running) -> None:
+async def test_the_time_left_is_counted_as_its_clock_counts(running: Running) -> None:
     await ask(running)
-    told = {}
+    shown = {}
     for day in (24, 28, 30):  # Tuesday; the Saturday after it was due; Monday morning
         running.clock.moment = START.replace(day=day)
-        told[day] = (await get(running, "/track/case")).text
-    assert "3 working days left" in told[24]
-    assert "less than 1 working minute late" in told[28]
-    assert "30 working minutes late" in told[30]
+        shown[day] = (await get(running, "/track/case")).text
+    assert "3 working days left" in shown[24]
+    assert "less than 1 working minute late" in shown[28]
+    assert "30 working minutes late" in shown[30]
     running.clock.moment = START
     urgent = await ask(running, title="桥上护栏断了", urgent="yes")
     assert "24 hours left" in urgent["page"].text
@@ -186,7 +186,7 @@ async def test_a_form_of_another_site_changes_nothing(running: Running) -> None:
     assert (await running.names(asked["id"]))[-1] == "inquiry.replied"
 
 
-async def test_erasing_needs_the_tick_and_then_shows_nothing_any_more(running: Running) -> None:
+async def test_erasing_needs_the_tick_and_hides_the_words(running: Running) -> None:
     await ask(running, text="只有我知道的事")
     refused = await send(running, "/track/case", "/track/case/erasure", {})
     assert refused.status_code == 422

@@ -1,4 +1,4 @@
-"""What a citizen can choose from, in the languages that the pack promises: its own, and English if any is."""
+"""The choices of a citizen in the languages of the pack: its own, and English if it names any in English."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the pack knows of a concern, and how deadlines are told."""
+"""The flaws that a pack finds in a concern, and deadlines as events give them."""
 
 import datetime as dt
 from dataclasses import replace
@@ -42,7 +42,7 @@ def test_a_service_that_is_no_longer_offered_is_refused_to_citizens_and_taken_fr
     assert flaws_of(GOOD, closed, offered_only=False) == []
 
 
-def test_day_zero_is_told_as_its_local_midnight(pack: Pack) -> None:
+def test_day_zero_is_given_as_its_local_midnight(pack: Pack) -> None:
     clock = first_clock(pack, "help", "municipal-street-light", False, NOW)
     stated = clock.stated(pack)
     assert stated.day_zero == dt.datetime(2026, 11, 23, 16, 0, tzinfo=dt.UTC)

@@ -1,4 +1,4 @@
-"""The forms of a citizen: every mistake has its words, in the order of the page."""
+"""The forms of a citizen: every error has a message, in the order of the page."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_field_left_empty_is_named_in_its_error(form: type[BaseModel]) -> None
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
-def test_a_text_that_is_too_long_is_told_with_its_limit(form: type[BaseModel]) -> None:
+def test_a_text_that_is_too_long_is_reported_with_its_limit(form: type[BaseModel]) -> None:
     catalogue = Catalogue.load([PAGES / "messages"])
     for field, code in _errors(form, dict.fromkeys(form.model_fields, "x" * 30_000)):
         if "too_long" not in code:

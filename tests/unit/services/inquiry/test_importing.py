@@ -13,7 +13,7 @@ from services.inquiry.importing import records
 from services.inquiry.importing.mapping import load_mapping
 from services.inquiry.importing.records import Lines, Record, Unreadable, UnusableFile, read_records
 from services.inquiry.importing.seen import SeenIds
-from services.inquiry.importing.translate import Translator, Untakeable
+from services.inquiry.importing.translate import Translator, UnusableRow
 from shared.policy.errors import PolicyError
 from shared.policy.loader import load_pack
 from tests.paths import REPO
@@ -66,14 +66,14 @@ def test_only_the_columns_that_are_asked_for_are_kept() -> None:
     [
         (b"1\n", "1 cells, the header has 2"),
         (b"1,2,3\n", "3 cells"),
-        (b'1,"x"y\n', "no CSV"),
+        (b'1,"x"y\n', "not valid CSV"),
         (b"1,\xff\n", "byte 0xff in line 3 is not UTF-8"),
         (b"1,\xed\xa0\x80\n", "not UTF-8"),  # half a surrogate pair
-        (b"1,a\rb\n", "no CSV"),
+        (b"1,a\rb\n", "not valid CSV"),
         (b"1," + b"x" * 2_000 + b"\n", "longer than 1000 bytes"),
     ],
 )
-def test_a_broken_line_is_told_and_the_next_ones_are_read(
+def test_a_broken_line_is_reported_and_the_next_ones_are_read(
     broken: bytes, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "MAX_LINE_BYTES", 1_000)
@@ -89,7 +89,7 @@ def test_a_quote_that_is_never_closed_ends_the_file_with_a_reason_and_not_with_a
     before, fault = read(b'a,b\n1,2\n3,"x\n4,5\n6,7\n')
     assert before.line == 2
     assert fault == Unreadable(
-        3, "lines 3 to 5 are no CSV: a quoted cell does not end; is a quotation mark missing?"
+        3, "lines 3 to 5 are not valid CSV: a quoted cell does not end; is a quotation mark missing?"
     )
 
 
@@ -130,17 +130,17 @@ def test_json_lines_keep_the_spelling_of_numbers_and_an_absent_member_is_empty()
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (b"{", "no JSON"),
+        (b"{", "not valid JSON"),
         (b"[1]", "expected a JSON object"),
-        (b'{"a": true}', "a is no text and no number"),
-        (b'{"a": {"b": 1}}', "a is no text and no number"),
-        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": true}', "a is neither text nor a number"),
+        (b'{"a": {"b": 1}}', "a is neither text nor a number"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": "\\ud800"}', "half a surrogate"),
         (b'{"a": "\xff"}', "not UTF-8"),
         (b'{"a": ' + b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_broken_json_line_is_told_and_the_next_one_is_read(line: bytes, says: str) -> None:
+def test_a_broken_json_line_is_reported_and_the_next_one_is_read(line: bytes, says: str) -> None:
     fault, after = read(line + b'\n{"a": "1", "b": "2"}\n', "jsonl")
     assert isinstance(fault, Unreadable)
     assert fault.line == 1
@@ -168,7 +168,7 @@ def test_a_broken_json_line_is_told_and_the_next_one_is_read(line: bytes, says: 
         (("id: Id", "id: Id\nhint: nobody"), "mapping.yaml:4: 'nobody' is no department of the pack"),
     ],
 )
-def test_a_fault_of_a_mapping_is_told_with_file_and_line(
+def test_a_fault_of_a_mapping_is_reported_with_file_and_line(
     changed: tuple[str, str], says: str, tmp_path: Path
 ) -> None:
     assert changed[0] in MAPPING
@@ -191,7 +191,7 @@ def test_words_are_taken_as_they_are(tmp_path: Path) -> None:
     assert concern(tmp_path, Text=text).words.text == text
 
 
-def test_an_imported_row_sends_no_notices_and_knows_where_it_comes_from(tmp_path: Path) -> None:
+def test_an_imported_row_sends_no_notices_and_keeps_its_source(tmp_path: Path) -> None:
     found = concern(tmp_path)
     assert (found.external_source, found.external_id) == ("test", "1")
     assert (found.channel, found.notify, found.contact) == ("import", False, None)
@@ -215,7 +215,7 @@ def test_a_template_joins_columns_and_an_empty_place_is_no_place(tmp_path: Path)
         ("", {"Type": "BGE-StLight(s) Out"}, "bge-stlight-s-out"),
     ],
 )
-def test_a_service_is_told_by_value_or_name(
+def test_a_service_is_found_by_value_or_name(
     more: str, cells: dict[str, str], code: str, tmp_path: Path
 ) -> None:
     assert concern(tmp_path, more, **cells).service_code == code
@@ -224,7 +224,7 @@ def test_a_service_is_told_by_value_or_name(
 @pytest.mark.parametrize(
     ("cell", "unit"), [("Housing", "housing"), ("", None), ("nobody we know", "call-center")]
 )
-def test_a_hint_is_the_unit_of_that_name_or_what_stands_for_others(
+def test_a_hint_is_the_unit_of_that_name_or_the_one_for_all_others(
     cell: str, unit: str | None, tmp_path: Path
 ) -> None:
     more = "hint: {column: Agency, by: name}\n"
@@ -251,14 +251,14 @@ def test_a_hint_is_the_unit_of_that_name_or_what_stands_for_others(
 def test_a_row_that_cannot_be_taken_says_why(
     more: str, cells: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(Untakeable) as refused:
+    with pytest.raises(UnusableRow) as refused:
         concern(tmp_path, more, **cells)
     assert says in str(refused.value)
 
 
 @pytest.mark.parametrize("id_", ["", "  ", "a\0b", "x" * 201])
-def test_an_id_that_could_not_tell_rows_apart_is_refused(id_: str, tmp_path: Path) -> None:
-    with pytest.raises(Untakeable, match="Id"):
+def test_an_id_that_cannot_identify_a_row_is_refused(id_: str, tmp_path: Path) -> None:
+    with pytest.raises(UnusableRow, match="Id"):
         translator(tmp_path).external_id(Record(2, GOOD | {"Id": id_}))
 
 
@@ -269,7 +269,7 @@ def test_an_id_that_could_not_tell_rows_apart_is_refused(id_: str, tmp_path: Pat
         ("1/2/2019 12:00:00 AM", "2019-01-02T05:00:00+00:00"),
         ("2019-01-02T03:04:05+08:00", "2019-01-01T19:04:05+00:00"),
         ("2019-01-02 03:04:05", "2019-01-02T08:04:05+00:00"),
-        # The hour that comes twice, and the one that never was: with the offset before the change.
+        # The repeated hour and the skipped one, both with the offset before the change.
         ("11/04/2018 01:30:00 AM", "2018-11-04T05:30:00+00:00"),
         ("03/11/2018 02:30:00 AM", "2018-03-11T07:30:00+00:00"),
         ("", None),
@@ -284,9 +284,9 @@ def test_the_original_time_is_read_on_the_clocks_of_the_place(
 
 
 @pytest.mark.parametrize("cell", ["yesterday", "02/30/2018 11:11:26 PM", "0001-01-01T00:00:00+14:00"])
-def test_a_time_that_is_none_refuses_the_row(cell: str, tmp_path: Path) -> None:
+def test_an_invalid_time_rejects_the_row(cell: str, tmp_path: Path) -> None:
     more = "time: {column: When, formats: ['%m/%d/%Y %I:%M:%S %p', iso], timezone: America/New_York}\n"
-    with pytest.raises(Untakeable, match="no moment by any of the mapping's formats"):
+    with pytest.raises(UnusableRow, match="the time has none of the mapping's formats"):
         concern(tmp_path, more, When=cell)
 
 
@@ -301,7 +301,7 @@ def test_a_time_that_is_none_refuses_the_row(cell: str, tmp_path: Path) -> None:
         ("39.3", "west", False),
     ],
 )
-def test_a_position_that_is_nonsense_is_left_out_and_the_row_is_taken(
+def test_a_position_out_of_range_is_left_out_and_the_row_is_taken(
     latitude: str, longitude: str, kept: bool, tmp_path: Path
 ) -> None:
     more = "position: {latitude: Y, longitude: X, south: 39.1, north: 39.5, west: -76.9, east: -76.3}\n"
@@ -323,7 +323,7 @@ def test_an_id_is_remembered_with_the_line_on_which_it_stood_first() -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """inquiry's, with a database that nobody listens for."""
+    """The environment of inquiry, with a database URL at which no server listens."""
     monkeypatch.setenv("SECRET_KEY", "00" * 32)
     monkeypatch.setenv("PACK", "us-city")
     monkeypatch.setenv("DATABASE_URL", "postgres://postgres@127.0.0.1:1/nowhere")
@@ -337,23 +337,23 @@ def files(folder: Path, mapping: str = MAPPING) -> list[str]:
     return ["import", str(folder / "file.csv"), "--map", str(folder / "mapping.yaml")]
 
 
-def test_a_database_that_is_away_is_one_sentence_that_says_how_to_go_on(
+def test_an_unreachable_database_is_one_sentence_that_says_how_to_continue(
     environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(files(tmp_path)) == 1
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "run it again" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "run it again" in message
 
 
-def test_a_bad_mapping_is_bad_usage_and_told_with_its_line(
+def test_a_bad_mapping_is_bad_usage_and_reported_with_its_line(
     environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(files(tmp_path, MAPPING.replace("format: csv", "format: xml"))) == 2
     assert "mapping.yaml:2: format is 'xml'" in capsys.readouterr().err
 
 
-def test_without_the_services_secret_it_asks_for_it(
+def test_a_missing_secret_key_is_named(
     environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     environment.delenv("SECRET_KEY")

@@ -1,4 +1,4 @@
-"""Who of the staff may read the words of a case, by its visibility; and who holds it."""
+"""Which roles may read the words of a case, by its visibility; and which units hold it."""
 
 import pytest
 

@@ -1,11 +1,11 @@
-"""A case from dispatch to its answer: routing's facts, the clock, replies in time and late, erasure."""
+"""A case from dispatch to its reply: routing's facts, the clock, replies in time and late, erasure."""
 
 import datetime as dt
 
 import pytest
 
 from harness.schema import outbox_records
-from services.inquiry.handlers import handlers
+from services.inquiry.handlers import build_handlers
 from shared.contracts.inquiry import NoteWords, ReplyWords
 from shared.contracts.routing import (
     AssignmentReturned,
@@ -25,10 +25,10 @@ from tests.integration.inquiry.course import (
     GRACE,
     LEAD,
     MINUTE,
-    armed,
     evaluate,
     propose,
     replied,
+    scheduled,
     signed,
 )
 from tests.paths import REPO
@@ -46,10 +46,10 @@ async def test_the_citizen_sees_who_has_the_case(running: Running) -> None:
 async def test_a_returned_case_goes_back_to_accepted_and_on_to_the_next_lead(running: Running) -> None:
     taken = await signed(running)
     reason = AssignmentReturned(unit=LEAD, role="lead", reason="not_our_duty", action="a-2")
-    await running.hear(taken["id"], reason, NoteWords(text="属公路部门"))
-    await running.hear(taken["id"], CaseTriaged(reason="returned", attempt=2))
+    await running.apply(taken["id"], reason, NoteWords(text="属公路部门"))
+    await running.apply(taken["id"], CaseTriaged(reason="returned", attempt=2))
     assert (await running.case(taken))["state"] == "accepted"
-    await running.hear(taken["id"], CaseDispatched(lead="transport", rule="r-2", attempt=2))
+    await running.apply(taken["id"], CaseDispatched(lead="transport", rule="r-2", attempt=2))
     case = await running.case(taken)
     assert (case["state"], case["lead"]) == ("dispatched", "transport")
     assert case["timeline"][-3]["data"]["reason"] == "not_our_duty"
@@ -57,24 +57,26 @@ async def test_a_returned_case_goes_back_to_accepted_and_on_to_the_next_lead(run
 
 async def test_a_fact_about_an_unknown_case_makes_its_row_and_no_fault(running: Running) -> None:
     inquiry = new_id(START)
-    await running.hear(inquiry, CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    await running.apply(inquiry, CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
     row = await running.database.pool.fetchrow("SELECT * FROM inquiry WHERE id = $1", inquiry)
     assert (row["stage"], row["holding"], row["lead"]) == ("unknown", "dispatched", LEAD)
     assert not await running.database.pool.fetchval("SELECT count(*) FROM parked_key")
 
 
-async def test_a_fact_that_comes_twice_counts_once(running: Running) -> None:
+async def test_a_fact_that_is_delivered_twice_counts_once(running: Running) -> None:
     taken = await running.take_in()
-    record = await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
-    await running.hear_again(record)
+    record = await running.apply(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    await running.apply_again(record)
     assert [line["kind"] for line in (await running.case(taken))["timeline"]].count("dispatched") == 1
 
 
-async def test_the_clock_warns_at_its_marks_and_judges_a_grace_period_after_due(running: Running) -> None:
+async def test_the_clock_warns_at_its_marks_and_breaches_a_grace_period_after_due(running: Running) -> None:
     taken = await signed(running)
-    assert set(await armed(running, taken["id"])) == {"reply_mark"}
+    assert set(await scheduled(running, taken["id"])) == {"reply_mark"}
     await running.pass_time(DUE)
-    marks = [event for event in await running.said(taken["id"]) if event["name"] == "inquiry.deadline_warned"]
+    marks = [
+        event for event in await running.events(taken["id"]) if event["name"] == "inquiry.deadline_warned"
+    ]
     assert [event["data"]["percent"] for event in marks] == [50, 80, 100]
     assert [event["effectivetime"] for event in marks] == sorted(event["effectivetime"] for event in marks)
     assert "inquiry.deadline_breached" not in await running.names(taken["id"])
@@ -83,30 +85,30 @@ async def test_the_clock_warns_at_its_marks_and_judges_a_grace_period_after_due(
     assert (await running.case(taken))["breached"] is True
 
 
-async def test_a_reply_in_time_is_said_so_and_stops_the_clock(running: Running) -> None:
+async def test_a_reply_in_time_is_marked_as_such_and_stops_the_clock(running: Running) -> None:
     taken = await signed(running)
     running.clock.moment = DUE
     await propose(running, taken["id"])
-    reply = (await running.said(taken["id"]))[-1]
+    reply = (await running.events(taken["id"]))[-1]
     assert reply["name"] == "inquiry.replied"
     assert reply["data"]["on_time"] is True
     assert reply["words"]["text"] == "路灯已修复。"
-    assert set(await armed(running, taken["id"])) == {"evaluation_ends"}
+    assert set(await scheduled(running, taken["id"])) == {"evaluation_ends"}
 
 
-async def test_a_reply_in_time_that_arrives_after_the_judgement_withdraws_it(running: Running) -> None:
+async def test_a_reply_in_time_that_arrives_after_the_breach_withdraws_it(running: Running) -> None:
     taken = await signed(running)
     await running.pass_time(DUE + 10 * MINUTE)
     await propose(running, taken["id"], acted=DUE - MINUTE)
     names = await running.names(taken["id"])
     assert names[-3:] == ["inquiry.deadline_breached", "inquiry.breach_withdrawn", "inquiry.replied"]
-    events = await running.said(taken["id"])
+    events = await running.events(taken["id"])
     assert events[-2]["data"]["replied_at"] == "2026-11-27T09:29:00Z"
     assert events[-1]["data"]["on_time"] is True
     assert (await running.case(taken))["breached"] is False
 
 
-async def test_a_late_reply_brings_the_judgement_with_it(running: Running) -> None:
+async def test_a_late_reply_records_the_breach_itself(running: Running) -> None:
     taken = await signed(running)
     await running.pass_time(DUE + dt.timedelta(seconds=5))
     await propose(running, taken["id"])
@@ -122,7 +124,7 @@ async def test_a_late_reply_brings_the_judgement_with_it(running: Running) -> No
 async def test_a_reply_of_another_unit_is_refused_by_an_event(running: Running, unit: str, rule: str) -> None:
     taken = await signed(running)
     await propose(running, taken["id"], unit=unit)
-    refusal = (await running.said(taken["id"]))[-1]
+    refusal = (await running.events(taken["id"]))[-1]
     assert refusal["name"] == "inquiry.request_refused"
     assert refusal["data"] == {
         "state": "in_progress",
@@ -153,7 +155,7 @@ async def test_a_clerk_accepts_and_the_case_keeps_the_version_of_the_pack(runnin
     assert (await running.post(path, {}, key="accept")).json() == answer.json()
     refused = await running.post(path, {})
     assert (refused.status_code, refused.json()["allowed"]) == (409, ["erase"])
-    accepted = (await running.said(taken["id"]))[-1]
+    accepted = (await running.events(taken["id"]))[-1]
     assert accepted["name"] == "inquiry.accepted"
     assert accepted["actor"] == "person:u-7"
     assert accepted["data"]["deadline"]["amount"] == 13
@@ -161,12 +163,12 @@ async def test_a_clerk_accepts_and_the_case_keeps_the_version_of_the_pack(runnin
         "SELECT policy_version FROM inquiry WHERE id = $1", taken["id"]
     )
     assert stored == accepted["policyversion"]
-    assert set(await armed(running, taken["id"])) == {"reply_mark"}
+    assert set(await scheduled(running, taken["id"])) == {"reply_mark"}
 
 
-async def test_what_routing_said_before_the_acceptance_shows_after_it(running: Running) -> None:
+async def test_a_dispatch_before_the_acceptance_shows_after_it(running: Running) -> None:
     taken = await running.take_in(kind="report")
-    await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    await running.apply(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
     assert (await running.case(taken))["state"] == "received"
     running.sign_in("clerk")
     assert (await running.post(f"{API}/{taken['id']}/accept", {})).json()["state"] == "dispatched"
@@ -174,13 +176,13 @@ async def test_what_routing_said_before_the_acceptance_shows_after_it(running: R
 
 async def test_erasure_takes_words_and_contact_and_leaves_the_receipt(running: Running) -> None:
     taken = await running.take_in(contact={"email": "wang@example.cn"})
-    await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
-    await running.hear(taken["id"], AssignmentSigned(unit=LEAD, role="lead", action="a-1"))
+    await running.apply(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    await running.apply(taken["id"], AssignmentSigned(unit=LEAD, role="lead", action="a-1"))
     await propose(running, taken["id"])
     path = f"{API}/{taken['number']}/erasure"
     answer = await running.post(path, {}, secret=taken["secret"])
     assert answer.status_code == 200
-    erased = (await running.said(taken["id"]))[-1]
+    erased = (await running.events(taken["id"]))[-1]
     assert (erased["name"], erased["data"]) == ("inquiry.erased", {"basis": "citizen_request"})
     case = await running.case(taken)
     assert case["words"] is None
@@ -203,12 +205,12 @@ async def test_a_citizen_cannot_erase_in_the_name_of_a_court_and_a_clerk_can(run
     assert refused.status_code == 403
     running.sign_in("oversight")
     assert (await running.post(path, {"basis": "court_order"})).status_code == 200
-    assert (await running.said(taken["id"]))[-1]["data"] == {"basis": "court_order"}
+    assert (await running.events(taken["id"]))[-1]["data"] == {"basis": "court_order"}
 
 
 async def test_every_reading_of_a_contact_is_an_event(running: Running) -> None:
     taken = await running.take_in(contact={"name": "王芳", "phone": "138 0000 0000"})
-    await running.hear(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    await running.apply(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
     path = f"{API}/{taken['id']}/contact"
     assert (await running.client.get(path, params={"purpose": "call_back"})).status_code == 401
     running.sign_in("officer", unit="housing")
@@ -219,7 +221,7 @@ async def test_every_reading_of_a_contact_is_an_event(running: Running) -> None:
         assert (await running.client.get(path, params=purpose)).status_code == 422
     read = await running.client.get(path, params={"purpose": "call_back"})
     assert read.json()["name"] == "王芳"
-    event = (await running.said(taken["id"]))[-1]
+    event = (await running.events(taken["id"]))[-1]
     assert (event["name"], event["data"]) == (
         "person.contact_read",
         {"purpose": "call_back", "reader": "person:u-7"},
@@ -238,7 +240,7 @@ async def test_a_unit_reads_a_contact_only_while_it_holds_the_case(running: Runn
     assert (await running.client.get(path, params=purpose)).status_code == 200
 
 
-async def test_a_list_tells_a_machine_no_title_of_a_secret_case(running: Running) -> None:
+async def test_a_list_shows_a_machine_no_title_of_a_secret_case(running: Running) -> None:
     levels = ("public", "withheld", "secret")
     ids = {level: (await running.take_in(visibility=level))["id"] for level in levels}
 
@@ -271,7 +273,7 @@ async def test_lists_are_for_staff_and_page_without_gaps(running: Running) -> No
     assert (await running.client.get(API, params={"state": "nonsense"})).status_code == 422
 
 
-async def test_a_slice_of_many_cases_is_applied_as_one(running: Running) -> None:
+async def test_a_partition_batch_of_many_cases_is_applied_as_one(running: Running) -> None:
     ids = [(await running.take_in())["id"] for _ in range(5)]
     async with running.routing.transaction(ids) as tx:
         for inquiry in ids:
@@ -298,7 +300,7 @@ async def test_a_case_keeps_its_version_of_the_pack_when_another_comes_into_forc
         for kind in old.model_dump(mode="json")["kinds"]
     ]
     newer = Packs(Pack.of(old.model_dump(mode="json") | {"kinds": kinds}), REPO / "policies" / "cn-city")
-    handlers_of_newer = handlers(newer)
+    handlers_of_newer = build_handlers(newer)
     async with running.routing.transaction([taken["id"]]) as tx:
         tx.emit(ReplyProposed(unit=LEAD, outcome="solved", action="a"), subject=taken["id"])
     record = (await outbox_records(running.routing.pool, "civic.routing.v1"))[-1]
@@ -306,7 +308,7 @@ async def test_a_case_keeps_its_version_of_the_pack_when_another_comes_into_forc
     await PartitionBatchProcessor(running.database, "inquiry", handlers_of_newer).process(
         [record], accept_gap=True
     )
-    replied = (await running.said(taken["id"]))[-1]
+    replied = (await running.events(taken["id"]))[-1]
     assert replied["policyversion"] == old.version != newer.current.version
     # 3 calendar days, not 10
     assert replied["data"]["evaluate_until"] == "2026-11-27T15:59:59Z"

@@ -1,4 +1,4 @@
-"""Requests that come at the same time: taken in together, yet each as if it were alone."""
+"""Requests that arrive at the same time: taken in as a batch, yet each as if it were alone."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from services.inquiry.domain.concern import Concern
-from services.inquiry.intake import Intake, Taken
-from services.inquiry.reception import Reception
+from services.inquiry.intake import Intake, IntakeResult
+from services.inquiry.intake_batcher import IntakeBatcher
 from shared.contracts.inquiry import InquiryWords
 from shared.errors import EventTooLarge
 from shared.packs import Packs
@@ -20,10 +20,12 @@ from tests.integration.inquiry.conftest import API, CONCERN, Running
 TOO_LARGE = "太大"
 
 
-class Picky(Intake):
-    """Refuses a title, as the real one refuses an event above the bound, and fails all that come with it."""
+class RefusingIntake(Intake):
+    """Fails a whole batch because of one title, as the real one does for an event above the bound."""
 
-    async def take_in(self, tx: Tx, concerns: Sequence[Concern], *, actor: str = "citizen") -> list[Taken]:
+    async def take_in(
+        self, tx: Tx, concerns: Sequence[Concern], *, actor: str = "citizen"
+    ) -> list[IntakeResult]:
         taken = await super().take_in(tx, concerns, actor=actor)
         if any(concern.words.title == TOO_LARGE for concern in concerns):
             raise EventTooLarge(TOO_LARGE)
@@ -31,9 +33,9 @@ class Picky(Intake):
 
 
 @pytest.fixture
-async def reception(running: Running) -> Reception:
+async def batcher(running: Running) -> IntakeBatcher:
     packs = await Packs.open(running.database.pool, running.database.settings)
-    return Reception(running.database, Picky(packs, b"k" * 32))
+    return IntakeBatcher(running.database, RefusingIntake(packs, b"k" * 32))
 
 
 def concern(title: str) -> Concern:
@@ -59,11 +61,11 @@ async def test_many_at_a_time_get_a_case_each_in_few_transactions(running: Runni
     assert len({row["transaction"] for row in rows}) < 20
 
 
-async def test_each_is_answered_with_its_own_concern(running: Running, reception: Reception) -> None:
+async def test_each_is_answered_with_its_own_concern(running: Running, batcher: IntakeBatcher) -> None:
     titles = [f"第{number}盏灯" for number in range(30)]
     values = await asyncio.gather(
         *(
-            reception.receive(request(title), concern(title), f"actor:{number % 3}")
+            batcher.take_in(request(title), concern(title), f"actor:{number % 3}")
             for number, title in enumerate(titles)
         )
     )
@@ -77,34 +79,34 @@ async def test_each_is_answered_with_its_own_concern(running: Running, reception
 
 
 async def test_one_key_many_times_at_once_is_one_case_and_one_answer(
-    running: Running, reception: Reception
+    running: Running, batcher: IntakeBatcher
 ) -> None:
     before = await cases(running)
     values = await asyncio.gather(
-        *(reception.receive(request(f"key-{number % 2}"), concern("灯"), "citizen") for number in range(20))
+        *(batcher.take_in(request(f"key-{number % 2}"), concern("灯"), "citizen") for number in range(20))
     )
     assert len(set(values)) == 2
     assert values[0] == values[2] != values[1]
     assert await cases(running) == before + 2
 
 
-async def test_a_key_that_comes_with_another_body_at_once_is_refused_alone(reception: Reception) -> None:
+async def test_of_one_key_with_two_bodies_at_once_only_the_second_is_refused(batcher: IntakeBatcher) -> None:
     found = await asyncio.gather(
-        reception.receive(request("same", b"one"), concern("灯"), "citizen"),
-        reception.receive(request("same", b"other"), concern("灯"), "citizen"),
-        reception.receive(request("mine", b"third"), concern("灯"), "citizen"),
+        batcher.take_in(request("same", b"one"), concern("灯"), "citizen"),
+        batcher.take_in(request("same", b"other"), concern("灯"), "citizen"),
+        batcher.take_in(request("mine", b"third"), concern("灯"), "citizen"),
         return_exceptions=True,
     )
     assert [type(one) for one in found] == [bytes, KeyReused, bytes]
 
 
-async def test_a_concern_that_cannot_be_taken_in_fails_nobody_else(
-    running: Running, reception: Reception
+async def test_a_concern_that_cannot_be_taken_in_fails_no_other(
+    running: Running, batcher: IntakeBatcher
 ) -> None:
     before = await cases(running)
     found: list[Any] = await asyncio.gather(
         *(
-            reception.receive(request(f"{number}"), concern(TOO_LARGE if number == 7 else "灯"), "citizen")
+            batcher.take_in(request(f"{number}"), concern(TOO_LARGE if number == 7 else "灯"), "citizen")
             for number in range(12)
         ),
         return_exceptions=True,
