@@ -104,8 +104,8 @@ HARMLESS: dict[str, Change] = {
     "a new optional attribute": lambda s: s["properties"].update(traceparent={"type": "string"}),
     "another description": lambda s: facts(s).update(description="Said better."),
     "a renamed definition": lambda s: (
-        s["$defs"].update(IncomingEvent=s["$defs"].pop("InquiryReceived")),
-        s["properties"].update(data={"$ref": "#/$defs/IncomingEvent"}),
+        s["$defs"].update(Received=s["$defs"].pop("InquiryReceived")),
+        s["properties"].update(data={"$ref": "#/$defs/Received"}),
     ),
     "another order of fields": lambda s: facts(s)["required"].reverse(),
 }

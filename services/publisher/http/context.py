@@ -49,8 +49,11 @@ class Context:
         self.per_address.take(self.secrets.address_hash(address).hex())
 
 
-def context(request: Request) -> Context:
-    """A dependency: the context of the application that serves this request."""
+async def context(request: Request) -> Context:
+    """A dependency: the context of the application that serves this request.
+
+    Asynchronous, since FastAPI runs a plain function in a thread: a hop on every request.
+    """
     found: Context = request.app.state.context
     return found
 

@@ -22,8 +22,11 @@ class Context:
     pages: Pages
 
 
-def context(request: Request) -> Context:
-    """A dependency: the context of the application that serves this request."""
+async def context(request: Request) -> Context:
+    """A dependency: the context of the application that serves this request.
+
+    Asynchronous, since FastAPI runs a plain function in a thread: a hop on every request.
+    """
     found: Context = request.app.state.context
     return found
 

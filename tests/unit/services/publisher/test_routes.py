@@ -116,10 +116,10 @@ def read(response: Response) -> Any:
     return json.loads(bytes(response.body))
 
 
-def test_the_context_is_that_of_the_application() -> None:
+async def test_the_context_is_that_of_the_application() -> None:
     ctx, asked = context_over(Pool()), request()
     asked.app.state.context = ctx
-    assert context(asked) is ctx
+    assert await context(asked) is ctx
 
 
 async def test_the_list_shows_a_correction_that_is_not_public_yet_as_published() -> None:

@@ -69,11 +69,11 @@ def problem(raised: pytest.ExceptionInfo[Problem]) -> tuple[int, str]:
     return raised.value.status_code, raised.value.slug
 
 
-def test_a_route_finds_the_context_of_its_application() -> None:
+async def test_a_route_finds_the_context_of_its_application() -> None:
     made, _ = context_with()
     asked = request("/api/routing/v1/units")
     asked.scope["app"] = SimpleNamespace(state=SimpleNamespace(context=made))
-    assert context(asked) is made
+    assert await context(asked) is made
 
 
 async def test_the_units_are_those_of_the_pack_in_force() -> None:
