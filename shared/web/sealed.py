@@ -1,19 +1,15 @@
 """Small values that a browser keeps for us and can neither read nor change: AES-256-GCM, with an end."""
 
 import base64
-import binascii
 import datetime as dt
-import secrets
 from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.clock import UTC, machine_now
+from shared.sealing import open_sealed, seal
 
-_NONCE_BYTES = 12
-_TAG_BYTES = 16
 _LONGEST = 4096  # what browsers keep of a cookie
 
 
@@ -21,14 +17,13 @@ class Sealer:
     """Seals JSON objects with one key for one purpose; the purpose is authenticated with them."""
 
     def __init__(self, key: bytes, purpose: str) -> None:
-        self._cipher = AESGCM(key)
+        self._key = key
         self._purpose = purpose.encode()
 
     def seal(self, value: dict[str, Any], seconds: int) -> str:
         """URL-safe text that `open` accepts for `seconds`. Raises ValueError if no cookie could hold it."""
         plain = orjson.dumps({"end": int(machine_now().timestamp()) + seconds, "value": value})
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, self._purpose)).decode()
+        sealed = base64.urlsafe_b64encode(seal(self._key, plain, self._purpose)).decode()
         if len(sealed) > _LONGEST:
             raise ValueError(f"{len(sealed)} characters do not fit into a cookie")
         return sealed
@@ -42,13 +37,8 @@ class Sealer:
         """The same with the moment from which it will be over."""
         try:
             raw = base64.b64decode(sealed[:_LONGEST], altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        if len(raw) < _NONCE_BYTES + _TAG_BYTES:
-            return None
-        try:
-            plain = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], self._purpose)
-        except InvalidTag:
+            plain = open_sealed(self._key, raw, self._purpose)
+        except (ValueError, InvalidTag):  # binascii.Error is a ValueError
             return None
         content = orjson.loads(plain)
         if content["end"] <= machine_now().timestamp():
