@@ -125,7 +125,7 @@ _BODIES: dict[DayCount, Callable[[WorkCalendar, Deadline], Iterator[Step]]] = {
 }
 
 _TEXTS: dict[str, tuple[str, str]] = {
-    "received": ("收到时间 {moment}（{zone}）", "IncomingEvent at {moment} ({zone})"),
+    "received": ("收到时间 {moment}（{zone}）", "Received at {moment} ({zone})"),
     "day_zero": ("{day} 为起算日，不计入（{why_zh}）", "{day} is day zero and not counted ({why_en})"),
     "counted": ("{span_zh} 计 {days} 天（{why_zh}）", "{span_en}: {days} counted ({why_en})"),
     "skipped": ("{span_zh} 不计（{why_zh}）", "{span_en}: not counted ({why_en})"),

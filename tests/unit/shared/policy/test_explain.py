@@ -16,7 +16,7 @@ def test_a_deadline_in_working_days_is_explained_day_by_day(cn_city: Pack) -> No
     deadline = add_budget(cn_city.calendar, EVENING, 6, DayCount.WORKING_DAYS)
     steps = explain(cn_city.calendar, deadline)
     assert [step.en for step in steps] == [
-        "IncomingEvent at 2026-09-24 20:00 (Asia/Shanghai)",
+        "Received at 2026-09-24 20:00 (Asia/Shanghai)",
         "2026-09-28 is day zero and not counted (received after duty hours)",
         "2026-09-29 to 2026-09-30: 2 counted (working days)",
         "2026-10-01 to 2026-10-07: not counted (National Day)",
