@@ -1,23 +1,18 @@
-"""Cursors, rate limits, streams and spans."""
+"""Cursors, rate limits and streams."""
 
 import asyncio
 import datetime as dt
-import functools
 from collections.abc import AsyncGenerator
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import machine_now
-from shared.policy.left import Left
-from shared.web.i18n import Catalogue
 from shared.web.pagination import page_of, read_cursor, write_cursor
 from shared.web.problems import Problem
 from shared.web.ratelimit import RateLimit
 from shared.web.sse import ServerEvent, event_stream
-from shared.web.times import exact, left, offset_name, relative, span
 
 
 @given(
@@ -152,52 +147,3 @@ async def test_the_source_is_closed_when_the_reader_goes() -> None:
             break
     await lines.aclose()  # type: ignore[attr-defined]
     assert closed.is_set()
-
-
-def test_spans_and_moments_in_words() -> None:
-    catalogue = Catalogue.load()
-
-    def en(key: str, **params: object) -> str:
-        return catalogue.text("en", key, **params)
-
-    def zh(key: str, **params: object) -> str:
-        return catalogue.text("zh", key, **params)
-
-    now = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
-    assert span(dt.timedelta(seconds=20), en) == "less than a minute"
-    assert span(dt.timedelta(hours=47), en) == "47 hours"
-    assert relative(now + dt.timedelta(days=3), now, en) == "in 3 days"
-    assert relative(now - dt.timedelta(minutes=1), now, en) == "1 minute ago"
-    assert relative(now + dt.timedelta(hours=3), now, zh) == "3 小时后"
-
-
-@pytest.mark.parametrize(
-    ("minutes", "working", "late", "en", "zh"),
-    [
-        (0, True, True, "less than a working minute late", "超时 不到 1 个工作分钟"),
-        (25, True, False, "in 25 working minutes", "还剩 25 个工作分钟"),
-        (190, True, False, "in 3 working hours", "还剩 3 个工作小时"),
-        (14 * 60 - 1, True, False, "in 13 working hours", "还剩 13 个工作小时"),
-        (14 * 60, True, True, "2 working days late", "超时 2 个工作日"),
-        (41 * 60, True, False, "in 5 working days", "还剩 5 个工作日"),
-        (190, False, False, "in 3 hours", "还剩 3 小时"),
-        (3 * 24 * 60, False, True, "3 days late", "超时 3 天"),
-    ],
-)
-def test_what_is_left_is_told_in_the_time_of_its_clock(
-    minutes: int, working: bool, late: bool, en: str, zh: str
-) -> None:
-    catalogue, day = Catalogue.load(), dt.timedelta(hours=7 if working else 24)
-    found = Left(dt.timedelta(minutes=minutes), day, working, late)
-    told = {language: left(found, functools.partial(catalogue.text, language)) for language in ("en", "zh")}
-    assert told == {"en": en, "zh": zh}
-
-
-@pytest.mark.parametrize(
-    ("zone", "name"), [("UTC", "UTC"), ("Asia/Shanghai", "UTC+8"), ("America/St_Johns", "UTC-3:30")]
-)
-def test_offsets_are_named_without_abbreviations(zone: str, name: str) -> None:
-    moment = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
-    assert offset_name(moment.astimezone(ZoneInfo(zone))) == name
-    with pytest.raises(ValueError, match="zone"):
-        exact(moment.replace(tzinfo=None), ZoneInfo(zone), "en")
