@@ -44,14 +44,24 @@ _view: ContextVar[_View] = ContextVar("view")
 class Pages:
     """The pages of one service: templates in `<package>/pages`, texts in `pages/messages/{zh,en}.yaml`.
 
-    In every template: `t(key, **params)`, the components `ui.*`, `static(name)`, `exact(moment)`,
-    `short(moment)`, `relative(moment, now)`, `left(policy.left.Left)`, `csrf()`, `first_text(keys)`; and of
-    this request `person`, `own_unit` (its name), `language`, `path`, and `failed`: a form came back with
-    errors, which the title then says first.
+    Every template has these globals: `t(key, **params)`, `first_text(keys)`, the components `ui.*`,
+    `static(name)`, `exact(moment)`, `short(moment)`, `relative(moment, now)`,
+    `remaining(shared.policy.remaining.Remaining)`, `csrf()`, `csrf_field`, `is_current(link, path)`. `render`
+    adds `person`, `own_unit` (the name of the person's unit), `language`, `languages`, `path`, the links of
+    the navigation, and `failed`: a form came back with errors, which the title then says first.
+
+    Parameters
+    ----------
+    package
+        The Python package that has the folder `pages`; without one only the shared templates are found.
+
+    Raises
+    ------
+    ValueError
+        if the package has no folder `pages`, or a message file is not a flat mapping of strings.
     """
 
     def __init__(self, package: str | None = None) -> None:
-        """Raises ValueError if the package has no folder `pages`, or a message file is not a flat mapping."""
         folders = [_pages_of(package)] if package else []
         self.catalogue = Catalogue.load(
             folder / "messages" for folder in folders if (folder / "messages").is_dir()
@@ -73,7 +83,7 @@ class Pages:
             exact=lambda moment: times.exact(moment, _view.get().zone, _view.get().language),
             short=lambda moment: times.short(moment, _view.get().zone),
             relative=lambda moment, now: times.relative(moment, now, _view.get().text),
-            left=lambda found: times.left(found, _view.get().text),
+            remaining=lambda found: times.remaining(found, _view.get().text),
             is_current=site.is_current,
         )
         self._environment.globals["ui"] = self._environment.get_template("components.html").module

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 
-from shared.policy.left import DAY, Left
+from shared.policy.remaining import DAY, Remaining
 
 _MINUTE, _HOUR = dt.timedelta(minutes=1), dt.timedelta(hours=1)
 
@@ -65,7 +65,7 @@ def span(length: dt.timedelta, text: Texts, *, day: dt.timedelta = DAY, working:
     return text(f"time.{of}days", count=length // day)
 
 
-def left(found: Left, text: Texts) -> str:
+def remaining(found: Remaining, text: Texts) -> str:
     """`in 3 working hours` until something is due, or `2 working days late`."""
     words = span(found.length, text, day=found.day, working=found.working)
     return text("time.late" if found.late else "time.left", span=words)

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.policy.left import Left
+from shared.policy.remaining import Remaining
 from shared.web.i18n import Catalogue
-from shared.web.times import exact, left, offset_name, relative, short, span
+from shared.web.times import exact, offset_name, relative, remaining, short, span
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -85,12 +85,14 @@ def test_spans_and_moments_in_words() -> None:
         (3 * 24 * 60, False, True, "3 days late", "超时 3 天"),
     ],
 )
-def test_what_is_left_is_told_in_the_time_of_its_clock(
+def test_the_remaining_time_is_shown_in_the_time_of_its_clock(
     minutes: int, working: bool, late: bool, en: str, zh: str
 ) -> None:
     catalogue, day = Catalogue.load(), dt.timedelta(hours=7 if working else 24)
-    found = Left(dt.timedelta(minutes=minutes), day, working, late)
-    told = {language: left(found, functools.partial(catalogue.text, language)) for language in ("en", "zh")}
+    found = Remaining(dt.timedelta(minutes=minutes), day, working, late)
+    told = {
+        language: remaining(found, functools.partial(catalogue.text, language)) for language in ("en", "zh")
+    }
     assert told == {"en": en, "zh": zh}
 
 
