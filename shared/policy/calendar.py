@@ -9,8 +9,8 @@ from bisect import bisect_right
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from shared.policy.calendar_table import MINUTES_A_DAY, CalendarTable, Span
 from shared.policy.errors import CalendarRange
-from shared.policy.tables import MINUTES_A_DAY, CalendarTable, Span
 
 UTC = dt.UTC
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.policy.calendar_table import CalendarTable
 from shared.policy.errors import PolicyError, Problem
 from shared.policy.model import Pack, missing_clocks
 from shared.policy.references import (
@@ -21,7 +22,6 @@ from shared.policy.references import (
 from shared.policy.sources import Document, Place, read_csv, read_yaml
 from shared.policy.tables import (
     Area,
-    CalendarTable,
     CatalogueRow,
     Clock,
     Department,

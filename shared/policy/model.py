@@ -13,11 +13,11 @@ from typing import Any, Self, TypeVar
 from pydantic import Field, ValidationError, field_validator
 
 from shared.policy.calendar import WorkCalendar
+from shared.policy.calendar_table import CalendarTable
 from shared.policy.errors import PolicyError, Problem, UnknownCode
 from shared.policy.tables import (
     REQUIRED_CLOCKS,
     Area,
-    CalendarTable,
     CatalogueRow,
     Clock,
     Department,

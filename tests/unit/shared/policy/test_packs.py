@@ -10,11 +10,12 @@ import holidays
 import pytest
 
 from shared.policy.calendar import WorkCalendar
+from shared.policy.calendar_table import CalendarTable
 from shared.policy.check import check
 from shared.policy.deadlines import add_budget
 from shared.policy.dispatch import Catalogue, Match, NoMatch
 from shared.policy.model import Pack
-from shared.policy.tables import CalendarTable, DayCount
+from shared.policy.tables import DayCount
 from tests.paths import REPO, SHARED, needed
 
 DAY = dt.date(2026, 11, 24)
