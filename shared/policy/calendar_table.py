@@ -15,7 +15,10 @@ _SPAN = re.compile(r"^(\d\d):(\d\d)-(\d\d):(\d\d)$")
 
 
 def _minutes(text: object) -> object:
-    """`"08:30-17:30"` as minutes after local midnight; `24:00` is the end of the day."""
+    """`"08:30-17:30"` as minutes after local midnight; `24:00` is the end of the day.
+
+    Other values than text are returned as they are. Raises ValueError.
+    """
     if not isinstance(text, str):
         return text
     found = _SPAN.match(text)
@@ -38,12 +41,13 @@ Span = Annotated[
     BeforeValidator(_minutes),
     PlainSerializer(lambda span: f"{clock_face(span[0])}-{clock_face(span[1])}", return_type=str),
 ]
+"""Begin (inclusive) and end (exclusive) in minutes after local midnight, written `"08:30-17:30"`."""
 
 
 class Duty(Row):
-    """Weekly duty hours as spans of local time; a weekday without hours is no working day.
+    """Weekly duty hours as spans of local time; a weekday without spans is not a working day.
 
-    `extra` holds the hours of make-up working days (调休), which have none of their own.
+    `extra` has the duty hours of make-up working days (调休).
     """
 
     mon: tuple[Span, ...] = ()
@@ -72,7 +76,7 @@ class Duty(Row):
 
 
 class Holiday(Row):
-    """Days off, `first` to `last` inclusive; one day if `last` is left out."""
+    """Days off from `first` to `last`, both inclusive; one day without `last`."""
 
     name: str
     name_en: str
@@ -81,13 +85,13 @@ class Holiday(Row):
 
     @property
     def days(self) -> tuple[dt.date, ...]:
-        """Every day of it, in order; none if it runs backwards."""
+        """Its days in order; none if `last` is before `first`."""
         last = self.last or self.first
         return tuple(self.first + dt.timedelta(n) for n in range((last - self.first).days + 1))
 
 
 class Year(Row):
-    """The holidays of a year. `provisional`: known by law, but the year's own notice is still to come."""
+    """The holidays of a year; `provisional` if known by law while the year's notice is not published yet."""
 
     year: int = Field(ge=2000, le=2100)
     status: Literal["declared", "provisional"]
@@ -113,11 +117,11 @@ class Year(Row):
 
 
 class DayZero(Row):
-    """What the day is that is not counted, for working days.
+    """The rule for day zero of budgets in working days, the day that is not counted.
 
-    `receipt_day`: the day of receipt, working or not (UK FOI s.10: a request that comes in
-    on a day off has the next working day as day one). `next_working_moment`: the day of receipt if inside
-    duty hours, else the day of the next duty moment.
+    `receipt_day`: the day of receipt, working day or not (UK Freedom of Information Act 2000 s.10: the first
+    working day after the receipt is day one). `next_working_moment`: the day of receipt before duty ends on a
+    working day, else the next working day.
     """
 
     rule: Literal["receipt_day", "next_working_moment"]
@@ -125,7 +129,7 @@ class DayZero(Row):
 
 
 class CalendarTable(Row):
-    """calendar.yaml: duty hours, the rule of day zero, and holidays year by year without a gap."""
+    """calendar.yaml: duty hours, the rule of day zero, and holidays of consecutive years."""
 
     duty: Duty
     day_zero: DayZero

@@ -1,7 +1,7 @@
-"""The tables of a pack as rows: what its YAML and CSV files say, checked and frozen.
+"""The tables of a pack as frozen, validated rows; those of calendar.yaml are in `calendar_table`.
 
-Every row that holds a number names its `source`. Optional fields have defaults that leave a pack's
-version unchanged when a later release adds one (see `model.canonical`).
+Every row with a number names its `source`. A field that a later release adds must be optional: a pack's
+version is computed without default values and so stays the same (`model.Pack`).
 """
 
 import datetime as dt
@@ -23,19 +23,24 @@ from shared.contracts.inquiry import CaseKind
 Code = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=64)]
 Source = Annotated[str, Field(min_length=3)]
 Percent = Annotated[int, Field(gt=0, le=100)]
-# Finite, and small enough that adding it to a date stays a date.
+# Finite, and small enough that a date plus the amount is still a date.
 Amount = Annotated[int | float, Field(gt=0, le=10_000)]
 
 ClockCode = Literal[
     "triage", "supplement", "sign", "contact", "return", "decide", "check", "ask-review", "review"
 ]
-"""The clocks of the procedure: one that no service asks for would run for nobody."""
+"""The clocks of the procedure. Other codes are refused: no service would start such a clock."""
 REQUIRED_CLOCKS: tuple[ClockCode, ...] = ("sign",)
-"""Those without which no case can be dispatched."""
+"""The clocks without which no case can be dispatched."""
 
 
 class DayCount(StrEnum):
-    """How a budget runs. Whole days never count the day of receipt."""
+    """The unit of a budget and how it runs; `deadlines` has the rules.
+
+    `hours_24x7`: hours day and night. `hours_duty`: hours of duty time. `working_days`: to the end of duty on
+    a working day. `calendar_days`: to the end of a day. `calendar_roll`: the same, but a last day that is not
+    a working day moves to the next working day. `months`: to the end of the same day of a later month.
+    """
 
     HOURS_24X7 = "hours_24x7"
     HOURS_DUTY = "hours_duty"
@@ -46,18 +51,18 @@ class DayCount(StrEnum):
 
     @property
     def hourly(self) -> bool:
-        """Whether the amount is hours, which may be broken, and not whole days or months."""
+        """Whether the amount is hours, which may be fractional, and not whole days or months."""
         return self in (DayCount.HOURS_24X7, DayCount.HOURS_DUTY)
 
 
 class Row(BaseModel):
-    """A frozen row; an unknown field is an error, as it is nearly always a misspelt one."""
+    """A frozen row; an unknown field is an error, because it is nearly always a misspelt one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Title(Row):
-    """A name for readers of Chinese and of English, and in the place's own language if that is neither."""
+    """A name in Chinese and in English, and in the jurisdiction's own language if that is neither."""
 
     zh: str
     en: str
@@ -65,7 +70,10 @@ class Title(Row):
 
 
 class Head(Row):
-    """pack.yaml: which place the pack is for, and what each source named in a row is."""
+    """pack.yaml: the jurisdiction of the pack, and what each source named in a row is.
+
+    `timezone` is an IANA name, `language` a code such as `nl` or `en-US`.
+    """
 
     name: Code
     title: Title
@@ -85,7 +93,7 @@ class Head(Row):
 
 
 class Budget(Row):
-    """So much time: hours (may be broken) or whole days or months, by `day_count`."""
+    """An amount of time: hours (may be fractional), or whole days or months, by `day_count`."""
 
     amount: Amount
     day_count: DayCount
@@ -102,33 +110,33 @@ def _check_whole(amount: int | float, day_count: DayCount) -> None:
         raise ValueError(f"{amount} {day_count}: days and months are whole numbers; use hours instead")
 
 
-def _told_whole(budget: Budget) -> Budget:
-    _check_told_whole(budget.amount, budget.day_count)
+def _reply_is_whole(budget: Budget) -> Budget:
+    _check_whole_reply(budget.amount, budget.day_count)
     return budget
 
 
-def _check_told_whole(amount: int | float, day_count: DayCount) -> None:
+def _check_whole_reply(amount: int | float, day_count: DayCount) -> None:
     if amount != int(amount):
-        raise ValueError(f"{amount} {day_count}: a reply's budget is told in whole hours: round it")
+        raise ValueError(f"{amount} {day_count}: a reply's budget is in whole hours: round it")
 
 
-ReplyBudget = Annotated[Budget, AfterValidator(_told_whole)]
-"""The budget of a reply, which events tell as a whole number."""
+ReplyBudget = Annotated[Budget, AfterValidator(_reply_is_whole)]
+"""The budget of a reply: a whole number even in hours, because events carry it as an integer."""
 
 
 class Rework(Row):
-    """How a case that was not solved is done again (重办)."""
+    """The budget and the limit of reworks (重办) of a case whose reply did not solve it."""
 
-    share: float = Field(gt=0, le=1, description="part of the first budget that the lead gets anew")
+    share: float = Field(gt=0, le=1, description="part of the first budget that the lead gets again")
     maximum: int = Field(ge=0, description="reworks after which the case is a hard case")
     minimum: ReplyBudget | None = Field(
-        default=None, description="what the share is at least, within the first"
+        default=None, description="least budget of a rework, at most the whole first budget"
     )
     source: Source
 
 
 class Warn(Row):
-    """At which used parts of the reply budget somebody is told, in percent."""
+    """The used parts of the reply budget, in percent, at which the lead is warned (预警)."""
 
     percents: tuple[Percent, ...]
     source: Source
@@ -149,7 +157,7 @@ class Kind(Row):
 
 
 class Clock(Row):
-    """A clock of the procedure, such as sign (签收); `urgent` replaces `normal` for urgent cases."""
+    """A clock of the procedure, such as sign (签收); `urgent` is the budget of urgent cases if it differs."""
 
     code: ClockCode
     title: Title
@@ -158,7 +166,7 @@ class Clock(Row):
 
 
 class Limits(Row):
-    """How often a department may return a case (退回)."""
+    """How often a unit may return a case (退回), and how often all units together."""
 
     returns_per_unit: int = Field(ge=0)
     returns_per_case: int = Field(ge=0)
@@ -166,18 +174,18 @@ class Limits(Row):
 
 
 class Named(Row):
-    """A row that people know by a name: the place's own, and an English one where that is another."""
+    """A row with a name in the jurisdiction's own language, and an English one if that is not English."""
 
     name: str = Field(min_length=1)
     name_en: str | None = None
 
     def in_language(self, language: str) -> str:
-        """The name for readers of that language."""
+        """The name in a language."""
         return self.name_en if language == "en" and self.name_en else self.name
 
 
 class Service(Named):
-    """A line of services.csv: what a citizen can ask for (GeoReport v2 service)."""
+    """A row of services.csv: what a citizen can ask for (a service of GeoReport v2)."""
 
     service_code: Code
     group: str = Field(min_length=1)
@@ -196,23 +204,23 @@ class Service(Named):
             raise ValueError("due_amount and due_day_count go together: fill both or neither")
         if self.due_amount is not None and self.due_day_count is not None:
             _check_whole(self.due_amount, self.due_day_count)
-            _check_told_whole(self.due_amount, self.due_day_count)
+            _check_whole_reply(self.due_amount, self.due_day_count)
         return self
 
     def group_in(self, language: str) -> str:
-        """The name of its group for readers of that language."""
+        """The name of its group in a language."""
         return self.group_en if language == "en" and self.group_en else self.group
 
     @property
     def due(self) -> Budget | None:
-        """The service's own reply budget, where it differs from that of its kind."""
+        """The service's own reply budget, if it differs from that of its kind."""
         if self.due_amount is None or self.due_day_count is None:
             return None
         return Budget(amount=self.due_amount, day_count=self.due_day_count, source=self.source)
 
 
 class Department(Named):
-    """A line of departments.csv: a unit (承办单位) that can hold a case."""
+    """A row of departments.csv: a unit (承办单位) that can hold a case."""
 
     code: Code
     kind: str = Field(min_length=1)
@@ -221,14 +229,17 @@ class Department(Named):
 
 
 class Area(Named):
-    """A line of areas.csv: a part of the city by which the catalogue may choose the lead."""
+    """A row of areas.csv: a part of the city by which the catalogue may choose the lead."""
 
     code: Code
     source: Source
 
 
 class CatalogueRow(Row):
-    """A line of catalogue.csv, the dispatch catalogue (派单目录): who leads and who helps."""
+    """A row of catalogue.csv, the dispatch catalogue (派单目录): lead and co-handlers of a service.
+
+    It is in force from `valid_from` to `valid_to`, both inclusive; `area` `*` is anywhere.
+    """
 
     rule_id: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=64)]
     service_code: Code

@@ -76,7 +76,7 @@ class Topics:
 
 @pytest.fixture
 def topics() -> Topics:
-    """IncomingEvent, dispatched to water, delivered, signed: what a small good history looks like."""
+    """Received, dispatched to water, delivered, signed: what a small good history looks like."""
     topics = Topics()
     topics.event("t.inquiry.v1", "inquiry.received", "r", 1)
     lead = {"lead": "water", "co": ["unit-without-topic"]}

@@ -58,7 +58,7 @@ class Told:
 
 @pytest.fixture
 def history() -> History:
-    """IncomingEvent with a contact, dispatched, signed, replied, reopened, replied again, closed."""
+    """Received with a contact, dispatched, signed, replied, reopened, replied again, closed."""
     told = Told()
     unit, department = "t.department.water.v1", f"{ROUTING}/departments/water"
 

@@ -87,7 +87,7 @@ def test_a_month_ends_on_the_same_day_or_on_the_last_one(received: dt.date, mont
 
 
 def test_a_make_up_working_day_counts_and_a_holiday_does_not(cn_city: Pack) -> None:
-    # IncomingEvent Tue 29 Sep 2026; 30 Sep is day 1, 1-7 Oct is National Day, 8 and 9 are days 2 and 3, the
+    # Received Tue 29 Sep 2026; 30 Sep is day 1, 1-7 Oct is National Day, 8 and 9 are days 2 and 3, the
     # Saturday 10 is worked as day 4, Monday 12 is day 5.
     start = dt.datetime(2026, 9, 29, 10, tzinfo=SHANGHAI)
     assert local(add_budget(cn_city.calendar, start, 4, DayCount.WORKING_DAYS), SHANGHAI) == (
