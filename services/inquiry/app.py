@@ -19,9 +19,8 @@ from shared.packs import Packs
 from shared.service import Parts
 from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
+from shared.web import signin
 from shared.web.pages import Pages
-from shared.web.settings import WebSettings
-from shared.web.signin import signin_router
 
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
@@ -41,7 +40,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
             track_pages(casework, access, pages),
             clerk_pages(casework, access, pages),
             contact_pages(casework, access, pages),
-            signin_router(WebSettings()),
+            signin.router,
         ],
         handlers=handlers(policies),
         topics=["routing"],

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
+from shared.errors import CivicloomError
 from shared.web.api_keys import Machine
 from shared.web.problems import Problem, wants_page
 from shared.web.session import Person
@@ -23,8 +24,14 @@ class Anonymous:
 Caller = Person | Machine | Anonymous
 
 
-class SignInNeeded(Exception):
-    """A person without a session opened a page that needs one."""
+class SignInNeeded(CivicloomError):
+    """A person without a session opened a page that needs one.
+
+    Parameters
+    ----------
+    location
+        The address of the sign-in, which leads back to the page.
+    """
 
     def __init__(self, location: str) -> None:
         super().__init__(location)

@@ -37,7 +37,7 @@ _SUBJECTS = ("inquiry", "reference", "identifier", "subscription")
 _log = get_logger(__name__)
 
 
-class Edge:
+class EdgeMiddleware:
     """ASGI middleware; `https` adds Strict-Transport-Security."""
 
     def __init__(self, app: ASGIApp, *, service: str, https: bool) -> None:

@@ -40,10 +40,10 @@ def static_url(name: str) -> str:
     return f"/static/{_assets()[name].address}"
 
 
-static_router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
-@static_router.get("/static/{address}")
+@router.get("/static/{address}")
 async def static_file(address: str) -> Response:
     """A file by its hashed name.
 
