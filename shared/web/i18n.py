@@ -1,4 +1,4 @@
-"""Two languages by plain catalogues: flat YAML files of key to text, one per language and folder."""
+"""Two languages by flat YAML files of key to text, and the choice of the reader's language."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -23,17 +23,24 @@ _MOST_RANGES = 20
 _log = get_logger(__name__)
 
 
-class Catalogue:
-    """Texts by language and key. A later folder overrides an earlier one key by key."""
+class MessageCatalogue:
+    """Texts by language and key.
+
+    Parameters
+    ----------
+    texts
+        By language, then by key.
+    """
 
     def __init__(self, texts: Mapping[str, Mapping[str, str]]) -> None:
         self._texts = texts
 
     @classmethod
-    def load(cls, folders: Iterable[Path] = ()) -> "Catalogue":
-        """The shared texts with those of `folders` (each holding zh.yaml and en.yaml) over them.
+    def load(cls, folders: Iterable[Path] = ()) -> "MessageCatalogue":
+        """The shared texts, overridden key by key by those of `folders` in their order.
 
-        Raises ValueError naming the file if one is not a flat mapping of strings.
+        Each folder has zh.yaml and en.yaml. Raises ValueError with the file's name if one is not a flat
+        mapping of strings.
         """
         texts: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
         for folder in (_SHARED_MESSAGES, *folders):
@@ -45,18 +52,18 @@ class Catalogue:
         return frozenset(self._texts[language])
 
     def template(self, language: str, key: str) -> str:
-        """The text as it stands in the file. Raises KeyError."""
+        """The text as in the file, with its blanks. Raises KeyError."""
         return self._texts[language][key]
 
     def has(self, key: str) -> bool:
-        """Whether the key, or its counted form, is in every language."""
+        """Whether every language has the key or its counted form."""
         return all(key in texts or f"{key}.other" in texts for texts in self._texts.values())
 
     def text(self, language: str, key: str, **params: object) -> str:
-        """The text of `key` with `{name}` filled from `params`.
+        """The text of `key` with each `{name}` filled from `params`.
 
-        With `count` the form `key.one` or `key.other` is taken. A missing text is an error in the log and
-        shows as its key: a reader loses less by that than by an error page.
+        With `count` it is the text of `key.one` or `key.other`. A missing text is logged as an error and
+        shown as its key, which is better for a reader than an error page.
         """
         texts = self._texts[language]
         if "count" in params and key not in texts:

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 from shared.web import site, times
 from shared.web.callers import current_person
 from shared.web.csrf import CSRF_FIELD, csrf_token, keep_csrf_cookie
-from shared.web.i18n import LANGUAGE_COOKIE, LANGUAGES, Catalogue, language_of
+from shared.web.i18n import LANGUAGE_COOKIE, LANGUAGES, MessageCatalogue, language_of
 from shared.web.state import web_state
 from shared.web.static import static_url
 
@@ -26,10 +26,10 @@ _LANGUAGE_SECONDS = 365 * 24 * 60 * 60
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """For whom the page that is being rendered is made."""
+    """The request and the reader of the page that is being rendered."""
 
     request: Request
-    catalogue: Catalogue
+    catalogue: MessageCatalogue
     language: str
     zone: ZoneInfo
 
@@ -37,7 +37,7 @@ class _View:
         return self.catalogue.text(self.language, key, **params)
 
 
-# Macros of the `ui` global are made once for all requests: they find the reader here.
+# The macros of the global `ui` are compiled once for all requests: they find the reader here.
 _view: ContextVar[_View] = ContextVar("view")
 
 
@@ -63,7 +63,7 @@ class Pages:
 
     def __init__(self, package: str | None = None) -> None:
         folders = [_pages_of(package)] if package else []
-        self.catalogue = Catalogue.load(
+        self.catalogue = MessageCatalogue.load(
             folder / "messages" for folder in folders if (folder / "messages").is_dir()
         )
         self._environment = jinja2.Environment(
@@ -91,8 +91,8 @@ class Pages:
     def render(self, request: Request, name: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """The template `name` as a response, in the reader's language.
 
-        Keeps the session of somebody who works on, the language that was chosen, and the cookie that forms
-        need. Raises jinja2.UndefinedError for a variable that the template needs and `context` lacks.
+        It also sets cookies: the session is prolonged, a language chosen by `?lang=` is kept, and forms get
+        their CSRF cookie. Raises jinja2.UndefinedError for a variable that `context` lacks.
         """
         state = web_state(request)
         language = language_of(request, state.settings.language)
@@ -149,7 +149,7 @@ def _text(key: str, **params: object) -> str:
 
 
 def _first_text(keys: Iterable[str], **params: object) -> str | None:
-    """The text of the first of `keys` that is known: from the particular to the general."""
+    """The text of the first key that exists; None if none does."""
     view = _view.get()
     return next((view.text(key, **params) for key in keys if view.catalogue.has(key)), None)
 

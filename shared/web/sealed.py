@@ -1,4 +1,4 @@
-"""Small values that a browser keeps for us and can neither read nor change: AES-256-GCM, with an end."""
+"""Values for cookies that browsers can neither read nor change, with an expiry."""
 
 import base64
 import datetime as dt
@@ -10,18 +10,26 @@ from cryptography.exceptions import InvalidTag
 from shared.clock import UTC, machine_now
 from shared.sealing import open_sealed, seal
 
-_LONGEST = 4096  # what browsers keep of a cookie
+_LONGEST = 4096  # browsers keep no more of a cookie
 
 
 class Sealer:
-    """Seals JSON objects with one key for one purpose; the purpose is authenticated with them."""
+    """Seals JSON objects for one purpose.
+
+    Parameters
+    ----------
+    key
+        32 bytes.
+    purpose
+        Authenticated with each value: what was sealed for one purpose does not open for another.
+    """
 
     def __init__(self, key: bytes, purpose: str) -> None:
         self._key = key
         self._purpose = purpose.encode()
 
     def seal(self, value: dict[str, Any], seconds: int) -> str:
-        """URL-safe text that `open` accepts for `seconds`. Raises ValueError if no cookie could hold it."""
+        """URL-safe text that `open` accepts for `seconds`. Raises ValueError if no cookie holds it."""
         plain = orjson.dumps({"end": int(machine_now().timestamp()) + seconds, "value": value})
         sealed = base64.urlsafe_b64encode(seal(self._key, plain, self._purpose)).decode()
         if len(sealed) > _LONGEST:
@@ -29,12 +37,12 @@ class Sealer:
         return sealed
 
     def open(self, sealed: str) -> dict[str, Any] | None:
-        """What was sealed, or None if it is over, was changed, or was never ours."""
+        """The sealed value; None if it has expired, was changed, or was not sealed by us."""
         opened = self.open_until(sealed)
         return opened[0] if opened else None
 
     def open_until(self, sealed: str) -> tuple[dict[str, Any], dt.datetime] | None:
-        """The same with the moment from which it will be over."""
+        """The same with the moment (machine time, UTC) at which it expires."""
         try:
             raw = base64.b64decode(sealed[:_LONGEST], altchars=b"-_", validate=True)
             plain = open_sealed(self._key, raw, self._purpose)

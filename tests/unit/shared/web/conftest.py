@@ -1,4 +1,4 @@
-"""A small service as a real one would be made, with a page for every component."""
+"""A small service made like a real one, with a page for every component."""
 
 import datetime as dt
 import hashlib

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.web.i18n import Catalogue, accepted_language
+from shared.web.i18n import MessageCatalogue, accepted_language
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_an_asterisk_means_first_the_language_of_the_installation() -> None:
 
 
 def test_a_text_that_is_missing_shows_as_its_key() -> None:
-    catalogue = Catalogue.load()
+    catalogue = MessageCatalogue.load()
     assert catalogue.text("en", "no.such.key") == "no.such.key"
     assert catalogue.text("en", "time.hours", count=1) == "1 hour"
     assert catalogue.text("en", "time.hours", count=2) == "2 hours"

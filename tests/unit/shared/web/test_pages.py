@@ -13,7 +13,7 @@ from jinja2 import nodes
 
 import shared.web
 from shared.web.csrf import CSRF_FIELD
-from shared.web.i18n import LANGUAGES, Catalogue
+from shared.web.i18n import LANGUAGES, MessageCatalogue
 from shared.web.settings import WebSettings
 
 SCRIPT = "<script>alert(1)</script>"
@@ -182,7 +182,7 @@ async def test_moments_are_shown_in_the_zone_of_the_jurisdiction(client: httpx.A
 
 @pytest.mark.parametrize("folder", MESSAGE_FOLDERS, ids=lambda folder: str(folder.relative_to(REPO)))
 def test_both_languages_have_the_same_texts_with_the_same_blanks(folder: Path) -> None:
-    alone = Catalogue.load([folder])
+    alone = MessageCatalogue.load([folder])
     zh, en = (alone.keys(language) for language in LANGUAGES)
     assert zh == en
     for key in zh:
@@ -193,7 +193,7 @@ def test_both_languages_have_the_same_texts_with_the_same_blanks(folder: Path) -
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(REPO)))
 def test_every_text_that_a_template_names_exists(template: Path) -> None:
     folder = template.parent / "messages"
-    catalogue = Catalogue.load([folder] if folder.is_dir() else [])
+    catalogue = MessageCatalogue.load([folder] if folder.is_dir() else [])
     tree = jinja2.Environment(autoescape=True).parse(template.read_text("utf-8"))
     called = [
         call.args[0].value

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared.policy.remaining import Remaining
-from shared.web.i18n import Catalogue
+from shared.web.i18n import MessageCatalogue
 from shared.web.times import exact, offset_name, relative, remaining, short, span
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -56,7 +56,7 @@ def test_a_dense_list_has_the_short_form() -> None:
 
 
 def test_spans_and_moments_in_words() -> None:
-    catalogue = Catalogue.load()
+    catalogue = MessageCatalogue.load()
 
     def en(key: str, **params: object) -> str:
         return catalogue.text("en", key, **params)
@@ -88,12 +88,12 @@ def test_spans_and_moments_in_words() -> None:
 def test_the_remaining_time_is_shown_in_the_time_of_its_clock(
     minutes: int, working: bool, late: bool, en: str, zh: str
 ) -> None:
-    catalogue, day = Catalogue.load(), dt.timedelta(hours=7 if working else 24)
+    catalogue, day = MessageCatalogue.load(), dt.timedelta(hours=7 if working else 24)
     found = Remaining(dt.timedelta(minutes=minutes), day, working, late)
-    told = {
+    shown = {
         language: remaining(found, functools.partial(catalogue.text, language)) for language in ("en", "zh")
     }
-    assert told == {"en": en, "zh": zh}
+    assert shown == {"en": en, "zh": zh}
 
 
 @pytest.mark.parametrize(
