@@ -76,14 +76,7 @@ def create_app(
         responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
     )
-    app.state.web = WebState(
-        settings=settings,
-        sessions=Sessions(settings),
-        csrf_key=settings.key("csrf"),
-        api_keys=ApiKeys.load(settings.api_keys_file),
-        pages=pages or Pages(),
-        unit_name=unit_name,
-    )
+    app.state.web = _web_state(settings, pages or Pages(), unit_name)
     app.state.health = HealthChecks(service, ready, degraded)
     app.state.context = context
     for kind in (HTTPException, RequestValidationError, ValidationError, SignInNeeded):
@@ -92,3 +85,14 @@ def create_app(
     for router in (health.router, static.router, *routers):
         app.include_router(router)
     return app
+
+
+def _web_state(settings: WebSettings, pages: Pages, unit_name: UnitName) -> WebState:
+    return WebState(
+        settings=settings,
+        sessions=Sessions(settings),
+        csrf_key=settings.key("csrf"),
+        api_keys=ApiKeys.load(settings.api_keys_file),
+        pages=pages,
+        unit_name=unit_name,
+    )

@@ -2,29 +2,11 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import ValidationError
 
 from shared.policy.calendar import DayNote
 from shared.policy.errors import CalendarRange
 from shared.policy.model import Pack
 from tests.unit.shared.policy.calendars import calendar
-
-
-def test_a_year_left_out_between_two_is_refused() -> None:
-    with pytest.raises(ValidationError, match="in order, without a gap"):
-        calendar(years=(2024, 2026))
-
-
-def test_a_week_without_duty_is_refused() -> None:
-    with pytest.raises(ValidationError, match="no weekday has duty hours"):
-        calendar(duty={"extra": ["09:00-12:00"]})
-
-
-def test_extra_working_days_need_hours(cn_city: Pack) -> None:
-    contents = cn_city.model_dump(mode="json")
-    del contents["calendar_table"]["duty"]["extra"]
-    with pytest.raises(ValidationError, match=r"add duty\.extra"):
-        Pack.of(contents)
 
 
 def test_a_day_says_why_it_counts_or_not(cn_city: Pack) -> None:
