@@ -23,7 +23,7 @@ def _minutes(text: object) -> object:
         return text
     found = _SPAN.match(text)
     if found is None:
-        raise ValueError(f'{text!r} is no span of duty hours: write it like "08:30-17:30"')
+        raise ValueError(f'{text!r} is not a span of duty hours: write it like "08:30-17:30"')
     h1, m1, h2, m2 = map(int, found.groups())
     opens, closes = h1 * 60 + m1, h2 * 60 + m2
     if not opens < closes <= MINUTES_A_DAY or m1 > 59 or m2 > 59:
@@ -108,7 +108,7 @@ class Year(Row):
         twice = sorted({str(day) for day in days if days.count(day) > 1})
         if twice:
             raise ValueError(
-                f"{', '.join(twice)} stands twice: a day is one holiday or one extra working day"
+                f"{', '.join(twice)} occurs twice: a day is one holiday or one extra working day"
             )
         for holiday in self.holidays:
             if not holiday.days:

@@ -37,7 +37,7 @@ class Change(NamedTuple):
             case "removed":
                 return f"- {self.row}{_called(self.old)}"
             case "moved":
-                return "~ the rows stand in another order"
+                return "~ the rows are in another order"
             case "changed":
                 return f"~ {named}{self.field} {_plainly(self.old)} -> {_plainly(self.new)}"
 

@@ -18,7 +18,7 @@ def repeated(file: str, rows: Sequence[tuple[int, R]], key: Callable[[R], Hashab
     """Codes that occur on more than one line; `key` gives the code of a row."""
     first: dict[Hashable, int] = {}
     return [
-        Fault(file, line, f"{key(row)!r} stands on line {first[key(row)]} already: rename or delete one")
+        Fault(file, line, f"{key(row)!r} is already on line {first[key(row)]}: rename or delete one")
         for line, row in rows
         if first.setdefault(key(row), line) != line
     ]

@@ -69,10 +69,10 @@ def read_yaml(path: Path, faults: list[Fault]) -> Document:
         return document
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        faults.append(Fault(path.name, line, f"this is no YAML: {error.problem}"))
+        faults.append(Fault(path.name, line, f"this is not YAML: {error.problem}"))
         return document
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        faults.append(Fault(path.name, None, f"this is no YAML in UTF-8: {one_line(error)}"))
+        faults.append(Fault(path.name, None, f"this is not YAML in UTF-8: {one_line(error)}"))
         return document
     if not isinstance(node, yaml.MappingNode):
         faults.append(Fault(path.name, 1, "expected `key: value` lines"))
@@ -98,7 +98,7 @@ def _tangled(text: str) -> tuple[int, str] | None:
         elif isinstance(event, yaml.CollectionEndEvent):
             around.pop()
         elif isinstance(event, yaml.AliasEvent) and event.anchor in around:
-            return line, f"*{event.anchor} stands inside &{event.anchor} itself: write the value out"
+            return line, f"*{event.anchor} is inside &{event.anchor} itself: write the value out"
     return None
 
 
@@ -119,7 +119,7 @@ def _plain(node: yaml.Node, path: KeyPath, document: Document, faults: list[Faul
                 faults.append(Fault(document.file, line, "a key is one word: write `key: value`"))
                 continue
             if key.value in found:
-                faults.append(Fault(document.file, line, f"{key.value!r} stands twice: keep one"))
+                faults.append(Fault(document.file, line, f"{key.value!r} occurs twice: keep one"))
             found[key.value] = _plain(value, (*path, key.value), document, faults)
             document.lines[*path, key.value] = line
         return found
@@ -156,9 +156,9 @@ def read_csv(path: Path, columns: Mapping[str, bool], faults: list[Fault]) -> It
     except OSError as error:
         faults.append(_unread(path, error))
     except UnicodeDecodeError as error:
-        faults.append(Fault(path.name, None, f"this is no CSV in UTF-8: {one_line(error)}"))
+        faults.append(Fault(path.name, None, f"this is not CSV in UTF-8: {one_line(error)}"))
     except csv.Error as error:
-        faults.append(Fault(path.name, begins, f"this is no CSV: {one_line(error)}"))
+        faults.append(Fault(path.name, begins, f"this is not CSV: {one_line(error)}"))
 
 
 def _wrong_header(names: Sequence[str], columns: Mapping[str, bool]) -> str | None:
@@ -168,7 +168,7 @@ def _wrong_header(names: Sequence[str], columns: Mapping[str, bool]) -> str | No
     if unknown := [name for name in names if name not in columns]:
         return f"unknown column {', '.join(unknown)}: the columns are {known}"
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        return f"column {', '.join(twice)} stands twice: delete one"
+        return f"column {', '.join(twice)} occurs twice: delete one"
     if missing := [name for name, needed in columns.items() if needed and name not in names]:
         return f"column {', '.join(missing)} is missing: add it"
     return None

@@ -88,7 +88,7 @@ class Head(Row):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f'{name!r} is no IANA time zone: write it like "Asia/Shanghai"') from error
+            raise ValueError(f'{name!r} is not an IANA time zone: write it like "Asia/Shanghai"') from error
         return name
 
 
@@ -253,7 +253,7 @@ class CatalogueRow(Row):
     @model_validator(mode="after")
     def _roles_are_distinct(self) -> Self:
         if self.lead in self.co or len(set(self.co)) != len(self.co):
-            raise ValueError("a unit stands twice in lead and co: name each once")
+            raise ValueError("a unit occurs twice in lead and co: name each once")
         if self.valid_to < self.valid_from:
             raise ValueError("valid_to is before valid_from: swap them")
         return self

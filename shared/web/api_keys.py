@@ -62,7 +62,7 @@ class ApiKeys:
             record.sha256: Machine(record.name, frozenset(record.scopes), record.unit) for record in records
         }
         if len(machines) != len(records) or len({record.name for record in records}) != len(records):
-            raise ValueError(f"{path}: every name and every key may stand once")
+            raise ValueError(f"{path}: every name and every key may occur only once")
         return cls(machines)
 
     def machine(self, key: str) -> Machine | None:

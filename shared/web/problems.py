@@ -145,7 +145,7 @@ def as_problem(error: Exception) -> Problem:
         case HTTPException():
             return of_status(error)
         case _:
-            raise TypeError(f"no problem stands for {type(error).__name__}")
+            raise TypeError(f"there is no problem for {type(error).__name__}")
 
 
 def problem_response(problem: Problem) -> Response:

@@ -39,7 +39,7 @@ def test_spans_are_minutes_after_midnight_and_are_written_as_clock_times() -> No
 @pytest.mark.parametrize(
     ("span", "message"),
     [
-        ("8-18", "is no span"),
+        ("8-18", "is not a span"),
         ("18:00-08:00", "does not run forward"),
         ("08:00-24:01", "does not run forward"),
         ("08:60-09:00", "does not run forward"),
@@ -67,7 +67,7 @@ def test_a_holiday_lasts_through_its_last_day() -> None:
     ("contents", "message"),
     [
         ({"extra_working_days": ["2025-12-31"]}, "2025-12-31 is listed under 2026"),
-        ({"extra_working_days": ["2026-01-01"]}, "2026-01-01 stands twice"),
+        ({"extra_working_days": ["2026-01-01"]}, "2026-01-01 occurs twice"),
         ({"holidays": [{"name": "x", "name_en": "x", "first": "2026-02-02", "last": "2026-02-01"}]}, "ends"),
     ],
 )

@@ -26,7 +26,7 @@ def rule(rule_id: str, **cells: Any) -> CatalogueRow:
 def test_a_code_on_two_lines_is_reported_on_the_later_one() -> None:
     rows = [(2, unit("a")), (3, unit("b")), (7, unit("a"))]
     assert repeated("departments.csv", rows, lambda row: row.code) == [
-        Fault("departments.csv", 7, "'a' stands on line 2 already: rename or delete one")
+        Fault("departments.csv", 7, "'a' is already on line 2: rename or delete one")
     ]
 
 

@@ -30,15 +30,15 @@ def test_a_value_that_does_not_exist_has_the_line_around_it(tmp_path: Path) -> N
 def test_all_repeated_keys_are_reported_with_their_lines(tmp_path: Path) -> None:
     _, faults = yaml_of(tmp_path, "a: 1\na: 2\nb:\n  c: 1\n  c: 2\n")
     assert faults == [
-        Fault("a.yaml", 2, "'a' stands twice: keep one"),
-        Fault("a.yaml", 5, "'c' stands twice: keep one"),
+        Fault("a.yaml", 2, "'a' occurs twice: keep one"),
+        Fault("a.yaml", 5, "'c' occurs twice: keep one"),
     ]
 
 
 def test_invalid_yaml_is_reported_with_its_line(tmp_path: Path) -> None:
     document, (fault,) = yaml_of(tmp_path, "a: 1\nb: [\n")
     assert document.data is None
-    assert str(fault).startswith("a.yaml:3: this is no YAML: ")
+    assert str(fault).startswith("a.yaml:3: this is not YAML: ")
 
 
 def test_a_record_of_a_table_has_the_line_on_which_it_begins(tmp_path: Path) -> None:

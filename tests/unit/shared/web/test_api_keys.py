@@ -34,7 +34,7 @@ def test_without_a_file_or_with_an_empty_one_there_are_no_keys(tmp_path: Path) -
 @pytest.mark.parametrize("second", [f"{{name: a, sha256: {OTHER}", f"{{name: b, sha256: {ONE}"])
 def test_a_name_or_key_that_occurs_twice_is_refused(tmp_path: Path, second: str) -> None:
     text = f"- {{name: a, sha256: {ONE}, scopes: []}}\n- {second}, scopes: []}}\n"
-    with pytest.raises(ValueError, match="stand once"):
+    with pytest.raises(ValueError, match="occur only once"):
         load(tmp_path, text)
 
 
