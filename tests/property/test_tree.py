@@ -1,4 +1,4 @@
-"""Whatever the sizes: trees agree with RFC 6962's definition, and proofs hold for what they say alone."""
+"""Trees of any size agree with RFC 6962's definition, and proofs hold for their own claim alone."""
 
 from collections.abc import Callable, Sequence
 
@@ -27,8 +27,8 @@ def mth(leaves: Sequence[bytes]) -> bytes:
 
 
 def tiles(size: int) -> Callable[[TileName], bytes]:
-    edge, full = CompactRange().extend(LEAVES[:size])
-    return dict([*full, *edge.partial()]).__getitem__
+    tree, full = CompactRange().extend(LEAVES[:size])
+    return dict([*full, *tree.partial()]).__getitem__
 
 
 sizes = st.integers(1, len(LEAVES))
@@ -44,18 +44,18 @@ def test_every_way_to_the_root_is_the_definition(size: int) -> None:
 
 @given(st.lists(st.integers(0, 600), max_size=6))
 def test_a_tree_does_not_depend_on_the_steps_in_which_it_grew(steps: list[int]) -> None:
-    edge, peaks = CompactRange(), MerkleAccumulator()
+    tree, accumulator = CompactRange(), MerkleAccumulator()
     seen: list[tuple[TileName, bytes]] = []
     leaves = LEAVES * 3
     for step in steps:
-        grown, full = edge.extend(leaves[edge.size : edge.size + step])
-        peaks = edge.accumulator().extended(leaves[edge.size : edge.size + step])
-        edge = grown
+        grown, full = tree.extend(leaves[tree.size : tree.size + step])
+        accumulator = tree.accumulator().extended(leaves[tree.size : tree.size + step])
+        tree = grown
         seen += full
     whole, full = CompactRange().extend(leaves[: sum(steps)])
-    assert edge == whole
+    assert tree == whole
     assert sorted(seen, key=str) == sorted(full, key=str)
-    assert peaks.root() == edge.root()
+    assert accumulator.root() == tree.root()
 
 
 @given(sizes, st.data())
