@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from shared.web.problems import Problem, problem_response
 
 Reasons = Callable[[], Awaitable[dict[str, str]]]
-"""Answers the parts that are not as they should be, each with the reason; empty if all are."""
+"""Returns the parts that do not work as they should, each with the reason; empty if all do."""
 
 # The proxy of the public address asks one service after another. It passes what each of them answered in this
 # header to the services that follow, as `X-Degraded-<service>`.
