@@ -8,6 +8,7 @@ CivicloomError
 ├── PolicyError          (shared.policy.errors) a pack that cannot be used
 ├── LogError             (services.audit.log.errors) something is wrong with the log
 ├── DeliveryError        (services.publisher.push.errors) something prevents a delivery
+├── SignInNeeded         (shared.web.callers) a page needs a signed-in person: the browser is sent to /login
 ├── DatabaseAway         nobody answers at a command's database, or it is not what its URL says
 ├── Conflict             a command lost against the present state (HTTP 409)
 └── Stale                our authority is gone (cursor moved, partition revoked, lock lost): stop, do nothing

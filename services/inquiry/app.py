@@ -23,9 +23,8 @@ from shared.packs import Packs
 from shared.service import Parts
 from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
+from shared.web import signin
 from shared.web.pages import Pages
-from shared.web.settings import WebSettings
-from shared.web.signin import signin_router
 
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
@@ -43,7 +42,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
             track_pages.router,
             clerk_pages.router,
             contact_pages.router,
-            signin_router(WebSettings()),
+            signin.router,
         ],
         handlers=build_handlers(policies),
         topics=["routing"],

@@ -1,4 +1,4 @@
-"""`civicloom policy check`: what is wrong with a pack, and what is lawful but probably not meant."""
+"""`civicloom policy check`: faults of a pack, and what is valid but probably not intended."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +11,26 @@ from shared.policy.model import Pack
 
 
 class Report(NamedTuple):
-    """What `check` found, one sentence each: problems make a pack unusable, remarks do not."""
+    """The result of `check`, one sentence each: problems make a pack unusable, remarks do not."""
 
     problems: list[str]
     remarks: list[str]
 
 
 def check(folder: Path) -> Report:
-    """Load the pack in a folder and say what is wrong with it and what may not be meant."""
+    """Load the pack in a folder and report its faults, or else the remarks on it. Raises no PolicyError."""
     try:
         pack = load_pack(folder)
     except PolicyError as error:
-        return Report([str(problem) for problem in error.problems], [])
+        return Report([str(fault) for fault in error.faults], [])
     return Report([], remarks(pack))
 
 
 def remarks(pack: Pack) -> list[str]:
-    """What a sound pack may still not mean: cases that go to triage, idle units, rows without effect."""
+    """What the author of a valid pack may have overlooked.
+
+    Services whose cases go to triage, units without a rule, and rows without effect.
+    """
     return [*_services_without_rule(pack), *_idle_departments(pack), *_rows_without_effect(pack)]
 
 
@@ -49,7 +52,7 @@ def _idle_departments(pack: Pack) -> Iterator[str]:
 
 
 def _rows_without_effect(pack: Pack) -> Iterator[str]:
-    """A row for one area that overlaps the row for anywhere and says the same."""
+    """Rows for one area that a row for anywhere makes redundant."""
     anywhere = {row.service_code: row for row in pack.catalogue if row.area == ANYWHERE}
     for row in pack.catalogue:
         general = anywhere.get(row.service_code)

@@ -1,14 +1,16 @@
 """Deadlines: a budget added to a moment in one of six day counts, and the moments when a share of it is used.
 
-Computing says only when; `explain.explain` says why, when somebody asks.
+`explain.explain` gives the reasons for a deadline.
 
-Rules, where the pack's law does not say otherwise:
+Rules, unless the pack's law has another:
 - whole days never count day zero, and hours run from the moment itself (Civil Code of China art. 201;
-  the UK Freedom of Information Act s.10);
-- working days end when duty ends on the last one (Civil Code art. 203: where there are business hours,
-  their end is the end of the last day); other days and months end with the local day's last second;
-- a month ends on the same day of the month, or on the last one if it has none (art. 202);
-- `calendar_roll` moves a last day that is no working day to the next one (art. 203; Australia FOI).
+  UK Freedom of Information Act 2000 s.10);
+- working days end when duty ends on the last one (Civil Code of China art. 203: where there are business
+  hours, their end is the end of the last day); other days and months end with the local day's last second;
+- a month ends on the same day of the month, or on its last day if there is no such day (Civil Code of China
+  art. 202);
+- `calendar_roll` moves a last day that is not a working day to the next working day (Civil Code of China
+  art. 203; the Freedom of Information Act 1982 of Australia).
 """
 
 import calendar as months
@@ -26,9 +28,16 @@ MICROSECONDS_AN_HOUR = 3_600_000_000
 
 
 class Deadline(NamedTuple):
-    """When something is due. `start` and `due` are UTC; `day_zero` is the local day that is not counted.
+    """When something is due.
 
-    For hours `day_zero` is the local day on which they begin to run.
+    Attributes
+    ----------
+    start, due
+        UTC moments. A step taken at `due` is in time; one microsecond later it is late.
+    amount, day_count
+        The budget: hours (may be fractional), or whole days or months.
+    day_zero
+        The local day that is not counted; for hours, the local day on which they begin to run.
     """
 
     start: dt.datetime
@@ -41,13 +50,27 @@ class Deadline(NamedTuple):
 def add_budget(
     calendar: WorkCalendar, start: dt.datetime, amount: int | float, day_count: DayCount
 ) -> Deadline:
-    """The deadline of a budget of `amount` hours, days or months that begins at the aware moment `start`.
+    """The deadline of a budget that begins at `start`.
 
-    Raises CalendarRange beyond the calendar, and ValueError for a naive `start`, an amount that is not
-    positive, or a broken number of days.
+    Parameters
+    ----------
+    calendar
+        Its time zone decides where local days begin and end.
+    start
+        An aware moment in any time zone.
+    amount, day_count
+        The budget: hours (may be fractional), or whole days or months.
+
+    Raises
+    ------
+    CalendarRange
+        if `start` or the due moment lies outside the calendar's years. Hours day and night need only the
+        start inside.
+    ValueError
+        for a naive `start`, an amount that is not positive, or a fractional number of days or months.
     """
     if amount <= 0:
-        raise ValueError(f"a budget of {amount} {day_count} is no time at all")
+        raise ValueError(f"a budget of {amount} {day_count} is not positive")
     if not isinstance(amount, int) and not day_count.hourly:
         raise ValueError(f"{amount} {day_count}: days and months are whole numbers")
     day_zero, due = _RULES[day_count](calendar, start, amount)
@@ -56,10 +79,22 @@ def add_budget(
 
 
 def at_percent(calendar: WorkCalendar, deadline: Deadline, percent: int) -> dt.datetime:
-    """The UTC moment when `percent` (1..100) of the budget is used, measured in its own day count.
+    """The UTC moment when `percent` of the budget is used, measured in its own day count.
 
-    A day of the budget is used evenly: through its duty time for working days, so that a mark never falls
-    on a night or a day off, and through its 24 hours for other days. 100 is the due moment itself.
+    A day of the budget is used evenly: over its duty time for working days, so that a mark never falls into a
+    night or on a day off, and over its 24 hours for other days.
+
+    Parameters
+    ----------
+    calendar
+        The calendar by which `deadline` was computed.
+    percent
+        1 to 100, both inclusive; 100 is the due moment itself.
+
+    Raises
+    ------
+    ValueError
+        for another percentage.
     """
     if not 0 < percent <= 100:
         raise ValueError(f"{percent} % of a budget: give 1 to 100")
@@ -76,27 +111,41 @@ def at_percent(calendar: WorkCalendar, deadline: Deadline, percent: int) -> dt.d
 
 
 def deadline_for(pack: Pack, kind: str, service_code: str, urgent: bool, start: dt.datetime) -> Deadline:
-    """When the reply to a case is due that was accepted at `start`.
+    """When the reply to a case is due that was accepted at `start` (an aware moment).
 
-    A service's own budget goes before that of the kind; urgency can only bring the moment nearer.
-    Raises UnknownCode and what `add_budget` raises.
+    A service's own budget overrides that of its kind. An urgent case also has the kind's urgent budget, and
+    the earlier of the two deadlines counts: urgency never makes a case due later.
+
+    Raises
+    ------
+    UnknownCode
+        if the pack does not have the kind or the service.
+    CalendarRange, ValueError
+        as `add_budget` does.
     """
-    return _nearest(
+    return _earliest(
         [_add(pack, start, budget) for budget in _reply_budgets(pack, kind, service_code, urgent)]
     )
 
 
 def rework_deadline(pack: Pack, kind: str, service_code: str, urgent: bool, start: dt.datetime) -> Deadline:
-    """When the reply is due again for a case sent back for rework (重办) at `start`.
+    """When the next reply is due to a case that was sent back for rework (重办) at `start` (an aware moment).
 
-    The kind's share of the first budget, in whole hours or days, rounded up; of an urgent case the nearer one
-    of the two, as at first. It is not less than the kind's minimum for a rework, unless that is more than the
-    whole first budget, which is then given anew: a danger that had two hours does not get a working day.
-    Raises UnknownCode and what `add_budget` raises.
+    The budget is the kind's share of the first one, rounded up to whole hours, days or months; for an urgent
+    case the earlier deadline of the two counts, as for the first reply. The kind's minimum for a rework
+    applies where it is longer than that share, but never beyond the whole first budget: an urgent danger
+    that had two hours does not get a working day.
+
+    Raises
+    ------
+    UnknownCode
+        if the pack does not have the kind or the service.
+    CalendarRange, ValueError
+        as `add_budget` does.
     """
     rework = pack.kind(kind).rework
     budgets = _reply_budgets(pack, kind, service_code, urgent)
-    share = _nearest(
+    share = _earliest(
         [
             add_budget(pack.calendar, start, ceil(budget.amount * rework.share), budget.day_count)
             for budget in budgets
@@ -107,28 +156,39 @@ def rework_deadline(pack: Pack, kind: str, service_code: str, urgent: bool, star
     minimum = _add(pack, start, rework.minimum)
     if minimum.due <= share.due:
         return share
-    return _nearest([*(_add(pack, start, budget) for budget in budgets), minimum])
+    return _earliest([*(_add(pack, start, budget) for budget in budgets), minimum])
 
 
 def clock_deadline(pack: Pack, clock: str, urgent: bool, start: dt.datetime) -> Deadline:
-    """When a clock of the procedure runs out, such as `sign` (签收). Raises UnknownCode."""
+    """When a clock of the procedure, such as `sign` (签收), runs out if it begins at `start`.
+
+    Raises
+    ------
+    UnknownCode
+        if the pack does not have the clock.
+    CalendarRange, ValueError
+        as `add_budget` does.
+    """
     return _add(pack, start, clock_budget(pack, clock, urgent))
 
 
 def clock_budget(pack: Pack, clock: str, urgent: bool) -> Budget:
-    """How long a clock of the procedure runs, and by which day count. Raises UnknownCode."""
+    """The budget of a clock of the procedure; an urgent case has the urgent one if there is one.
+
+    Raises UnknownCode if the pack does not have the clock.
+    """
     rules = pack.clock(clock)
     return (urgent and rules.urgent) or rules.normal
 
 
 def _reply_budgets(pack: Pack, kind: str, service_code: str, urgent: bool) -> list[Budget]:
-    """The budgets for a reply, of which the one counts that ends first."""
+    """The budgets for a reply; the one that ends first counts."""
     rules = pack.kind(kind)
     ordinary = pack.service(service_code).due or rules.reply
     return [rules.urgent_reply, ordinary] if urgent else [ordinary]
 
 
-def _nearest(deadlines: list[Deadline]) -> Deadline:
+def _earliest(deadlines: list[Deadline]) -> Deadline:
     return min(deadlines, key=lambda deadline: deadline.due)
 
 
@@ -149,7 +209,7 @@ def _hours_duty(calendar: WorkCalendar, start: dt.datetime, amount: int | float)
 def _working_days(calendar: WorkCalendar, start: dt.datetime, amount: int | float) -> tuple[int, dt.datetime]:
     zero = calendar.day_zero(start)
     last = calendar.working_days_through(zero) + int(amount) - 1
-    return zero, calendar.closes[calendar.position(last)]
+    return zero, calendar.closes[calendar.working_index(last)]
 
 
 def _calendar_days(
@@ -184,7 +244,10 @@ _RULES: dict[DayCount, Callable[[WorkCalendar, dt.datetime, int | float], tuple[
 
 
 def add_months(day: dt.date, count: int) -> dt.date:
-    """The same day `count` months later, or the last day of that month if it has no such day."""
+    """The same day `count` months later, or the last day of that month if there is no such day.
+
+    Civil Code of China art. 202.
+    """
     year, month = divmod(day.year * 12 + day.month - 1 + count, 12)
     return dt.date(year, month + 1, min(day.day, months.monthrange(year, month + 1)[1]))
 
@@ -194,7 +257,7 @@ def _duty(hours: int | float) -> int:
 
 
 def _after_duty(calendar: WorkCalendar, start: dt.datetime, duty: int) -> dt.datetime:
-    """The moment when `duty` microseconds of duty time have passed since `start`."""
+    """The UTC moment when `duty` microseconds of duty time have passed since `start`."""
     total = calendar.duty_through(microseconds(start)) + duty
     span = bisect_left(calendar.duty_before, total) - 1
     if span >= len(calendar.opens_at):

@@ -1,4 +1,4 @@
-"""What is different between two versions of a pack, file by file and row by row."""
+"""The differences between two versions of a pack, file by file and row by row."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -8,10 +8,18 @@ from shared.policy.tables import Head
 
 
 class Change(NamedTuple):
-    """One difference. A row that is added or removed stands whole in `new` or `old`.
+    """One difference.
 
-    `row` is its code, empty for what has one row alone; `field` is a path such as `reply.amount`. `moved`
-    says that a table's rows stand in another order, which is the one in which pages list them.
+    Attributes
+    ----------
+    file, row
+        The file of the pack, and the code of the row in it; empty for pack.yaml, which is one row.
+    change
+        `moved` is another order of a table's rows, which is the order in which pages list them.
+    field
+        A path such as `reply.amount`; None unless a field `changed`.
+    old, new
+        The values of the field; for a row that was removed or added the whole row, as JSON values.
     """
 
     file: str
@@ -29,7 +37,7 @@ class Change(NamedTuple):
             case "removed":
                 return f"- {self.row}{_called(self.old)}"
             case "moved":
-                return "~ the rows stand in another order"
+                return "~ the rows are in another order"
             case "changed":
                 return f"~ {named}{self.field} {_plainly(self.old)} -> {_plainly(self.new)}"
 
@@ -38,7 +46,7 @@ Rows = dict[str, dict[str, Any]]
 
 
 def diff(old: Pack, new: Pack) -> list[Change]:
-    """Every difference, in the order of the files; empty exactly if both are one version."""
+    """Every difference, in the order of the files; empty if and only if both are the same version."""
     before, after = _files(old), _files(new)
     return [change for file in before for change in _compare(file, before[file], after[file])]
 

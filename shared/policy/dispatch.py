@@ -1,11 +1,11 @@
-"""The dispatch catalogue (派单目录) compiled to a look-up: service and area to lead and co-handlers."""
+"""The dispatch catalogue (派单目录) compiled into a look-up: service and area to lead and co-handlers."""
 
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from shared.policy.errors import PolicyError, Problem
+from shared.policy.errors import Fault, PolicyError
 from shared.policy.model import Pack
 from shared.policy.tables import CatalogueRow
 
@@ -13,7 +13,10 @@ ANYWHERE = "*"
 
 
 class Match(NamedTuple):
-    """Who gets the case: one lead (主办), who answers, co-handlers (协办), and the rule that says so."""
+    """The units that get a case: one lead (主办), which answers, and co-handlers (协办).
+
+    `rule_id` names the row of the catalogue.
+    """
 
     lead: str
     co: tuple[str, ...]
@@ -21,7 +24,7 @@ class Match(NamedTuple):
 
 
 class NoMatch(NamedTuple):
-    """Why the catalogue cannot place a case, so that it goes to triage."""
+    """Why the catalogue does not place a case, which therefore goes to triage."""
 
     reason: Literal["unknown_service", "no_rule", "no_rule_for_area", "no_rule_in_force"]
 
@@ -33,15 +36,18 @@ class _Dated(NamedTuple):
 
 
 class Catalogue:
-    """The catalogue of one pack version."""
+    """The dispatch catalogue of one pack version.
+
+    Raises
+    ------
+    PolicyError
+        if two rows of `pack` apply to the same service, area and day.
+    """
 
     def __init__(self, pack: Pack) -> None:
-        """Raises PolicyError if two rows answer for the same service, area and day."""
-        problems = [
-            Problem("catalogue.csv", None, overlap_message(*pair)) for pair in overlaps(pack.catalogue)
-        ]
-        if problems:
-            raise PolicyError(problems)
+        faults = [Fault("catalogue.csv", None, overlap_message(*pair)) for pair in overlaps(pack.catalogue)]
+        if faults:
+            raise PolicyError(faults)
         self._rows: dict[str, dict[str, list[_Dated]]] = {
             service.service_code: {} for service in pack.services
         }
@@ -50,9 +56,17 @@ class Catalogue:
             self._rows[row.service_code].setdefault(row.area, []).append(dated)
 
     def match(self, service_code: str, area: str | None, on: dt.date) -> Match | NoMatch:
-        """The row in force on a day: one for the very area goes before one for anywhere (`*`).
+        """The row in force on a day; a row for the area overrides one for anywhere (`*`).
 
-        `area` is None where the place is not known; then only rows for anywhere apply.
+        Parameters
+        ----------
+        service_code
+            The code of a service; a code that the pack does not have is not an error but `NoMatch`.
+        area
+            The code of the area where the case lies; None if unknown, so that only rows for anywhere apply.
+        on
+            The local day in the pack's time zone; a row is in force from `valid_from` to `valid_to`, both
+            inclusive.
         """
         areas = self._rows.get(service_code)
         if areas is None:
@@ -69,7 +83,7 @@ class Catalogue:
 
 
 def overlaps(rows: Iterable[CatalogueRow]) -> Iterator[tuple[CatalogueRow, CatalogueRow]]:
-    """Pairs of rows that answer for the same service, area and day."""
+    """Pairs of rows that apply to the same service, area and day."""
     groups: defaultdict[tuple[str, str], list[CatalogueRow]] = defaultdict(list)
     for row in rows:
         groups[row.service_code, row.area].append(row)
@@ -83,7 +97,7 @@ def overlaps(rows: Iterable[CatalogueRow]) -> Iterator[tuple[CatalogueRow, Catal
 
 
 def overlap_message(earlier: CatalogueRow, later: CatalogueRow) -> str:
-    """What to do about two rows that overlap."""
+    """The message for two rows that overlap."""
     return (
         f"rules {earlier.rule_id} and {later.rule_id} both answer for service {later.service_code!r} in area "
         f"{later.area!r} on {later.valid_from}: end the first with valid_to, or delete one"

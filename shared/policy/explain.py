@@ -1,7 +1,7 @@
-"""Why a deadline is what it is: the steps from receipt to the due moment, as facts and as sentences.
+"""The reasons for a deadline: the steps from receipt to the due moment, as facts and as sentences.
 
-The facts alone are enough to count the days again without the calendar, so that a citizen, a court or the
-audit service can check them; a test does so for every deadline that it makes.
+The facts are sufficient to count the days again without the calendar, so that a citizen, a court or the audit
+service can check them. A property test replays them for any deadline.
 """
 
 import datetime as dt
@@ -14,54 +14,78 @@ from shared.policy.deadlines import Deadline, add_months
 from shared.policy.tables import DayCount
 
 Language = Literal["zh", "en"]
-EventData = dict[str, str | int | float]
+Facts = dict[str, str | int | float]
 
-WORKING = ("working", "extra")
-LOOKS_AT_HOLIDAYS = (DayCount.HOURS_DUTY, DayCount.WORKING_DAYS, DayCount.CALENDAR_ROLL)
-MICROSECONDS_A_MINUTE = 60_000_000
+_WORKING = ("working", "extra")
+_LOOKS_AT_HOLIDAYS = (DayCount.HOURS_DUTY, DayCount.WORKING_DAYS, DayCount.CALENDAR_ROLL)
+_MICROSECONDS_A_MINUTE = 60_000_000
 
 
-class Step(NamedTuple):
-    """One step: a code, the facts (JSON values; days are ISO dates, moments ISO with offset), two texts.
+class ExplanationStep(NamedTuple):
+    """One step of an explanation.
 
-    received {at, zone}; day_zero {day, reason}; counted {first, last, days}; skipped {first, last, days,
-    reason, name, name_en}; duty {day, minutes}; elapsed {hours}; months {count, last}; rolled {last, to};
-    due {at, utc, calendar: declared, provisional or undeclared, where holidays count}.
+    Attributes
+    ----------
+    code
+        `received`, `day_zero`, `counted`, `skipped`, `duty`, `elapsed`, `months`, `rolled` or `due`.
+    facts
+        JSON values: local days as ISO dates, moments in ISO format with offset; `first` and `last` are both
+        inclusive.
+
+        received: at, zone. day_zero: day, reason. counted: first, last, days, reason. skipped: first, last,
+        days, reason, and name and name_en of a holiday. duty: day, minutes. elapsed: hours. months: count,
+        last. rolled: last, to, reason, and name and name_en of a holiday. due: at, utc, and, if holidays
+        count, calendar (`WorkCalendar.status` of the year).
+    zh, en
+        The sentence in Chinese and in English.
     """
 
     code: str
-    facts: EventData
+    facts: Facts
     zh: str
     en: str
 
     def text(self, language: Language) -> str:
-        """The sentence for a reader."""
+        """The sentence in one language."""
         return self.zh if language == "zh" else self.en
 
 
-def explain(calendar: WorkCalendar, deadline: Deadline) -> list[Step]:
-    """The steps of a deadline that `add_budget` computed with this calendar, in order."""
+def explain(calendar: WorkCalendar, deadline: Deadline) -> list[ExplanationStep]:
+    """The steps of a deadline, from `received` to `due`.
+
+    Parameters
+    ----------
+    calendar
+        The calendar by which `deadline` was computed.
+    deadline
+        The result of `add_budget`.
+
+    Raises
+    ------
+    CalendarRange
+        if the deadline was computed by a calendar that covers more years.
+    """
     received = deadline.start.astimezone(calendar.tz)
     steps = [_step("received", at=received.isoformat(), zone=str(calendar.tz))]
     steps += _BODIES[deadline.day_count](calendar, deadline)
     local = deadline.due.astimezone(calendar.tz)
-    facts: EventData = {"at": local.isoformat(), "utc": deadline.due.isoformat()}
-    if deadline.day_count in LOOKS_AT_HOLIDAYS:
+    facts: Facts = {"at": local.isoformat(), "utc": deadline.due.isoformat()}
+    if deadline.day_count in _LOOKS_AT_HOLIDAYS:
         facts["calendar"] = calendar.status(local.year)
     steps.append(_step("due", **facts))
     return steps
 
 
-def _elapsed(_calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+def _elapsed(_calendar: WorkCalendar, deadline: Deadline) -> Iterator[ExplanationStep]:
     yield _step("elapsed", hours=deadline.amount)
 
 
-def _duty(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+def _duty(calendar: WorkCalendar, deadline: Deadline) -> Iterator[ExplanationStep]:
     first = calendar.receipt_day(deadline.start)
     last = deadline.due.astimezone(calendar.tz).toordinal()
     for note, run in groupby(range(first, last + 1), calendar.note):
         days = list(run)
-        if note.reason not in WORKING:
+        if note.reason not in _WORKING:
             yield _skipped(days[0], days[-1], note)
             continue
         for day in days:
@@ -69,38 +93,38 @@ def _duty(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
             begin = calendar.day_ends[index - 1] + ONE_SECOND if index else deadline.start
             end = calendar.day_ends[index] + ONE_SECOND
             used = _duty_between(calendar, max(deadline.start, begin), min(deadline.due, end))
-            yield _step("duty", day=_iso(day), minutes=used / MICROSECONDS_A_MINUTE)
+            yield _step("duty", day=_iso(day), minutes=used / _MICROSECONDS_A_MINUTE)
 
 
 def _duty_between(calendar: WorkCalendar, start: dt.datetime, until: dt.datetime) -> int:
     return calendar.duty_through(microseconds(until)) - calendar.duty_through(microseconds(start))
 
 
-def _working_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+def _working_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[ExplanationStep]:
     zero = deadline.day_zero.toordinal()
     received = calendar.receipt_day(deadline.start)
     if zero != received:
         note = calendar.note(received)
-        reason = "after_hours" if note.reason in WORKING else "not_working"
+        reason = "after_hours" if note.reason in _WORKING else "not_working"
     else:
         reason = "receipt"
     yield _step("day_zero", day=_iso(zero), reason=reason)
     last = deadline.due.astimezone(calendar.tz).toordinal()
     for note, run in groupby(range(zero + 1, last + 1), calendar.note):
         days = list(run)
-        if note.reason in WORKING:
+        if note.reason in _WORKING:
             yield _counted(days[0], days[-1], note.reason)
         else:
             yield _skipped(days[0], days[-1], note)
 
 
-def _calendar_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+def _calendar_days(calendar: WorkCalendar, deadline: Deadline) -> Iterator[ExplanationStep]:
     zero = calendar.receipt_day(deadline.start)
     yield _step("day_zero", day=_iso(zero), reason="receipt")
     yield _counted(zero + 1, zero + int(deadline.amount), "calendar")
 
 
-def _calendar_roll(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+def _calendar_roll(calendar: WorkCalendar, deadline: Deadline) -> Iterator[ExplanationStep]:
     yield from _calendar_days(calendar, deadline)
     nominal = calendar.receipt_day(deadline.start) + int(deadline.amount)
     last = deadline.due.astimezone(calendar.tz).toordinal()
@@ -108,14 +132,14 @@ def _calendar_roll(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]
         yield _step("rolled", last=_iso(ordinal), to=_iso(ordinal + 1), **_name(calendar.note(ordinal)))
 
 
-def _months(calendar: WorkCalendar, deadline: Deadline) -> Iterator[Step]:
+def _months(calendar: WorkCalendar, deadline: Deadline) -> Iterator[ExplanationStep]:
     zero = calendar.receipt_day(deadline.start)
     yield _step("day_zero", day=_iso(zero), reason="receipt")
     last = add_months(deadline.day_zero, int(deadline.amount))
     yield _step("months", count=deadline.amount, last=last.isoformat())
 
 
-_BODIES: dict[DayCount, Callable[[WorkCalendar, Deadline], Iterator[Step]]] = {
+_BODIES: dict[DayCount, Callable[[WorkCalendar, Deadline], Iterator[ExplanationStep]]] = {
     DayCount.HOURS_24X7: _elapsed,
     DayCount.HOURS_DUTY: _duty,
     DayCount.WORKING_DAYS: _working_days,
@@ -162,15 +186,17 @@ _WHYS: dict[str, tuple[str, str]] = {
 }
 
 
-def _step(code: str, **facts: str | int | float) -> Step:
+def _step(code: str, **facts: str | int | float) -> ExplanationStep:
     zh, en = _TEXTS[code]
     words = facts | _words(facts)
-    return Step(code, facts, zh.format(**words), en.format(**words))
+    return ExplanationStep(code, facts, zh.format(**words), en.format(**words))
 
 
-def _words(facts: EventData) -> EventData:
-    """What the sentences say for a reason or a name, for a run of days that may be a single day, and for a
-    moment, which the facts have exactly and a reader wants to the minute."""
+def _words(facts: Facts) -> Facts:
+    """The parameters of the sentences that the facts do not have.
+
+    Reasons and names by language, a range of days that may be a single day, and moments to the minute.
+    """
     why = str(facts.get("reason", facts.get("calendar", "")))
     why_zh, why_en = _WHYS.get(why, (str(facts.get("name", "")), str(facts.get("name_en", ""))))
     first, last = facts.get("first"), facts.get("last")
@@ -184,11 +210,11 @@ def _words(facts: EventData) -> EventData:
     }
 
 
-def _counted(first: int, last: int, reason: str) -> Step:
+def _counted(first: int, last: int, reason: str) -> ExplanationStep:
     return _step("counted", first=_iso(first), last=_iso(last), days=last - first + 1, reason=reason)
 
 
-def _skipped(first: int, last: int, note: DayNote) -> Step:
+def _skipped(first: int, last: int, note: DayNote) -> ExplanationStep:
     return _step("skipped", first=_iso(first), last=_iso(last), days=last - first + 1, **_name(note))
 
 

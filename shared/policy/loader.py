@@ -1,13 +1,15 @@
-"""Loading a pack from its folder. Every fault is collected, so that an author mends all of them in one go."""
+"""Loading a pack from its folder. All faults are collected, so that an author can correct them together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from shared.policy.errors import PolicyError, Problem
+from shared.policy.calendar_table import CalendarTable
+from shared.policy.errors import Fault, PolicyError
 from shared.policy.model import Pack, missing_clocks
 from shared.policy.references import (
     Located,
@@ -18,10 +20,9 @@ from shared.policy.references import (
     unknown_sources,
     unknown_sources_in,
 )
-from shared.policy.sources import Document, Place, read_csv, read_yaml
+from shared.policy.sources import Document, KeyPath, read_csv, read_yaml
 from shared.policy.tables import (
     Area,
-    CalendarTable,
     CatalogueRow,
     Clock,
     Department,
@@ -38,70 +39,120 @@ R = TypeVar("R", bound=Row)
 LISTS = frozenset({"keywords", "co"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """The tables of a folder, each row valid by itself; None or fewer rows where there were faults."""
+
+    head_file: Document
+    clocks_file: Document
+    documents: tuple[Document, ...]
+    head: Head | None
+    kinds: list[Kind]
+    clocks: list[Clock]
+    limits: Limits | None
+    calendar: CalendarTable | None
+    services: Located[Service]
+    departments: Located[Department]
+    areas: Located[Area]
+    catalogue: Located[CatalogueRow]
+
+
 def load_pack(folder: Path) -> Pack:
-    """The pack in a folder: pack.yaml, kinds.yaml, clocks.yaml, calendar.yaml, services.csv, departments.csv,
+    """The pack in a folder.
+
+    The folder holds pack.yaml, kinds.yaml, clocks.yaml, calendar.yaml, services.csv, departments.csv,
     catalogue.csv and, if the place has areas, areas.csv.
 
-    Raises PolicyError with all faults found, each with file, line and what to do.
+    Raises
+    ------
+    PolicyError
+        with all faults found, each with file, line and how to correct it.
     """
-    problems: list[Problem] = []
-    head_file, kinds_file, clocks_file, calendar_file = documents = [
-        read_yaml(folder / name, problems)
-        for name in ("pack.yaml", "kinds.yaml", "clocks.yaml", "calendar.yaml")
-    ]
-    head = _one(head_file, Head, problems)
-    kinds = _keyed(kinds_file, Kind, problems)
-    limits = _one(_part(clocks_file, "limits"), Limits, problems, ("limits",))
-    clocks = _keyed(_part(clocks_file, "clocks"), Clock, problems, ("clocks",))
-    problems += _unknown_parts(clocks_file, ("limits", "clocks"))
-    calendar = _one(calendar_file, CalendarTable, problems)
-    services = _rows(folder / "services.csv", Service, problems, needed=True)
-    departments = _rows(folder / "departments.csv", Department, problems, needed=True)
-    catalogue = _rows(folder / "catalogue.csv", CatalogueRow, problems)
-    areas = _rows(folder / "areas.csv", Area, problems) if (folder / "areas.csv").exists() else []
-
-    # What refers to a table that has faults itself is not judged: each of its rows would repeat them.
-    broken = {problem.file for problem in problems}
-    if "clocks.yaml" not in broken:
-        problems += [
-            Problem("clocks.yaml", clocks_file.line(("clocks",)), f"there is no clock {code!r}: add it")
-            for code in missing_clocks(clocks)
-        ]
-    problems += repeated("services.csv", services, lambda row: row.service_code)
-    problems += repeated("departments.csv", departments, lambda row: row.code)
-    problems += repeated("areas.csv", areas, lambda row: row.code)
-    problems += repeated("catalogue.csv", catalogue, lambda row: row.rule_id)
-    if "kinds.yaml" not in broken:
-        problems += unknown_kinds(services, kinds)
-    problems += dangling_rules(catalogue, services, departments, areas, broken)
-    problems += ambiguous_rules(catalogue)
-    if explained := set(_part(head_file, "sources").data or ()):
-        for document in documents:
-            problems += unknown_sources_in(document, explained)
-        problems += unknown_sources("services.csv", services, explained)
-        problems += unknown_sources("departments.csv", departments, explained)
-        problems += unknown_sources("areas.csv", areas, explained)
-        problems += unknown_sources("catalogue.csv", catalogue, explained)
-    if head is not None and head.name != folder.resolve().name:
-        message = (
-            f"the pack is called {head.name!r}, its folder {folder.resolve().name!r}: give both one name"
-        )
-        problems.append(Problem(head_file.file, head_file.line(("name",)), message))
-    if problems:
-        raise PolicyError(problem._replace(file=f"{folder}/{problem.file}") for problem in problems)
+    faults: list[Fault] = []
+    draft = _read(folder, faults)
+    faults += _disagreements(draft, {fault.file for fault in faults})
+    faults += _wrong_name(draft, folder.resolve().name)
+    if faults:
+        raise PolicyError(fault._replace(file=f"{folder}/{fault.file}") for fault in faults)
     return Pack.of(
         {
-            **dict(head or ()),
-            "kinds": kinds,
-            "clocks": clocks,
-            "limits": limits,
-            "calendar_table": calendar,
-            "services": [row for _, row in services],
-            "departments": [row for _, row in departments],
-            "areas": [row for _, row in areas],
-            "catalogue": [row for _, row in catalogue],
+            **dict(draft.head or ()),
+            "kinds": draft.kinds,
+            "clocks": draft.clocks,
+            "limits": draft.limits,
+            "calendar_table": draft.calendar,
+            "services": [row for _, row in draft.services],
+            "departments": [row for _, row in draft.departments],
+            "areas": [row for _, row in draft.areas],
+            "catalogue": [row for _, row in draft.catalogue],
         }
     )
+
+
+def faults_of(error: ValidationError, document: Document, within: KeyPath = ()) -> list[Fault]:
+    """The faults that a model found in a document, with their lines.
+
+    `within` is the path in the document of the part that the model was given.
+    """
+    return [
+        Fault(document.file, document.line((*within, *detail["loc"])), _sentence(detail))
+        for detail in error.errors()
+    ]
+
+
+def _read(folder: Path, faults: list[Fault]) -> _Draft:
+    head_file, kinds_file, clocks_file, calendar_file = documents = tuple(
+        read_yaml(folder / name, faults)
+        for name in ("pack.yaml", "kinds.yaml", "clocks.yaml", "calendar.yaml")
+    )
+    head = _one(head_file, Head, faults)
+    kinds = _keyed(kinds_file, Kind, faults)
+    limits = _one(_part(clocks_file, "limits"), Limits, faults, ("limits",))
+    clocks = _keyed(_part(clocks_file, "clocks"), Clock, faults, ("clocks",))
+    faults += _unknown_parts(clocks_file, ("limits", "clocks"))
+    return _Draft(
+        head_file=head_file,
+        clocks_file=clocks_file,
+        documents=documents,
+        head=head,
+        kinds=kinds,
+        clocks=clocks,
+        limits=limits,
+        calendar=_one(calendar_file, CalendarTable, faults),
+        services=_rows(folder / "services.csv", Service, faults, needed=True),
+        departments=_rows(folder / "departments.csv", Department, faults, needed=True),
+        catalogue=_rows(folder / "catalogue.csv", CatalogueRow, faults),
+        areas=_rows(folder / "areas.csv", Area, faults) if (folder / "areas.csv").exists() else [],
+    )
+
+
+def _disagreements(draft: _Draft, broken: Set[str]) -> Iterator[Fault]:
+    """Faults between files, except references into `broken` files: each row would repeat their faults."""
+    if "clocks.yaml" not in broken:
+        for code in missing_clocks(draft.clocks):
+            line = draft.clocks_file.line(("clocks",))
+            yield Fault("clocks.yaml", line, f"there is no clock {code!r}: add it")
+    yield from repeated("services.csv", draft.services, lambda row: row.service_code)
+    yield from repeated("departments.csv", draft.departments, lambda row: row.code)
+    yield from repeated("areas.csv", draft.areas, lambda row: row.code)
+    yield from repeated("catalogue.csv", draft.catalogue, lambda row: row.rule_id)
+    if "kinds.yaml" not in broken:
+        yield from unknown_kinds(draft.services, draft.kinds)
+    yield from dangling_rules(draft.catalogue, draft.services, draft.departments, draft.areas, broken)
+    yield from ambiguous_rules(draft.catalogue)
+    if explained := set(_part(draft.head_file, "sources").data or ()):
+        for document in draft.documents:
+            yield from unknown_sources_in(document, explained)
+        yield from unknown_sources("services.csv", draft.services, explained)
+        yield from unknown_sources("departments.csv", draft.departments, explained)
+        yield from unknown_sources("areas.csv", draft.areas, explained)
+        yield from unknown_sources("catalogue.csv", draft.catalogue, explained)
+
+
+def _wrong_name(draft: _Draft, folder: str) -> Iterator[Fault]:
+    if draft.head is not None and draft.head.name != folder:
+        message = f"the pack is called {draft.head.name!r}, its folder {folder!r}: give both one name"
+        yield Fault(draft.head_file.file, draft.head_file.line(("name",)), message)
 
 
 def _part(document: Document, key: str) -> Document:
@@ -111,45 +162,45 @@ def _part(document: Document, key: str) -> Document:
     return document._replace(data=part if isinstance(part, dict) else {})
 
 
-def _one(document: Document, model: type[R], problems: list[Problem], within: Place = ()) -> R | None:
+def _one(document: Document, model: type[R], faults: list[Fault], within: KeyPath = ()) -> R | None:
     if document.data is None:
         return None
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        problems += problems_of(error, document, within)
+        faults += faults_of(error, document, within)
         return None
 
 
-def _keyed(document: Document, model: type[R], problems: list[Problem], within: Place = ()) -> list[R]:
+def _keyed(document: Document, model: type[R], faults: list[Fault], within: KeyPath = ()) -> list[R]:
     """The rows of a YAML mapping from code to the rest of the row."""
     found = []
     for code, body in document.data.items() if isinstance(document.data, dict) else ():
         row = body | {"code": code} if isinstance(body, dict) else body
-        valid = _one(document._replace(data=row), model, problems, (*within, code))
+        valid = _one(document._replace(data=row), model, faults, (*within, code))
         if valid is not None:
             found.append(valid)
-    if not found and not problems:
-        problems.append(
-            Problem(document.file, document.line(within), "nothing is listed here: a pack needs some")
+    if not found and not faults:
+        faults.append(
+            Fault(document.file, document.line(within), "nothing is listed here: a pack needs some")
         )
     return found
 
 
-def _unknown_parts(document: Document, known: Sequence[str]) -> list[Problem]:
+def _unknown_parts(document: Document, known: Sequence[str]) -> list[Fault]:
     return [
-        Problem(document.file, document.line((key,)), f"{key} is unknown: correct its spelling or remove it")
+        Fault(document.file, document.line((key,)), f"{key} is unknown: correct its spelling or remove it")
         for key in document.data or ()
         if key not in known
     ]
 
 
-def _rows(path: Path, model: type[R], problems: list[Problem], *, needed: bool = False) -> Located[R]:
-    """The rows of a CSV file, of which there must be some if they are `needed`."""
+def _rows(path: Path, model: type[R], faults: list[Fault], *, needed: bool = False) -> Located[R]:
+    """The valid rows of a CSV file; none at all is a fault if they are `needed`."""
     found = []
-    before = len(problems)
+    before = len(faults)
     columns = {name: field.is_required() for name, field in model.model_fields.items()}
-    for line, cells in read_csv(path, columns, problems):
+    for line, cells in read_csv(path, columns, faults):
         row: dict[str, Any] = {
             name: [part.strip() for part in cell.split(";")] if name in LISTS else cell
             for name, cell in cells.items()
@@ -157,18 +208,10 @@ def _rows(path: Path, model: type[R], problems: list[Problem], *, needed: bool =
         try:
             found.append((line, model.model_validate(row)))
         except ValidationError as error:
-            problems += [Problem(path.name, line, _sentence(detail)) for detail in error.errors()]
-    if needed and not found and len(problems) == before:
-        problems.append(Problem(path.name, 1, "nothing is listed here: a pack needs some"))
+            faults += [Fault(path.name, line, _sentence(detail)) for detail in error.errors()]
+    if needed and not found and len(faults) == before:
+        faults.append(Fault(path.name, 1, "nothing is listed here: a pack needs some"))
     return found
-
-
-def problems_of(error: ValidationError, document: Document, within: Place = ()) -> list[Problem]:
-    """What a model refuses in a document, with lines; `within` is the place of the part it was given."""
-    return [
-        Problem(document.file, document.line((*within, *detail["loc"])), _sentence(detail))
-        for detail in error.errors()
-    ]
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -1,7 +1,7 @@
-"""A policy pack: one immutable version of all that a place has decided about its cases.
+"""A policy pack: one immutable version of a jurisdiction's rules for its cases.
 
-Pure code takes a Pack, never "the current one". A version is named by its contents, so a service can store
-`to_json()` in a table and get back with `from_json()` exactly what it stored, or an error.
+Pure code takes a `Pack` as a parameter and never looks up the current one. A version is named by its
+contents, so that `from_json()` restores exactly what `to_json()` stored, or raises.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from typing import Any, Self, TypeVar
 from pydantic import Field, ValidationError, field_validator
 
 from shared.policy.calendar import WorkCalendar
-from shared.policy.errors import PolicyError, Problem, UnknownCode
+from shared.policy.calendar_table import CalendarTable
+from shared.policy.errors import Fault, PolicyError, UnknownCode
 from shared.policy.tables import (
     REQUIRED_CLOCKS,
     Area,
-    CalendarTable,
     CatalogueRow,
     Clock,
     Department,
@@ -33,7 +33,13 @@ T = TypeVar("T")
 
 
 class Pack(Head):
-    """The contents of `policies/<name>/`. Compiled views (`calendar`, look-ups) are made once per object."""
+    """The contents of `policies/<name>/`. Compiled views (`calendar`, look-ups) are built once per object.
+
+    Attributes
+    ----------
+    version
+        `<name>@` and `VERSION_DIGITS` hexadecimal digits of the SHA-256 of the contents. `of` computes it.
+    """
 
     version: str = ""
     kinds: tuple[Kind, ...] = Field(min_length=1)
@@ -55,35 +61,35 @@ class Pack(Head):
 
     @classmethod
     def of(cls, contents: dict[str, Any]) -> Self:
-        """A pack of these contents, with the version that they have. Raises pydantic.ValidationError."""
+        """A pack with these contents and their version. Raises pydantic.ValidationError."""
         draft = cls.model_validate(contents | {"version": ""})
         return cls.model_validate(dict(draft) | {"version": f"{draft.name}@{draft._digest()}"})
 
     def to_json(self) -> bytes:
-        """The pack as canonical JSON in UTF-8: sorted keys, no spaces, defaults left out."""
+        """The pack as canonical JSON in UTF-8: sorted keys, no spaces, without default values."""
         return _canonical(self.model_dump(mode="json", exclude_defaults=True))
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:
-        """The pack that `to_json` wrote. Raises PolicyError if it is none or its contents were changed."""
+        """The pack that `to_json` wrote. Raises PolicyError if the text is not one, or was changed."""
         try:
             pack = cls.model_validate_json(text)
         except ValidationError as error:
-            raise PolicyError([Problem("stored pack", None, str(error))]) from error
+            raise PolicyError([Fault("stored pack", None, str(error))]) from error
         if pack.version != f"{pack.name}@{pack._digest()}":
-            problem = Problem(
-                pack.version, None, "the contents are not those that the version names: load it anew"
+            fault = Fault(
+                pack.version, None, "the contents are not those that the version names: load the pack again"
             )
-            raise PolicyError([problem])
+            raise PolicyError([fault])
         return pack
 
     def _digest(self) -> str:
-        # Defaults are left out, so that a field which a later release adds leaves old versions their names.
+        # Without defaults: a field that a later release adds must not change the names of old versions.
         contents = self.model_dump(mode="json", exclude_defaults=True, exclude={"version"})
         return hashlib.sha256(_canonical(contents)).hexdigest()[:VERSION_DIGITS]
 
     def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
-        # A pickle carries the contents and not the compiled views, which are larger and made in milliseconds.
+        # A pickle has the contents and not the compiled views, which are larger and built in milliseconds.
         return type(self).from_json, (self.to_json(),)
 
     @cached_property
@@ -120,7 +126,7 @@ class Pack(Head):
         return self._find("department", self.departments_by_code, code)
 
     def unit_name(self, code: str, language: str) -> str:
-        """How people call a department; one that this version does not have, by its code."""
+        """The name of a department in a language; its code if this version does not have it."""
         department = self.departments_by_code.get(code)
         return department.in_language(language) if department is not None else code
 
@@ -144,7 +150,7 @@ class Pack(Head):
 
 
 def missing_clocks(clocks: Iterable[Clock]) -> list[str]:
-    """The required clocks that are not among these."""
+    """The codes of the required clocks that are not among these."""
     there = {clock.code for clock in clocks}
     return [code for code in REQUIRED_CLOCKS if code not in there]
 

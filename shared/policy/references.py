@@ -1,36 +1,34 @@
-"""Whether the files of a pack agree: codes exist and stand once, and a place and day has one rule."""
+"""Checks across the files of a pack: codes exist and are unique, and one rule applies to an area and day."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
 from typing import Any, TypeVar
 
 from shared.policy.dispatch import ANYWHERE, overlap_message, overlaps
-from shared.policy.errors import Problem
-from shared.policy.sources import Document, Place
+from shared.policy.errors import Fault
+from shared.policy.sources import Document, KeyPath
 from shared.policy.tables import Area, CatalogueRow, Department, Kind, Row, Service
 
 R = TypeVar("R", bound=Row)
 
-# Rows of a CSV file, each with the line on which it begins.
 Located = list[tuple[int, R]]
+"""Rows of a CSV file, each with the line on which it begins."""
 
 
-def repeated(file: str, rows: Sequence[tuple[int, R]], key: Callable[[R], Hashable]) -> list[Problem]:
-    """Codes that stand on two lines."""
+def repeated(file: str, rows: Sequence[tuple[int, R]], key: Callable[[R], Hashable]) -> list[Fault]:
+    """Codes that occur on more than one line; `key` gives the code of a row."""
     first: dict[Hashable, int] = {}
     return [
-        Problem(file, line, f"{key(row)!r} stands on line {first[key(row)]} already: rename or delete one")
+        Fault(file, line, f"{key(row)!r} is already on line {first[key(row)]}: rename or delete one")
         for line, row in rows
         if first.setdefault(key(row), line) != line
     ]
 
 
-def unknown_kinds(services: Located[Service], kinds: Iterable[Kind]) -> list[Problem]:
+def unknown_kinds(services: Located[Service], kinds: Iterable[Kind]) -> list[Fault]:
     """Services whose kind is not in kinds.yaml."""
     known = sorted(kind.code for kind in kinds)
     return [
-        Problem(
-            "services.csv", line, f"kind {row.kind!r} is not in kinds.yaml: use one of {', '.join(known)}"
-        )
+        Fault("services.csv", line, f"kind {row.kind!r} is not in kinds.yaml: use one of {', '.join(known)}")
         for line, row in services
         if row.kind not in known
     ]
@@ -42,8 +40,8 @@ def dangling_rules(
     departments: Located[Department],
     areas: Located[Area],
     broken: Set[str],
-) -> Iterator[Problem]:
-    """Rules that name a service, unit or area that does not exist, unless its file is `broken` itself."""
+) -> Iterator[Fault]:
+    """Rules that name a service, unit or area that does not exist, except in files that are `broken`."""
     known_services = {row.service_code for _, row in services}
     known_departments = {row.code for _, row in departments}
     known_areas = {row.code for _, row in areas} | {ANYWHERE}
@@ -56,41 +54,39 @@ def dangling_rules(
         for column, code, known, file in wanted:
             if code not in known and file not in broken:
                 message = f"{column} {code!r} is not in {file}: add it there or correct it"
-                yield Problem("catalogue.csv", line, message)
+                yield Fault("catalogue.csv", line, message)
 
 
-def ambiguous_rules(catalogue: Located[CatalogueRow]) -> list[Problem]:
-    """Pairs of rules that answer for the same service, area and day."""
+def ambiguous_rules(catalogue: Located[CatalogueRow]) -> list[Fault]:
+    """Pairs of rules that apply to the same service, area and day."""
     line_of = {id(row): line for line, row in catalogue}
     return [
-        Problem("catalogue.csv", line_of[id(later)], overlap_message(earlier, later))
+        Fault("catalogue.csv", line_of[id(later)], overlap_message(earlier, later))
         for earlier, later in overlaps(row for _, row in catalogue)
     ]
 
 
-def unknown_sources(file: str, rows: Iterable[tuple[int, Any]], known: Set[str]) -> list[Problem]:
+def unknown_sources(file: str, rows: Iterable[tuple[int, Any]], known: Set[str]) -> list[Fault]:
     """Lines of a CSV file whose source is not explained in pack.yaml."""
-    return [
-        Problem(file, line, _no_source(row.source)) for line, row in rows if _key(row.source) not in known
-    ]
+    return [Fault(file, line, _no_source(row.source)) for line, row in rows if _key(row.source) not in known]
 
 
-def unknown_sources_in(document: Document, known: Set[str]) -> list[Problem]:
-    """Places of a YAML file whose source is not explained in pack.yaml."""
+def unknown_sources_in(document: Document, known: Set[str]) -> list[Fault]:
+    """Values of a YAML file whose source is not explained in pack.yaml."""
     return [
-        Problem(document.file, document.line(place), _no_source(text))
-        for place, text in _sources(document.data, ())
+        Fault(document.file, document.line(path), _no_source(text))
+        for path, text in _sources(document.data, ())
         if _key(text) not in known
     ]
 
 
-def _sources(data: Any, place: Place) -> Iterator[tuple[Place, str]]:
+def _sources(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
         if key == "source" and isinstance(value, str):
-            yield (*place, key), value
+            yield (*path, key), value
         else:
-            yield from _sources(value, (*place, key))
+            yield from _sources(value, (*path, key))
 
 
 def _key(source: str) -> str:

@@ -1,47 +1,46 @@
-"""The tables of a pack as rows: what its YAML and CSV files say, checked and frozen.
+"""The tables of a pack as frozen, validated rows; those of calendar.yaml are in `calendar_table`.
 
-Every row that holds a number names its `source`. Optional fields have defaults that leave a pack's
-version unchanged when a later release adds one (see `model.canonical`).
+Every row with a number names its `source`. A field that a later release adds must be optional: a pack's
+version is computed without default values and so stays the same (`model.Pack`).
 """
 
 import datetime as dt
-import re
 from enum import StrEnum
-from itertools import pairwise
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     field_validator,
     model_validator,
 )
 
 from shared.contracts.inquiry import CaseKind
 
-MINUTES_A_DAY = 24 * 60
-
 Code = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=64)]
 Source = Annotated[str, Field(min_length=3)]
 Percent = Annotated[int, Field(gt=0, le=100)]
-# Finite, and small enough that adding it to a date stays a date.
+# Finite, and small enough that a date plus the amount is still a date.
 Amount = Annotated[int | float, Field(gt=0, le=10_000)]
 
 ClockCode = Literal[
     "triage", "supplement", "sign", "contact", "return", "decide", "check", "ask-review", "review"
 ]
-"""The clocks of the procedure: one that no service asks for would run for nobody."""
+"""The clocks of the procedure. Other codes are refused: no service would start such a clock."""
 REQUIRED_CLOCKS: tuple[ClockCode, ...] = ("sign",)
-"""Those without which no case can be dispatched."""
+"""The clocks without which no case can be dispatched."""
 
 
 class DayCount(StrEnum):
-    """How a budget runs. Whole days never count the day of receipt."""
+    """The unit of a budget and how it runs; `deadlines` has the rules.
+
+    `hours_24x7`: hours day and night. `hours_duty`: hours of duty time. `working_days`: to the end of duty on
+    a working day. `calendar_days`: to the end of a day. `calendar_roll`: the same, but a last day that is not
+    a working day moves to the next working day. `months`: to the end of the same day of a later month.
+    """
 
     HOURS_24X7 = "hours_24x7"
     HOURS_DUTY = "hours_duty"
@@ -52,18 +51,18 @@ class DayCount(StrEnum):
 
     @property
     def hourly(self) -> bool:
-        """Whether the amount is hours, which may be broken, and not whole days or months."""
+        """Whether the amount is hours, which may be fractional, and not whole days or months."""
         return self in (DayCount.HOURS_24X7, DayCount.HOURS_DUTY)
 
 
 class Row(BaseModel):
-    """A frozen row; an unknown field is an error, as it is nearly always a misspelt one."""
+    """A frozen row; an unknown field is an error, because it is nearly always a misspelt one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Title(Row):
-    """A name for readers of Chinese and of English, and in the place's own language if that is neither."""
+    """A name in Chinese and in English, and in the jurisdiction's own language if that is neither."""
 
     zh: str
     en: str
@@ -71,7 +70,10 @@ class Title(Row):
 
 
 class Head(Row):
-    """pack.yaml: which place the pack is for, and what each source named in a row is."""
+    """pack.yaml: the jurisdiction of the pack, and what each source named in a row is.
+
+    `timezone` is an IANA name, `language` a code such as `nl` or `en-US`.
+    """
 
     name: Code
     title: Title
@@ -86,12 +88,12 @@ class Head(Row):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f'{name!r} is no IANA time zone: write it like "Asia/Shanghai"') from error
+            raise ValueError(f'{name!r} is not an IANA time zone: write it like "Asia/Shanghai"') from error
         return name
 
 
 class Budget(Row):
-    """So much time: hours (may be broken) or whole days or months, by `day_count`."""
+    """An amount of time: hours (may be fractional), or whole days or months, by `day_count`."""
 
     amount: Amount
     day_count: DayCount
@@ -108,33 +110,33 @@ def _check_whole(amount: int | float, day_count: DayCount) -> None:
         raise ValueError(f"{amount} {day_count}: days and months are whole numbers; use hours instead")
 
 
-def _told_whole(budget: Budget) -> Budget:
-    _check_told_whole(budget.amount, budget.day_count)
+def _reply_is_whole(budget: Budget) -> Budget:
+    _check_whole_reply(budget.amount, budget.day_count)
     return budget
 
 
-def _check_told_whole(amount: int | float, day_count: DayCount) -> None:
+def _check_whole_reply(amount: int | float, day_count: DayCount) -> None:
     if amount != int(amount):
-        raise ValueError(f"{amount} {day_count}: a reply's budget is told in whole hours: round it")
+        raise ValueError(f"{amount} {day_count}: a reply's budget is in whole hours: round it")
 
 
-ReplyBudget = Annotated[Budget, AfterValidator(_told_whole)]
-"""The budget of a reply, which events tell as a whole number."""
+ReplyBudget = Annotated[Budget, AfterValidator(_reply_is_whole)]
+"""The budget of a reply: a whole number even in hours, because events carry it as an integer."""
 
 
 class Rework(Row):
-    """How a case that was not solved is done again (重办)."""
+    """The budget and the limit of reworks (重办) of a case whose reply did not solve it."""
 
-    share: float = Field(gt=0, le=1, description="part of the first budget that the lead gets anew")
+    share: float = Field(gt=0, le=1, description="part of the first budget that the lead gets again")
     maximum: int = Field(ge=0, description="reworks after which the case is a hard case")
     minimum: ReplyBudget | None = Field(
-        default=None, description="what the share is at least, within the first"
+        default=None, description="least budget of a rework, at most the whole first budget"
     )
     source: Source
 
 
 class Warn(Row):
-    """At which used parts of the reply budget somebody is told, in percent."""
+    """The used parts of the reply budget, in percent, at which the lead is warned (预警)."""
 
     percents: tuple[Percent, ...]
     source: Source
@@ -155,7 +157,7 @@ class Kind(Row):
 
 
 class Clock(Row):
-    """A clock of the procedure, such as sign (签收); `urgent` replaces `normal` for urgent cases."""
+    """A clock of the procedure, such as sign (签收); `urgent` is the budget of urgent cases if it differs."""
 
     code: ClockCode
     title: Title
@@ -164,7 +166,7 @@ class Clock(Row):
 
 
 class Limits(Row):
-    """How often a department may return a case (退回)."""
+    """How often a unit may return a case (退回), and how often all units together."""
 
     returns_per_unit: int = Field(ge=0)
     returns_per_case: int = Field(ge=0)
@@ -172,18 +174,18 @@ class Limits(Row):
 
 
 class Named(Row):
-    """A row that people know by a name: the place's own, and an English one where that is another."""
+    """A row with a name in the jurisdiction's own language, and an English one if that is not English."""
 
     name: str = Field(min_length=1)
     name_en: str | None = None
 
     def in_language(self, language: str) -> str:
-        """The name for readers of that language."""
+        """The name in a language."""
         return self.name_en if language == "en" and self.name_en else self.name
 
 
 class Service(Named):
-    """A line of services.csv: what a citizen can ask for (GeoReport v2 service)."""
+    """A row of services.csv: what a citizen can ask for (a service of GeoReport v2)."""
 
     service_code: Code
     group: str = Field(min_length=1)
@@ -202,23 +204,23 @@ class Service(Named):
             raise ValueError("due_amount and due_day_count go together: fill both or neither")
         if self.due_amount is not None and self.due_day_count is not None:
             _check_whole(self.due_amount, self.due_day_count)
-            _check_told_whole(self.due_amount, self.due_day_count)
+            _check_whole_reply(self.due_amount, self.due_day_count)
         return self
 
     def group_in(self, language: str) -> str:
-        """The name of its group for readers of that language."""
+        """The name of its group in a language."""
         return self.group_en if language == "en" and self.group_en else self.group
 
     @property
     def due(self) -> Budget | None:
-        """The service's own reply budget, where it differs from that of its kind."""
+        """The service's own reply budget, if it differs from that of its kind."""
         if self.due_amount is None or self.due_day_count is None:
             return None
         return Budget(amount=self.due_amount, day_count=self.due_day_count, source=self.source)
 
 
 class Department(Named):
-    """A line of departments.csv: a unit (承办单位) that can hold a case."""
+    """A row of departments.csv: a unit (承办单位) that can hold a case."""
 
     code: Code
     kind: str = Field(min_length=1)
@@ -227,14 +229,17 @@ class Department(Named):
 
 
 class Area(Named):
-    """A line of areas.csv: a part of the city by which the catalogue may choose the lead."""
+    """A row of areas.csv: a part of the city by which the catalogue may choose the lead."""
 
     code: Code
     source: Source
 
 
 class CatalogueRow(Row):
-    """A line of catalogue.csv, the dispatch catalogue (派单目录): who leads and who helps."""
+    """A row of catalogue.csv, the dispatch catalogue (派单目录): lead and co-handlers of a service.
+
+    It is in force from `valid_from` to `valid_to`, both inclusive; `area` `*` is anywhere.
+    """
 
     rule_id: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=64)]
     service_code: Code
@@ -248,138 +253,7 @@ class CatalogueRow(Row):
     @model_validator(mode="after")
     def _roles_are_distinct(self) -> Self:
         if self.lead in self.co or len(set(self.co)) != len(self.co):
-            raise ValueError("a unit stands twice in lead and co: name each once")
+            raise ValueError("a unit occurs twice in lead and co: name each once")
         if self.valid_to < self.valid_from:
             raise ValueError("valid_to is before valid_from: swap them")
-        return self
-
-
-_SPAN = re.compile(r"^(\d\d):(\d\d)-(\d\d):(\d\d)$")
-
-
-def _minutes(text: object) -> object:
-    """`"08:30-17:30"` as minutes after local midnight; `24:00` is the end of the day."""
-    if not isinstance(text, str):
-        return text
-    found = _SPAN.match(text)
-    if found is None:
-        raise ValueError(f'{text!r} is no span of duty hours: write it like "08:30-17:30"')
-    h1, m1, h2, m2 = map(int, found.groups())
-    opens, closes = h1 * 60 + m1, h2 * 60 + m2
-    if not opens < closes <= MINUTES_A_DAY or m1 > 59 or m2 > 59:
-        raise ValueError(f"{text!r} does not run forward inside one day")
-    return opens, closes
-
-
-def clock_face(minute: int) -> str:
-    """Minutes after local midnight as `HH:MM`."""
-    return f"{minute // 60:02}:{minute % 60:02}"
-
-
-Span = Annotated[
-    tuple[int, int],
-    BeforeValidator(_minutes),
-    PlainSerializer(lambda span: f"{clock_face(span[0])}-{clock_face(span[1])}", return_type=str),
-]
-
-
-class Duty(Row):
-    """Weekly duty hours as spans of local time; a weekday without hours is no working day.
-
-    `extra` holds the hours of make-up working days (调休), which have none of their own.
-    """
-
-    mon: tuple[Span, ...] = ()
-    tue: tuple[Span, ...] = ()
-    wed: tuple[Span, ...] = ()
-    thu: tuple[Span, ...] = ()
-    fri: tuple[Span, ...] = ()
-    sat: tuple[Span, ...] = ()
-    sun: tuple[Span, ...] = ()
-    extra: tuple[Span, ...] = ()
-    source: Source
-
-    @property
-    def week(self) -> tuple[tuple[Span, ...], ...]:
-        """The seven days, Monday first."""
-        return (self.mon, self.tue, self.wed, self.thu, self.fri, self.sat, self.sun)
-
-    @model_validator(mode="after")
-    def _hours_make_sense(self) -> Self:
-        if not any(self.week):
-            raise ValueError("no weekday has duty hours: a deadline in working days would never end")
-        for spans in (*self.week, self.extra):
-            if any(a[1] > b[0] for a, b in pairwise(spans)):
-                raise ValueError("spans of duty hours overlap or are out of order: sort them")
-        return self
-
-
-class Holiday(Row):
-    """Days off, `first` to `last` inclusive; one day if `last` is left out."""
-
-    name: str
-    name_en: str
-    first: dt.date
-    last: dt.date | None = None
-
-    @property
-    def days(self) -> tuple[dt.date, ...]:
-        """Every day of it, in order; none if it runs backwards."""
-        last = self.last or self.first
-        return tuple(self.first + dt.timedelta(n) for n in range((last - self.first).days + 1))
-
-
-class Year(Row):
-    """The holidays of a year. `provisional`: known by law, but the year's own notice is still to come."""
-
-    year: int = Field(ge=2000, le=2100)
-    status: Literal["declared", "provisional"]
-    holidays: tuple[Holiday, ...]
-    extra_working_days: tuple[dt.date, ...] = ()
-    source: Source
-
-    @model_validator(mode="after")
-    def _days_stand_once_and_in_their_year(self) -> Self:
-        days = [*self.extra_working_days, *(day for holiday in self.holidays for day in holiday.days)]
-        for day in days:
-            if day.year != self.year:
-                raise ValueError(f"{day} is listed under {self.year}: move it to its year")
-        twice = sorted({str(day) for day in days if days.count(day) > 1})
-        if twice:
-            raise ValueError(
-                f"{', '.join(twice)} stands twice: a day is one holiday or one extra working day"
-            )
-        for holiday in self.holidays:
-            if not holiday.days:
-                raise ValueError(f"{holiday.name} ends before it begins: swap first and last")
-        return self
-
-
-class DayZero(Row):
-    """What the day is that is not counted, for working days.
-
-    `receipt_day`: the day of receipt, working or not (UK FOI s.10: a request that comes in
-    on a day off has the next working day as day one). `next_working_moment`: the day of receipt if inside
-    duty hours, else the day of the next duty moment.
-    """
-
-    rule: Literal["receipt_day", "next_working_moment"]
-    source: Source
-
-
-class CalendarTable(Row):
-    """calendar.yaml: duty hours, the rule of day zero, and holidays year by year without a gap."""
-
-    duty: Duty
-    day_zero: DayZero
-    years: tuple[Year, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _years_follow_each_other(self) -> Self:
-        listed = [entry.year for entry in self.years]
-        if listed != list(range(listed[0], listed[0] + len(listed))):
-            raise ValueError(f"years {listed}: list each once, in order, without a gap")
-        for entry in self.years:
-            if entry.extra_working_days and not self.duty.extra:
-                raise ValueError("there are extra working days but no hours for them: add duty.extra")
         return self

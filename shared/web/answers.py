@@ -1,4 +1,4 @@
-"""Turns a problem into what the caller can read: a problem document, or a page."""
+"""Renders a problem for the caller: a problem document, or a page for a browser."""
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -20,7 +20,7 @@ def answer(request: Request, problem: Problem) -> Response:
 
 
 async def handle(request: Request, error: Exception) -> Response:
-    """Starlette's handler for every exception that stands for a problem."""
+    """The exception handler for all exceptions that `as_problem` knows, and for SignInNeeded."""
     if isinstance(error, SignInNeeded):
         return RedirectResponse(error.location, 303)
     return answer(request, as_problem(error))

@@ -1,4 +1,4 @@
-"""Machines that call the APIs: named keys with scopes, kept as hashes in a file of the operator."""
+"""API keys of machines: named keys with scopes, kept as hashes in a file of the operator."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A program with an API key. With `unit` it may act for that department alone."""
+    """A program with an API key; with `unit` (the code of a unit) it may act for that unit only."""
 
     name: str
     scopes: frozenset[str]
@@ -23,7 +23,7 @@ class Machine:
         return f"machine:{self.name}"
 
 
-class _Entry(BaseModel):
+class _KeyRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
@@ -32,13 +32,18 @@ class _Entry(BaseModel):
     unit: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] | None = None
 
 
-_ENTRIES = TypeAdapter(list[_Entry])
+_RECORDS = TypeAdapter(list[_KeyRecord])
 
 
 class ApiKeys:
     """The keys of API_KEYS_FILE: a YAML list of `{name, sha256, scopes: [...], unit?}`, read at the start.
 
-    A key is at least 32 random bytes (`openssl rand -hex 32`), so a plain SHA-256 of it is safe to keep.
+    A key has at least 32 random bytes (`openssl rand -hex 32`), so its plain SHA-256 is safe to store.
+
+    Parameters
+    ----------
+    machines
+        By the SHA-256 of their keys in hexadecimal digits.
     """
 
     def __init__(self, machines: dict[str, Machine]) -> None:
@@ -46,17 +51,20 @@ class ApiKeys:
 
     @classmethod
     def load(cls, path: Path | None) -> "ApiKeys":
-        """No file, no keys. Raises pydantic.ValidationError, or ValueError for what stands twice."""
+        """The keys in a file; none without a file.
+
+        Raises pydantic.ValidationError, or ValueError for a name or a key that occurs twice.
+        """
         if path is None:
             return cls({})
-        entries = _ENTRIES.validate_python(yaml.safe_load(path.read_text("utf-8")) or [])
+        records = _RECORDS.validate_python(yaml.safe_load(path.read_text("utf-8")) or [])
         machines = {
-            entry.sha256: Machine(entry.name, frozenset(entry.scopes), entry.unit) for entry in entries
+            record.sha256: Machine(record.name, frozenset(record.scopes), record.unit) for record in records
         }
-        if len(machines) != len(entries) or len({entry.name for entry in entries}) != len(entries):
-            raise ValueError(f"{path}: every name and every key may stand once")
+        if len(machines) != len(records) or len({record.name for record in records}) != len(records):
+            raise ValueError(f"{path}: every name and every key may occur only once")
         return cls(machines)
 
     def machine(self, key: str) -> Machine | None:
-        """Whose key it is. Looked up by its hash, so time tells nothing about the keys."""
+        """The machine that a key belongs to. The look-up is by hash, so its timing reveals nothing."""
         return self._machines.get(hashlib.sha256(key.encode("utf-8", "replace")).hexdigest())

@@ -8,23 +8,23 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from shared.web import health, static
 from shared.web.answers import handle
 from shared.web.api_keys import ApiKeys
 from shared.web.callers import SignInNeeded
-from shared.web.edge import Edge
-from shared.web.health import Reasons, health_router, none
-from shared.web.openapi import PROBLEM_RESPONSES, describe
+from shared.web.edge import EdgeMiddleware
+from shared.web.health import HealthChecks, Reasons, none
+from shared.web.openapi import PROBLEM_RESPONSES, Application
 from shared.web.pages import Pages
 from shared.web.session import Sessions
 from shared.web.settings import WebSettings
 from shared.web.state import UnitName, WebState
-from shared.web.static import static_router
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def as_code(code: str, language: str) -> str:  # noqa: ARG001  (a UnitName)
-    """For who knows no names."""
+def as_code(code: str, language: str) -> str:  # noqa: ARG001  (the signature of UnitName)
+    """A UnitName without names: the code itself."""
     return code
 
 
@@ -41,16 +41,33 @@ def create_app(
     unit_name: UnitName = as_code,
     context: object = None,
 ) -> FastAPI:
-    """The ASGI application of `service`.
+    """The ASGI application of a service.
 
-    `ready` names what is not ready, by part and reason; nothing named is ready. `degraded` names what waits
-    while the service works. `pages` are the service's
-    own, so that its texts `problem.<slug>.title` and `.detail` are found when an error is shown as a page.
-    `unit_name` is how the head of a page names the unit of the person who is signed in. `context` is the
-    service's own: its routes find it in `request.app.state.context`.
-    Raises ValueError or pydantic.ValidationError for a bad API_KEYS_FILE.
+    Parameters
+    ----------
+    service
+        Its name in addresses, metrics and health reports.
+    title
+        Its name in the OpenAPI document.
+    routers
+        The service's own routes; health checks and static files are added.
+    ready, degraded
+        What is not ready, and what waits while the service works (`shared.web.health`).
+    lifespan
+        FastAPI's lifespan.
+    pages
+        The service's pages. An error page takes the texts `problem.<slug>.title` and `.detail` from them.
+    unit_name
+        Gives the name of a signed-in person's unit for the head of a page.
+    context
+        An object of the service, which its routes find in `request.app.state.context`.
+
+    Raises
+    ------
+    ValueError, pydantic.ValidationError
+        for an invalid API_KEYS_FILE.
     """
-    app = FastAPI(
+    app = Application(
         title=title,
         version="1",
         openapi_url=f"/api/{service}/openapi.json",
@@ -59,21 +76,23 @@ def create_app(
         responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
     )
-    app.state.web = WebState(
+    app.state.web = _web_state(settings, pages or Pages(), unit_name)
+    app.state.health = HealthChecks(service, ready, degraded)
+    app.state.context = context
+    for kind in (HTTPException, RequestValidationError, ValidationError, SignInNeeded):
+        app.add_exception_handler(kind, handle)
+    app.add_middleware(EdgeMiddleware, service=service, https=settings.https)
+    for router in (health.router, static.router, *routers):
+        app.include_router(router)
+    return app
+
+
+def _web_state(settings: WebSettings, pages: Pages, unit_name: UnitName) -> WebState:
+    return WebState(
         settings=settings,
         sessions=Sessions(settings),
         csrf_key=settings.key("csrf"),
         api_keys=ApiKeys.load(settings.api_keys_file),
-        pages=pages or Pages(),
+        pages=pages,
         unit_name=unit_name,
     )
-    app.state.context = context
-    for kind in (HTTPException, RequestValidationError, ValidationError, SignInNeeded):
-        app.add_exception_handler(kind, handle)
-    app.add_middleware(Edge, service=service, https=settings.https)
-    app.include_router(health_router(service, ready, degraded))
-    app.include_router(static_router)
-    for router in routers:
-        app.include_router(router)
-    describe(app)
-    return app

@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON and forms, read into models, with errors that say what is wrong and where."""
+"""Request bodies, JSON and forms, read into models with errors that name the wrong member or field."""
 
 import dataclasses
 import json
@@ -20,14 +20,15 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class EmptyForm(BaseModel):
-    """A form that is nothing but its button."""
+    """A form without fields of its own: a button."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field of a form.
+    """An error in one field of a form; `code` is pydantic's type of the error, or `nul`.
 
-    Pages say it by the text `form.<field>.<code>`, else `form.error.<code>`, else `form.error.invalid`.
+    Pages show the text `form.<field>.<code>`, else `form.error.<code>`, else `form.error.invalid`, filled
+    from `params`.
     """
 
     field: str
@@ -37,9 +38,18 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Form(Generic[M]):
-    """A form that was sent: `value` when it is good, else `errors`, and what was `typed` to show it again.
+    """A form that was sent.
 
-    `chosen` is what was typed in the fields that the model takes as lists.
+    Attributes
+    ----------
+    value
+        The model; None if there are errors.
+    errors
+        In the order of the model's fields.
+    typed
+        The first value of each field as it was sent, to show the form again; an absent field is "".
+    chosen
+        All values of the fields that are lists in the model.
     """
 
     value: M | None
@@ -49,23 +59,25 @@ class Form(Generic[M]):
 
 
 class _Typed(dict[str, str]):
-    """What was typed by field; a field that was not there is empty, as a page shows it."""
+    """Sent values by field; an absent field is empty."""
 
     def __missing__(self, name: str) -> str:
         return ""
 
 
 def blank_form(**filled: str) -> Form[Any]:
-    """A form that nobody has sent yet, for the first time that its page is shown."""
+    """A form that was not sent yet, for the first view of its page."""
     return Form(None, (), _Typed(filled))
 
 
 async def read_model(request: Request, model: type[M]) -> M:
-    """The JSON body as `model`, by the types of JSON: `true` is no 1, and `"5"` and `"off"` are texts.
+    """The JSON body as `model`, strictly by the types of JSON: `true` is not 1, `"5"` is not a number.
 
-    Raises Problem: 415 for another content type, 400 for what is not JSON (half a surrogate is not), 413
-    above the limit, 422 with JSON pointers for wrong types, lengths and values, and for NUL, which no
-    database stores.
+    Raises
+    ------
+    Problem
+        415 for another content type; 400 for invalid JSON, such as half a surrogate; 413 above the limit; 422
+        with JSON pointers for wrong types, lengths and values, and for NUL, which PostgreSQL cannot store.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
@@ -84,45 +96,49 @@ async def read_model(request: Request, model: type[M]) -> M:
         if errors[0]["type"] == "json_invalid":
             raise Problem(400, "not-json", "The body is not JSON", errors[0]["msg"]) from None
         raise invalid(errors) from None
-    if b"\\u0000" in body:  # rare enough that parsing a second time costs nothing that matters
+    if b"\\u0000" in body:  # so rare that the second parse does not matter
         _refuse_nul(json.loads(body))
     return value
 
 
 def _refuse_nul(document: Any) -> None:
-    places = list(_nul_places(document, ()))
-    if places:
+    paths = list(_paths_with_nul(document, ()))
+    if paths:
         raise Problem(
             422,
             "invalid",
             "The request is understood but not valid",
             errors=[
-                {"pointer": pointer(place), "detail": "the character NUL is not text"}
-                for place in places[:50]
+                {"pointer": pointer(path), "detail": "the character NUL is not text"} for path in paths[:50]
             ],
         )
 
 
-def _nul_places(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+def _paths_with_nul(value: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
     if isinstance(value, str):
         if "\0" in value:
-            yield place
+            yield path
     elif isinstance(value, dict):
         for key, member in value.items():
             if "\0" in key:
-                yield place
-            yield from _nul_places(member, (*place, key))
+                yield path
+            yield from _paths_with_nul(member, (*path, key))
     elif isinstance(value, list):
         for index, member in enumerate(value):
-            yield from _nul_places(member, (*place, index))
+            yield from _paths_with_nul(member, (*path, index))
 
 
 async def read_form(request: Request, model: type[M]) -> Form[M]:
-    """A form (urlencoded or multipart) as `model`, after its CSRF token has been checked.
+    """A form (urlencoded or multipart) as `model`, after its CSRF token was checked.
 
-    It has nothing but text, so numbers are read from text. A field sent empty counts as not sent; a field
-    sent several times becomes a list where the model has a list. Raises Problem: 415, 400 for a body that is
-    no form, 403 for a missing or foreign token, 413.
+    All values are text, so numbers are parsed. A field sent empty counts as absent; a field sent several
+    times becomes a list if it is one in the model. Errors in fields are in the result.
+
+    Raises
+    ------
+    Problem
+        415 for another content type, 400 for a malformed body, 403 for a missing or foreign token, 413 above
+        the limit.
     """
     fields = await _form_fields(request)
     check_csrf(request, fields.pop(CSRF_FIELD, [""])[0])
@@ -159,8 +175,7 @@ async def _form_fields(request: Request) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for name, value in form.multi_items():
         if not isinstance(value, UploadFile):
-            # A browser sends line ends as CRLF whatever was typed (HTML, form submission); one kind is
-            # stored.
+            # Browsers send line ends as CRLF (HTML standard, form submission); one kind is stored.
             fields.setdefault(name, []).append(value.replace("\r\n", "\n"))
     return fields
 

@@ -1,4 +1,4 @@
-"""Who calls: a person, a machine or nobody known; and how a route says whom it serves."""
+"""The caller of a request (person, machine or anonymous), and dependencies by which routes admit callers."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
+from shared.errors import CivicloomError
 from shared.web.api_keys import Machine
 from shared.web.problems import Problem, wants_page
 from shared.web.session import Person
@@ -15,7 +16,7 @@ from shared.web.state import web_state
 
 @dataclass(frozen=True, slots=True)
 class Anonymous:
-    """Somebody who has shown neither a session nor a key: a citizen, as a rule."""
+    """A caller with neither session nor API key: usually a citizen."""
 
     actor: str = "anonymous"
 
@@ -23,8 +24,14 @@ class Anonymous:
 Caller = Person | Machine | Anonymous
 
 
-class SignInNeeded(Exception):
-    """A person without a session opened a page that needs one."""
+class SignInNeeded(CivicloomError):
+    """A person without a session opened a page that needs one.
+
+    Parameters
+    ----------
+    location
+        The address of the sign-in, which leads back to the page.
+    """
 
     def __init__(self, location: str) -> None:
         super().__init__(location)
@@ -32,12 +39,12 @@ class SignInNeeded(Exception):
 
 
 def current_person(request: Request) -> Person | None:
-    """The person signed in, if any."""
+    """The signed-in person, if any."""
     return web_state(request).sessions.person(request)
 
 
 def caller(request: Request) -> Caller:
-    """Who calls. Raises Problem 401 for a key that is not known: a wrong key must not pass as no key."""
+    """The caller. Raises Problem 401 for an unknown API key: a wrong key must not count as no key."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         machine = web_state(request).api_keys.machine(key.strip())
@@ -53,42 +60,43 @@ def caller(request: Request) -> Caller:
 
 
 def access_end(request: Request) -> dt.datetime | None:
-    """Until when (machine time) what a session allows may go on; None for a machine.
+    """When the caller's access ends (machine time), for streams; None for a machine or an anonymous caller.
 
-    API keys are read when the process starts, so a key that is taken away ends what runs with it anyhow.
+    API keys are read when the process starts, so revoking one restarts the process and ends its streams.
     """
     return None if isinstance(caller(request), Machine) else web_state(request).sessions.end(request)
 
 
 def require(*roles: str) -> Callable[[Request], Person]:
-    """A dependency: a signed-in person with one of `roles` (any person if none is named).
+    """A dependency that gives the signed-in person; with `roles`, only a person who has one of them.
 
-    A browser without session is sent to /login and comes back; an API answers 401. Another role is 403.
+    A browser without a session is sent to /login and back (SignInNeeded); an API answers 401. Another role is
+    403.
     """
 
     def dependency(request: Request) -> Person:
         person = current_person(request)
         if person is None:
-            raise _unknown(request)
+            raise _unauthenticated(request)
         return _with_role(person, roles)
 
     return dependency
 
 
 def require_scope(scope: str) -> Callable[[Request], Machine]:
-    """A dependency: a machine whose key carries `scope`; 401 without key, 403 without scope."""
+    """A dependency that gives a machine whose key has `scope`; 401 without a key, 403 without the scope."""
 
     def dependency(request: Request) -> Machine:
-        who = caller(request)
-        if not isinstance(who, Machine):
-            raise _unknown(request)
-        return _with_scope(who, scope)
+        calling = caller(request)
+        if not isinstance(calling, Machine):
+            raise _unauthenticated(request)
+        return _with_scope(calling, scope)
 
     return dependency
 
 
 def require_caller(*roles: str, scope: str) -> Callable[[Request], Person | Machine]:
-    """A dependency: a person with one of `roles`, or a machine whose key carries `scope`."""
+    """A dependency that gives a person with one of `roles`, or a machine whose key has `scope`."""
 
     def dependency(request: Request) -> Person | Machine:
         match caller(request):
@@ -97,7 +105,7 @@ def require_caller(*roles: str, scope: str) -> Callable[[Request], Person | Mach
             case Person() as person:
                 return _with_role(person, roles)
             case Anonymous():
-                raise _unknown(request)
+                raise _unauthenticated(request)
 
     return dependency
 
@@ -122,7 +130,7 @@ def _with_scope(machine: Machine, scope: str) -> Machine:
     return machine
 
 
-def _unknown(request: Request) -> Exception:
+def _unauthenticated(request: Request) -> Exception:
     if wants_page(request) and request.method in ("GET", "HEAD"):
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return SignInNeeded("/login?" + urlencode({"next": here}))

@@ -1,4 +1,4 @@
-"""Forms are taken only from pages that we made: they carry an HMAC of a cookie and of who is signed in.
+"""CSRF tokens: a form carries an HMAC of a cookie and of the signed-in person.
 
 A foreign site can make a browser send our cookies, but can neither read the cookie nor compute the token.
 """
@@ -20,7 +20,7 @@ _FRESH = "csrf_cookie"
 
 
 def csrf_token(request: Request) -> str:
-    """The token for a form on this page. `Pages.render` lets the response pass `keep_csrf_cookie`."""
+    """The token for a form on this page. `Pages.render` sets its cookie by `keep_csrf_cookie`."""
     cookie = request.cookies.get(_cookie_name(request)) or getattr(request.state, _FRESH, None)
     if not cookie:
         cookie = secrets.token_urlsafe(24)
@@ -29,7 +29,7 @@ def csrf_token(request: Request) -> str:
 
 
 def keep_csrf_cookie(request: Request, response: Response) -> None:
-    """Sets the cookie that a token made during this request belongs to."""
+    """Sets the cookie of a token that was created during this request."""
     cookie = getattr(request.state, _FRESH, None)
     if cookie:
         response.set_cookie(
@@ -44,7 +44,7 @@ def keep_csrf_cookie(request: Request, response: Response) -> None:
 
 
 def check_csrf(request: Request, token: str) -> None:
-    """Raises Problem 403 unless the token was made for this browser and this person."""
+    """Raises Problem 403 unless the token was created for this browser and this person."""
     cookie = request.cookies.get(_cookie_name(request), "")
     expected = _token(request, cookie)
     if not cookie or not hmac.compare_digest(expected.encode(), token.encode("utf-8", "replace")):

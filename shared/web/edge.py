@@ -1,4 +1,4 @@
-"""The outermost layer of every service: limits, security headers, measurement, the last net under an error.
+"""The outermost middleware of every service: body limit, security headers, metrics, unexpected errors.
 
 Plain ASGI, because Starlette's `BaseHTTPMiddleware` buffers streams and costs a task per request.
 """
@@ -29,16 +29,26 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(self), camera=(), microphone=()",
-    "Cache-Control": "no-store",  # a page may show a case: what others may keep says so itself
+    "Cache-Control": "no-store",  # a page may show a case; what may be cached overrides this
 }
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# How routes name the case, publication or subscription that they are about.
+# The path parameters by which routes name their case, publication or subscription.
 _SUBJECTS = ("inquiry", "reference", "identifier", "subscription")
 _log = get_logger(__name__)
 
 
-class Edge:
-    """ASGI middleware; `https` adds Strict-Transport-Security."""
+class EdgeMiddleware:
+    """ASGI middleware.
+
+    Parameters
+    ----------
+    app
+        The application inside.
+    service
+        The label of its metrics.
+    https
+        Adds Strict-Transport-Security.
+    """
 
     def __init__(self, app: ASGIApp, *, service: str, https: bool) -> None:
         self._app = app
@@ -78,7 +88,7 @@ class Edge:
             return
         except Exception as error:
             if is_infrastructure(error) and not started:
-                # Not a fault to look for but a state that passes; nothing was stored, the client tries again.
+                # An outage and not a bug: nothing was stored, and the client tries again.
                 _log.warning("a request met an outage", route=_route(scope), error=repr(error))
                 await answer(request, unavailable())(scope, receive, send_with_headers)
                 return
@@ -96,12 +106,12 @@ class Edge:
 
 
 def _route(scope: Scope) -> str:
-    """The route's pattern: a path would make a series, or a log field, of every case number."""
+    """The route's pattern: paths would make a metric series of every case number."""
     return getattr(scope.get("route"), "path", "unmatched")
 
 
 def _subject(scope: Scope) -> str | None:
-    """The id in the path of what the request is about, once it is routed: it names the trace as well."""
+    """The id in the path, once the request is routed: it names the trace as well."""
     found = (scope.get("path_params", {}).get(name) for name in _SUBJECTS)
     return next((text for text in found if isinstance(text, str) and is_id(text)), None)
 
@@ -122,7 +132,7 @@ def _refusal(request: Request) -> Problem | None:
 
 
 def _limited(receive: Receive) -> Receive:
-    """Counts what really comes: a chunked body names no length, and a named length may be a lie."""
+    """Counts the received bytes: a chunked body has no Content-Length, and a given one may be wrong."""
     received = 0
 
     async def counted() -> Message:

@@ -1,10 +1,12 @@
-"""What operators and supervisors ask: is the process alive, is the service ready, what does it measure."""
+"""Health checks for operators and supervisors: liveness, readiness and metrics."""
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,56 +14,79 @@ from starlette.responses import JSONResponse, Response
 from shared.web.problems import Problem, problem_response
 
 Reasons = Callable[[], Awaitable[dict[str, str]]]
-"""Parts that are not as they should be, each with the reason; empty if all are."""
+"""Returns the parts that do not work as they should, each with the reason; empty if all do."""
 
-# The proxy of the one address asks service after service, and hands on what each has said in this header as
-# `X-Degraded-<service>` to those that follow.
+# The proxy of the public address asks one service after another. It passes what each of them answered in this
+# header to the services that follow, as `X-Degraded-<service>`.
 DEGRADED_HEADER = "X-Degraded"
 
 _READY_SECONDS = 5.0
 _BETWEEN = "; "
 _MOST_HEADER = 2000
-_PLAIN = re.compile(r"[^ -~]+")
+_NOT_PRINTABLE = re.compile(r"[^ -~]+")
+
+router = APIRouter(include_in_schema=False)
 
 
 async def none() -> dict[str, str]:
-    """For who has no such parts."""
+    """No reasons: all is as it should be."""
     return {}
 
 
-def health_router(service: str, ready: Reasons, degraded: Reasons) -> APIRouter:
-    """`/healthz`, `/readyz`, `/metrics`.
+@dataclass(frozen=True, slots=True)
+class HealthChecks:
+    """The checks of one service, in `app.state.health`.
 
-    `ready` names what keeps the service from working: 503. `degraded` names what waits while all else works
-    (a lane that nobody has set up): 200, and whoever looks after the installation can read it.
+    Attributes
+    ----------
+    service
+        Its name in the reports.
+    ready
+        What keeps the service from working: `/readyz` answers 503.
+    degraded
+        What waits while all else works, such as a lane that is not configured: `/readyz` answers 200 and
+        names it.
     """
-    router = APIRouter(include_in_schema=False)
 
-    @router.get("/healthz")
-    async def healthz() -> Response:
-        return JSONResponse({"status": "alive"})
+    service: str
+    ready: Reasons
+    degraded: Reasons
 
-    @router.get("/readyz")
-    async def readyz(request: Request) -> Response:
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                missing, waits = await ready(), await degraded()
-        except TimeoutError:
-            missing, waits = {"ready": f"the check itself took longer than {_READY_SECONDS:.0f} s"}, {}
-        own = [f"{service} {part}: {reason}" for part, reason in waits.items()]
-        parts = list(dict.fromkeys([*_handed_on(request), *own]))
-        if missing:
-            return problem_response(_not_ready(request.app.title, missing, parts))
-        if not parts:
-            return JSONResponse({"status": "ready"})
-        headers = {DEGRADED_HEADER: _PLAIN.sub(" ", _BETWEEN.join(parts))[:_MOST_HEADER]}
-        return JSONResponse({"status": "ready", "degraded": parts}, headers=headers)
 
-    @router.get("/metrics")
-    async def metrics() -> Response:
-        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+def health_checks(request: Request) -> HealthChecks:
+    """The checks of the application that serves this request."""
+    checks: HealthChecks = request.app.state.health
+    return checks
 
-    return router
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """200 while the process is alive."""
+    return JSONResponse({"status": "alive"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request, checks: Annotated[HealthChecks, Depends(health_checks)]) -> Response:
+    """200 if the service works, with the degraded parts, also those that the headers name; else 503."""
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            missing, waiting = await checks.ready(), await checks.degraded()
+    except TimeoutError:
+        missing, waiting = {"ready": f"the check itself took longer than {_READY_SECONDS:.0f} s"}, {}
+    own = [f"{checks.service} {part}: {reason}" for part, reason in waiting.items()]
+    parts = list(dict.fromkeys([*_passed_on(request), *own]))
+    if missing:
+        return problem_response(_not_ready(request.app.title, missing, parts))
+    if not parts:
+        return JSONResponse({"status": "ready"})
+    headers = {DEGRADED_HEADER: _NOT_PRINTABLE.sub(" ", _BETWEEN.join(parts))[:_MOST_HEADER]}
+    return JSONResponse({"status": "ready", "degraded": parts}, headers=headers)
+
+
+@router.get("/metrics")
+async def metrics() -> Response:
+    """The metrics of the process in Prometheus' text format."""
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _not_ready(title: str, missing: dict[str, str], degraded: list[str]) -> Problem:
@@ -76,7 +101,7 @@ def _not_ready(title: str, missing: dict[str, str], degraded: list[str]) -> Prob
     )
 
 
-def _handed_on(request: Request) -> list[str]:
+def _passed_on(request: Request) -> list[str]:
     prefix = f"{DEGRADED_HEADER}-".lower()
-    said = [value for name, value in request.headers.items() if name.startswith(prefix)]
-    return [part for value in said for part in value[:_MOST_HEADER].split(_BETWEEN) if part]
+    values = [value for name, value in request.headers.items() if name.startswith(prefix)]
+    return [part for value in values for part in value[:_MOST_HEADER].split(_BETWEEN) if part]

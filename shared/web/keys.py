@@ -1,4 +1,4 @@
-"""The Idempotency-Key of a write: required, scoped to caller and route, and what is said when it clashes."""
+"""Idempotency keys of writes: required, scoped to caller and route; and the problems of their conflicts."""
 
 from starlette.requests import Request
 
@@ -9,20 +9,20 @@ from shared.web.problems import Problem
 
 HEADER = "Idempotency-Key"
 SHORTEST_OF_STRANGERS = 16
-"""Characters: random ones of any usual alphabet are then not met by chance."""
+"""In characters: random keys of this length in any usual alphabet do not collide."""
 _LONGEST = 255
 
 
 async def keyed(request: Request, actor: str) -> Keyed:
-    """The API request under its key. Raises Problem 400 without one."""
+    """The API request under its key; `actor` scopes it. Raises Problem 400 without a key."""
     return await _keyed(request, actor, 1, "a new one for each new request")
 
 
 async def keyed_stranger(request: Request, actor: str) -> Keyed:
-    """The same for callers whom nothing tells apart: no session, no API key, no secret.
+    """The same for anonymous callers: no session, no API key, no secret.
 
-    All of them share one scope, and who meets another's key and body gets the other's answer. Raises Problem
-    400 without a key that is long enough.
+    Anonymous callers share one key space, and a caller who sends another's key and body gets the other's
+    answer. Raises Problem 400 without a key that is long enough to be random.
     """
     return await _keyed(
         request, actor, SHORTEST_OF_STRANGERS, "random for each new request and not made from its body"
@@ -42,12 +42,12 @@ async def _keyed(request: Request, actor: str, shortest: int, kind: str) -> Keye
 
 
 def keyed_form(request: Request, actor: str, key: str, body: bytes) -> Keyed:
-    """A form under its hidden key; `body` is what it says without what belongs to the page."""
+    """A form under its hidden key; `body` is its content without the fields that the page adds."""
     return Keyed(_scope(request, actor), key, body)
 
 
 def clash(error: Conflict) -> Problem:
-    """409 for a key that came with another body, or whose first request is not finished."""
+    """409 for a key that was used with another body, or whose first request is still running."""
     if isinstance(error, KeyReused):
         return Problem(
             409,

@@ -1,8 +1,8 @@
-"""What the web edge measures."""
+"""Metrics of the web edge."""
 
 from prometheus_client import Histogram
 
-# Seconds until the first byte of the answer: a stream that stays open for hours counts by how soon it began.
+# Until the first byte of the answer, because a stream stays open for hours.
 HTTP_SECONDS = Histogram(
     "civicloom_http_request_seconds",
     "Seconds from a request to the first byte of its answer, by the route's pattern",

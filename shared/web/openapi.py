@@ -1,4 +1,4 @@
-"""What FastAPI cannot see for itself: bodies read by `read_model`, and errors as problem documents."""
+"""What FastAPI cannot see by itself: bodies read by `read_model`, and errors as problem documents."""
 
 from typing import Any
 
@@ -41,19 +41,17 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def describe(app: FastAPI) -> None:
-    """Moves the `$defs` that `takes` brought into the document's components, where their references point."""
-    generate = app.openapi
+class Application(FastAPI):
+    """FastAPI with the `$defs` of `takes` among the document's components, where their references point."""
 
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema:
-            return app.openapi_schema
-        document = generate()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for operations in document.get("paths", {}).values():
-            for operation in operations.values():
-                content = operation.get("requestBody", {}).get("content", {})
-                schemas.update(content.get("application/json", {}).get("schema", {}).pop("$defs", {}))
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, built once."""
+        if not self.openapi_schema:
+            document = super().openapi()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for operations in document.get("paths", {}).values():
+                for operation in operations.values():
+                    content = operation.get("requestBody", {}).get("content", {})
+                    schemas.update(content.get("application/json", {}).get("schema", {}).pop("$defs", {}))
+            self.openapi_schema = document
+        return self.openapi_schema

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 from shared.web import site, times
 from shared.web.callers import current_person
 from shared.web.csrf import CSRF_FIELD, csrf_token, keep_csrf_cookie
-from shared.web.i18n import LANGUAGE_COOKIE, LANGUAGES, Catalogue, language_of
+from shared.web.i18n import LANGUAGE_COOKIE, LANGUAGES, MessageCatalogue, language_of
 from shared.web.state import web_state
 from shared.web.static import static_url
 
@@ -26,10 +26,10 @@ _LANGUAGE_SECONDS = 365 * 24 * 60 * 60
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """For whom the page that is being rendered is made."""
+    """The request and the reader of the page that is being rendered."""
 
     request: Request
-    catalogue: Catalogue
+    catalogue: MessageCatalogue
     language: str
     zone: ZoneInfo
 
@@ -37,23 +37,33 @@ class _View:
         return self.catalogue.text(self.language, key, **params)
 
 
-# Macros of the `ui` global are made once for all requests: they find the reader here.
+# The macros of the global `ui` are compiled once for all requests: they find the reader here.
 _view: ContextVar[_View] = ContextVar("view")
 
 
 class Pages:
     """The pages of one service: templates in `<package>/pages`, texts in `pages/messages/{zh,en}.yaml`.
 
-    In every template: `t(key, **params)`, the components `ui.*`, `static(name)`, `exact(moment)`,
-    `short(moment)`, `relative(moment, now)`, `left(policy.left.Left)`, `csrf()`, `first_text(keys)`; and of
-    this request `person`, `own_unit` (its name), `language`, `path`, and `failed`: a form came back with
-    errors, which the title then says first.
+    Every template has these globals: `t(key, **params)`, `first_text(keys)`, the components `ui.*`,
+    `static(name)`, `exact(moment)`, `short(moment)`, `relative(moment, now)`,
+    `remaining(shared.policy.remaining.Remaining)`, `csrf()`, `csrf_field`, `is_current(link, path)`. `render`
+    adds `person`, `own_unit` (the name of the person's unit), `language`, `languages`, `path`, the links of
+    the navigation, and `failed`: a form came back with errors, which the title then says first.
+
+    Parameters
+    ----------
+    package
+        The Python package that has the folder `pages`; without one only the shared templates are found.
+
+    Raises
+    ------
+    ValueError
+        if the package has no folder `pages`, or a message file is not a flat mapping of strings.
     """
 
     def __init__(self, package: str | None = None) -> None:
-        """Raises ValueError if the package has no folder `pages`, or a message file is not a flat mapping."""
         folders = [_pages_of(package)] if package else []
-        self.catalogue = Catalogue.load(
+        self.catalogue = MessageCatalogue.load(
             folder / "messages" for folder in folders if (folder / "messages").is_dir()
         )
         self._environment = jinja2.Environment(
@@ -73,7 +83,7 @@ class Pages:
             exact=lambda moment: times.exact(moment, _view.get().zone, _view.get().language),
             short=lambda moment: times.short(moment, _view.get().zone),
             relative=lambda moment, now: times.relative(moment, now, _view.get().text),
-            left=lambda found: times.left(found, _view.get().text),
+            remaining=lambda found: times.remaining(found, _view.get().text),
             is_current=site.is_current,
         )
         self._environment.globals["ui"] = self._environment.get_template("components.html").module
@@ -81,8 +91,8 @@ class Pages:
     def render(self, request: Request, name: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """The template `name` as a response, in the reader's language.
 
-        Keeps the session of somebody who works on, the language that was chosen, and the cookie that forms
-        need. Raises jinja2.UndefinedError for a variable that the template needs and `context` lacks.
+        It also sets cookies: the session is prolonged, a language chosen by `?lang=` is kept, and forms get
+        their CSRF cookie. Raises jinja2.UndefinedError for a variable that `context` lacks.
         """
         state = web_state(request)
         language = language_of(request, state.settings.language)
@@ -139,7 +149,7 @@ def _text(key: str, **params: object) -> str:
 
 
 def _first_text(keys: Iterable[str], **params: object) -> str | None:
-    """The text of the first of `keys` that is known: from the particular to the general."""
+    """The text of the first key that exists; None if none does."""
     view = _view.get()
     return next((view.text(key, **params) for key in keys if view.catalogue.has(key)), None)
 

@@ -1,4 +1,4 @@
-"""Lists page by cursor: where the last page ended, so that new rows neither repeat nor hide others."""
+"""Lists in pages by cursor, the sort key at which a page ends: new rows neither repeat nor hide others."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -17,25 +17,28 @@ _LONGEST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list; `next` is the cursor of the following one, None at the end."""
+    """One page of a list; `next` is the cursor of the next page, None on the last one."""
 
     items: Sequence[T]
     next: str | None
 
 
-def page_of(rows: Sequence[T], limit: int, place: Callable[[T], tuple[Part, ...]]) -> Page[T]:
-    """The page made of a query that asked for `limit + 1` rows; `place` gives the sort key of a row."""
+def page_of(rows: Sequence[T], limit: int, sort_key: Callable[[T], tuple[Part, ...]]) -> Page[T]:
+    """The page of a query for `limit + 1` rows: the extra row shows that there is a next page."""
     items = rows[:limit]
-    return Page(items, write_cursor(*place(items[-1])) if len(rows) > limit else None)
+    return Page(items, write_cursor(*sort_key(items[-1])) if len(rows) > limit else None)
 
 
 def write_cursor(*parts: Part) -> str:
-    """An opaque cursor of the sort key at which a page ends."""
+    """The sort key at which a page ends as an opaque cursor."""
     return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None, *kinds: type[Any]) -> tuple[Any, ...] | None:
-    """The parts of a cursor, each of its kind (str or int); None for no cursor. Raises Problem 400."""
+    """The sort key of a cursor, whose parts have the types `kinds` (str or int); None without a cursor.
+
+    Raises Problem 400 for any other text.
+    """
     if not cursor:
         return None
     parts = _decode(cursor)
@@ -54,11 +57,11 @@ def _decode(cursor: str) -> Any:
         return orjson.loads(
             base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         )
-    except ValueError:  # binascii.Error and orjson.JSONDecodeError are such
+    except ValueError:  # also binascii.Error and orjson.JSONDecodeError
         return None
 
 
 def query(**parts: str | int | None) -> str:
-    """The query of an address that keeps its place, of what is given; begins with `?`, or is empty."""
+    """The query string of the given parts, beginning with `?`; empty without parts."""
     encoded = urlencode({name: part for name, part in parts.items() if part not in (None, "")})
     return f"?{encoded}" if encoded else ""

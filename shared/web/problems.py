@@ -1,6 +1,6 @@
-"""Errors as problem documents (RFC 9457), or as a readable page with the same content for a browser.
+"""Errors as problem documents (RFC 9457).
 
-What the caller sent is never sent back: it may be a secret, a script, or text that cannot be encoded.
+Input is never echoed: it may be a secret, a script, or text that cannot be encoded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ from shared.web.pointers import pointer
 
 TYPE_PREFIX = "urn:civicloom:problem:"
 
-# What pydantic says about these repeats what was sent.
-_OWN_WORDS = {
+# Pydantic's messages for these error types repeat the input.
+_OWN_MESSAGES = {
     "union_tag_invalid": "the value that chooses the form is not a known one",
     "union_tag_not_found": "the value that chooses the form is missing",
     "extra_forbidden": "this member is not known here",
@@ -27,9 +27,20 @@ _OWN_WORDS = {
 
 
 class Problem(HTTPException):
-    """An error that the caller can understand. `slug` is stable: programs may rely on it, never on the words.
+    """An error response for the caller; Starlette's HTTPException, so any route may raise it.
 
-    `extra` are further members of the document, such as `errors=[{"pointer": "/title", "detail": "..."}]`.
+    Parameters
+    ----------
+    status
+        The HTTP status.
+    slug
+        The end of the document's `type`. It is stable: programs may rely on it, but not on title and detail.
+    title, detail
+        The kind of error in a few words, and what is wrong with this request or what to do.
+    headers
+        Headers of the response.
+    extra
+        Further members of the document, such as `errors=[{"pointer": "/title", "detail": "..."}]`.
     """
 
     def __init__(
@@ -65,9 +76,9 @@ class ProblemResponse(JSONResponse):
 
 
 def invalid(errors: Sequence[ErrorDetails], *, skip: int = 0) -> Problem:
-    """422 for pydantic's errors: where and what, never what was sent.
+    """422 for pydantic's errors: pointer and message of each, without the input.
 
-    `skip` leading parts of each place are FastAPI's own ("query", "path") and left out.
+    The first `skip` parts of each path are dropped: FastAPI begins them with "query" or "path".
     """
     return Problem(
         422,
@@ -82,12 +93,12 @@ def invalid(errors: Sequence[ErrorDetails], *, skip: int = 0) -> Problem:
 
 
 def explain(error: ErrorDetails) -> str:
-    """Pydantic's words for one error, or ours where its words repeat the input."""
-    return _OWN_WORDS.get(error["type"], error["msg"])
+    """Pydantic's message for an error, or our own if pydantic's repeats the input."""
+    return _OWN_MESSAGES.get(error["type"], error["msg"])
 
 
 def of_status(error: HTTPException) -> Problem:
-    """A problem for an error that a library raised with nothing but a status."""
+    """The problem for an error of a library that has only a status."""
     try:
         title = HTTPStatus(error.status_code).phrase
     except ValueError:
@@ -96,7 +107,7 @@ def of_status(error: HTTPException) -> Problem:
 
 
 def unexpected(reference: str) -> Problem:
-    """500: says nothing of the inside but the reference under which the log tells it."""
+    """500 with the reference of the error in the log, and no detail of the error."""
     return Problem(
         500,
         "internal",
@@ -107,7 +118,7 @@ def unexpected(reference: str) -> Problem:
 
 
 def unavailable() -> Problem:
-    """503: the database or the network is away for the moment."""
+    """503 for an outage of database or network."""
     return Problem(
         503,
         "unavailable",
@@ -118,12 +129,12 @@ def unavailable() -> Problem:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a person with a browser asks: an API answers in JSON whatever Accept says."""
+    """Whether a browser asks for a page; addresses of the API always answer in JSON."""
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
 
 
 def as_problem(error: Exception) -> Problem:
-    """The problem that an exception which reached the edge stands for."""
+    """The problem for an exception. Raises TypeError for other exceptions."""
     match error:
         case Problem():
             return error
@@ -134,7 +145,7 @@ def as_problem(error: Exception) -> Problem:
         case HTTPException():
             return of_status(error)
         case _:
-            raise TypeError(f"no problem stands for {type(error).__name__}")
+            raise TypeError(f"there is no problem for {type(error).__name__}")
 
 
 def problem_response(problem: Problem) -> Response:

@@ -1,7 +1,7 @@
-"""Slows down whoever guesses: a token bucket per key, in the memory of this process.
+"""Rate limit against guessing secrets: a token bucket per key, in the memory of the process.
 
-Several copies of a service each count for themselves, so the limit of an installation is at most the number
-of copies times this one: enough against guessing 80 random bits.
+Each replica of a service counts by itself, so the limit of an installation is this one times the number of
+replicas. That is enough against guessing 80 random bits.
 """
 
 import math
@@ -15,7 +15,17 @@ _MOST_KEYS = 100_000
 
 
 class RateLimit:
-    """At most `burst` takes at once per key, and one more every `seconds`."""
+    """A token bucket per key.
+
+    Parameters
+    ----------
+    burst
+        The size of a bucket: takes that are possible at once.
+    seconds
+        The time in which one token is added.
+    now
+        A monotonic clock in seconds.
+    """
 
     def __init__(self, burst: int, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._burst = burst
@@ -24,11 +34,11 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def check(self, key: str) -> None:
-        """Raises Problem 429 with Retry-After (seconds) if there is no token to take; takes none."""
+        """Raises Problem 429 with Retry-After (seconds) if there is no token; takes none."""
         self._at_least_one(key, self._now())
 
     def take(self, key: str) -> None:
-        """Takes one token. Raises Problem 429 with Retry-After (seconds) when there is none."""
+        """Takes one token. Raises Problem 429 with Retry-After (seconds) if there is none."""
         now = self._now()
         self._keep(key, self._at_least_one(key, now) - 1, now)
 
@@ -53,4 +63,4 @@ class RateLimit:
         self._buckets[key] = (tokens, now)
         self._buckets.move_to_end(key)
         while len(self._buckets) > _MOST_KEYS:
-            self._buckets.popitem(last=False)  # the one that has been quiet longest
+            self._buckets.popitem(last=False)  # the least recently used

@@ -1,22 +1,22 @@
-"""Where a page may send a reader on: only to a path of ours."""
+"""Redirects to paths of this address only."""
 
 from urllib.parse import quote, urlsplit
 
 
-def safe_next(wish: str | None) -> str:
-    """`wish` if it is a path at this address, else `/`.
+def safe_next(wanted: str | None) -> str:
+    """`wanted` if it is a path at this address, else `/`.
 
-    Browsers read a backslash as a slash and drop tabs and line ends, so none of these may stand in it; two
-    slashes at the start would name another host.
+    Browsers treat a backslash as a slash and drop tabs and line ends, so these are refused; two slashes at
+    the start would name another host.
     """
-    if not wish or len(wish) > 2000 or not wish.startswith("/") or wish.startswith("//"):
+    if not wanted or len(wanted) > 2000 or not wanted.startswith("/") or wanted.startswith("//"):
         return "/"
-    if "\\" in wish or any(ord(character) < 0x21 or ord(character) == 0x7F for character in wish):
+    if "\\" in wanted or any(ord(character) < 0x21 or ord(character) == 0x7F for character in wanted):
         return "/"
     try:
-        parts = urlsplit(wish)
+        parts = urlsplit(wanted)
     except ValueError:
         return "/"
     if parts.scheme or parts.netloc:
         return "/"
-    return quote(wish, safe="/?&=#%:@!$'()*+,;~-._[]", errors="replace")
+    return quote(wanted, safe="/?&=#%:@!$'()*+,;~-._[]", errors="replace")

@@ -1,54 +1,52 @@
-"""Small values that a browser keeps for us and can neither read nor change: AES-256-GCM, with an end."""
+"""Values for cookies that browsers can neither read nor change, with an expiry."""
 
 import base64
-import binascii
 import datetime as dt
-import secrets
 from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.clock import UTC, machine_now
+from shared.sealing import open_sealed, seal
 
-_NONCE_BYTES = 12
-_TAG_BYTES = 16
-_LONGEST = 4096  # what browsers keep of a cookie
+_LONGEST = 4096  # browsers keep no more of a cookie
 
 
 class Sealer:
-    """Seals JSON objects with one key for one purpose; the purpose is authenticated with them."""
+    """Seals JSON objects for one purpose.
+
+    Parameters
+    ----------
+    key
+        32 bytes.
+    purpose
+        Authenticated with each value: what was sealed for one purpose does not open for another.
+    """
 
     def __init__(self, key: bytes, purpose: str) -> None:
-        self._cipher = AESGCM(key)
+        self._key = key
         self._purpose = purpose.encode()
 
     def seal(self, value: dict[str, Any], seconds: int) -> str:
-        """URL-safe text that `open` accepts for `seconds`. Raises ValueError if no cookie could hold it."""
+        """URL-safe text that `open` accepts for `seconds`. Raises ValueError if no cookie holds it."""
         plain = orjson.dumps({"end": int(machine_now().timestamp()) + seconds, "value": value})
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, self._purpose)).decode()
+        sealed = base64.urlsafe_b64encode(seal(self._key, plain, self._purpose)).decode()
         if len(sealed) > _LONGEST:
             raise ValueError(f"{len(sealed)} characters do not fit into a cookie")
         return sealed
 
     def open(self, sealed: str) -> dict[str, Any] | None:
-        """What was sealed, or None if it is over, was changed, or was never ours."""
+        """The sealed value; None if it has expired, was changed, or was not sealed by us."""
         opened = self.open_until(sealed)
         return opened[0] if opened else None
 
     def open_until(self, sealed: str) -> tuple[dict[str, Any], dt.datetime] | None:
-        """The same with the moment from which it will be over."""
+        """The same with the moment (machine time, UTC) at which it expires."""
         try:
             raw = base64.b64decode(sealed[:_LONGEST], altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        if len(raw) < _NONCE_BYTES + _TAG_BYTES:
-            return None
-        try:
-            plain = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], self._purpose)
-        except InvalidTag:
+            plain = open_sealed(self._key, raw, self._purpose)
+        except (ValueError, InvalidTag):  # binascii.Error is a ValueError
             return None
         content = orjson.loads(plain)
         if content["end"] <= machine_now().timestamp():

@@ -1,4 +1,4 @@
-"""Who is signed in: one encrypted, short-lived cookie that every service reads. There is no session table."""
+"""Sessions of signed-in people: an encrypted, short-lived cookie that every service reads, and no table."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -11,14 +11,13 @@ from shared.web.sealed import Sealer
 from shared.web.settings import WebSettings
 
 IDLE_SECONDS = 60 * 60
-LONGEST_SECONDS = (
-    12 * 60 * 60
-)  # a working day; then the provider is asked again whether the person still works here
+# A working day; then the provider is asked again whether the person still works here.
+LONGEST_SECONDS = 12 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person signed in at the provider. `unit` is the code of the department that an officer works for."""
+    """A person signed in at the provider; `unit` is the code of the unit that an officer works for."""
 
     subject: str
     name: str
@@ -33,17 +32,22 @@ class Person:
 
 
 class Sessions:
-    """Writes and reads the session cookie."""
+    """Writes and reads the session cookie.
+
+    Parameters
+    ----------
+    settings
+        Give the key, and whether browsers reach us by https: then the cookie is bound to host and encryption.
+    """
 
     def __init__(self, settings: WebSettings) -> None:
         self._sealer = Sealer(settings.key("session"), "session")
         self._secure = settings.https
-        # The prefix makes browsers refuse a cookie that another host or an unencrypted page has set (RFC
-        # 6265bis).
+        # By the prefix browsers refuse a cookie that another host or an unencrypted page set (RFC 6265bis).
         self.cookie = "__Host-session" if settings.https else "session"
 
     def person(self, request: Request) -> Person | None:
-        """The person of the request's cookie; None for no cookie, or one that is over or not ours."""
+        """The person of the request's cookie; None if there is none, or it has expired or is not ours."""
         content = self._sealer.open(request.cookies.get(self.cookie, ""))
         if content is None:
             return None
@@ -56,14 +60,14 @@ class Sessions:
         )
 
     def end(self, request: Request) -> dt.datetime | None:
-        """When the session of the request's cookie is over (machine time); None for who has none."""
+        """When the session of the request's cookie expires (machine time); None without a session."""
         opened = self._sealer.open_until(request.cookies.get(self.cookie, ""))
         return opened[1] if opened else None
 
     def sign_in(self, response: Response, person: Person) -> None:
-        """Sets the cookie, for an hour from now and never beyond a working day from the sign-in."""
-        left = LONGEST_SECONDS - int((machine_now() - person.signed_in).total_seconds())
-        seconds = min(IDLE_SECONDS, left)
+        """Sets the cookie for `IDLE_SECONDS`, but never beyond `LONGEST_SECONDS` after the sign-in."""
+        remaining = LONGEST_SECONDS - int((machine_now() - person.signed_in).total_seconds())
+        seconds = min(IDLE_SECONDS, remaining)
         if seconds <= 0:
             return
         content = {
@@ -84,4 +88,5 @@ class Sessions:
         )
 
     def sign_out(self, response: Response) -> None:
+        """Deletes the cookie."""
         response.delete_cookie(self.cookie, path="/", secure=self._secure, httponly=True, samesite="lax")

@@ -1,16 +1,16 @@
 """Signing people in by OpenID Connect: authorization code with PKCE. One service mounts this for all.
 
-Signing out ends our session alone, not the provider's: the content security policy lets no form lead to
+Signing out ends our session alone and not the provider's: the content security policy lets no form lead to
 another host.
 """
 
 import re
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import authlib.deprecate
 import httpx
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -25,7 +25,7 @@ from shared.web.settings import WebSettings
 from shared.web.state import web_state
 
 with warnings.catch_warnings():
-    # Authlib asks for httpx2 at import; with the httpx that the other parts use it works.
+    # Authlib asks for httpx2 at import; it works with the httpx that the other parts use.
     warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
     from authlib.common.errors import AuthlibBaseError
     from authlib.integrations.starlette_client import OAuth
@@ -38,27 +38,17 @@ _ROLE = re.compile(r"[a-z][a-z-]{0,31}")
 _UNIT = re.compile(r"[a-z0-9-]{1,64}")
 _log = get_logger(__name__)
 
-
-def signin_router(settings: WebSettings) -> APIRouter:
-    """`GET /login?next=`, `GET /login/callback`, `POST /logout`. Without OIDC_ISSUER /login answers 503."""
-    router = APIRouter(include_in_schema=False)
-    flow = _Flow(settings)
-    router.add_api_route("/login", flow.begin, methods=["GET"])
-    router.add_api_route("/login/callback", flow.finish, methods=["GET"])
-    router.add_api_route("/logout", sign_out, methods=["POST"])
-    return router
+router = APIRouter(include_in_schema=False)
 
 
-async def sign_out(request: Request) -> Response:
-    """Ends the session in this browser."""
-    await read_form(request, EmptyForm)
-    response = RedirectResponse("/", 303)
-    web_state(request).sessions.sign_out(response)
-    return response
+class SignInFlow:
+    """The way to the provider and back; its state travels in a sealed cookie of its own.
 
-
-class _Flow:
-    """The way to the provider and back. What is remembered meanwhile travels in its own sealed cookie."""
+    Parameters
+    ----------
+    settings
+        Without OIDC_ISSUER every sign-in answers 503.
+    """
 
     def __init__(self, settings: WebSettings) -> None:
         self._issuer = settings.oidc_issuer.rstrip("/") if settings.oidc_issuer else None
@@ -79,10 +69,10 @@ class _Flow:
         )
 
     async def begin(self, request: Request) -> Response:
-        """Sends the browser to the provider."""
-        await self._known_provider()
+        """The redirect to the provider. Raises Problem 503 if the provider cannot be used."""
+        await self._check_provider()
         remembered: dict[str, Any] = {}
-        request.scope["session"] = remembered
+        request.scope["session"] = remembered  # where Authlib keeps the flow's state
         response: Response = await self._provider.authorize_redirect(request, self._callback)
         sealed = self._sealer.seal(
             {"next": safe_next(request.query_params.get("next")), "flow": remembered}, _FLOW_SECONDS
@@ -98,33 +88,38 @@ class _Flow:
         )
         return response
 
-    async def finish(self, request: Request) -> Response:
-        """Takes the provider's answer, sets the session, and goes where the person wanted to go."""
+    async def finish(self, request: Request) -> tuple[Person, str]:
+        """The person by the provider's answer, and the path to continue at.
+
+        Raises Problem 400 if the answer is not valid or belongs to another flow, 503 if the provider cannot
+        be used.
+        """
         remembered = self._sealer.open(request.cookies.get(_FLOW_COOKIE, ""))
         if remembered is None:
             raise _failed("The sign-in took too long, or was begun in another browser.")
-        await self._known_provider()
+        await self._check_provider()
         request.scope["session"] = remembered["flow"]
         try:
             token = await self._provider.authorize_access_token(request)
             claims = dict(token.get("userinfo") or {})
             if not claims.get("sub"):
                 raise _failed("The provider did not say who you are.")
-            # Roles stand in the ID token or only in userinfo, as the provider likes.
+            # Providers send roles in the ID token or only in userinfo.
             more = await self._provider.userinfo(token=token)
         except (AuthlibBaseError, JoseError, httpx.HTTPError) as error:
             _log.warning("a sign-in failed", error=type(error).__name__, reason=str(error)[:200])
             raise _failed("The provider refused, or its answer was not valid.") from None
         if more.get("sub") != claims["sub"]:  # OpenID Connect Core 5.3.2
             raise _failed("The provider's answers name two people.")
-        response = RedirectResponse(safe_next(remembered["next"]), 303)
-        web_state(request).sessions.sign_in(response, _person(claims | dict(more)))
+        return _person(claims | dict(more)), safe_next(remembered["next"])
+
+    def forget(self, response: Response) -> None:
+        """Delete the flow's cookie."""
         response.delete_cookie(
             _FLOW_COOKIE, path="/login", secure=self._secure, httponly=True, samesite="lax"
         )
-        return response
 
-    async def _known_provider(self) -> None:
+    async def _check_provider(self) -> None:
         """Loads the provider's metadata once. Raises Problem 503 if there is none, or of another issuer."""
         if self._issuer is None:
             raise Problem(
@@ -145,6 +140,43 @@ class _Flow:
             raise Problem(
                 503, "wrong-issuer", "Signing in is set up wrongly", "The provider names another issuer."
             )
+
+
+async def sign_in_flow(request: Request) -> SignInFlow:
+    """The flow of this application, created at its first sign-in: it keeps the provider's metadata."""
+    state = request.app.state
+    if not hasattr(state, "sign_in_flow"):
+        state.sign_in_flow = SignInFlow(web_state(request).settings)
+    flow: SignInFlow = state.sign_in_flow
+    return flow
+
+
+Flow = Annotated[SignInFlow, Depends(sign_in_flow)]
+
+
+@router.get("/login")
+async def sign_in(request: Request, flow: Flow) -> Response:
+    """Sends the browser to the provider; `?next=` is the path to continue at."""
+    return await flow.begin(request)
+
+
+@router.get("/login/callback")
+async def signed_in(request: Request, flow: Flow) -> Response:
+    """Takes the provider's answer, sets the session and continues where the sign-in began."""
+    person, path = await flow.finish(request)
+    response = RedirectResponse(path, 303)
+    web_state(request).sessions.sign_in(response, person)
+    flow.forget(response)
+    return response
+
+
+@router.post("/logout")
+async def sign_out(request: Request) -> Response:
+    """Ends the session in this browser."""
+    await read_form(request, EmptyForm)
+    response = RedirectResponse("/", 303)
+    web_state(request).sessions.sign_out(response)
+    return response
 
 
 def _failed(detail: str) -> Problem:

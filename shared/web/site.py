@@ -1,4 +1,4 @@
-"""The one address as its readers see it: what stands in the navigation, for whom."""
+"""The navigation of the site that all services serve under one address."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`text` is a message key; with `roles` only people who have one of them see it."""
+    """A link of the navigation. `text` is a message key; with `roles`, only people who have one see it."""
 
     href: str
     text: str
@@ -33,7 +33,7 @@ FOOTER = (
 
 
 def staff_links(roles: Set[str]) -> list[Link]:
-    """The desks of a person."""
+    """The desks of a person with these roles."""
     return [link for link in STAFF if link.roles & roles]
 
 

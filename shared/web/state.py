@@ -1,4 +1,4 @@
-"""What the web edge of a process keeps: made once by `create_app`, found again from any request."""
+"""The state of the web edge: created once by `create_app`, found from any request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from shared.web.settings import WebSettings
 
 
 class Renderer(Protocol):
-    """What the edge needs of `Pages`: problems and sign-in are pages too."""
+    """The part of `Pages` that the edge needs to show problems as pages."""
 
     def render(self, request: Request, name: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """The template `name` as a response."""
@@ -21,11 +21,13 @@ class Renderer(Protocol):
 
 
 UnitName = Callable[[str, str], str]
-"""The code of a unit, a language -> the name by which its readers know the unit."""
+"""The code of a unit and a language -> the unit's name in that language."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebState:
+    """The state of one application, in `app.state.web`; the attributes are those of `create_app`."""
+
     settings: WebSettings
     sessions: Sessions
     csrf_key: bytes

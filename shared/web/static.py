@@ -1,6 +1,6 @@
-"""The stylesheet and the scripts, served by every service alike and kept by browsers for a year.
+"""The stylesheet and the scripts, served by every service and cached by browsers for a year.
 
-The name holds a hash of the content, so that a new version has a new address.
+Addresses have a hash of the content, so that a new version has a new address.
 """
 
 import hashlib
@@ -36,19 +36,19 @@ def _assets() -> dict[str, _Asset]:
 
 
 def static_url(name: str) -> str:
-    """The address of a file of `shared/web/static`. Raises KeyError for a file that is not there."""
+    """The address of a file of `shared/web/static`. Raises KeyError if there is no such file."""
     return f"/static/{_assets()[name].address}"
 
 
-static_router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
-@static_router.get("/static/{address}")
+@router.get("/static/{address}")
 async def static_file(address: str) -> Response:
     """A file by its hashed name.
 
-    While versions are being exchanged a page of one version may ask another for its file: it gets the
-    present one, but is not to keep it.
+    During a rolling upgrade a page of one version may ask a replica of another for its file: it gets the
+    replica's file, but must not cache it.
     """
     stem, _, rest = address.partition(".")
     suffix = rest.rpartition(".")[2]

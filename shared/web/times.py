@@ -1,33 +1,38 @@
-"""Moments and spans in words, in the reader's language, with the exact time and zone beside them."""
+"""Moments and spans in the reader's language, with the exact time and zone beside them."""
 
 import datetime as dt
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
-from shared.policy.left import DAY, Left
+from babel.dates import format_date
 
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)  # not strftime: its words follow the process's locale
+from shared.policy.remaining import DAY, Remaining
 
 _MINUTE, _HOUR = dt.timedelta(minutes=1), dt.timedelta(hours=1)
 
+# CLDR's English without a country is American: it puts the month first.
+_LOCALES = {"zh": "zh", "en": "en_GB"}
+_EXACT = {"zh": "{date} {time:%H:%M}（{offset}）", "en": "{date}, {time:%H:%M} ({offset})"}
+
 Texts = Callable[..., str]
+"""A message key and its parameters -> the text in the reader's language."""
 
 
 def exact(moment: dt.datetime, zone: ZoneInfo, language: str) -> str:
     """`2026年11月24日 09:30（UTC+8）` or `24 November 2026, 09:30 (UTC+8)`.
 
-    Raises ValueError for a naive moment.
+    The offset stands for the zone because abbreviations such as CST name several.
+
+    Raises
+    ------
+    ValueError
+        for a naive moment.
     """
     if moment.tzinfo is None:
         raise ValueError("a moment without zone cannot be shown")
     local = moment.astimezone(zone)
-    offset = offset_name(local)
-    if language == "zh":
-        return f"{local.year}年{local.month}月{local.day}日 {local:%H:%M}（{offset}）"
-    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M} ({offset})"
+    date = format_date(local.date(), "long", locale=_LOCALES[language])
+    return _EXACT[language].format(date=date, time=local, offset=offset_name(local))
 
 
 def short(moment: dt.datetime, zone: ZoneInfo) -> str:
@@ -36,7 +41,7 @@ def short(moment: dt.datetime, zone: ZoneInfo) -> str:
 
 
 def offset_name(local: dt.datetime) -> str:
-    """The offset as `UTC+8` or `UTC-3:30`: abbreviations such as CST name several zones."""
+    """The UTC offset of an aware moment as `UTC`, `UTC+8` or `UTC-3:30`."""
     minutes = int((local.utcoffset() or dt.timedelta()).total_seconds() // 60)
     if minutes == 0:
         return "UTC"
@@ -45,7 +50,11 @@ def offset_name(local: dt.datetime) -> str:
 
 
 def span(length: dt.timedelta, text: Texts, *, day: dt.timedelta = DAY, working: bool = False) -> str:
-    """`3 hours`, `2 working days`: the largest unit that loses less than half of itself; without the sign."""
+    """`3 hours`, `2 working days`: the absolute length in the largest unit of which there are two.
+
+    The texts are ours and not CLDR's, which has no working hours or days. `day` is the length of one day:
+    24 hours, or the duty hours of an ordinary working day if `working`.
+    """
     length, of = abs(length), "working_" if working else ""
     if length < _MINUTE:
         return text(f"time.{of}moment")
@@ -56,13 +65,13 @@ def span(length: dt.timedelta, text: Texts, *, day: dt.timedelta = DAY, working:
     return text(f"time.{of}days", count=length // day)
 
 
-def left(found: Left, text: Texts) -> str:
+def remaining(found: Remaining, text: Texts) -> str:
     """`in 3 working hours` until something is due, or `2 working days late`."""
     words = span(found.length, text, day=found.day, working=found.working)
     return text("time.late" if found.late else "time.left", span=words)
 
 
 def relative(moment: dt.datetime, now: dt.datetime, text: Texts) -> str:
-    """`in 3 hours` or `2 days ago` of calendar time."""
+    """`in 3 hours` or `2 days ago`, in calendar time."""
     length = moment - now
     return text("time.ahead" if length > dt.timedelta() else "time.past", span=span(length, text))

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from deploy.local import oidc
 from deploy.local.ports import free_port
+from shared.web import signin
 from shared.web.app import create_app
 from shared.web.callers import require
 from shared.web.session import Person
 from shared.web.settings import WebSettings
-from shared.web.signin import signin_router
 
 HOME = "http://127.0.0.1:8080"
 BROWSER = {"Accept": "text/html"}
@@ -62,7 +62,7 @@ async def browser(issuer: str | None) -> AsyncIterator[httpx.AsyncClient]:
         return {}
 
     app = create_app(
-        "inquiry", title="Inquiry", routers=[signin_router(settings), router], settings=settings, ready=ready
+        "inquiry", title="Inquiry", routers=[signin.router, router], settings=settings, ready=ready
     )
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url=HOME, headers=BROWSER

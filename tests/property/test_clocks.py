@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.policy.calendar import WorkCalendar
 from shared.policy.deadlines import Deadline, add_budget, add_months, at_percent
-from shared.policy.explain import Step, explain
+from shared.policy.explain import ExplanationStep, explain
 from shared.policy.loader import load_pack
 from shared.policy.tables import DayCount
 from tests.paths import REPO
@@ -61,7 +61,7 @@ def test_a_larger_budget_is_never_due_earlier(
 def test_working_days_end_with_duty_on_a_working_day(pack: str, start: dt.datetime, amount: int) -> None:
     calendar = calendar_of(pack)
     due = add_budget(calendar, start, amount, DayCount.WORKING_DAYS).due.astimezone(calendar.tz)
-    assert calendar.is_working(due.date())
+    assert calendar.is_working(due.toordinal())
     assert calendar.spans(due.toordinal())[-1][1] == due.hour * 60 + due.minute
 
 
@@ -157,8 +157,8 @@ def test_an_explanation_replays_to_the_same_due_moment(
     assert replay(explain(calendar, deadline), deadline) == deadline.due
 
 
-def replay(steps: list[Step], deadline: Deadline) -> dt.datetime:
-    """Follow the steps with nothing but their facts, checking that no day is missing or told twice."""
+def replay(steps: list[ExplanationStep], deadline: Deadline) -> dt.datetime:
+    """Follow the steps with nothing but their facts, checking that no day is missing or counted twice."""
     zone = ZoneInfo(str(steps[0].facts["zone"]))
     moment = dt.datetime.fromisoformat(str(steps[0].facts["at"]))
     assert moment == deadline.start

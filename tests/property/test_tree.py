@@ -1,4 +1,4 @@
-"""Whatever the sizes: trees agree with RFC 6962's definition, and proofs hold for what they say alone."""
+"""Trees of any size agree with RFC 6962's definition, and proofs hold for their own claim alone."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.audit.log.edge import Edge
+from services.audit.log.compact_range import CompactRange
 from services.audit.log.errors import NotProven
-from services.audit.log.peaks import Peaks
+from services.audit.log.merkle_proofs import verify_consistency, verify_inclusion
 from services.audit.log.prove import Prover
 from services.audit.log.tiles import TileName
-from services.audit.log.tree import leaf_hash, node_hash, root_of, verify_consistency, verify_inclusion
+from shared.merkle import MerkleAccumulator, leaf_hash, node_hash
 
 LEAVES = [leaf_hash(str(i).encode()) for i in range(1500)]
 
@@ -27,8 +27,8 @@ def mth(leaves: Sequence[bytes]) -> bytes:
 
 
 def tiles(size: int) -> Callable[[TileName], bytes]:
-    edge, full = Edge().extend(LEAVES[:size])
-    return dict([*full, *edge.partial()]).__getitem__
+    tree, full = CompactRange().extend(LEAVES[:size])
+    return dict([*full, *tree.partial()]).__getitem__
 
 
 sizes = st.integers(1, len(LEAVES))
@@ -37,33 +37,32 @@ sizes = st.integers(1, len(LEAVES))
 @given(sizes)
 def test_every_way_to_the_root_is_the_definition(size: int) -> None:
     expected = mth(LEAVES[:size])
-    assert root_of(LEAVES[:size]) == expected
-    assert Edge().extend(LEAVES[:size])[0].root() == expected
-    assert Peaks().extended(LEAVES[:size]).root() == expected
+    assert CompactRange().extend(LEAVES[:size])[0].root() == expected
+    assert MerkleAccumulator().extended(LEAVES[:size]).root() == expected
     assert Prover(size, tiles(size)).root() == expected
 
 
 @given(st.lists(st.integers(0, 600), max_size=6))
 def test_a_tree_does_not_depend_on_the_steps_in_which_it_grew(steps: list[int]) -> None:
-    edge, peaks = Edge(), Peaks()
+    tree, accumulator = CompactRange(), MerkleAccumulator()
     seen: list[tuple[TileName, bytes]] = []
     leaves = LEAVES * 3
     for step in steps:
-        grown, full = edge.extend(leaves[edge.size : edge.size + step])
-        peaks = Peaks.of(edge).extended(leaves[edge.size : edge.size + step])
-        edge = grown
+        grown, full = tree.extend(leaves[tree.size : tree.size + step])
+        accumulator = tree.accumulator().extended(leaves[tree.size : tree.size + step])
+        tree = grown
         seen += full
-    whole, full = Edge().extend(leaves[: sum(steps)])
-    assert edge == whole
+    whole, full = CompactRange().extend(leaves[: sum(steps)])
+    assert tree == whole
     assert sorted(seen, key=str) == sorted(full, key=str)
-    assert peaks.root() == edge.root()
+    assert accumulator.root() == tree.root()
 
 
 @given(sizes, st.data())
 def test_an_inclusion_proof_holds_for_its_leaf_and_index_alone(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
     other = data.draw(st.integers(0, size - 1))
-    root = root_of(LEAVES[:size])
+    root = mth(LEAVES[:size])
     proof = Prover(size, tiles(size)).inclusion(index)
     verify_inclusion(LEAVES[index], index, size, proof, root)
     if other != index:
@@ -76,9 +75,9 @@ def test_an_inclusion_proof_holds_for_its_leaf_and_index_alone(size: int, data: 
 def test_a_consistency_proof_holds_for_its_two_trees_alone(new: int, data: st.DataObject) -> None:
     old = data.draw(st.integers(1, new))
     proof = Prover(new, tiles(new)).consistency(old)
-    old_root, new_root = root_of(LEAVES[:old]), root_of(LEAVES[:new])
+    old_root, new_root = mth(LEAVES[:old]), mth(LEAVES[:new])
     verify_consistency(old, new, old_root, new_root, proof)
-    forked = root_of([*LEAVES[: old - 1], leaf_hash(b"another")])
+    forked = mth([*LEAVES[: old - 1], leaf_hash(b"another")])
     with pytest.raises(NotProven):
         verify_consistency(old, new, forked, new_root, proof)
     with pytest.raises(NotProven):

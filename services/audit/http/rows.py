@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from services.audit.entries import Entry
 from shared.ids import case_number, is_id
-from shared.web.i18n import Catalogue, language_of
+from shared.web.i18n import MessageCatalogue, language_of
 from shared.web.state import web_state
 
 # Where a UUID as subject is an inquiry id, and not that of a publication or a subscription.
@@ -26,7 +26,7 @@ _ABOUT_A_CASE = (
 class Rows:
     """Makes rows in the language of one request and the time zone of the jurisdiction."""
 
-    def __init__(self, request: Request, catalogue: Catalogue) -> None:
+    def __init__(self, request: Request, catalogue: MessageCatalogue) -> None:
         settings = web_state(request).settings
         self._catalogue = catalogue
         self._language = language_of(request, settings.language)

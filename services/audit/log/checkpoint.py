@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from services.audit.log.errors import Malformed
 from services.audit.log.note import Signer, Verifier, decode_base64, parse_note
-from services.audit.log.tree import HASH_SIZE
+from shared.merkle import HASH_SIZE
 
 _DECIMAL = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
 

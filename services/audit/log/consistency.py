@@ -8,8 +8,8 @@ import base64
 from dataclasses import dataclass
 
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
+from services.audit.log.merkle_proofs import verify_consistency
 from services.audit.log.note import Verifier
-from services.audit.log.tree import verify_consistency
 
 
 @dataclass(frozen=True, slots=True)

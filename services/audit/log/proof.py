@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
 from services.audit.log.entry import commitment, parse_entry
 from services.audit.log.errors import Malformed, NotProven
+from services.audit.log.merkle_proofs import verify_inclusion
 from services.audit.log.note import Verifier, decode_base64
-from services.audit.log.tree import HASH_SIZE, leaf_hash, verify_inclusion
+from shared.merkle import HASH_SIZE, leaf_hash
 
 HEADER = "c2sp.org/tlog-proof@v1"
 MAX_HASHES = 63

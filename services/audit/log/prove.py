@@ -8,7 +8,7 @@ with `start` 0 they are the proofs of RFC 6962.
 from collections.abc import Callable
 
 from services.audit.log.tiles import TILE_WIDTH, TileName, split_hashes
-from services.audit.log.tree import node_hash, pair_up
+from shared.merkle import node_hash, pair_up
 
 TileReader = Callable[[TileName], bytes]
 """Answers the bytes of a tile, named full or with the width that the tree's size gives it."""

@@ -6,7 +6,7 @@ finds published; so it may die at any point, and may run in another process than
 
 import asyncio
 
-from services.audit.log.edge import Edge
+from services.audit.log.compact_range import CompactRange
 from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
 from services.audit.log.history import check_published
@@ -31,7 +31,7 @@ async def publish(connection: Connection, files: LogFiles, verifier: Verifier) -
         head = await connection.fetchrow(QUERIES["newest_log_checkpoint"])
         if head is None:
             raise LogBroken("the log was never opened: it has no checkpoint yet")
-        edge = Edge(head["size"], tuple(head["edge"]))
+        edge = CompactRange(head["size"], tuple(head["edge"]))
         old_size = await check_published(connection, verifier, edge.size, published)
         if edge.size == old_size and published is not None:
             return old_size
@@ -56,7 +56,7 @@ async def _publish_bundles(connection: Connection, files: LogFiles, old_size: in
         await asyncio.to_thread(files.add, bundles, old_size)
 
 
-async def _publish_tiles(connection: Connection, files: LogFiles, old_size: int, edge: Edge) -> None:
+async def _publish_tiles(connection: Connection, files: LogFiles, old_size: int, edge: CompactRange) -> None:
     for level in range(levels(edge.size)):
         first, end = old_size >> 8 * (level + 1), edge.size >> 8 * (level + 1)
         for start in range(first, end, _STEP):

@@ -12,18 +12,17 @@ import asyncpg
 
 from services.audit.log.batch import ENTRY_COLUMNS, WORDS_COLUMNS, Batch, subject_of
 from services.audit.log.checkpoint import Checkpoint
-from services.audit.log.edge import Edge
+from services.audit.log.compact_range import CompactRange
 from services.audit.log.envelope import Prepared
 from services.audit.log.errors import LogBroken
 from services.audit.log.history import check_published, check_signed
 from services.audit.log.loss import Hole, Partition
 from services.audit.log.note import Signer
-from services.audit.log.peaks import Peaks
 from services.audit.log.roster import Roster
 from services.audit.log.subjects import KeyBox
-from services.audit.log.tree import HASH_SIZE, leaf_hashes
 from services.audit.queries import QUERIES
 from shared.errors import Stale
+from shared.merkle import HASH_SIZE, MerkleAccumulator, leaf_hashes
 
 # Thousands of keys are looked up at a time in tables that grow from empty: a plan that was made while
 # they were small must not scan them once they are not.
@@ -57,7 +56,7 @@ class Sequencer:
         roster: Roster,
         *,
         epoch: int,
-        edge: Edge,
+        edge: CompactRange,
         begins: dict[Partition, int],
         cursors: dict[Partition, int],
     ) -> None:
@@ -66,7 +65,7 @@ class Sequencer:
         self._roster = roster
         self._epoch = epoch
         self._edge = edge
-        self._peaks = Peaks.of(edge)
+        self._peaks = edge.accumulator()
         self._begins = begins
         self._cursors = cursors
         self._failed = False
@@ -84,7 +83,7 @@ class Sequencer:
         await connection.execute(_PLANS)
         async with connection.transaction():
             head = _the_row(await connection.fetchrow(QUERIES["take_log_over"]))
-            edge = Edge(head["size"], tuple(head["edge"]))
+            edge = CompactRange(head["size"], tuple(head["edge"]))
             if head["vkey"] is None:
                 await connection.execute(QUERIES["begin_log"], signer.verifier.vkey)
                 note = _checkpoint(signer, edge).sign(signer)
@@ -179,7 +178,7 @@ class Sequencer:
             batch.add(prepared)
         return batch
 
-    async def _write(self, batch: Batch) -> tuple[Edge, Peaks, str]:
+    async def _write(self, batch: Batch) -> tuple[CompactRange, MerkleAccumulator, str]:
         connection = self._connection
         copy = connection.copy_records_to_table
         await copy("log_entry", records=batch.entry_rows, columns=ENTRY_COLUMNS)
@@ -207,7 +206,7 @@ class Sequencer:
         await connection.execute(QUERIES["update_log_head"], edge.size, list(edge.levels), self._roster.count)
         return edge, peaks, note
 
-    async def _check(self, edge: Edge) -> Peaks:
+    async def _check(self, edge: CompactRange) -> MerkleAccumulator:
         """The root again: from the bytes that PostgreSQL stored, hashed by it, without tiles (Yeti, 2022)."""
         stored = await self._connection.fetchval(QUERIES["leaf_hashes_from"], self._edge.size)
         if len(stored) != (edge.size - self._edge.size) * HASH_SIZE:
@@ -226,7 +225,7 @@ class Sequencer:
             )
 
 
-def _checkpoint(signer: Signer, edge: Edge) -> Checkpoint:
+def _checkpoint(signer: Signer, edge: CompactRange) -> Checkpoint:
     return Checkpoint(signer.name, edge.size, edge.root())
 
 

@@ -4,17 +4,13 @@ From it come the subject's pseudonyms in the public entries and the key of its w
 """
 
 import hmac
-import os
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.audit.log.entry import pseudonym
 from services.audit.log.errors import LogBroken
-
-KEY_BYTES = 32
-_NONCE_BYTES = 12
+from shared import sealing
 
 
 @dataclass(slots=True)
@@ -39,52 +35,50 @@ class Subject:
         return name
 
     def seal(self, index: int, words: bytes) -> bytes:
-        """Words as they are stored beside entry `index` (AES-256-GCM). The subject must not be erased."""
-        return _seal(self._words_key(), words, index.to_bytes(8, "big"))
+        """Words as they are stored beside entry `index`. The subject must not be erased.
+
+        A batch that is rolled back uses its indexes again: the index binds the words to their entry and is
+        no nonce.
+        """
+        return sealing.seal(self._words_key(), words, index.to_bytes(8, "big"))
 
     def unseal(self, index: int, sealed: bytes) -> bytes:
         """The words beside entry `index`. Raises LogBroken if they are not what was sealed there."""
-        return _unseal(self._words_key(), sealed, index.to_bytes(8, "big"))
+        return _open(self._words_key(), sealed, index.to_bytes(8, "big"))
 
     def erase(self) -> None:
         """Forget the key and all that was made with it."""
         self.key = None
         self._pseudonyms.clear()
 
-    def _words_key(self) -> AESGCM:
+    def _words_key(self) -> bytes:
         if self.key is None:
             raise LogBroken(f"subject {self.no} is erased")
-        return AESGCM(hmac.digest(self.key, b"words", "sha256"))
+        return hmac.digest(self.key, b"words", "sha256")
 
 
 class KeyBox:
     """Wraps subjects' keys for storage. The master key (32 bytes) is derived from SECRET_KEY."""
 
     def __init__(self, master_key: bytes) -> None:
-        self._master = AESGCM(master_key)
+        self._master = master_key
 
     def wrap(self, subject: str, key: bytes) -> bytes:
         """The key as it is stored, bound to its subject."""
-        return _seal(self._master, key, subject.encode())
+        return sealing.seal(self._master, key, subject.encode())
 
     def unwrap(self, subject: str, wrapped: bytes) -> bytes:
         """The key from what is stored. Raises LogBroken under another master key or subject."""
-        return _unseal(self._master, wrapped, subject.encode())
+        return _open(self._master, wrapped, subject.encode())
 
 
 def new_key() -> bytes:
     """The key of a subject that is seen for the first time."""
-    return os.urandom(KEY_BYTES)
+    return sealing.new_key()
 
 
-def _seal(key: AESGCM, plain: bytes, bound_to: bytes) -> bytes:
-    # A batch that is rolled back uses its indexes again, so the nonce must be random.
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + key.encrypt(nonce, plain, bound_to)
-
-
-def _unseal(key: AESGCM, sealed: bytes, bound_to: bytes) -> bytes:
+def _open(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
     try:
-        return key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to)
-    except (InvalidTag, ValueError):
+        return sealing.open_sealed(key, sealed, bound_to)
+    except InvalidTag:
         raise LogBroken("a key or words of the log cannot be opened: wrong SECRET_KEY, or damage") from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.audit.log.errors import Malformed
-from services.audit.log.tree import HASH_SIZE
+from shared.merkle import HASH_SIZE
 
 TILE_WIDTH = 256
 TILE_BYTES = TILE_WIDTH * HASH_SIZE

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
-from services.audit.log.edge import Edge, tile_root
+from services.audit.log.compact_range import CompactRange, tile_root
 from services.audit.log.errors import Malformed, NotProven
 from services.audit.log.note import Verifier
 from services.audit.log.source import (
@@ -31,7 +31,7 @@ from services.audit.log.tiles import (
     split_hashes,
     tile_names,
 )
-from services.audit.log.tree import EMPTY_ROOT, HASH_SIZE, leaf_hashes
+from shared.merkle import EMPTY_ROOT, HASH_SIZE, leaf_hashes
 
 OLDER = "the older checkpoint"
 
@@ -132,13 +132,13 @@ class _Check:
         except (Malformed, NotProven) as error:
             raise _Wrong(place, str(error)) from None
 
-    def _note_beginning(self, edge: Edge, leaves: list[bytes]) -> None:
+    def _note_beginning(self, edge: CompactRange, leaves: list[bytes]) -> None:
         """Keeps the root that the log had at the older checkpoint's size, once it comes by there."""
         if self._older is not None and edge.size <= self._older.size <= edge.size + len(leaves):
             self._beginning = edge.extend(leaves[: self._older.size - edge.size])[0].root()
 
-    def _check_tiles(self, checkpoint: Checkpoint) -> Edge:
-        edge = Edge()
+    def _check_tiles(self, checkpoint: Checkpoint) -> CompactRange:
+        edge = CompactRange()
         computed: dict[TileName, bytes] = {}
         for name, data in self._source.stream(_files(checkpoint.size)):
             if name.level == "entries":
@@ -174,7 +174,7 @@ class _Check:
             raise _Wrong(name.path, str(error)) from None
 
     def _blame(
-        self, checkpoint: Checkpoint, edge: Edge, name: TileName, published: bytes, computed: bytes
+        self, checkpoint: Checkpoint, edge: CompactRange, name: TileName, published: bytes, computed: bytes
     ) -> _Wrong:
         """Which of two files that disagree is wrong: the tree above them fits only one."""
         if len(published) != len(computed):
@@ -196,12 +196,12 @@ class _Check:
         below = TileName(int(name.level) - 1, number)
         return _Wrong(below.path, f"was changed with all below it; {name.path} is right")
 
-    def _fits(self, checkpoint: Checkpoint, edge: Edge, name: TileName, data: bytes) -> bool:
+    def _fits(self, checkpoint: Checkpoint, edge: CompactRange, name: TileName, data: bytes) -> bool:
         """Whether `data` in place of this tile leads to what is above it: the parent's hash, or the root."""
         level = int(name.level)
         if name.width < TILE_WIDTH:
             levels = (*edge.levels[:level], data, *edge.levels[level + 1 :])
-            return Edge(edge.size, levels).root() == checkpoint.root
+            return CompactRange(edge.size, levels).root() == checkpoint.root
         number, position = divmod(name.number, TILE_WIDTH)
         width = min(TILE_WIDTH, (checkpoint.size >> 8 * (level + 1)) - number * TILE_WIDTH)
         try:

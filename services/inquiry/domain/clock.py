@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shared.contracts import inquiry as contract
 from shared.contracts.inquiry import CaseKind
 from shared.policy.deadlines import Deadline, at_percent, deadline_for, rework_deadline
-from shared.policy.explain import Step, explain
+from shared.policy.explain import ExplanationStep, explain
 from shared.policy.model import Pack
 from shared.policy.tables import DayCount
 
@@ -28,7 +28,7 @@ class ReplyClock:
             due=self.due, day_zero=midnight, amount=self.amount, day_count=self.day_count
         )
 
-    def explained(self, pack: Pack) -> list[Step]:
+    def explained(self, pack: Pack) -> list[ExplanationStep]:
         """The steps that lead to `due`; `pack` is the version that the case was accepted under."""
         return explain(pack.calendar, self._deadline())
 

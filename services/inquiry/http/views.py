@@ -13,8 +13,8 @@ from services.inquiry.domain.timeline import TimelineEntry
 from services.inquiry.http.answers import full_timeline
 from services.inquiry.queries import CaseRecord
 from shared.contracts.inquiry import InquiryWords
-from shared.policy.left import time_left
 from shared.policy.model import Pack
+from shared.policy.remaining import time_remaining
 from shared.policy.tables import Named
 from shared.web.i18n import language_of
 from shared.web.state import web_state
@@ -110,13 +110,15 @@ def case_view(
         "erased": case.erased_at is not None,
         "has_contact": case.erased_at is None and event["data"].get("has_contact", False),
         "due": case.clock and case.clock.due,
-        "left": case.clock and time_left(pack.calendar, case.clock.day_count, case.clock.due, now),
+        "left": case.clock and time_remaining(pack.calendar, case.clock.day_count, case.clock.due, now),
         "why": [step.text(language) for step in case.clock.explained(pack)] if case.clock else [],
         "breached": case.breached,
         "lead": name_of(pack.departments_by_code, case.lead, language),
         "evaluate_until": case.evaluate_until,
         "evaluate_left": case.evaluate_until
-        and time_left(pack.calendar, pack.kind(record.kind).evaluation.day_count, case.evaluate_until, now),
+        and time_remaining(
+            pack.calendar, pack.kind(record.kind).evaluation.day_count, case.evaluate_until, now
+        ),
         "event_id": event["id"],
         "answer": answers[-1] if answers and case.state in (State.REPLIED, State.CLOSED) else None,
         "entries": entries,

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from shared.contracts.base import Code
 from shared.contracts.inquiry import CaseKind, Visibility
 from shared.policy.errors import PolicyError
-from shared.policy.loader import problems_of
+from shared.policy.loader import faults_of
 from shared.policy.sources import Document, read_yaml
 from shared.policy.tables import Row
 
@@ -139,5 +139,5 @@ def load_mapping(path: Path) -> tuple[Mapping, Document]:
         try:
             return Mapping.model_validate(document.data), document
         except ValidationError as error:
-            problems = list(problems_of(error, document))
+            problems = list(faults_of(error, document))
     raise PolicyError(problem._replace(file=str(path)) for problem in problems)

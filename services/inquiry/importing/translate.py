@@ -12,7 +12,7 @@ from services.inquiry.domain.concern import Concern, flaws_of
 from services.inquiry.importing.mapping import ISO, Choice, Mapping, OriginalTime, Position
 from services.inquiry.importing.records import Record
 from shared.contracts.inquiry import CaseKind, InquiryWords
-from shared.policy.errors import PolicyError, Problem
+from shared.policy.errors import Fault, PolicyError
 from shared.policy.model import Pack
 from shared.policy.sources import Document
 
@@ -185,7 +185,7 @@ def _moment_reader(time: OriginalTime) -> Callable[[dict[str, str]], dt.datetime
 
 def _unknown(
     choice: Choice | None, name: str, codes: CodeTable, document: Document, pack: Pack
-) -> Iterable[Problem]:
+) -> Iterable[Fault]:
     if choice is None:
         return
     named: dict[tuple[str, ...], str | None] = {
@@ -196,7 +196,7 @@ def _unknown(
     for path, code in named.items():
         if code is not None and code not in codes.known:
             message = f"{code!r} is no {codes.what} of the pack {pack.version}"
-            yield Problem(document.file, document.line(path), message)
+            yield Fault(document.file, document.line(path), message)
 
 
 def _short(cell: str) -> str:

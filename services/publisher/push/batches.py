@@ -5,7 +5,7 @@ import orjson
 from services.publisher.queries import deliveries, publications, subscriptions
 from shared.clock import machine_now
 from shared.contracts.publisher import Lane, PushBatchClosed, PushBatchStarted
-from shared.merkle import TreeHash
+from shared.merkle import MerkleAccumulator, leaf_hash
 from shared.unit_of_work.timers import FiredTimer
 from shared.unit_of_work.transaction import Tx
 
@@ -30,11 +30,11 @@ async def close_if_done(tx: Tx, publication: str, version: int) -> None:
         return
     if not await deliveries.close_push_batch(tx, publication, version):
         return
-    tree = TreeHash()
+    tree = MerkleAccumulator()
     counts = {"sent": 0, "failed": 0}
     async for row in deliveries.push_rows(tx, publication, version):
         counts[row.state] += 1
-        tree.add(ledger_leaf(row.id, row.lane, row.state, row.attempts))
+        tree.append(leaf_hash(ledger_leaf(row.id, row.lane, row.state, row.attempts)))
     tx.emit(
         PushBatchClosed(
             version=version, sent=counts["sent"], failed=counts["failed"], ledger_root=tree.root().hex()

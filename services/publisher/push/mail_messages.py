@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from services.publisher.queries.recipients import PushedVersion
 from shared.web import times
-from shared.web.i18n import LANGUAGES, Catalogue
+from shared.web.i18n import LANGUAGES, MessageCatalogue
 
 _LONGEST_SUBJECT = 150
 
@@ -38,7 +38,7 @@ class MailSettings:
     public_url: str
     sender: str
     zone: ZoneInfo
-    texts: Catalogue
+    texts: MessageCatalogue
 
     @property
     def host(self) -> str:

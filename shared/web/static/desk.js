@@ -1,4 +1,4 @@
-// The desk by keyboard: j and k move in the list, Enter opens (the link has the focus), / goes to the search, ? helps.
+// Keyboard of the desk: j and k move in the list, Enter opens (the link has the focus), / searches, ? shows the keys.
 
 const list = document.querySelector("[data-desk-list]");
 const links = () => [...list.querySelectorAll("[data-row] a")];
@@ -32,7 +32,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// The list is long: keep the open case in sight, and let Tab go on in the case, not through the whole list.
+// The list is long: keep the open case's row in view, and let Tab continue in the case and not through the list.
 list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
 if (document.body.classList.contains("case-open") && !document.querySelector("[autofocus]")) {
   document.querySelector("#case").focus({ preventScroll: true });

@@ -1,6 +1,6 @@
-// Follows a stream of Server-Sent Events and puts a row for each at the top of a list that the server has begun.
+// Follows a stream of Server-Sent Events and adds a row for each at the top of a list that the server rendered.
 // Markup (macro ui.live): [data-live=url][data-most] with [data-live-rows], <template>, [data-live-on], [data-live-off],
-// [data-live-over] with a link to sign in again, and [data-live-pause], a button that holds new rows back so that somebody can read.
+// [data-live-over] with a link to sign in again, and [data-live-pause], a button that holds new rows back while somebody reads.
 // Inside the template [data-field="x"] is filled as text, and [data-href="x"] as a link, from member x of the JSON data.
 
 const FIRST_WAIT = 2_000; // ms
@@ -29,7 +29,7 @@ for (const box of document.querySelectorAll("[data-live]")) {
     }
     for (const element of row.querySelectorAll("[data-href]")) {
       const href = String(fields[element.dataset.href] ?? "");
-      if (/^\/(?!\/)/.test(href)) element.setAttribute("href", href); // only to a path of ours
+      if (/^\/(?!\/)/.test(href)) element.setAttribute("href", href); // only paths of this address
     }
     row.firstElementChild?.classList.add("fresh");
     rows.prepend(row);
@@ -50,7 +50,7 @@ for (const box of document.querySelectorAll("[data-live]")) {
       put(fields);
     } else {
       held.push(fields);
-      if (held.length > most) held.shift(); // the list would not hold it either
+      if (held.length > most) held.shift(); // the list keeps no more either
     }
   };
 
@@ -69,8 +69,8 @@ for (const box of document.querySelectorAll("[data-live]")) {
     });
     source.addEventListener("error", () => {
       show("off");
-      // While it is not closed the browser tries again by itself, from the last id. It gives up for good after an
-      // answer that is no stream, and does not say which: the session is over, or a service is being restarted.
+      // Unless it is closed the browser reconnects by itself, from the last id. It gives up after an answer that is
+      // not a stream, and does not say which one: the session has expired, or a service is being restarted.
       if (source.readyState === EventSource.CLOSED) askWhy();
     });
   };

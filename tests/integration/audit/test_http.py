@@ -17,9 +17,9 @@ import pytest
 
 from harness.installation import Installation
 from services.audit.log.checkpoint import open_checkpoint
+from services.audit.log.merkle_proofs import verify_consistency
 from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
-from services.audit.log.tree import verify_consistency
 from tests.integration.audit.toy import Toy, cookie, until
 from tests.paths import REPO
 

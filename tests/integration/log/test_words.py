@@ -10,11 +10,11 @@ from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.envelope import ERASED
 from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
+from services.audit.log.merkle_proofs import verify_consistency
 from services.audit.log.prove import Prover
 from services.audit.log.publish import publish
 from services.audit.log.source import Folder, read_tile
 from services.audit.log.subjects import Subject
-from services.audit.log.tree import verify_consistency
 from services.audit.log.verify import verify
 from tests.integration.log.conftest import KEYS, SIGNER, Topic, append, entries, open_log
 

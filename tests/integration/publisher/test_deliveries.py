@@ -23,7 +23,7 @@ from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
 from shared.clock import machine_now
 from shared.ids import new_id
-from shared.merkle import TreeHash
+from shared.merkle import MerkleAccumulator, leaf_hash
 from tests.integration.publisher.conftest import TEXT, Running
 
 pytestmark = pytest.mark.integration
@@ -64,9 +64,9 @@ async def test_a_publication_reaches_its_subscribers_by_both_lanes_once(running:
     assert call.headers["webhook-id"] in {row["id"] for row in rows}
     started, closed = await push_events(running, publication)
     assert started["data"] == {"version": 1, "recipients": {"email": 2, "webhook": 1}}
-    tree = TreeHash()
+    tree = MerkleAccumulator()
     for row in rows:
-        tree.add(ledger_leaf(row["id"], row["lane"], row["state"], row["attempts"]))
+        tree.append(leaf_hash(ledger_leaf(row["id"], row["lane"], row["state"], row["attempts"])))
     assert closed["data"] == {"version": 1, "sent": 3, "failed": 0, "ledger_root": tree.root().hex()}
 
 

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from shared.contracts.inquiry import Visibility
-from shared.web.i18n import LANGUAGES, Catalogue
+from shared.web.i18n import LANGUAGES, MessageCatalogue
 from tests.paths import REPO
 
 
@@ -13,7 +13,8 @@ from tests.paths import REPO
 @pytest.mark.parametrize("level", get_args(Visibility))
 def test_the_desk_says_of_a_level_what_the_citizen_was_told(level: str, language: str) -> None:
     inquiry, routing = (
-        Catalogue.load([REPO / "services" / name / "pages" / "messages"]) for name in ("inquiry", "routing")
+        MessageCatalogue.load([REPO / "services" / name / "pages" / "messages"])
+        for name in ("inquiry", "routing")
     )
     for ending in ("", ".effect"):
         told = inquiry.template(language, f"visibility.{level}{ending}")

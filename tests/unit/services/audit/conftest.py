@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from services.audit.log.checkpoint import Checkpoint
-from services.audit.log.edge import Edge
+from services.audit.log.compact_range import CompactRange
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Signer
 from services.audit.log.tiles import TileName, bundle, tile_names
-from services.audit.log.tree import leaf_hashes
+from shared.merkle import leaf_hashes
 
 SIGNER = Signer("audit.example.gov/log", bytes(range(32)))
 
@@ -55,7 +55,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def _write_log(folder: Path, entries: Sequence[bytes]) -> str:
-    edge, full = Edge().extend(leaf_hashes(entries))
+    edge, full = CompactRange().extend(leaf_hashes(entries))
     bundles: list[tuple[TileName, bytes]] = []
     for name in tile_names(len(entries), "entries"):
         first = name.number * 256

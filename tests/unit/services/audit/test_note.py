@@ -7,7 +7,7 @@ import pytest
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
 from services.audit.log.errors import LogError, Malformed, NotProven
 from services.audit.log.note import Signer, Verifier, parse_note
-from services.audit.log.tree import EMPTY_ROOT
+from shared.merkle import EMPTY_ROOT
 
 FOO = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
 FOO_NOTE = (

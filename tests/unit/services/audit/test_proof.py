@@ -9,7 +9,7 @@ from services.audit.log.entry import commitment, encode_entry
 from services.audit.log.errors import LogError, Malformed, NotProven
 from services.audit.log.note import Signer
 from services.audit.log.proof import Proof, parse_proof
-from services.audit.log.tree import leaf_hash, node_hash
+from shared.merkle import leaf_hash, node_hash
 
 ONE, TWO = (base64.b64encode(bytes([i]) * 32).decode() for i in (1, 2))
 VALUE = b'{"salt":"x"}'

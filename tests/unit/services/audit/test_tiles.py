@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.audit.log.edge import Edge
+from services.audit.log.compact_range import CompactRange
 from services.audit.log.errors import Malformed
 from services.audit.log.tiles import TileName, bundle, edge_names, split_bundle, split_hashes, tile_names
 
@@ -29,13 +29,19 @@ def test_a_tree_of_70000_consists_of_the_tiles_of_the_specifications_example() -
 
 
 def test_a_tree_of_256_has_one_full_tile_and_a_partial_one_above() -> None:
-    edge, full = Edge().extend([bytes(32)] * 256)
+    edge, full = CompactRange().extend([bytes(32)] * 256)
     assert [name for name, _ in full] == [TileName(0, 0)]
     assert [name for name, _ in edge.partial()] == edge_names(256) == [TileName(1, 0, 1)]
 
 
 def test_an_empty_tree_has_no_tiles() -> None:
-    assert edge_names(0) == list(tile_names(0, 0)) == list(tile_names(0, "entries")) == Edge().partial() == []
+    assert (
+        edge_names(0)
+        == list(tile_names(0, 0))
+        == list(tile_names(0, "entries"))
+        == CompactRange().partial()
+        == []
+    )
 
 
 def test_a_bundle_is_split_as_it_was_joined() -> None:
@@ -72,6 +78,6 @@ def test_a_tile_of_broken_hashes_is_refused() -> None:
 @pytest.mark.parametrize(
     ("size", "levels"), [(1, ()), (1, (b"",)), (0, (bytes(32),)), (256, (b"",)), (2, (bytes(32),))]
 )
-def test_an_edge_that_does_not_fit_its_size_is_refused(size: int, levels: tuple[bytes, ...]) -> None:
-    with pytest.raises(ValueError, match="edge of size"):
-        Edge(size, levels)
+def test_a_compact_range_that_does_not_fit_its_size_is_refused(size: int, levels: tuple[bytes, ...]) -> None:
+    with pytest.raises(ValueError, match="compact range of size"):
+        CompactRange(size, levels)

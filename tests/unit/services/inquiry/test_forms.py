@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 import services.inquiry.http
 from services.inquiry.http.bodies import AskForm, ErasureForm, EvaluationForm, ReopenForm, TrackForm
-from shared.web.i18n import LANGUAGES, Catalogue
+from shared.web.i18n import LANGUAGES, MessageCatalogue
 
 PAGES = Path(services.inquiry.http.__file__).parents[1] / "pages"
 FORMS = (AskForm, TrackForm, EvaluationForm, ReopenForm, ErasureForm)
@@ -24,7 +24,7 @@ def _errors(form: type[BaseModel], typed: dict[str, str]) -> list[tuple[str, str
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_a_field_left_empty_is_named_in_its_error(form: type[BaseModel]) -> None:
-    catalogue = Catalogue.load([PAGES / "messages"])
+    catalogue = MessageCatalogue.load([PAGES / "messages"])
     missing = _errors(form, {})
     assert missing
     assert [field for field, code in missing if not catalogue.has(f"form.{field}.{code}")] == []
@@ -32,7 +32,7 @@ def test_a_field_left_empty_is_named_in_its_error(form: type[BaseModel]) -> None
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_a_text_that_is_too_long_is_reported_with_its_limit(form: type[BaseModel]) -> None:
-    catalogue = Catalogue.load([PAGES / "messages"])
+    catalogue = MessageCatalogue.load([PAGES / "messages"])
     for field, code in _errors(form, dict.fromkeys(form.model_fields, "x" * 30_000)):
         if "too_long" not in code:
             continue

@@ -160,7 +160,7 @@ def test_a_broken_json_line_is_reported_and_the_next_one_is_read(line: bytes, sa
         (("{column: Type,", "{colum: Type,"), "mapping.yaml:6: service.colum is unknown"),
         (("{column: Type,", "{constant: bge-stlight-s-out, column: Type,"), "either one code for all rows"),
         (("bge-stlight-s-out", "no-such"), "mapping.yaml:6: 'no-such' is no service of the pack us-city"),
-        (("id: Id", "id: [Id"), "this is no YAML"),
+        (("id: Id", "id: [Id"), "this is not YAML"),
         (
             ("id: Id", "id: Id\ntime: {column: When, formats: [iso], timezone: Mars/North}"),
             "mapping.yaml:4: time.timezone: there is no time zone 'Mars/North'",

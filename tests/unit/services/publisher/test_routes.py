@@ -140,7 +140,7 @@ async def test_a_page_that_is_full_has_a_cursor_to_the_next_one() -> None:
     assert pool.asked[-1] == (None, NOW, IDENTIFIER, 2)
 
 
-@pytest.mark.parametrize("identifier", ["nonsense", "x\0y", IDENTIFIER])
+@pytest.mark.parametrize("identifier", ["nonsense", "x\0y", IDENTIFIER], ids=["nonsense", "nul", "unknown"])
 async def test_a_publication_that_is_not_there_is_404(identifier: str) -> None:
     with pytest.raises(Problem) as raised:
         await publications_api.get_publication(request(), context_over(Pool()), identifier)

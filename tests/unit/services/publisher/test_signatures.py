@@ -1,7 +1,6 @@
-"""Webhook signatures are those of Standard Webhooks; sealed addresses stay in their rows; the tree hash."""
+"""Webhook signatures are those of Standard Webhooks; sealed addresses stay in their rows."""
 
 import datetime as dt
-import hashlib
 
 import pytest
 from cryptography.exceptions import InvalidTag
@@ -11,7 +10,6 @@ from services.publisher.derived_secrets import OVERLAP, DerivedSecrets
 from services.publisher.keyring import Keyring, Sealed
 from services.publisher.push.webhooks import signed_headers
 from shared.clock import machine_now
-from shared.merkle import TreeHash
 
 SECRET = "whsec_MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="
 BODY = b'{"test": 2432232314}'
@@ -65,24 +63,3 @@ def test_an_address_opens_only_with_the_key_and_in_the_row_that_it_was_sealed_fo
         Keyring(b"x" * 32).open(sealed, "case-1")
     with pytest.raises(InvalidTag):
         keyring.open(Sealed(sealed.box, keyring.seal("other", "case-1").wrapped_key), "case-1")
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 7, 8, 9, 100])
-def test_the_tree_hash_is_that_of_rfc_6962(size: int) -> None:
-    leaves = [str(number).encode() for number in range(size)]
-    tree = TreeHash()
-    for leaf in leaves:
-        tree.add(leaf)
-    assert tree.root() == _definition(leaves)
-
-
-def _definition(leaves: list[bytes]) -> bytes:
-    """RFC 6962 2.1, word for word."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    if len(leaves) == 1:
-        return hashlib.sha256(b"\x00" + leaves[0]).digest()
-    split = 1
-    while split * 2 < len(leaves):
-        split *= 2
-    return hashlib.sha256(b"\x01" + _definition(leaves[:split]) + _definition(leaves[split:])).digest()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.policy.calendar import WorkCalendar
-from shared.policy.tables import CalendarTable
+from shared.policy.calendar_table import CalendarTable
 
 OFFICE = ["09:00-12:00", "13:00-17:00"]
 

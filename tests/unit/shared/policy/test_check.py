@@ -5,7 +5,7 @@ from shared.policy.model import Pack
 from tests.unit.shared.policy.conftest import POLICIES
 
 
-def test_a_pack_that_cannot_be_used_is_told_problem_by_problem(folder: Path) -> None:
+def test_a_pack_that_cannot_be_used_is_reported_problem_by_problem(folder: Path) -> None:
     path = folder / "catalogue.csv"
     path.write_text(path.read_text().replace(",tho,", ",xyz,"))
     report = check(folder)

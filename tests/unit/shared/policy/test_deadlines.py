@@ -188,7 +188,7 @@ def test_a_naive_moment_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("amount", "day_count"), [(0, "hours_24x7"), (-1, "months"), (1.5, "working_days")])
-def test_a_budget_that_is_no_time_or_a_broken_day_is_refused(amount: float, day_count: str) -> None:
+def test_a_budget_below_zero_or_with_part_of_a_day_is_refused(amount: float, day_count: str) -> None:
     start = dt.datetime(2024, 6, 3, 10, tzinfo=LONDON)
     with pytest.raises(ValueError, match=day_count):
         add_budget(calendar(), start, amount, DayCount(day_count))
@@ -203,7 +203,7 @@ def test_a_moment_beyond_the_calendar_is_refused(day_count: DayCount) -> None:
         add_budget(calendar(), late, 1000, day_count)
 
 
-def test_a_service_with_its_own_budget_goes_before_its_kind(cn_city: Pack) -> None:
+def test_a_service_with_its_own_budget_overrides_its_kind(cn_city: Pack) -> None:
     start = dt.datetime(2026, 11, 23, 10, tzinfo=SHANGHAI)
     usual = deadline_for(cn_city, "help", "municipal-road-damage", False, start)
     assert local(usual, SHANGHAI) == "2026-11-26 17:30:00"  # 3 working days (fsou)

@@ -1,4 +1,4 @@
-"""What changes between two versions of a pack is told file by file, and nothing is left out."""
+"""What changes between two versions of a pack is listed file by file, completely."""
 
 import json
 from pathlib import Path
@@ -33,14 +33,14 @@ def test_one_version_has_no_difference(folder: Path) -> None:
         ("catalogue.csv", ",tho,,", ",tho,aeg,", "co none -> aeg"),
     ],
 )
-def test_a_changed_cell_is_told(folder: Path, file: str, old: str, new: str, line: str) -> None:
+def test_a_changed_cell_is_listed(folder: Path, file: str, old: str, new: str, line: str) -> None:
     edit(folder, file, old, new)
     found = diff(load_pack(OLD), load_pack(folder))
     assert {change.file for change in found} == {file}
     assert [change for change in found if line in str(change)], [str(change) for change in found]
 
 
-def test_rows_that_come_go_and_move_are_told(folder: Path) -> None:
+def test_rows_that_come_go_and_move_are_listed(folder: Path) -> None:
     path = folder / "departments.csv"
     header, *rows = path.read_text(encoding="utf-8").splitlines()
     before = load_pack(OLD)
@@ -99,12 +99,12 @@ def test_the_command_tells_both_versions_and_exits_as_diff_does(
     }
 
 
-def test_a_pack_that_cannot_be_used_is_told_and_is_no_difference(
+def test_a_pack_that_cannot_be_used_is_reported_and_is_no_difference(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = edit(folder, "kinds.yaml", "acceptance: rule", "acceptance: robot")
     assert cli.main(["policy", "diff", str(OLD), str(folder)]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert f"kinds.yaml:{line}: acceptance is 'robot'" in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"kinds.yaml:{line}: acceptance is 'robot'" in printed.err
     assert cli.main(["policy", "diff", str(OLD), str(folder / "nowhere")]) == 2

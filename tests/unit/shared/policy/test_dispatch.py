@@ -77,4 +77,4 @@ def test_a_rule_that_overlaps_an_earlier_one_past_its_neighbour_is_refused(cn_ci
     )
     with pytest.raises(PolicyError) as caught:
         Catalogue(pack)
-    assert len(caught.value.problems) == 2
+    assert len(caught.value.faults) == 2

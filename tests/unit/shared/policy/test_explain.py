@@ -82,7 +82,7 @@ def test_the_facts_are_json_and_the_texts_have_no_gap(cn_city: Pack) -> None:
             assert "（）" not in step.zh
 
 
-def test_a_holiday_beside_a_weekend_is_told_apart_from_it() -> None:
+def test_a_holiday_beside_a_weekend_is_kept_apart_from_it() -> None:
     monday_off = calendar(off=[dt.date(2024, 6, 10)])
     friday = dt.datetime(2024, 6, 7, 10, tzinfo=ZoneInfo("Europe/London"))
     steps = explain(monday_off, add_budget(monday_off, friday, 1, DayCount.WORKING_DAYS))

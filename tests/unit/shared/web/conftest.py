@@ -1,11 +1,11 @@
-"""A small service as a real one would be made, with a page for every component."""
+"""A small service made like a real one, with a page for every component."""
 
 import datetime as dt
 import hashlib
 import secrets
 import textwrap
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import asyncpg
 import httpx
@@ -81,7 +81,7 @@ DESK = """
 """
 
 
-class Place(BaseModel):
+class Point(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     lat: float
@@ -97,7 +97,7 @@ class Note(BaseModel):
     kind: Literal["ask", "praise"] = "ask"
     stars: int = 0
     urgent: bool = False
-    places: list[Place] = []
+    places: list[Point] = []
 
 
 class NoteForm(BaseModel):
@@ -106,89 +106,108 @@ class NoteForm(BaseModel):
     kinds: list[str] = []
 
 
-def _router(pages: Pages) -> APIRouter:
-    router = APIRouter()
+Officer = Annotated[Person, Depends(require("officer"))]
+router = APIRouter()
 
-    @router.post("/api/sample/v1/notes", openapi_extra=takes(Note))
-    async def post_note(request: Request) -> Note:
-        return await read_model(request, Note)
 
-    @router.get("/api/sample/v1/notes")
-    async def list_notes(limit: Annotated[int, Field(ge=1, le=200)] = 50) -> int:
-        return limit
+def render(request: Request, name: str, **context: Any) -> Response:
+    return web_state(request).pages.render(request, name, **context)
 
-    @router.post("/api/sample/v1/raw", include_in_schema=False)
-    async def raw(request: Request) -> int:
-        return len(await request.body())
 
-    @router.get("/boom")
-    @router.get("/api/sample/v1/boom")
-    async def boom() -> None:
-        raise RuntimeError("the password is swordfish")
+@router.post("/api/sample/v1/notes", openapi_extra=takes(Note))
+async def post_note(request: Request) -> Note:
+    return await read_model(request, Note)
 
-    @router.get("/api/sample/v1/outage")
-    async def outage() -> None:
-        raise asyncpg.CannotConnectNowError("the database system is starting up")
 
-    @router.get("/gone")
-    async def gone() -> None:
-        raise Problem(404, "no-such-case", "No such case", "Nothing is known under this number.")
+@router.get("/api/sample/v1/notes")
+async def list_notes(limit: Annotated[int, Field(ge=1, le=200)] = 50) -> int:
+    return limit
 
-    @router.get("/page")
-    async def page(request: Request) -> Response:
-        errors = [FieldError(name, "missing") for name in ("title", "text", "kind", "how", "agree")]
-        moment = dt.datetime(2026, 11, 24, 1, 30, tzinfo=dt.UTC)
-        return pages.render(request, "page.html", text=SCRIPT, errors=errors, moment=moment)
 
-    @router.get("/desk")
-    async def desk(request: Request, opened: bool = True) -> Response:
-        return pages.render(request, "list.html", text=SCRIPT, open_case=opened)
+@router.post("/api/sample/v1/raw", include_in_schema=False)
+async def raw(request: Request) -> int:
+    return len(await request.body())
 
-    @router.get("/form")
-    async def form(request: Request) -> Response:
-        return pages.render(request, "form.html", form=blank_form())
 
-    @router.post("/form")
-    async def send_form(request: Request) -> Response:
-        form = await read_form(request, NoteForm)
-        if form.value is None:
-            return pages.render(request, "form.html", status=422, form=form)
-        return Response(form.value.model_dump_json(), media_type="application/json")
+@router.get("/boom")
+@router.get("/api/sample/v1/boom")
+async def boom() -> None:
+    raise RuntimeError("the password is swordfish")
 
-    @router.get("/as/{role}")
-    async def sign_in_as(request: Request, role: str) -> Response:
-        response = RedirectResponse("/page", 303)
-        person = Person("u-1", "李经办", frozenset({role}), "water", machine_now().replace(microsecond=0))
-        web_state(request).sessions.sign_in(response, person)
-        return response
 
-    @router.get("/access-end")
-    async def ends(request: Request) -> dt.datetime | None:
-        return access_end(request)
+@router.get("/api/sample/v1/outage")
+async def outage() -> None:
+    raise asyncpg.CannotConnectNowError("the database system is starting up")
 
-    @router.get("/staff")
-    async def staff(person: Annotated[Person, Depends(require("officer", "clerk"))]) -> str:
-        return person.name
 
-    @router.get("/api/sample/v1/staff")
-    async def api_staff(person: Annotated[Person, Depends(require("officer"))]) -> str:
-        return person.name
+@router.get("/gone")
+async def gone() -> None:
+    raise Problem(404, "no-such-case", "No such case", "Nothing is known under this number.")
 
-    @router.get("/api/sample/v1/machine")
-    async def machine(who: Annotated[Machine, Depends(require_scope("notes.write"))]) -> str:
-        return who.name
 
-    @router.get("/api/sample/v1/either")
-    async def either(
-        who: Annotated[Person | Machine, Depends(require_caller("officer", scope="notes.write"))],
-    ) -> str:
-        return who.actor
+@router.get("/page")
+async def page(request: Request) -> Response:
+    errors = [FieldError(name, "missing") for name in ("title", "text", "kind", "how", "agree")]
+    moment = dt.datetime(2026, 11, 24, 1, 30, tzinfo=dt.UTC)
+    return render(request, "page.html", text=SCRIPT, errors=errors, moment=moment)
 
-    @router.get("/api/sample/v1/whoami")
-    async def whoami(who: Annotated[Caller, Depends(caller)]) -> str:
-        return who.actor
 
-    return router
+@router.get("/desk")
+async def desk(request: Request, opened: bool = True) -> Response:
+    return render(request, "list.html", text=SCRIPT, open_case=opened)
+
+
+@router.get("/form")
+async def form(request: Request) -> Response:
+    return render(request, "form.html", form=blank_form())
+
+
+@router.post("/form")
+async def send_form(request: Request) -> Response:
+    form = await read_form(request, NoteForm)
+    if form.value is None:
+        return render(request, "form.html", status=422, form=form)
+    return Response(form.value.model_dump_json(), media_type="application/json")
+
+
+@router.get("/as/{role}")
+async def sign_in_as(request: Request, role: str) -> Response:
+    response = RedirectResponse("/page", 303)
+    person = Person("u-1", "李经办", frozenset({role}), "water", machine_now().replace(microsecond=0))
+    web_state(request).sessions.sign_in(response, person)
+    return response
+
+
+@router.get("/access-end")
+async def ends(request: Request) -> dt.datetime | None:
+    return access_end(request)
+
+
+@router.get("/staff")
+async def staff(person: Annotated[Person, Depends(require("officer", "clerk"))]) -> str:
+    return person.name
+
+
+@router.get("/api/sample/v1/staff")
+async def api_staff(person: Officer) -> str:
+    return person.name
+
+
+@router.get("/api/sample/v1/machine")
+async def machine(calling: Annotated[Machine, Depends(require_scope("notes.write"))]) -> str:
+    return calling.name
+
+
+@router.get("/api/sample/v1/either")
+async def either(
+    calling: Annotated[Person | Machine, Depends(require_caller("officer", scope="notes.write"))],
+) -> str:
+    return calling.actor
+
+
+@router.get("/api/sample/v1/whoami")
+async def whoami(calling: Annotated[Caller, Depends(caller)]) -> str:
+    return calling.actor
 
 
 @pytest.fixture(scope="session")
@@ -238,7 +257,7 @@ def make_app(sample_pages: Pages) -> MakeApp:
         return create_app(
             "sample",
             title="Sample",
-            routers=[_router(sample_pages)],
+            routers=[router],
             settings=settings,
             ready=ready,
             degraded=degraded,

@@ -1,80 +1,13 @@
-"""Cursors, rate limits, streams and spans."""
+"""Server-Sent Events."""
 
 import asyncio
 import datetime as dt
-import functools
 from collections.abc import AsyncGenerator
-from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.clock import machine_now
-from shared.policy.left import Left
-from shared.web.i18n import Catalogue
-from shared.web.pagination import page_of, read_cursor, write_cursor
-from shared.web.problems import Problem
-from shared.web.ratelimit import RateLimit
 from shared.web.sse import ServerEvent, event_stream
-from shared.web.times import exact, left, offset_name, relative, span
-
-
-@given(
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=100),
-    st.integers(0, 2**53),
-)
-def test_a_cursor_is_read_as_it_was_written(text: str, number: int) -> None:
-    assert read_cursor(write_cursor(text, number), str, int) == (text, number)
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        *("x", "!!!", "é", "AAAA", "A" * 2000, "bnVsbA", "e30"),
-        *(write_cursor("a"), write_cursor(1, 1), write_cursor("a", 1, 1), write_cursor("a\0", 1)),
-    ],
-)
-def test_a_bad_cursor_is_400(cursor: str) -> None:
-    with pytest.raises(Problem) as raised:
-        read_cursor(cursor, str, int)
-    assert raised.value.status_code == 400
-
-
-def test_pages_join_without_gap_or_repetition() -> None:
-    rows = list(range(25))
-    seen: list[int] = []
-    cursor: str | None = None
-    while True:
-        after = read_cursor(cursor, int)
-        rest = [row for row in rows if after is None or row > after[0]][:11]
-        page = page_of(rest, 10, lambda row: (row,))
-        seen += page.items
-        cursor = page.next
-        if cursor is None:
-            break
-    assert seen == rows
-    assert page_of([], 10, lambda row: (row,)).next is None
-
-
-def test_guessing_is_slowed_down_per_key_and_a_look_costs_nothing() -> None:
-    now = 0.0
-    limit = RateLimit(burst=3, seconds=10, now=lambda: now)
-    for _ in range(3):
-        limit.take("a")
-    with pytest.raises(Problem) as raised:
-        limit.take("a")
-    assert raised.value.status_code == 429
-    assert raised.value.headers == {"Retry-After": "10"}
-    for _ in range(10):
-        limit.check("b")
-    with pytest.raises(Problem):
-        limit.check("a")
-    now = 10.0
-    limit.check("a")
-    limit.take("a")
-    with pytest.raises(Problem):
-        limit.take("a")
 
 
 async def collect(events: AsyncGenerator[ServerEvent, None], heartbeat: float = 60) -> bytes:
@@ -152,52 +85,3 @@ async def test_the_source_is_closed_when_the_reader_goes() -> None:
             break
     await lines.aclose()  # type: ignore[attr-defined]
     assert closed.is_set()
-
-
-def test_spans_and_moments_in_words() -> None:
-    catalogue = Catalogue.load()
-
-    def en(key: str, **params: object) -> str:
-        return catalogue.text("en", key, **params)
-
-    def zh(key: str, **params: object) -> str:
-        return catalogue.text("zh", key, **params)
-
-    now = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
-    assert span(dt.timedelta(seconds=20), en) == "less than 1 minute"
-    assert span(dt.timedelta(hours=47), en) == "47 hours"
-    assert relative(now + dt.timedelta(days=3), now, en) == "in 3 days"
-    assert relative(now - dt.timedelta(minutes=1), now, en) == "1 minute ago"
-    assert relative(now + dt.timedelta(hours=3), now, zh) == "3 小时后"
-
-
-@pytest.mark.parametrize(
-    ("minutes", "working", "late", "en", "zh"),
-    [
-        (0, True, True, "less than 1 working minute late", "超期 不到 1 个工作分钟"),
-        (25, True, False, "25 working minutes left", "还剩 25 个工作分钟"),
-        (190, True, False, "3 working hours left", "还剩 3 个工作小时"),
-        (14 * 60 - 1, True, False, "13 working hours left", "还剩 13 个工作小时"),
-        (14 * 60, True, True, "2 working days late", "超期 2 个工作日"),
-        (41 * 60, True, False, "5 working days left", "还剩 5 个工作日"),
-        (190, False, False, "3 hours left", "还剩 3 小时"),
-        (3 * 24 * 60, False, True, "3 days late", "超期 3 天"),
-    ],
-)
-def test_what_is_left_is_told_in_the_time_of_its_clock(
-    minutes: int, working: bool, late: bool, en: str, zh: str
-) -> None:
-    catalogue, day = Catalogue.load(), dt.timedelta(hours=7 if working else 24)
-    found = Left(dt.timedelta(minutes=minutes), day, working, late)
-    told = {language: left(found, functools.partial(catalogue.text, language)) for language in ("en", "zh")}
-    assert told == {"en": en, "zh": zh}
-
-
-@pytest.mark.parametrize(
-    ("zone", "name"), [("UTC", "UTC"), ("Asia/Shanghai", "UTC+8"), ("America/St_Johns", "UTC-3:30")]
-)
-def test_offsets_are_named_without_abbreviations(zone: str, name: str) -> None:
-    moment = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
-    assert offset_name(moment.astimezone(ZoneInfo(zone))) == name
-    with pytest.raises(ValueError, match="zone"):
-        exact(moment.replace(tzinfo=None), ZoneInfo(zone), "en")

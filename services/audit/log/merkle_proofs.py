@@ -1,51 +1,12 @@
-"""The Merkle tree of RFC 6962 section 2.1 (RFC 9162 section 2.1): hashes, and the verification of proofs.
+"""Verification of Merkle proofs (RFC 9162 section 2.1; the tree is that of `shared.merkle`).
 
-A leaf is SHA-256(0x00 || entry), a node SHA-256(0x01 || left || right), the empty tree SHA-256("").
 All hashes are 32 bytes; a proof is a list of them from the leaf's side to the root's.
 """
 
-import hashlib
 from collections.abc import Sequence
-from hashlib import sha256
 
 from services.audit.log.errors import NotProven
-
-HASH_SIZE = 32
-EMPTY_ROOT = sha256(b"").digest()
-
-
-def leaf_hash(entry: bytes) -> bytes:
-    """The hash of one entry."""
-    return sha256(b"\0" + entry).digest()
-
-
-def leaf_hashes(entries: Sequence[bytes]) -> list[bytes]:
-    """The hashes of many entries: the hot loop of writer and verifier."""
-    digest = hashlib.sha256
-    return [digest(b"\0" + entry).digest() for entry in entries]
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of an inner node."""
-    return sha256(b"\1" + left + right).digest()
-
-
-def pair_up(hashes: Sequence[bytes]) -> list[bytes]:
-    """The parents of an even number of neighbours; one comprehension is the fastest that Python does."""
-    digest = hashlib.sha256
-    neighbours = iter(hashes)
-    return [digest(b"\1" + left + right).digest() for left, right in zip(neighbours, neighbours, strict=True)]
-
-
-def root_of(hashes: Sequence[bytes]) -> bytes:
-    """MTH over leaf hashes of any number: a last one without neighbour moves up unchanged (RFC 6962 2.1)."""
-    if not hashes:
-        return EMPTY_ROOT
-    level = list(hashes)
-    while len(level) > 1:
-        lonely = level[-1:] if len(level) % 2 else []
-        level = pair_up(level[: len(level) - len(lonely)]) + lonely
-    return level[0]
+from shared.merkle import HASH_SIZE, node_hash
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:

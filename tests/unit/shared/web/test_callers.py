@@ -1,0 +1,58 @@
+"""Routes admit people by role and machines by the scope of their key."""
+
+import datetime as dt
+
+import httpx
+
+from shared.clock import machine_now
+from shared.web.session import IDLE_SECONDS
+
+BROWSER = {"Accept": "text/html"}
+
+
+async def test_a_session_says_when_it_ends_and_a_machines_key_does_not(client: httpx.AsyncClient) -> None:
+    before = machine_now()
+    await client.get("/as/officer")
+    ends = dt.datetime.fromisoformat((await client.get("/access-end")).json())
+    assert abs((ends - before).total_seconds() - IDLE_SECONDS) < 5
+    machine = await client.get("/access-end", headers={"Authorization": "Bearer other"})
+    assert machine.json() is None
+
+
+async def test_without_session_a_page_leads_to_sign_in_and_an_api_says_401(client: httpx.AsyncClient) -> None:
+    page = await client.get("/staff?unit=water", headers=BROWSER)
+    assert page.status_code == 303
+    assert page.headers["location"] == "/login?next=%2Fstaff%3Funit%3Dwater"
+    api = await client.get("/api/sample/v1/staff", headers=BROWSER)
+    assert api.status_code == 401
+    assert api.headers["www-authenticate"] == "Bearer"
+
+
+async def test_another_role_is_403(client: httpx.AsyncClient) -> None:
+    await client.get("/as/editor")
+    response = await client.get("/staff")
+    assert response.status_code == 403
+    assert response.json()["roles"] == ["officer", "clerk"]
+
+
+async def test_a_key_carries_its_scopes_and_no_more(client: httpx.AsyncClient, api_key: str) -> None:
+    good = {"Authorization": f"Bearer {api_key}"}
+    assert (await client.get("/api/sample/v1/machine", headers=good)).json() == "water-backend"
+    assert (await client.get("/api/sample/v1/either", headers=good)).json() == "machine:water-backend"
+    assert (await client.get("/api/sample/v1/staff", headers=good)).status_code == 401
+    reader = await client.get("/api/sample/v1/machine", headers={"Authorization": "Bearer other"})
+    assert reader.status_code == 403
+    assert (await client.get("/api/sample/v1/machine")).status_code == 401
+
+
+async def test_a_wrong_key_is_not_the_same_as_no_key(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/sample/v1/whoami")).json() == "anonymous"
+    wrong = await client.get("/api/sample/v1/whoami", headers={"Authorization": "Bearer wrong"})
+    assert wrong.status_code == 401
+
+
+async def test_a_person_or_a_machine_may_do_what_both_may(client: httpx.AsyncClient) -> None:
+    await client.get("/as/officer")
+    assert (await client.get("/api/sample/v1/either")).json() == "person:u-1"
+    await client.get("/as/editor")
+    assert (await client.get("/api/sample/v1/either")).status_code == 403
