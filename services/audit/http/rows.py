@@ -54,7 +54,12 @@ class Rows:
     def _number(self, entry: Entry) -> str | None:
         if entry.type is None or not entry.type.startswith(_ABOUT_A_CASE) or not is_id(entry.subject):
             return None
-        return case_number(entry.subject, self._zone)
+        try:
+            return case_number(entry.subject, self._zone)
+        except (ValueError, OverflowError):
+            # The first 48 bits of a UUIDv4 may be a time beyond the year 9999. Any producer may write such a
+            # subject, and an entry that cannot be shown would end every reader's stream.
+            return None
 
 
 def event_key(event_type: str) -> str:

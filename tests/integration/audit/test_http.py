@@ -252,6 +252,15 @@ async def test_a_reader_that_comes_back_goes_on_behind_what_it_has_seen(
         assert [entry["index"] for entry in await reading.take(3)] == [7, 8, 9]
 
 
+async def test_a_subject_that_holds_no_time_ends_no_stream(
+    staff: httpx.AsyncClient, toy: Toy, subject: str
+) -> None:
+    async with stream(staff) as reading:
+        await reading.opened()
+        await toy.write("ffffffff-ffff-4fff-bfff-ffffffffffff", count=2)
+        assert [entry["number"] for entry in await reading.take(2)] == [None, None]
+
+
 @pytest.mark.parametrize("copy", [0, 1])
 async def test_every_reader_of_every_copy_wakes_when_the_log_grows(
     installation: Installation, toy: Toy, subject: str, copy: int

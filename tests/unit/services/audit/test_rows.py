@@ -48,6 +48,18 @@ def test_what_is_about_no_case_has_no_number(event_type: str | None, subject: st
     assert rows().row(entry(type=event_type, subject=subject))["number"] is None
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "f1a20c91-a000-4ced-98ed-30f4c4d475b3",  # its first 48 bits, read as a time, are in the year 10389
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+        "e677d21f-dbff-7ced-98ed-30f4c4d475b3",  # the last millisecond of 9999 in UTC, beyond it in Shanghai
+    ],
+)
+def test_an_id_that_holds_no_time_has_no_number(subject: str) -> None:
+    assert rows().row(entry(subject=subject))["number"] is None
+
+
 def test_a_record_that_is_no_event_says_so() -> None:
     row = rows().row(entry(type=None, kind="unparseable", subject="unparseable/civic.inquiry.v1/0/7"))
     assert row["text"] == "Not an event of this system"
