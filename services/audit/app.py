@@ -33,7 +33,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
     pages = Pages("services.audit")
     loops: list[Loop] = [writer.run]
     if own.traces_url is not None:
-        loops.append(Exporter(database, writer.growth, own.traces_url, own.traces_headers).run)
+        loops.append(Exporter(database, writer.log_size, own.traces_url, own.traces_headers).run)
 
     async def ready() -> dict[str, str]:
         return writer.trouble
@@ -42,7 +42,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
         title="Civicloom audit",
         routers=[
             log_router(database, folder, signer.verifier, pages),
-            oversight_router(database, writer.growth, pages),
+            oversight_router(database, writer.log_size, pages),
             traces_router(database),
         ],
         loops=loops,

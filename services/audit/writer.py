@@ -12,11 +12,9 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from services.audit.growth import Growth
-from services.audit.log.envelope import Prepared, prepare_ahead
 from services.audit.log.errors import LogError
 from services.audit.log.files import LogFiles
-from services.audit.log.loss import follow
+from services.audit.log.gap_detection import follow
 from services.audit.log.metrics import (
     LOG_BATCH_SECONDS,
     LOG_LOST,
@@ -26,9 +24,11 @@ from services.audit.log.metrics import (
     LOG_WRITER,
 )
 from services.audit.log.note import Signer
+from services.audit.log.parsing import PreparedRecord, prepare_ahead
 from services.audit.log.publish import publish
 from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
+from services.audit.log_size import LogSizeNotifier
 from services.audit.queries import QUERIES
 from shared.contracts.addresses import topic_name
 from shared.errors import Stale
@@ -59,7 +59,7 @@ class Writer:
         self._signer = signer
         self._keys = keys
         self._files = files
-        self.growth = Growth()
+        self.log_size = LogSizeNotifier()
         self.trouble: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -152,7 +152,7 @@ class Writer:
             await reader.stop()
 
     async def _append(
-        self, sequencer: Sequencer, prepared: Sequence[Prepared], committed: asyncio.Event
+        self, sequencer: Sequencer, prepared: Sequence[PreparedRecord], committed: asyncio.Event
     ) -> None:
         started = time.perf_counter()
         appended = await sequencer.append(prepared)
@@ -161,7 +161,7 @@ class Writer:
         if appended.note is not None:
             LOG_SIZE.set(appended.size)
             committed.set()
-            self.growth.tell()
+            self.log_size.notify()
 
     async def _publish_growth(self, committed: asyncio.Event) -> None:
         """Copies what is committed to the files. A full disk keeps nothing from being logged."""
@@ -189,6 +189,6 @@ def count(appended: Appended) -> None:
     LOG_RECORDS.labels("incident").inc(appended.incidents)
     LOG_RECORDS.labels("unparseable").inc(appended.unparseable)
     LOG_RECORDS.labels("words_refused").inc(appended.words_refused)
-    for hole in appended.holes:
-        LOG_LOST.labels("sequence").inc(hole.missing)
-        log.critical("events are missing", **hole._asdict())
+    for gap in appended.sequence_gaps:
+        LOG_LOST.labels("sequence").inc(gap.missing)
+        log.critical("events are missing", **gap._asdict())

@@ -12,11 +12,11 @@ from prometheus_client import REGISTRY
 
 from harness.schema import SECRET, open_service_database
 from services import cli
-from services.audit.growth import Growth
-from services.audit.log.envelope import prepare
 from services.audit.log.note import Signer
+from services.audit.log.parsing import prepare
 from services.audit.log.sequencer import Sequencer
 from services.audit.log.subjects import KeyBox
+from services.audit.log_size import LogSizeNotifier
 from services.audit.tracing import exporter
 from services.audit.tracing.exporter import Exporter
 from services.audit.tracing.read import find, read_log, read_page
@@ -43,7 +43,7 @@ class Log:
 
     def __init__(self, database: Database, sequencer: Sequencer) -> None:
         self.database = database
-        self.growth = Growth()
+        self.log_size = LogSizeNotifier()
         # All tests write one log: each in partitions of its own.
         number = next(NUMBERS)
         self.inquiry, self.routing = Topic("inquiry", number), Topic("routing", number)
@@ -51,7 +51,7 @@ class Log:
 
     async def append(self, *records: RawRecord) -> None:
         await self._sequencer.append(prepare(records))
-        self.growth.tell()
+        self.log_size.notify()
 
     async def cases(self, count: int) -> list[str]:
         """Cases of two events each, the second from another service and because of the first."""
@@ -109,7 +109,7 @@ def collector() -> Iterator[FakeCollector]:
 async def exporting(log: Log, collector: FakeCollector, **headers: str) -> AsyncIterator[None]:
     """Meanwhile it runs; at the end it is cut off wherever it is, as by SIGKILL."""
     running = asyncio.create_task(
-        Exporter(log.database, log.growth, f"{collector.url}/v1/traces", headers).run()
+        Exporter(log.database, log.log_size, f"{collector.url}/v1/traces", headers).run()
     )
     try:
         await until(log.has_cursor, "the cursor")

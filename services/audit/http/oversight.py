@@ -10,8 +10,8 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.audit.entries import Entry, newest_before, of_subject, read_from
-from services.audit.growth import Growth
 from services.audit.http.rows import Rows
+from services.audit.log_size import LogSizeNotifier
 from services.audit.queries import QUERIES
 from shared.unit_of_work.database import Database
 from shared.web.callers import access_end, require, require_caller
@@ -31,7 +31,7 @@ _STAFF = Depends(require("oversight", "operator"))
 Subject = Annotated[str | None, Query(min_length=1, max_length=200)]
 
 
-def oversight_router(database: Database, growth: Growth, pages: Pages) -> APIRouter:
+def oversight_router(database: Database, log_size: LogSizeNotifier, pages: Pages) -> APIRouter:
     """The routes for oversight; machines need the scope `audit:read`."""
     router = APIRouter(tags=["oversight"])
 
@@ -50,7 +50,7 @@ def oversight_router(database: Database, growth: Growth, pages: Pages) -> APIRou
         if start is None:
             start = await database.pool.fetchval(QUERIES["log_size"])
         rows = Rows(request, pages.catalogue)
-        return event_stream(_follow(database, growth, rows, start), until=access_end(request))
+        return event_stream(_follow(database, log_size, rows, start), until=access_end(request))
 
     @router.get("/api/audit/v1/entries", dependencies=[_READ])
     async def entries(cursor: str | None = None, subject: Subject = None) -> dict[str, Any]:
@@ -91,11 +91,11 @@ async def _page(database: Database, cursor: str | None, subject: str | None) -> 
 
 
 async def _follow(
-    database: Database, growth: Growth, rows: Rows, start: int
+    database: Database, log_size: LogSizeNotifier, rows: Rows, start: int
 ) -> AsyncGenerator[ServerEvent, None]:
     position = start
     while True:
-        grown = growth.next()
+        grown = log_size.next()
         found = await read_from(database, position, _STREAM_STEP)
         for entry in found:
             yield ServerEvent(orjson.dumps(rows.row(entry)).decode(), id=str(entry.index))

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.audit.log.entry import VERSION, Members, encode_entry, time_bucket
-from services.audit.log.envelope import ERASED, ERASER, Envelope, Prepared
-from services.audit.log.loss import Hole, Partition, missing_before
+from services.audit.log.gap_detection import Partition, SequenceGap, missing_before
+from services.audit.log.parsing import ERASED, ERASER, EventAttributes, PreparedRecord
 from services.audit.log.subjects import Subject
 
-Place = tuple[int, str, int]
+SequenceKey = tuple[int, str, int]
 """A subject's number, a source, and the position in that source's sequence about the subject."""
 
 ENTRY_COLUMNS = (
@@ -37,75 +37,82 @@ class Batch:
 
     first: int
     subjects: dict[str, Subject]
-    known: dict[Place, list[tuple[int, bytes]]]
+    known: dict[SequenceKey, list[tuple[int, bytes]]]
     late: Set[Partition] = frozenset()
     duplicates: int = 0
     incidents: int = 0
     unparseable: int = 0
     words_refused: int = 0
-    holes: list[Hole] = field(default_factory=list)
+    sequence_gaps: list[SequenceGap] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
     entry_rows: list[tuple[Any, ...]] = field(default_factory=list)
     words_rows: list[tuple[int, int, bytes]] = field(default_factory=list)
     erased: set[int] = field(default_factory=set)
     correlations: set[tuple[str, int]] = field(default_factory=set)
 
-    def add(self, prepared: Prepared) -> None:
+    def add(self, prepared: PreparedRecord) -> None:
         """Decide what the log says about one record."""
-        if prepared.envelope is None:
+        if prepared.attributes is None:
             self._add_unparseable(prepared)
         else:
-            self._add_event(prepared, prepared.envelope)
+            self._add_event(prepared, prepared.attributes)
 
     def live_words(self) -> list[tuple[int, int, bytes]]:
         """The words to be stored: not those of a subject that this very batch erases."""
         return [row for row in self.words_rows if row[0] not in self.erased]
 
-    def _add_event(self, prepared: Prepared, envelope: Envelope) -> None:
-        subject = self.subjects[envelope.subject]
+    def _add_event(self, prepared: PreparedRecord, attributes: EventAttributes) -> None:
+        subject = self.subjects[attributes.subject]
         value = prepared.record.value or b""
-        logged = self.known.setdefault((subject.no, envelope.source, envelope.ordinal), [])
+        logged = self.known.setdefault((subject.no, attributes.source, attributes.ordinal), [])
         for _, other in logged:
             if value == other:
                 self.duplicates += 1
                 return
         index = self.first + len(self.entries)
         members = _members("incident" if logged else "event", prepared)
-        members["source"] = envelope.source
-        members["type"] = envelope.type
-        members["epoch"] = envelope.epoch
-        members["sequence"] = envelope.sequence
-        pseudonym = subject.pseudonym(envelope.source)
+        members["source"] = attributes.source
+        members["type"] = attributes.type
+        members["epoch"] = attributes.epoch
+        members["sequence"] = attributes.sequence
+        pseudonym = subject.pseudonym(attributes.source)
         if pseudonym is not None:
             members["subject"] = pseudonym
         if logged:
             members["first"] = logged[0][0]
             self.incidents += 1
-        self._append(prepared, members, subject.no, envelope)
-        self._keep_words(index, subject, envelope)
-        if envelope.correlation is not None:
-            self.correlations.add((envelope.correlation, subject.no))
-        if envelope.type == ERASED and envelope.source == ERASER and not logged and subject.key is not None:
+        self._append(prepared, members, subject.no, attributes)
+        self._keep_words(index, subject, attributes)
+        if attributes.correlation is not None:
+            self.correlations.add((attributes.correlation, subject.no))
+        if (
+            attributes.type == ERASED
+            and attributes.source == ERASER
+            and not logged
+            and subject.key is not None
+        ):
             # What comes after it in this batch finds the key destroyed already.
             subject.erase()
             self.erased.add(subject.no)
         logged.append((index, value))
-        self._note_hole(index, subject.last.get(envelope.source), prepared, envelope)
-        subject.last[envelope.source] = max(envelope.ordinal, subject.last.get(envelope.source, 0))
+        self._note_gap(index, subject.last.get(attributes.source), prepared, attributes)
+        subject.last[attributes.source] = max(attributes.ordinal, subject.last.get(attributes.source, 0))
 
-    def _note_hole(self, index: int, last: int | None, prepared: Prepared, envelope: Envelope) -> None:
+    def _note_gap(
+        self, index: int, last: int | None, prepared: PreparedRecord, attributes: EventAttributes
+    ) -> None:
         if last is None and (prepared.record.topic, prepared.record.partition) in self.late:
             return
-        if missing := missing_before(envelope.ordinal, last):
-            self.holes.append(Hole(index, envelope.source, missing))
+        if missing := missing_before(attributes.ordinal, last):
+            self.sequence_gaps.append(SequenceGap(index, attributes.source, missing))
 
-    def _keep_words(self, index: int, subject: Subject, envelope: Envelope) -> None:
-        if envelope.words is not None and subject.key is not None:
-            self.words_rows.append((subject.no, index, subject.seal(index, envelope.words)))
-        if envelope.words_refused:
+    def _keep_words(self, index: int, subject: Subject, attributes: EventAttributes) -> None:
+        if attributes.words is not None and subject.key is not None:
+            self.words_rows.append((subject.no, index, subject.seal(index, attributes.words)))
+        if attributes.words_refused:
             self.words_refused += 1
 
-    def _add_unparseable(self, prepared: Prepared) -> None:
+    def _add_unparseable(self, prepared: PreparedRecord) -> None:
         subject = self.subjects[unparseable_subject(prepared)]
         index = self.first + len(self.entries)
         self._append(prepared, _members("unparseable", prepared), subject.no, None)
@@ -114,20 +121,20 @@ class Batch:
         self.unparseable += 1
 
     def _append(
-        self, prepared: Prepared, members: Members, subject_no: int, envelope: Envelope | None
+        self, prepared: PreparedRecord, members: Members, subject_no: int, attributes: EventAttributes | None
     ) -> None:
         index = self.first + len(self.entries)
         entry = encode_entry(members)
         self.entries.append(entry)
         start = (index, members["kind"], prepared.record.timestamp_ms, subject_no)
-        if envelope is None:
+        if attributes is None:
             self.entry_rows.append((*start, None, None, None, None, entry, None, prepared.fault))
         else:
-            attributes = (envelope.ordinal, envelope.event_id, envelope.source, envelope.type)
-            self.entry_rows.append((*start, *attributes, entry, prepared.record.value, None))
+            public = (attributes.ordinal, attributes.event_id, attributes.source, attributes.type)
+            self.entry_rows.append((*start, *public, entry, prepared.record.value, None))
 
 
-def _members(kind: str, prepared: Prepared) -> dict[str, str | int]:
+def _members(kind: str, prepared: PreparedRecord) -> dict[str, str | int]:
     """What the entry of every record has."""
     record = prepared.record
     return {
@@ -141,12 +148,12 @@ def _members(kind: str, prepared: Prepared) -> dict[str, str | int]:
     }
 
 
-def subject_of(prepared: Prepared) -> str:
+def subject_of(prepared: PreparedRecord) -> str:
     """The subject under whose key the record's words are sealed."""
-    return unparseable_subject(prepared) if prepared.envelope is None else prepared.envelope.subject
+    return unparseable_subject(prepared) if prepared.attributes is None else prepared.attributes.subject
 
 
-def unparseable_subject(prepared: Prepared) -> str:
+def unparseable_subject(prepared: PreparedRecord) -> str:
     """Bytes that nobody understands may hold anything about anybody: they get a key of their own."""
     record = prepared.record
     return f"unparseable/{record.topic}/{record.partition}/{record.offset}"

@@ -6,10 +6,10 @@ finds published; so it may die at any point, and may run in another process than
 
 import asyncio
 
+from services.audit.log.checkpoint_guard import check_published
 from services.audit.log.compact_range import CompactRange
 from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
-from services.audit.log.history import check_published
 from services.audit.log.note import Verifier
 from services.audit.log.tiles import TILE_WIDTH, TileName, bundle, levels
 from services.audit.queries import QUERIES

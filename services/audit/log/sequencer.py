@@ -12,13 +12,13 @@ import asyncpg
 
 from services.audit.log.batch import ENTRY_COLUMNS, WORDS_COLUMNS, Batch, subject_of
 from services.audit.log.checkpoint import Checkpoint
+from services.audit.log.checkpoint_guard import check_published, check_signed
 from services.audit.log.compact_range import CompactRange
-from services.audit.log.envelope import Prepared
 from services.audit.log.errors import LogBroken
-from services.audit.log.history import check_published, check_signed
-from services.audit.log.loss import Hole, Partition
+from services.audit.log.gap_detection import Partition, SequenceGap
 from services.audit.log.note import Signer
-from services.audit.log.roster import Roster
+from services.audit.log.parsing import PreparedRecord
+from services.audit.log.subject_cache import SubjectCache
 from services.audit.log.subjects import KeyBox
 from services.audit.queries import QUERIES
 from shared.errors import Stale
@@ -43,7 +43,7 @@ class Appended:
     incidents: int
     unparseable: int
     words_refused: int
-    holes: tuple[Hole, ...] = ()
+    sequence_gaps: tuple[SequenceGap, ...] = ()
 
 
 class Sequencer:
@@ -53,7 +53,7 @@ class Sequencer:
         self,
         connection: asyncpg.Connection,
         signer: Signer,
-        roster: Roster,
+        subjects: SubjectCache,
         *,
         epoch: int,
         edge: CompactRange,
@@ -62,7 +62,7 @@ class Sequencer:
     ) -> None:
         self._connection = connection
         self._signer = signer
-        self._roster = roster
+        self._subjects = subjects
         self._epoch = epoch
         self._edge = edge
         self._peaks = edge.accumulator()
@@ -96,7 +96,7 @@ class Sequencer:
         return cls(
             connection,
             signer,
-            Roster(connection, keys, head["subjects"]),
+            SubjectCache(connection, keys, head["subjects"]),
             epoch=head["epoch"],
             edge=edge,
             begins={(row["topic"], row["partition"]): row["first_offset"] for row in rows},
@@ -112,7 +112,7 @@ class Sequencer:
         """Where to go on reading; None for a partition of which nothing is logged."""
         return self._cursors.get((topic, partition))
 
-    async def append(self, records: Sequence[Prepared]) -> Appended:
+    async def append(self, records: Sequence[PreparedRecord]) -> Appended:
         """Log each record that is not logged yet, in the order given (per partition that of its offsets).
 
         Raises Stale if another writer took over, LogBroken if what would be signed does not add up, or
@@ -144,7 +144,7 @@ class Sequencer:
             incidents=batch.incidents,
             unparseable=batch.unparseable,
             words_refused=batch.words_refused,
-            holes=tuple(batch.holes),
+            sequence_gaps=tuple(batch.sequence_gaps),
         )
 
     async def _lock_head(self) -> None:
@@ -152,8 +152,10 @@ class Sequencer:
         if (head["epoch"], head["size"]) != (self._epoch, self._edge.size):
             raise Stale(f"another writer has the log: its epoch is {head['epoch']}, ours {self._epoch}")
 
-    def _not_yet_taken(self, records: Iterable[Prepared]) -> tuple[list[Prepared], dict[Partition, int]]:
-        fresh: list[Prepared] = []
+    def _not_yet_taken(
+        self, records: Iterable[PreparedRecord]
+    ) -> tuple[list[PreparedRecord], dict[Partition, int]]:
+        fresh: list[PreparedRecord] = []
         cursors: dict[Partition, int] = {}
         for prepared in records:
             record = prepared.record
@@ -163,17 +165,17 @@ class Sequencer:
                 fresh.append(prepared)
         return fresh, cursors
 
-    def _begins_with(self, fresh: Iterable[Prepared]) -> dict[Partition, int]:
+    def _begins_with(self, fresh: Iterable[PreparedRecord]) -> dict[Partition, int]:
         """Where each partition begins, with those that are seen for the first time."""
         begins = dict(self._begins)
         for prepared in fresh:
             begins.setdefault((prepared.record.topic, prepared.record.partition), prepared.record.offset)
         return begins
 
-    async def _decide(self, fresh: Sequence[Prepared], late: Set[Partition]) -> Batch:
-        subjects = await self._roster.call(subject_of(prepared) for prepared in fresh)
-        events = [prepared.envelope for prepared in fresh if prepared.envelope is not None]
-        batch = Batch(self._edge.size, subjects, await self._roster.logged(events, subjects), late)
+    async def _decide(self, fresh: Sequence[PreparedRecord], late: Set[Partition]) -> Batch:
+        subjects = await self._subjects.get_or_create(subject_of(prepared) for prepared in fresh)
+        events = [prepared.attributes for prepared in fresh if prepared.attributes is not None]
+        batch = Batch(self._edge.size, subjects, await self._subjects.logged(events, subjects), late)
         for prepared in fresh:
             batch.add(prepared)
         return batch
@@ -203,7 +205,9 @@ class Sequencer:
         checkpoint = _checkpoint(self._signer, edge)
         note = checkpoint.sign(self._signer)
         await connection.execute(QUERIES["insert_log_checkpoint"], edge.size, note)
-        await connection.execute(QUERIES["update_log_head"], edge.size, list(edge.levels), self._roster.count)
+        await connection.execute(
+            QUERIES["update_log_head"], edge.size, list(edge.levels), self._subjects.count
+        )
         return edge, peaks, note
 
     async def _check(self, edge: CompactRange) -> MerkleAccumulator:

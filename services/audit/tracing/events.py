@@ -17,7 +17,7 @@ _LATEST = 2**64  # OTLP's times are 64 bits of nanoseconds: they end in the year
 
 
 @dataclass(frozen=True)
-class Logged:
+class LoggedEvent:
     """One event; `event` is its CloudEvent, the rest is where and when it came into topic and log."""
 
     index: int

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import asyncpg
 
-from services.audit.growth import Growth
+from services.audit.log_size import LogSizeNotifier
 from services.audit.queries import QUERIES
 from services.audit.tracing.collector import Collector, Later
 from services.audit.tracing.metrics import TRACE_EXPORT_BEHIND, TRACE_SPANS
@@ -38,9 +38,11 @@ _FIRST_WAIT, _LONGEST_WAIT, _LONGEST_ASKED = 0.5, 30.0, 300.0
 class Exporter:
     """Follows the log while it holds the lock; `url` and `headers` are the collector's."""
 
-    def __init__(self, database: Database, growth: Growth, url: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, database: Database, log_size: LogSizeNotifier, url: str, headers: dict[str, str]
+    ) -> None:
         self._database = database
-        self._growth = growth
+        self._log_size = log_size
         self._url = url
         self._headers = headers
 
@@ -65,7 +67,7 @@ class Exporter:
             # As for the log's writer: plans that were made while the tables were small must not scan them.
             await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off")
             async with Collector(self._url, self._headers) as collector:
-                await _Run(connection, collector, self._growth).follow()
+                await _Run(connection, collector, self._log_size).follow()
         finally:
             TRACE_EXPORT_BEHIND.set(0)  # whoever takes over tells it
             connection.terminate()
@@ -74,10 +76,12 @@ class Exporter:
 class _Run:
     """One possession of the lock."""
 
-    def __init__(self, connection: asyncpg.Connection, collector: Collector, growth: Growth) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, collector: Collector, log_size: LogSizeNotifier
+    ) -> None:
         self._connection = connection
         self._collector = collector
-        self._growth = growth
+        self._log_size = log_size
         self._next = 0
         self._batch = _BATCH
 
@@ -86,7 +90,7 @@ class _Run:
         self._next = await self._connection.fetchval(QUERIES["trace_export_next"])
         log.info("trace exporter started", index=self._next)
         while True:
-            grown = self._growth.next()
+            grown = self._log_size.next()
             size = await self._measure()
             if size <= self._next:
                 # Another copy may write the log, so waiting for our own is only the quick way. (`wait_for` of

@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from services.audit.queries import QUERIES
-from services.audit.tracing.events import Logged
+from services.audit.tracing.events import LoggedEvent
 from services.audit.tracing.spans import Span, spans, surroundings
 from shared.ids import is_id
 
@@ -46,7 +46,7 @@ async def read_page(
 ) -> tuple[list[Span], int | None]:
     """Spans of a trace in log order, from log index `start` on; and where to go on, None at its end."""
     subjects = [row["no"] for row in await tables.fetch(QUERIES["subjects_of_trace"], correlation)]
-    found: list[Logged] = []
+    found: list[LoggedEvent] = []
     while subjects and len(found) <= limit:
         rows = await tables.fetch(QUERIES["events_of_subjects"], subjects, start, _STEP)
         events = (_logged(row) for row in rows)
@@ -65,7 +65,7 @@ async def read_log(tables: Tables, start: int, end: int) -> list[Span]:
     return await _in_surroundings(tables, [_logged(row) for row in rows])
 
 
-async def _in_surroundings(tables: Tables, events: Sequence[Logged]) -> list[Span]:
+async def _in_surroundings(tables: Tables, events: Sequence[LoggedEvent]) -> list[Span]:
     own = {event.id for event in events}
     correlations = {event.correlation for event in events}
     # A trace without a subject of its name has the name of the event with which it began.
@@ -78,8 +78,8 @@ async def _in_surroundings(tables: Tables, events: Sequence[Logged]) -> list[Spa
     return spans(events, surroundings(events, known))
 
 
-def _logged(row: asyncpg.Record) -> Logged:
+def _logged(row: asyncpg.Record) -> LoggedEvent:
     entry, event = orjson.loads(row["entry"]), orjson.loads(row["value"])
-    return Logged(
+    return LoggedEvent(
         row["index"], row["appended_ms"], entry["topic"], entry["partition"], entry["offset"], event
     )

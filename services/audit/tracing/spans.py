@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.audit.tracing.events import Logged
+from services.audit.tracing.events import LoggedEvent
 from shared.ids import is_id
 
 Attribute = str | int
@@ -41,8 +41,8 @@ class Span:
 class Surroundings:
     """What spans need to know of others: causes by event id, and by correlation where a trace began."""
 
-    causes: Mapping[str, Logged]
-    roots: Mapping[str, Logged]
+    causes: Mapping[str, LoggedEvent]
+    roots: Mapping[str, LoggedEvent]
 
 
 def span_id(event_id: str) -> str:
@@ -55,15 +55,15 @@ def span_id(event_id: str) -> str:
     return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def surroundings(events: Sequence[Logged], others: Iterable[Logged]) -> Surroundings:
+def surroundings(events: Sequence[LoggedEvent], others: Iterable[LoggedEvent]) -> Surroundings:
     """From the events themselves and `others` that may be their causes or beginnings.
 
     A trace began with the event that it is named after; one that is named after its subject with the first
     event of a source about it that follows from nothing (else the first that was logged). That is the same
     whichever part of the trace is looked at.
     """
-    causes: dict[str, Logged] = {}
-    roots: dict[str, Logged] = {}
+    causes: dict[str, LoggedEvent] = {}
+    roots: dict[str, LoggedEvent] = {}
     for event in [*others, *events]:
         causes.setdefault(event.id, event)
         if event.may_begin_its_trace:
@@ -72,16 +72,16 @@ def surroundings(events: Sequence[Logged], others: Iterable[Logged]) -> Surround
     return Surroundings(causes, roots)
 
 
-def _precedence(event: Logged) -> tuple[bool, bool, int]:
+def _precedence(event: LoggedEvent) -> tuple[bool, bool, int]:
     return event.id != event.correlation, event.cause is not None, event.index
 
 
-def spans(events: Iterable[Logged], around: Surroundings) -> list[Span]:
+def spans(events: Iterable[LoggedEvent], around: Surroundings) -> list[Span]:
     """A span for each event, in order."""
     return [_span(event, around) for event in events]
 
 
-def _span(event: Logged, around: Surroundings) -> Span:
+def _span(event: LoggedEvent, around: Surroundings) -> Span:
     cause = around.causes.get(event.cause or "")
     if cause is not None and cause.trace != event.trace:
         cause = None
@@ -105,7 +105,7 @@ def _span(event: Logged, around: Surroundings) -> Span:
     )
 
 
-def _attributes(event: Logged) -> dict[str, Attribute]:
+def _attributes(event: LoggedEvent) -> dict[str, Attribute]:
     """EventData alone: nothing of `data`, no name of a person, and no text that is not a code."""
     codes = {
         "cloudevents.event_id": event.id,

@@ -14,19 +14,19 @@ from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
 from shared.contracts.addresses import topic_name
 from shared.unit_of_work.transaction import Emitted
-from tests.integration.audit.toy import Toy, until
+from tests.integration.audit.sample import SampleService, until
 
 pytestmark = pytest.mark.integration
 
 
 class Inquiry:
-    """Stands for inquiry: tells of one case, whose events the toy counts with its own."""
+    """Stands for inquiry: tells of one case, whose events the sample counts with its own."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, toy: Toy) -> None:
+    def __init__(self, producer: AIOKafkaProducer, topic: str, sample: SampleService) -> None:
         self.case = str(uuid.uuid4())
         self._producer = producer
         self._topic = topic
-        self._events = toy.written.setdefault(self.case, [])
+        self._events = sample.written.setdefault(self.case, [])
 
     async def tell(self, what: str) -> Emitted:
         sequence = len(self._events) + 1
@@ -48,10 +48,10 @@ class Inquiry:
 
 
 async def test_the_proof_of_an_erased_cases_event_is_for_who_holds_the_event(
-    installation: Installation, client: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection
+    installation: Installation, client: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
     async with AIOKafkaProducer(bootstrap_servers=installation.bootstrap) as producer:
-        inquiry = Inquiry(producer, topic_name(installation.namespace, "inquiry"), toy)
+        inquiry = Inquiry(producer, topic_name(installation.namespace, "inquiry"), sample)
         accepted = await inquiry.tell("accepted")
 
         async def proven() -> bool:

@@ -20,7 +20,7 @@ from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.merkle_proofs import verify_consistency
 from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
-from tests.integration.audit.toy import Toy, cookie, until
+from tests.integration.audit.sample import SampleService, cookie, until
 from tests.paths import REPO
 
 pytestmark = pytest.mark.integration
@@ -29,26 +29,26 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-async def subject(installation: Installation, toy: Toy, tables: asyncpg.Connection) -> str:
+async def subject(installation: Installation, sample: SampleService, tables: asyncpg.Connection) -> str:
     """A case with 60 entries, published: more than a page."""
-    case = await toy.write(count=60)
+    case = await sample.write(count=60)
     async with httpx.AsyncClient(base_url=installation.url("audit"), timeout=20) as client:
-        await published(client, tables, toy)
+        await published(client, tables, sample)
     return case
 
 
-async def published(client: httpx.AsyncClient, tables: asyncpg.Connection, toy: Toy) -> None:
-    await logged(tables, toy)
+async def published(client: httpx.AsyncClient, tables: asyncpg.Connection, sample: SampleService) -> None:
+    await logged(tables, sample)
 
     async def there() -> bool:
-        return int((await client.get("/log/checkpoint")).text.split("\n")[1]) >= toy.total
+        return int((await client.get("/log/checkpoint")).text.split("\n")[1]) >= sample.total
 
     await until(there, "the checkpoint")
 
 
-async def logged(tables: asyncpg.Connection, toy: Toy) -> None:
+async def logged(tables: asyncpg.Connection, sample: SampleService) -> None:
     async def all_logged() -> bool:
-        return bool(await tables.fetchval("SELECT size >= $1 FROM log_head", toy.total))
+        return bool(await tables.fetchval("SELECT size >= $1 FROM log_head", sample.total))
 
     await until(all_logged, "everything logged")
 
@@ -102,10 +102,10 @@ async def test_a_stranger_verifies_the_log_over_http(client: httpx.AsyncClient, 
 
 
 async def test_a_receipt_is_proven_by_event_proof_and_key_alone(
-    client: httpx.AsyncClient, toy: Toy, subject: str, tmp_path: Path
+    client: httpx.AsyncClient, sample: SampleService, subject: str, tmp_path: Path
 ) -> None:
     vkey = (await client.get("/log/key")).text.strip()
-    event = toy.written[subject][7]
+    event = sample.written[subject][7]
     answer = await client.get(f"/log/proof/{event.id}")
     assert answer.headers["content-disposition"] == f'attachment; filename="{event.id}.tlog-proof"'
     parse_proof(answer.content).verify_event(event.value, Verifier.parse(vkey))
@@ -118,12 +118,12 @@ async def test_a_receipt_is_proven_by_event_proof_and_key_alone(
 
 
 async def test_a_reader_of_an_older_checkpoint_is_shown_that_the_log_has_only_grown(
-    client: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+    client: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection, subject: str
 ) -> None:
     verifier = Verifier.parse((await client.get("/log/key")).text.strip())
     old = open_checkpoint((await client.get("/log/checkpoint")).content, verifier)
-    await toy.write(count=5)
-    await published(client, tables, toy)
+    await sample.write(count=5)
+    await published(client, tables, sample)
     answer = await client.get(f"/log/consistency/{old.size}")
     head, _, note = answer.content.partition(b"\n\n")
     first, *hashes = head.decode().split("\n")
@@ -253,17 +253,17 @@ async def test_a_reader_that_comes_back_goes_on_behind_what_it_has_seen(
 
 
 async def test_a_subject_that_holds_no_time_ends_no_stream(
-    staff: httpx.AsyncClient, toy: Toy, subject: str
+    staff: httpx.AsyncClient, sample: SampleService, subject: str
 ) -> None:
     async with stream(staff) as reading:
         await reading.opened()
-        await toy.write("ffffffff-ffff-4fff-bfff-ffffffffffff", count=2)
+        await sample.write("ffffffff-ffff-4fff-bfff-ffffffffffff", count=2)
         assert [entry["number"] for entry in await reading.take(2)] == [None, None]
 
 
 @pytest.mark.parametrize("copy", [0, 1])
 async def test_every_reader_of_every_copy_wakes_when_the_log_grows(
-    installation: Installation, toy: Toy, subject: str, copy: int
+    installation: Installation, sample: SampleService, subject: str, copy: int
 ) -> None:
     headers = {"Cookie": cookie("oversight")}
     async with httpx.AsyncClient(
@@ -274,7 +274,7 @@ async def test_every_reader_of_every_copy_wakes_when_the_log_grows(
         for reading in opened:
             await reading.opened()
         for _ in range(3):
-            case = await toy.write()
+            case = await sample.write()
             found = await asyncio.gather(*(reading.take(1, 5) for reading in opened))
             assert [entries[0]["subject"] for entries in found] == [case] * 3
         for reader in readers:
@@ -282,11 +282,11 @@ async def test_every_reader_of_every_copy_wakes_when_the_log_grows(
 
 
 async def test_a_reader_that_does_not_read_holds_nobody_up(
-    staff: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+    staff: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection, subject: str
 ) -> None:
     async with stream(staff, "?from=0"), stream(staff) as reading:
         await reading.opened()
-        case = await toy.write(count=200)
+        case = await sample.write(count=200)
         assert {entry["subject"] for entry in await reading.take(200)} == {case}
 
 
@@ -330,10 +330,10 @@ async def test_a_bad_cursor_or_subject_is_refused(staff: httpx.AsyncClient) -> N
 
 
 async def test_the_page_lists_in_plain_words_with_number_and_link_and_goes_on(
-    staff: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+    staff: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection, subject: str
 ) -> None:
-    case = await toy.write()
-    await logged(tables, toy)
+    case = await sample.write()
+    await logged(tables, sample)
     page = (await staff.get("/oversight")).text
     assert "Case waiting to be assigned by a dispatcher" in page
     assert "civic.case.triaged.v1" in page
@@ -349,7 +349,7 @@ async def test_the_page_lists_in_plain_words_with_number_and_link_and_goes_on(
 
 
 async def test_the_page_of_a_case_tells_its_entries_in_order(
-    staff: httpx.AsyncClient, toy: Toy, subject: str
+    staff: httpx.AsyncClient, sample: SampleService, subject: str
 ) -> None:
     page = (await staff.get("/oversight", params={"subject": subject})).text
     assert page.count("<li class=") == 50
@@ -361,10 +361,14 @@ async def test_the_page_of_a_case_tells_its_entries_in_order(
 
 
 async def test_what_a_service_says_is_escaped(
-    installation: Installation, staff: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+    installation: Installation,
+    staff: httpx.AsyncClient,
+    sample: SampleService,
+    tables: asyncpg.Connection,
+    subject: str,
 ) -> None:
-    await toy.write(SCRIPT)
-    await logged(tables, toy)
+    await sample.write(SCRIPT)
+    await logged(tables, sample)
     for page in ("/oversight", f"/oversight?subject={SCRIPT}"):
         text = (await staff.get(page)).text
         assert SCRIPT not in text

@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from services.audit.log.entry import parse_entry
-from services.audit.log.envelope import prepare
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Signer
+from services.audit.log.parsing import prepare
 from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
 from shared.contracts.base import words_hash

@@ -13,18 +13,18 @@ from services.audit.log.entry import (
     salted_commitment,
     time_bucket,
 )
-from services.audit.log.envelope import Envelope, Prepared, prepare
 from services.audit.log.errors import Malformed
+from services.audit.log.parsing import EventAttributes, PreparedRecord, prepare
 from services.audit.log.subjects import Subject
 from shared.kafka.records import RawRecord
 
 KEY = bytes(range(32))
 VALUE = b'{"a":"fact"}'
 RECORD = RawRecord("civic.inquiry.v1", 3, 48211, 1_795_483_512_345, b"key", VALUE)
-EVENT = Prepared(
+EVENT = PreparedRecord(
     RECORD,
     commitment(VALUE),
-    Envelope(
+    EventAttributes(
         event_id="0190163d-8694-739b-aea5-966c26f8ad91",
         source="/services/inquiry",
         type="civic.inquiry.accepted.v1",
@@ -58,7 +58,9 @@ def test_an_incident_adds_the_index_of_the_first() -> None:
     log = batch()
     log.add(EVENT)
     log.add(
-        Prepared(RawRecord("civic.inquiry.v1", 3, 48212, 0, None, b"{}"), commitment(b"{}"), EVENT.envelope)
+        PreparedRecord(
+            RawRecord("civic.inquiry.v1", 3, 48212, 0, None, b"{}"), commitment(b"{}"), EVENT.attributes
+        )
     )
     members = parse_entry(log.entries[1])
     assert (members["kind"], members["first"]) == ("incident", 7)

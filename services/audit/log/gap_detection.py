@@ -13,7 +13,7 @@ from shared.kafka.records import RawRecord
 Partition = tuple[str, int]
 
 
-class Gap(NamedTuple):
+class OffsetGap(NamedTuple):
     """Offsets [first, end) of a partition that the broker does not have any more.
 
     Compaction and transactions, which leave such gaps too, do not exist on our topics.
@@ -25,7 +25,7 @@ class Gap(NamedTuple):
     end: int
 
 
-class Hole(NamedTuple):
+class SequenceGap(NamedTuple):
     """Before the event in entry `entry`, `missing` events of its source about its subject are not there."""
 
     entry: int
@@ -33,14 +33,14 @@ class Hole(NamedTuple):
     missing: int
 
 
-def follow(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> list[Gap]:
+def follow(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> list[OffsetGap]:
     """Moves `offsets` on; answers what was jumped over. A partition without an offset begins anywhere.
 
     Raises LogBroken if the broker hands out an offset again that was taken: the reader begins at the
     cursors, so this is a topic that was made anew or a broker that lost its end, and to skip what stands
     there now would be to omit it.
     """
-    gaps: list[Gap] = []
+    gaps: list[OffsetGap] = []
     for record in records:
         place = (record.topic, record.partition)
         taken = offsets.get(place, record.offset)
@@ -50,7 +50,7 @@ def follow(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> list[
                 f"{record.offset}: the topic was made anew, or the broker has lost records"
             )
         if record.offset > taken:
-            gaps.append(Gap(*place, taken, record.offset))
+            gaps.append(OffsetGap(*place, taken, record.offset))
         offsets[place] = record.offset + 1
     return gaps
 

@@ -29,7 +29,7 @@ _SEQUENCE = re.compile(r"[0-9]{10}", re.ASCII)
 _MAX_EPOCH = 9 * 10**8  # epoch * 10^10 + sequence fits a bigint
 
 
-class Envelope(NamedTuple):
+class EventAttributes(NamedTuple):
     """The attributes of an event that the log works with.
 
     `ordinal` is epoch and sequence as one number; `words` rode beside the value and fit its `wordshash`;
@@ -48,15 +48,15 @@ class Envelope(NamedTuple):
     correlation: str | None = None
 
 
-class Prepared(NamedTuple):
-    """A record with what needs no database: its commitment, and its envelope or the fault that it has.
+class PreparedRecord(NamedTuple):
+    """A record with what needs no database: its commitment, and its attributes or the fault that it has.
 
-    `salt` (16 bytes) is ours and stands in the commitment only if there is no envelope.
+    `salt` (16 bytes) is ours and stands in the commitment only if it is no event of ours.
     """
 
     record: RawRecord
     commitment: str
-    envelope: Envelope | None
+    attributes: EventAttributes | None
     fault: str | None = None
     salt: bytes = b""
 
@@ -65,34 +65,34 @@ class _Fault(Exception):
     """Why a record is no event that its topic may carry."""
 
 
-def prepare(records: Iterable[RawRecord]) -> list[Prepared]:
+def prepare(records: Iterable[RawRecord]) -> list[PreparedRecord]:
     """Parse and hash records; raises nothing, whatever they hold."""
     return [_prepare(record) for record in records]
 
 
-async def prepare_ahead(records: Sequence[RawRecord]) -> list[Prepared]:
+async def prepare_ahead(records: Sequence[RawRecord]) -> list[PreparedRecord]:
     """Like `prepare`, in slices of half a millisecond: run it beside `append`, while PostgreSQL works.
 
     A thread would do worse: it holds the interpreter for 5 ms at a time, at each of append's round trips.
     """
-    prepared: list[Prepared] = []
+    prepared: list[PreparedRecord] = []
     for start in range(0, len(records), _SLICE):
         prepared += prepare(records[start : start + _SLICE])
         await asyncio.sleep(0)
     return prepared
 
 
-def _prepare(record: RawRecord) -> Prepared:
+def _prepare(record: RawRecord) -> PreparedRecord:
     value = record.value or b""
     try:
-        envelope = _read(record, value)
+        attributes = _read(record, value)
     except _Fault as fault:
         salt = secrets.token_bytes(SALT_BYTES)
-        return Prepared(record, salted_commitment(salt, value), None, str(fault), salt)
-    return Prepared(record, commitment(value), envelope)
+        return PreparedRecord(record, salted_commitment(salt, value), None, str(fault), salt)
+    return PreparedRecord(record, commitment(value), attributes)
 
 
-def _read(record: RawRecord, value: bytes) -> Envelope:
+def _read(record: RawRecord, value: bytes) -> EventAttributes:
     try:
         event = orjson.loads(value)
     except orjson.JSONDecodeError as error:
@@ -103,7 +103,7 @@ def _read(record: RawRecord, value: bytes) -> Envelope:
     fits = words is not None and words_hash(words) == event.get("wordshash")
     epoch, sequence = _epoch(event), int(_matching(event, "sequence", _SEQUENCE))
     subject = _subject(event)
-    return Envelope(
+    return EventAttributes(
         event_id=_id(event),
         source=_source(event, record.topic),
         type=_matching(event, "type", _TYPE),

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import asyncpg
 
-from services.audit.log.batch import Place
-from services.audit.log.envelope import Envelope
+from services.audit.log.batch import SequenceKey
+from services.audit.log.parsing import EventAttributes
 from services.audit.log.subjects import KeyBox, Subject, new_key
 from services.audit.queries import QUERIES
 
@@ -18,7 +18,7 @@ _REMEMBERED = 100_000
 _COLUMNS = ("no", "subject", "key")
 
 
-class Roster:
+class SubjectCache:
     """Finds, makes and remembers subjects. `count` is how many the tables hold."""
 
     def __init__(self, connection: asyncpg.Connection, keys: KeyBox, count: int) -> None:
@@ -27,7 +27,7 @@ class Roster:
         self._remembered: dict[str, Subject] = {}
         self.count = count
 
-    async def call(self, names: Iterable[str]) -> dict[str, Subject]:
+    async def get_or_create(self, names: Iterable[str]) -> dict[str, Subject]:
         """The subjects of these names; those that nobody has seen get a number, a key and a row."""
         found: dict[str, Subject] = {}
         unknown: list[str] = []
@@ -39,7 +39,7 @@ class Roster:
                 found[name] = subject
         if unknown:
             found.update(await self._read(unknown))
-            found.update(await self._enrol(name for name in unknown if name not in found))
+            found.update(await self._create(name for name in unknown if name not in found))
         # Those of this batch go behind all others, so that the first in line are the least used.
         self._remembered.update(found)
         for name in list(self._remembered)[: max(0, len(self._remembered) - _REMEMBERED)]:
@@ -47,8 +47,8 @@ class Roster:
         return found
 
     async def logged(
-        self, events: Iterable[Envelope], subjects: dict[str, Subject]
-    ) -> dict[Place, list[tuple[int, bytes]]]:
+        self, events: Iterable[EventAttributes], subjects: dict[str, Subject]
+    ) -> dict[SequenceKey, list[tuple[int, bytes]]]:
         """What the log holds at the places of these events: index and value of each entry there.
 
         Asks only for what does not go beyond its subject's last position, which is rare.
@@ -58,7 +58,7 @@ class Roster:
             for event in events
             if event.ordinal <= subjects[event.subject].last.get(event.source, -1)
         ]
-        known: dict[Place, list[tuple[int, bytes]]] = {}
+        known: dict[SequenceKey, list[tuple[int, bytes]]] = {}
         if places:
             columns = zip(*places, strict=True)
             for row in await self._connection.fetch(QUERIES["entries_at_positions"], *columns):
@@ -76,7 +76,7 @@ class Roster:
             by_number[row["subject_no"]].last[row["source"]] = row["position"]
         return found
 
-    async def _enrol(self, names: Iterable[str]) -> dict[str, Subject]:
+    async def _create(self, names: Iterable[str]) -> dict[str, Subject]:
         enrolled = {name: Subject(self.count + i, new_key()) for i, name in enumerate(names)}
         rows = [
             (s.no, name, self._keys.wrap(name, s.key)) for name, s in enrolled.items() if s.key is not None

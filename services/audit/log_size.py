@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Growth:
+class LogSizeNotifier:
     """Wakes everybody who waits. One event that its readers clear would wake only the first of them."""
 
     def __init__(self) -> None:
@@ -13,7 +13,7 @@ class Growth:
         """The event of the next growth. Take it before looking at the log: then none is missed."""
         return self._next
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """The log has grown."""
         grown, self._next = self._next, asyncio.Event()
         grown.set()

@@ -23,7 +23,7 @@ NOW = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 
 
 @dataclasses.dataclass
-class Toy:
+class SampleService:
     """Stands for a service: emits events of routing, `written` per subject, and relays them to the broker."""
 
     database: Database
