@@ -4,10 +4,10 @@ from services.audit.config import AuditSettings
 from services.audit.http.log import log_router
 from services.audit.http.oversight import oversight_router
 from services.audit.http.traces import traces_router
+from services.audit.log import queries as log_queries
 from services.audit.log.files import LogFiles
 from services.audit.log.keyfile import open_or_make
 from services.audit.log.subjects import KeyBox
-from services.audit.queries import QUERIES
 from services.audit.tracing.exporter import Exporter
 from services.audit.writer import Writer
 from shared.keys import derive
@@ -26,7 +26,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
     folder = own.folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     files = LogFiles(folder)
-    has_log = files.checkpoint() is not None or await database.pool.fetchval(QUERIES["log_has_begun"])
+    has_log = files.checkpoint() is not None or await log_queries.has_begun(database.pool)
     signer = open_or_make(own.key_file(settings), own.origin(settings), has_log=has_log)
     keys = KeyBox(derive(settings.secret_key, "audit subject keys"))
     writer = Writer(database, signer, keys, files)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from services.audit.log import queries
 from services.audit.log.errors import LogError
 from services.audit.log.files import LogFiles
-from services.audit.log.gap_detection import follow
+from services.audit.log.gap_detection import advance_offsets
 from services.audit.log.metrics import (
     LOG_BATCH_SECONDS,
     LOG_LOST,
@@ -29,7 +30,7 @@ from services.audit.log.publish import publish
 from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
 from services.audit.log_size import LogSizeNotifier
-from services.audit.queries import QUERIES
+from services.audit.queries import try_lock
 from shared.contracts.addresses import topic_name
 from shared.errors import Stale
 from shared.infrastructure import is_passing
@@ -85,7 +86,7 @@ class Writer:
     async def _own(self) -> None:
         connection = await self._database.connect()
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, 0)", LOCK):
+            while not await try_lock(connection, LOCK):
                 self.trouble = {}  # another copy has the log, and with it the trouble
                 await asyncio.sleep(_WAIT_FOR_LOCK)
             await self._write(connection)
@@ -120,8 +121,8 @@ class Writer:
     ) -> None:
         settings = self._database.settings
         topics = [topic_name(settings.topic_namespace, name) for name in TOPICS]
-        rows = await connection.fetch(QUERIES["log_cursors"])
-        offsets = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        cursors = await queries.cursors(connection)
+        offsets = {partition: cursor.next for partition, cursor in cursors.items()}
         reader = Reader(settings.kafka_bootstrap, "civicloom-audit-log", topics)
         appending: asyncio.Task[None] | None = None
         try:
@@ -134,7 +135,7 @@ class Writer:
                 # The next batch is read and parsed while the one before is committed.
                 begun = time.monotonic()
                 records = await reader.read(_BATCH, _READ_WAIT_MS)
-                for gap in follow(records, offsets):
+                for gap in advance_offsets(records, offsets):
                     LOG_LOST.labels("offset").inc(gap.end - gap.first)
                     log.critical("records are gone", **gap._asdict())
                 prepared = await prepare_ahead(records)

@@ -17,7 +17,7 @@ from services.audit.log.proof import Proof
 from services.audit.log.prove import Prover
 from services.audit.log.source import CHECKPOINT, Folder, read_tile
 from services.audit.log.tiles import TileName
-from services.audit.queries import QUERIES
+from services.audit.queries import entry_of_event
 from shared.ids import is_id
 from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
@@ -146,8 +146,8 @@ def log_router(database: Database, folder: Path, verifier: Verifier, pages: Page
         """
         if not is_id(event_id):
             raise Problem(404, "no-such-event", "There is no event with this id", "An event id is a UUID.")
-        row = await database.pool.fetchrow(QUERIES["entry_of_event"], event_id)
-        if row and row["erased"] and commitment != parse_entry(row["entry"])["commitment"]:
+        row = await entry_of_event(database.pool, event_id)
+        if row and row.erased and commitment != parse_entry(row.entry)["commitment"]:
             # The id of an event can be derived from those of others: it must not lead to the entry any more,
             # whose pseudonym would lead to all others of an erased inquiry.
             raise Problem(
@@ -157,7 +157,7 @@ def log_router(database: Database, folder: Path, verifier: Verifier, pages: Page
                 "Who holds the event adds ?commitment= and, in hex, the SHA-256 of a byte 2 and the event.",
             )
         try:
-            data = await asyncio.to_thread(proofs.prove, row["index"], row["entry"]) if row else None
+            data = await asyncio.to_thread(proofs.prove, row.index, row.entry) if row else None
         except LogError as error:
             raise _damaged() from error
         if data is None:

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from services.audit.entries import Entry, newest_before, of_subject, read_from
+from services.audit import queries
+from services.audit.entries import Entry
 from services.audit.http.rows import Rows
 from services.audit.log_size import LogSizeNotifier
-from services.audit.queries import QUERIES
 from shared.unit_of_work.database import Database
 from shared.web.callers import access_end, require, require_caller
 from shared.web.pages import Pages
@@ -48,7 +48,7 @@ def oversight_router(database: Database, log_size: LogSizeNotifier, pages: Pages
         if seen is not None:
             start = _index(seen) + 1
         if start is None:
-            start = await database.pool.fetchval(QUERIES["log_size"])
+            start = await queries.log_size(database.pool)
         rows = Rows(request, pages.catalogue)
         return event_stream(_follow(database, log_size, rows, start), until=access_end(request))
 
@@ -84,9 +84,11 @@ async def _page(database: Database, cursor: str | None, subject: str | None) -> 
     place = read_cursor(cursor, int)
     last = None if place is None else _index(str(place[0]))
     if subject is not None:
-        found = await of_subject(database, subject, 0 if last is None else last + 1, _PAGE + 1)
+        found = await queries.entries_of_subject(
+            database.pool, subject, 0 if last is None else last + 1, _PAGE + 1
+        )
     else:
-        found = await newest_before(database, _NO_INDEX if last is None else last, _PAGE + 1)
+        found = await queries.newest_entries(database.pool, _NO_INDEX if last is None else last, _PAGE + 1)
     return page_of(found, _PAGE, lambda entry: (entry.index,))
 
 
@@ -96,7 +98,7 @@ async def _follow(
     position = start
     while True:
         grown = log_size.next()
-        found = await read_from(database, position, _STREAM_STEP)
+        found = await queries.entries_from(database.pool, position, _STREAM_STEP)
         for entry in found:
             yield ServerEvent(orjson.dumps(rows.row(entry)).decode(), id=str(entry.index))
         if found:

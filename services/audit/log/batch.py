@@ -1,43 +1,28 @@
-"""From prepared records to the rows of one append: pure, in memory, decided record by record in order."""
+"""From prepared records to the rows of one append: pure, decided record by record in log order."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.audit.log.entry import VERSION, Members, encode_entry, time_bucket
-from services.audit.log.gap_detection import Partition, SequenceGap, missing_before
-from services.audit.log.parsing import ERASED, ERASER, EventAttributes, PreparedRecord
+from services.audit.log.gap_detection import Partition, SequenceGap, sequence_gap
+from services.audit.log.parsing import ERASED, ERASER, EventAttributes, PreparedRecord, SequenceKey
 from services.audit.log.subjects import Subject
 
-SequenceKey = tuple[int, str, int]
-"""A subject's number, a source, and the position in that source's sequence about the subject."""
-
-ENTRY_COLUMNS = (
-    "index",
-    "kind",
-    "appended_ms",
-    "subject_no",
-    "position",
-    "event_id",
-    "source",
-    "type",
-    "entry",
-    "value",
-    "fault",
-)
-WORDS_COLUMNS = ("subject_no", "index", "sealed")
+Known = dict[SequenceKey, list[tuple[int, bytes]]]
+"""Index and value of every entry under a key."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """The rows of one append. `subjects` and `known` are what the tables say of the records' subjects.
+    """The rows of one append, the counts of what became of its records, and the gaps before them.
 
-    `late` are the partitions whose beginning was gone when the log began.
+    `first` is the index of its first entry, `known` what the tables already hold under the records' keys, and
+    `late` the partitions whose beginning was gone when the log began. `erased` are subjects' numbers.
     """
 
     first: int
-    subjects: dict[str, Subject]
-    known: dict[SequenceKey, list[tuple[int, bytes]]]
+    known: Known = field(default_factory=dict)
     late: Set[Partition] = frozenset()
     duplicates: int = 0
     incidents: int = 0
@@ -50,61 +35,56 @@ class Batch:
     erased: set[int] = field(default_factory=set)
     correlations: set[tuple[str, int]] = field(default_factory=set)
 
-    def add(self, prepared: PreparedRecord) -> None:
-        """Decide what the log says about one record."""
+    def add_all(self, records: Iterable[PreparedRecord], subjects: Mapping[str, Subject]) -> None:
+        """Adds records in log order; `subjects` has the subject of each by name."""
+        for prepared in records:
+            self.add(prepared, subjects[prepared.subject])
+
+    def add(self, prepared: PreparedRecord, subject: Subject) -> None:
+        """Decides what the log records about one record of `subject`, and updates the subject."""
         if prepared.attributes is None:
-            self._add_unparseable(prepared)
+            self._add_unparseable(prepared, subject)
         else:
-            self._add_event(prepared, prepared.attributes)
+            self._add_event(prepared, prepared.attributes, subject)
 
-    def live_words(self) -> list[tuple[int, int, bytes]]:
-        """The words to be stored: not those of a subject that this very batch erases."""
-        return [row for row in self.words_rows if row[0] not in self.erased]
-
-    def _add_event(self, prepared: PreparedRecord, attributes: EventAttributes) -> None:
-        subject = self.subjects[attributes.subject]
+    def _add_event(self, prepared: PreparedRecord, attributes: EventAttributes, subject: Subject) -> None:
         value = prepared.record.value or b""
         logged = self.known.setdefault((subject.no, attributes.source, attributes.ordinal), [])
-        for _, other in logged:
-            if value == other:
-                self.duplicates += 1
-                return
-        index = self.first + len(self.entries)
+        if any(value == other for _, other in logged):
+            self.duplicates += 1
+            return
         members = _members("incident" if logged else "event", prepared)
-        members["source"] = attributes.source
-        members["type"] = attributes.type
-        members["epoch"] = attributes.epoch
-        members["sequence"] = attributes.sequence
+        members |= {"source": attributes.source, "type": attributes.type}
+        members |= {"epoch": attributes.epoch, "sequence": attributes.sequence}
         pseudonym = subject.pseudonym(attributes.source)
         if pseudonym is not None:
             members["subject"] = pseudonym
         if logged:
             members["first"] = logged[0][0]
             self.incidents += 1
-        self._append(prepared, members, subject.no, attributes)
+        index = self._append(prepared, members, subject.no)
         self._keep_words(index, subject, attributes)
         if attributes.correlation is not None:
             self.correlations.add((attributes.correlation, subject.no))
-        if (
-            attributes.type == ERASED
-            and attributes.source == ERASER
-            and not logged
-            and subject.key is not None
-        ):
-            # What comes after it in this batch finds the key destroyed already.
+        is_erasure = attributes.type == ERASED and attributes.source == ERASER
+        if is_erasure and not logged and subject.key is not None:
+            # Later records of this batch find the key destroyed already.
             subject.erase()
             self.erased.add(subject.no)
         logged.append((index, value))
-        self._note_gap(index, subject.last.get(attributes.source), prepared, attributes)
-        subject.last[attributes.source] = max(attributes.ordinal, subject.last.get(attributes.source, 0))
+        self._advance(index, prepared, attributes, subject)
 
-    def _note_gap(
-        self, index: int, last: int | None, prepared: PreparedRecord, attributes: EventAttributes
+    def _advance(
+        self, index: int, prepared: PreparedRecord, attributes: EventAttributes, subject: Subject
     ) -> None:
-        if last is None and (prepared.record.topic, prepared.record.partition) in self.late:
-            return
-        if missing := missing_before(attributes.ordinal, last):
-            self.sequence_gaps.append(SequenceGap(index, attributes.source, missing))
+        """Moves the subject's last ordinal, and notes what is missing before it."""
+        source, ordinal = attributes.source, attributes.ordinal
+        last = subject.last.get(source)
+        began_late = (prepared.record.topic, prepared.record.partition) in self.late
+        gap = sequence_gap(index, source, ordinal, last, began_late=began_late)
+        if gap is not None:
+            self.sequence_gaps.append(gap)
+        subject.last[source] = max(ordinal, last or 0)
 
     def _keep_words(self, index: int, subject: Subject, attributes: EventAttributes) -> None:
         if attributes.words is not None and subject.key is not None:
@@ -112,26 +92,25 @@ class Batch:
         if attributes.words_refused:
             self.words_refused += 1
 
-    def _add_unparseable(self, prepared: PreparedRecord) -> None:
-        subject = self.subjects[unparseable_subject(prepared)]
-        index = self.first + len(self.entries)
-        self._append(prepared, _members("unparseable", prepared), subject.no, None)
+    def _add_unparseable(self, prepared: PreparedRecord, subject: Subject) -> None:
+        index = self._append(prepared, _members("unparseable", prepared), subject.no)
         opening = prepared.salt + (prepared.record.value or b"")
         self.words_rows.append((subject.no, index, subject.seal(index, opening)))
         self.unparseable += 1
 
-    def _append(
-        self, prepared: PreparedRecord, members: Members, subject_no: int, attributes: EventAttributes | None
-    ) -> None:
+    def _append(self, prepared: PreparedRecord, members: Members, subject_no: int) -> int:
+        """Adds an entry and its row; returns its index."""
         index = self.first + len(self.entries)
         entry = encode_entry(members)
         self.entries.append(entry)
         start = (index, members["kind"], prepared.record.timestamp_ms, subject_no)
+        attributes = prepared.attributes
         if attributes is None:
             self.entry_rows.append((*start, None, None, None, None, entry, None, prepared.fault))
         else:
             public = (attributes.ordinal, attributes.event_id, attributes.source, attributes.type)
             self.entry_rows.append((*start, *public, entry, prepared.record.value, None))
+        return index
 
 
 def _members(kind: str, prepared: PreparedRecord) -> dict[str, str | int]:
@@ -146,14 +125,3 @@ def _members(kind: str, prepared: PreparedRecord) -> dict[str, str | int]:
         "offset": record.offset,
         "commitment": prepared.commitment,
     }
-
-
-def subject_of(prepared: PreparedRecord) -> str:
-    """The subject under whose key the record's words are sealed."""
-    return unparseable_subject(prepared) if prepared.attributes is None else prepared.attributes.subject
-
-
-def unparseable_subject(prepared: PreparedRecord) -> str:
-    """Bytes that nobody understands may hold anything about anybody: they get a key of their own."""
-    record = prepared.record
-    return f"unparseable/{record.topic}/{record.partition}/{record.offset}"

@@ -1,9 +1,9 @@
 """What the log has signed before: nothing may be signed or published that contradicts it."""
 
+from services.audit.log import queries
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
 from services.audit.log.errors import LogBroken
 from services.audit.log.note import Verifier
-from services.audit.queries import QUERIES
 from shared.unit_of_work.transaction import Connection
 
 
@@ -26,7 +26,7 @@ async def check_published(
 
 async def check_signed(connection: Connection, verifier: Verifier, claimed: Checkpoint) -> None:
     """Check that the log's tables hold this very checkpoint. Raises LogBroken."""
-    note = await connection.fetchval(QUERIES["log_checkpoint_at"], claimed.size)
+    note = await queries.checkpoint_at(connection, claimed.size)
     if note is None:
         raise LogBroken(f"the log has not signed a checkpoint of size {claimed.size}")
     if open_checkpoint(note.encode(), verifier) != claimed:

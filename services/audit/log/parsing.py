@@ -29,6 +29,10 @@ _SEQUENCE = re.compile(r"[0-9]{10}", re.ASCII)
 _MAX_EPOCH = 9 * 10**8  # epoch * 10^10 + sequence fits a bigint
 
 
+SequenceKey = tuple[int, str, int]
+"""A subject's number, a source, and an ordinal in that source's sequence about the subject."""
+
+
 class EventAttributes(NamedTuple):
     """The attributes of an event that the log works with.
 
@@ -51,7 +55,7 @@ class EventAttributes(NamedTuple):
 class PreparedRecord(NamedTuple):
     """A record with what needs no database: its commitment, and its attributes or the fault that it has.
 
-    `salt` (16 bytes) is ours and stands in the commitment only if it is no event of ours.
+    `salt` (16 bytes) is the log's own; only the commitment of a record without attributes has one.
     """
 
     record: RawRecord
@@ -59,6 +63,16 @@ class PreparedRecord(NamedTuple):
     attributes: EventAttributes | None
     fault: str | None = None
     salt: bytes = b""
+
+    @property
+    def subject(self) -> str:
+        """The subject whose key seals the record's words.
+
+        Bytes that cannot be parsed may hold anything about anybody: each such record has a key of its own.
+        """
+        if self.attributes is not None:
+            return self.attributes.subject
+        return f"unparseable/{self.record.topic}/{self.record.partition}/{self.record.offset}"
 
 
 class _Fault(Exception):

@@ -8,14 +8,12 @@ from collections.abc import Iterable
 
 import asyncpg
 
-from services.audit.log.batch import SequenceKey
-from services.audit.log.parsing import EventAttributes
+from services.audit.log import queries
+from services.audit.log.parsing import EventAttributes, SequenceKey
 from services.audit.log.subjects import KeyBox, Subject, new_key
-from services.audit.queries import QUERIES
 
 # Some 500 bytes each.
 _REMEMBERED = 100_000
-_COLUMNS = ("no", "subject", "key")
 
 
 class SubjectCache:
@@ -53,34 +51,29 @@ class SubjectCache:
 
         Asks only for what does not go beyond its subject's last position, which is rare.
         """
-        places = [
+        keys = [
             (subjects[event.subject].no, event.source, event.ordinal)
             for event in events
             if event.ordinal <= subjects[event.subject].last.get(event.source, -1)
         ]
-        known: dict[SequenceKey, list[tuple[int, bytes]]] = {}
-        if places:
-            columns = zip(*places, strict=True)
-            for row in await self._connection.fetch(QUERIES["entries_at_positions"], *columns):
-                place = (row["subject_no"], row["source"], row["position"])
-                known.setdefault(place, []).append((row["index"], row["value"]))
-        return known
+        return await queries.entries_at(self._connection, keys) if keys else {}
 
     async def _read(self, names: list[str]) -> dict[str, Subject]:
         found: dict[str, Subject] = {}
-        for row in await self._connection.fetch(QUERIES["log_subjects"], names):
-            name, wrapped = row["subject"], row["key"]
-            found[name] = Subject(row["no"], None if wrapped is None else self._keys.unwrap(name, wrapped))
+        for no, name, wrapped in await queries.subjects(self._connection, names):
+            found[name] = Subject(no, None if wrapped is None else self._keys.unwrap(name, wrapped))
         by_number = {subject.no: subject for subject in found.values()}
-        for row in await self._connection.fetch(QUERIES["last_positions"], list(by_number)):
-            by_number[row["subject_no"]].last[row["source"]] = row["position"]
+        for no, source, ordinal in await queries.last_ordinals(self._connection, list(by_number)):
+            by_number[no].last[source] = ordinal
         return found
 
     async def _create(self, names: Iterable[str]) -> dict[str, Subject]:
-        enrolled = {name: Subject(self.count + i, new_key()) for i, name in enumerate(names)}
+        made = {name: Subject(self.count + i, new_key()) for i, name in enumerate(names)}
         rows = [
-            (s.no, name, self._keys.wrap(name, s.key)) for name, s in enrolled.items() if s.key is not None
+            queries.SubjectRow(subject.no, name, self._keys.wrap(name, subject.key))
+            for name, subject in made.items()
+            if subject.key is not None
         ]
-        await self._connection.copy_records_to_table("log_subject", records=rows, columns=_COLUMNS)
+        await queries.insert_subjects(self._connection, rows)
         self.count += len(rows)
-        return enrolled
+        return made

@@ -14,7 +14,9 @@ from contextlib import suppress
 import asyncpg
 
 from services.audit.log_size import LogSizeNotifier
-from services.audit.queries import QUERIES
+from services.audit.queries import log_size as read_log_size
+from services.audit.queries import try_lock
+from services.audit.tracing import queries
 from services.audit.tracing.collector import Collector, Later
 from services.audit.tracing.metrics import TRACE_EXPORT_BEHIND, TRACE_SPANS
 from services.audit.tracing.read import read_log
@@ -62,10 +64,9 @@ class Exporter:
     async def _own(self) -> None:
         connection = await self._database.connect()
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, 0)", LOCK):
+            while not await try_lock(connection, LOCK):
                 await asyncio.sleep(_WAIT_FOR_LOCK)
-            # As for the log's writer: plans that were made while the tables were small must not scan them.
-            await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off")
+            await queries.avoid_scans(connection)
             async with Collector(self._url, self._headers) as collector:
                 await _Run(connection, collector, self._log_size).follow()
         finally:
@@ -86,8 +87,7 @@ class _Run:
         self._batch = _BATCH
 
     async def follow(self) -> None:
-        await self._connection.execute(QUERIES["begin_trace_export"])
-        self._next = await self._connection.fetchval(QUERIES["trace_export_next"])
+        self._next = await queries.begin_export(self._connection)
         log.info("trace exporter started", index=self._next)
         while True:
             grown = self._log_size.next()
@@ -107,8 +107,7 @@ class _Run:
         found = await read_log(self._connection, self._next, end)
         if found and not await self._send(found):
             return
-        moved = await self._connection.fetchval(QUERIES["advance_trace_export"], self._next, end)
-        if moved is None:
+        if not await queries.advance_export(self._connection, self._next, end):
             raise Stale("another copy exports traces")
         self._next = end
         await self._measure()
@@ -135,6 +134,6 @@ class _Run:
 
     async def _measure(self) -> int:
         """The size of the log; also shows that the session with the lock lives."""
-        size: int = await self._connection.fetchval(QUERIES["log_size"])
+        size = await read_log_size(self._connection)
         TRACE_EXPORT_BEHIND.set(max(0, size - self._next))
         return size

@@ -44,31 +44,26 @@ GOLDEN_EVENT = (
 )
 
 
-def batch() -> Batch:
-    return Batch(7, {"subject": Subject(0, KEY)}, {})
-
-
 def test_an_event_has_these_bytes() -> None:
-    log = batch()
-    log.add(EVENT)
+    log = Batch(7)
+    log.add(EVENT, Subject(0, KEY))
     assert log.entries == [GOLDEN_EVENT]
 
 
 def test_an_incident_adds_the_index_of_the_first() -> None:
-    log = batch()
-    log.add(EVENT)
-    log.add(
-        PreparedRecord(
-            RawRecord("civic.inquiry.v1", 3, 48212, 0, None, b"{}"), commitment(b"{}"), EVENT.attributes
-        )
+    log, subject = Batch(7), Subject(0, KEY)
+    log.add(EVENT, subject)
+    other = PreparedRecord(
+        RawRecord("civic.inquiry.v1", 3, 48212, 0, None, b"{}"), commitment(b"{}"), EVENT.attributes
     )
+    log.add(other, subject)
     members = parse_entry(log.entries[1])
     assert (members["kind"], members["first"]) == ("incident", 7)
 
 
 def test_an_entry_of_an_erased_subject_has_no_pseudonym() -> None:
-    log = Batch(7, {"subject": Subject(0, None)}, {})
-    log.add(EVENT)
+    log = Batch(7)
+    log.add(EVENT, Subject(0, None))
     assert "subject" not in parse_entry(log.entries[0])
 
 
@@ -86,8 +81,8 @@ def test_nothing_that_identifies_stands_in_an_entry() -> None:
     )
     [prepared] = prepare([record])
     assert prepared.fault is None
-    log = Batch(0, {secret: Subject(0, KEY)}, {})
-    log.add(prepared)
+    log = Batch(0)
+    log.add(prepared, Subject(0, KEY))
     for hidden in (secret, secret.replace("-", ""), "clerk-7", "water", "AAECAwQFBgcICQoLDA0ODw"):
         assert hidden.encode() not in log.entries[0]
 

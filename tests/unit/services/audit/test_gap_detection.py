@@ -4,7 +4,7 @@ import pytest
 
 from services.audit.log.batch import Batch
 from services.audit.log.errors import LogBroken
-from services.audit.log.gap_detection import OffsetGap, SequenceGap, follow, missing_before
+from services.audit.log.gap_detection import OffsetGap, SequenceGap, advance_offsets, missing_before
 from services.audit.log.parsing import prepare
 from services.audit.log.subjects import Subject
 from shared.contracts.base import ordinal
@@ -24,13 +24,13 @@ def record(offset: int, partition: int = 0, sequence: int = 1, epoch: int = 1) -
 
 def test_offsets_that_go_on_are_followed() -> None:
     offsets = {(TOPIC, 0): 5}
-    assert follow([record(5), record(6)], offsets) == []
+    assert advance_offsets([record(5), record(6)], offsets) == []
     assert offsets == {(TOPIC, 0): 7}
 
 
 def test_offsets_that_are_jumped_over_are_told_and_the_log_goes_on() -> None:
     offsets = {(TOPIC, 0): 100}
-    assert follow([record(5000), record(5001), record(5003)], offsets) == [
+    assert advance_offsets([record(5000), record(5001), record(5003)], offsets) == [
         OffsetGap(TOPIC, 0, 100, 5000),
         OffsetGap(TOPIC, 0, 5002, 5003),
     ]
@@ -39,12 +39,12 @@ def test_offsets_that_are_jumped_over_are_told_and_the_log_goes_on() -> None:
 
 def test_a_partition_that_is_seen_for_the_first_time_may_begin_anywhere() -> None:
     offsets = {(TOPIC, 0): 5}
-    assert follow([record(7, partition=1), record(8, partition=1)], offsets) == []
+    assert advance_offsets([record(7, partition=1), record(8, partition=1)], offsets) == []
 
 
 def test_an_offset_that_is_handed_out_again_breaks_the_log() -> None:
     with pytest.raises(LogBroken, match=r"civic\.inquiry\.v1/0 is logged up to offset 5"):
-        follow([record(0)], {(TOPIC, 0): 5})
+        advance_offsets([record(0)], {(TOPIC, 0): 5})
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,8 @@ def test_a_sequence_has_holes_within_an_epoch(
 
 
 def sequence_gaps(*records: RawRecord, late: bool = False) -> list[SequenceGap]:
-    batch = Batch(7, {"case": Subject(0, bytes(32))}, {}, {(TOPIC, 0)} if late else frozenset())
-    for prepared in prepare(records):
-        batch.add(prepared)
+    batch = Batch(7, late={(TOPIC, 0)} if late else frozenset())
+    batch.add_all(prepare(records), {"case": Subject(0, bytes(32))})
     assert len(batch.entries) == len(records)
     return batch.sequence_gaps
 
