@@ -1,12 +1,12 @@
 """Wires audit: the writer of the log, the public log, the desk of oversight, and traces."""
 
 from services.audit.config import AuditSettings
-from services.audit.http.log import log_router
-from services.audit.http.oversight import oversight_router
-from services.audit.http.traces import traces_router
+from services.audit.http import log, oversight, traces
+from services.audit.http.context import Context
 from services.audit.log import queries as log_queries
 from services.audit.log.files import LogFiles
 from services.audit.log.keyfile import open_or_make
+from services.audit.log.published import PublishedLog
 from services.audit.log.subjects import KeyBox
 from services.audit.tracing.exporter import Exporter
 from services.audit.writer import Writer
@@ -40,12 +40,9 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
 
     return Parts(
         title="Civicloom audit",
-        routers=[
-            log_router(database, folder, signer.verifier, pages),
-            oversight_router(database, writer.log_size, pages),
-            traces_router(database),
-        ],
+        routers=[log.router, oversight.router, traces.router],
         loops=loops,
         ready=ready,
         pages=pages,
+        context=Context(database, PublishedLog(folder, signer.verifier), writer.log_size, pages),
     )

@@ -64,7 +64,7 @@ class Stream:
     """Server-Sent Events, one after the other."""
 
     def __init__(self, response: httpx.Response) -> None:
-        self.type = response.headers["content-type"]
+        self.headers = response.headers
         self._lines = response.aiter_lines()
 
     async def opened(self) -> None:
@@ -77,16 +77,18 @@ class Stream:
 
     async def take(self, count: int, seconds: float = 10) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        index = ""
         async with asyncio.timeout(seconds):
             while len(found) < count:
-                line = await anext(self._lines)
-                if line.startswith("id: "):
-                    index = line.removeprefix("id: ")
-                elif line.startswith("data: "):
-                    found.append(json.loads(line.removeprefix("data: ")))
-                    assert str(found[-1]["index"]) == index
+                frame = dict([line.split(": ", 1) async for line in self._frame()])
+                if "data" in frame:
+                    found.append(json.loads(frame["data"]))
+                    assert str(found[-1]["index"]) == frame["id"]
         return found
+
+    async def _frame(self) -> AsyncIterator[str]:
+        """The lines up to the next empty one."""
+        while line := await anext(self._lines):
+            yield line
 
 
 # ---- the public log ----
@@ -215,7 +217,9 @@ async def test_the_stream_gives_every_entry_from_an_index_on_in_order(
     staff: httpx.AsyncClient, subject: str
 ) -> None:
     async with stream(staff, "?from=5") as reading:
-        assert reading.type.startswith("text/event-stream")
+        assert reading.headers["content-type"].startswith("text/event-stream")
+        assert "no-store" in reading.headers["cache-control"]
+        assert reading.headers["x-accel-buffering"] == "no"
         entries = await reading.take(50)
     assert [entry["index"] for entry in entries] == list(range(5, 55))
     assert entries[0]["event"]["data"] == {"reason": "no_rule", "attempt": 1}
