@@ -1,4 +1,4 @@
-"""Wires audit: the writer of the log, the public log, the desk of oversight, and traces."""
+"""Wires audit: the log's writer, the public log, oversight, and traces."""
 
 from services.audit.config import AuditSettings
 from services.audit.http import log, oversight, traces

@@ -1,16 +1,16 @@
-"""How the writer tells the readers of its process that the log has grown."""
+"""Notifies the readers of a process when its writer has appended."""
 
 import asyncio
 
 
 class LogSizeNotifier:
-    """Wakes everybody who waits. One event that its readers clear would wake only the first of them."""
+    """Wakes every waiter. With one event that its readers clear, only the first of them would wake."""
 
     def __init__(self) -> None:
         self._next = asyncio.Event()
 
     def next(self) -> asyncio.Event:
-        """The event of the next growth. Take it before looking at the log: then none is missed."""
+        """The event of the next append. Take it before reading the log, so that none is missed."""
         return self._next
 
     def notify(self) -> None:

@@ -1,8 +1,8 @@
 """The loop around the sequencer: one process holds the lock, reads all partitions as bytes and appends.
 
 No consumer group, no rounds, no parking, no dead letter: a log that can refuse input can be made to omit.
-Other copies wait for the lock and serve readers meanwhile. Whatever goes wrong, the writer gives up what it
-holds and begins again from the tables; what it meant to do does not count.
+Other processes wait for the lock and serve readers. After any fault the writer drops its state and starts
+again from the tables.
 """
 
 import asyncio
@@ -44,16 +44,20 @@ log = get_logger(__name__)
 TOPICS = ("publisher", "inquiry", "routing", "audit")
 LOCK = zlib.crc32(b"log writer") & 0x7FFFFFFF
 _BATCH = 4000
-_READ_WAIT_MS = 1000  # records end it at once; without any it is how soon a lost session is seen
-_PACE_SECONDS = 0.1  # from batch to batch, unless they are large: one entry costs as much as a hundred
-_PUBLISH_EVERY = 0.25  # at most: a checkpoint a second while there is work is promised
+_READ_WAIT_MS = 1000  # without records: how soon a lost session is noticed
+_PACE_SECONDS = 0.1  # between small batches: one entry costs as much as a hundred
+_PUBLISH_EVERY = 0.25  # at least; a checkpoint per second is guaranteed while records come
 _WAIT_FOR_LOCK = 1.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 _HEALTHY_SECONDS = 30.0
 
 
 class Writer:
-    """Owns the log while it holds the lock. `trouble` names by part what keeps it from its work."""
+    """Owns the log while it holds the lock.
+
+    `signer` holds the log's key, `keys` wraps those of subjects, `files` is the published folder. `trouble`
+    gives, by part, the reason why it does not work; `log_size` notifies readers in this process.
+    """
 
     def __init__(self, database: Database, signer: Signer, keys: KeyBox, files: LogFiles) -> None:
         self._database = database
@@ -64,7 +68,7 @@ class Writer:
         self.trouble: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Until cancelled. A log that is broken is not written to: it is not ready until somebody helped."""
+        """Runs until cancelled. A broken log is not written to; the service is not ready meanwhile."""
         wait = _FIRST_WAIT
         while True:
             began = time.monotonic()
@@ -87,11 +91,11 @@ class Writer:
         connection = await self._database.connect()
         try:
             while not await try_lock(connection, LOCK):
-                self.trouble = {}  # another copy has the log, and with it the trouble
+                self.trouble = {}  # another process has the log, and reports its trouble
                 await asyncio.sleep(_WAIT_FOR_LOCK)
             await self._write(connection)
         finally:
-            # Frees the lock at once, also if the connection hangs.
+            # Frees the lock at once, even if the connection hangs.
             connection.terminate()
 
     async def _write(self, connection: asyncpg.Connection) -> None:
@@ -111,7 +115,7 @@ class Writer:
                 task.result()
         finally:
             LOG_WRITER.set(0)
-            connection.terminate()  # an append on a connection that hangs would not let itself be cancelled
+            connection.terminate()  # else an append on a hung connection could not be cancelled
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
@@ -132,7 +136,7 @@ class Writer:
             while True:
                 if len(records) < _BATCH // 4:
                     await asyncio.sleep(max(0.0, begun + _PACE_SECONDS - time.monotonic()))
-                # The next batch is read and parsed while the one before is committed.
+                # The next batch is read and parsed while the previous one is committed.
                 begun = time.monotonic()
                 records = await reader.read(_BATCH, _READ_WAIT_MS)
                 for gap in advance_offsets(records, offsets):
@@ -165,7 +169,7 @@ class Writer:
             self.log_size.notify()
 
     async def _publish_growth(self, committed: asyncio.Event) -> None:
-        """Copies what is committed to the files. A full disk keeps nothing from being logged."""
+        """Copies what is committed to the files. A full disk does not stop the logging."""
         while True:
             committed.clear()
             try:
@@ -184,7 +188,7 @@ class Writer:
 
 
 def count(appended: Appended) -> None:
-    """Tells what became of a batch, and what it misses."""
+    """Counts the records of a batch by outcome, and reports what is missing."""
     LOG_RECORDS.labels("logged").inc(appended.size - appended.first)
     LOG_RECORDS.labels("duplicate").inc(appended.duplicates)
     LOG_RECORDS.labels("incident").inc(appended.incidents)

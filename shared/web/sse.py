@@ -35,7 +35,7 @@ def last_event_id(request: Request) -> str | None:
 
 
 def no_store(response: Response) -> None:
-    """A dependency: nobody may keep the stream. FastAPI's own `no-cache` alone would allow it."""
+    """A dependency: forbids caches to store the stream. FastAPI's own `no-cache` would allow it."""
     response.headers["Cache-Control"] = "no-store"
 
 

@@ -1,7 +1,7 @@
-"""What the writer reads of a record before it is logged; pure, so that it can be done ahead of time.
+"""Parses records before they are logged: pure, so that it can be done ahead of time.
 
-The log takes every record. One that is no event of ours, or that its topic's service may not have
-written, is logged as `unparseable` with the reason kept privately.
+The log takes every record. One that is not an event of ours, or that its topic's service may not have
+written, is logged as `unparseable`; the reason is stored privately.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from shared.kafka.records import RawRecord
 ERASED = "civic.inquiry.erased.v1"
 ERASER = "/services/inquiry"
 SALT_BYTES = 16
-_SLICE = 64
+_STEP = 64
 
-# Narrow on purpose: what stands in `type` and `source` is public for ever.
+# Narrow on purpose: `type` and `source` are public forever.
 _TYPE = re.compile(r"(?=.{1,100}\Z)civic(\.[a-z0-9_]+)+\.v[1-9][0-9]*", re.ASCII)
 _SOURCE = re.compile(r"/services/([a-z]+)(/departments/[a-z0-9-]{1,64})?", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -34,10 +34,10 @@ SequenceKey = tuple[int, str, int]
 
 
 class EventAttributes(NamedTuple):
-    """The attributes of an event that the log works with.
+    """The attributes of an event that the log uses.
 
-    `ordinal` is epoch and sequence as one number; `words` rode beside the value and fit its `wordshash`;
-    `correlation` is None where the trace is named after the subject.
+    `ordinal` is epoch and sequence as one number. `words` came in the record's header and match `wordshash`;
+    `words_refused` if they did not. `correlation` is None if it is the subject.
     """
 
     event_id: str
@@ -53,9 +53,9 @@ class EventAttributes(NamedTuple):
 
 
 class PreparedRecord(NamedTuple):
-    """A record with what needs no database: its commitment, and its attributes or the fault that it has.
+    """A record, its commitment, and its attributes, or else the fault for which it is `unparseable`.
 
-    `salt` (16 bytes) is the log's own; only the commitment of a record without attributes has one.
+    `salt` (16 bytes) is generated here; it is part of the commitment only if there are no attributes.
     """
 
     record: RawRecord
@@ -76,22 +76,22 @@ class PreparedRecord(NamedTuple):
 
 
 class _Fault(Exception):
-    """Why a record is no event that its topic may carry."""
+    """Why a record is not an event that its topic may carry."""
 
 
 def prepare(records: Iterable[RawRecord]) -> list[PreparedRecord]:
-    """Parse and hash records; raises nothing, whatever they hold."""
+    """Parse and hash records; never raises."""
     return [_prepare(record) for record in records]
 
 
 async def prepare_ahead(records: Sequence[RawRecord]) -> list[PreparedRecord]:
-    """Like `prepare`, in slices of half a millisecond: run it beside `append`, while PostgreSQL works.
+    """Like `prepare`, in steps of half a millisecond: run it beside `append`, while PostgreSQL works.
 
-    A thread would do worse: it holds the interpreter for 5 ms at a time, at each of append's round trips.
+    A thread is slower: it holds the interpreter for 5 ms at a time, at each of append's round trips.
     """
     prepared: list[PreparedRecord] = []
-    for start in range(0, len(records), _SLICE):
-        prepared += prepare(records[start : start + _SLICE])
+    for start in range(0, len(records), _STEP):
+        prepared += prepare(records[start : start + _STEP])
         await asyncio.sleep(0)
     return prepared
 

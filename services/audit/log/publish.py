@@ -1,7 +1,7 @@
-"""Copies what is committed into the published files: first tiles and bundles, last the checkpoint.
+"""Copies committed entries into the published files: tiles and bundles first, the checkpoint last.
 
-It reads only what the writer has committed, in one snapshot, and goes on from the checkpoint that it
-finds published; so it may die at any point, and may run in another process than the writer.
+It reads what the writer has committed, in one snapshot, and continues from the published checkpoint. It may
+crash at any point, and may run in another process than the writer.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from shared.unit_of_work.transaction import Connection
 
 File = tuple[TileName, bytes]
 
-# Bundles and tiles that are held in memory at a time: 64 * 256 entries of some 400 bytes.
+# Bundles or tiles in memory at a time: 64 * 256 entries of some 400 bytes.
 _STEP = 64
 
 
 async def publish(connection: Connection, files: LogFiles, verifier: Verifier) -> int:
-    """Publish the newest committed checkpoint with all that it needs; answers its size.
+    """Publish the newest committed checkpoint with all files that it needs; returns its size.
 
-    Raises LogBroken if what is published is not a beginning of the log.
+    Raises LogBroken if the published checkpoint is not a prefix of the log.
     """
     published = await asyncio.to_thread(files.checkpoint)
     async with connection.transaction(isolation="repeatable_read", readonly=True):

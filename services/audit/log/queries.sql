@@ -6,7 +6,7 @@
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 
 -- name: take_log_over
--- Whoever opens the log raises the epoch: an older writer that still runs fails at its next batch.
+-- Opening the log raises the epoch: an older writer that still runs fails at its next batch.
 UPDATE log_head SET epoch = epoch + 1 RETURNING epoch, size, edge, subjects, vkey;
 
 -- name: log_has_begun
@@ -37,7 +37,7 @@ SELECT subject_no, source, max(position) AS position FROM log_entry
 WHERE subject_no = ANY ($1::bigint[]) AND kind = 'event' GROUP BY subject_no, source;
 
 -- name: entries_at_positions
--- What the log holds already at these places of these subjects' sequences; nearly always nothing.
+-- What is logged already at these positions of these subjects' sequences; nearly always nothing.
 SELECT e.subject_no, e.source, e.position, e.index, e.value
 FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS u (subject_no, source, position)
 JOIN log_entry e USING (subject_no, source, position) WHERE e.kind = 'event'
@@ -48,7 +48,7 @@ JOIN log_entry e USING (subject_no, source, position) WHERE e.kind = 'incident'
 ORDER BY index;
 
 -- name: leaf_hashes_from
--- The leaf hashes of what this transaction appended, by PostgreSQL's own SHA-256 from the bytes that it stored.
+-- The leaf hashes of what this transaction appended, computed by PostgreSQL from the bytes that it stored.
 SELECT string_agg(sha256('\x00'::bytea || entry), ''::bytea ORDER BY index) FROM log_entry WHERE index >= $1;
 
 -- name: insert_log_tiles

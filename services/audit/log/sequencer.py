@@ -1,8 +1,8 @@
-"""The writer: gives every record its place in the log, exactly once, and signs what it has done.
+"""The sequencer: assigns every record its index in the log, exactly once, and signs the result.
 
-One transaction per batch holds entries, words, tiles, cursors, checkpoint and head. Nothing that is
-signed leaves `append` before the commit is acknowledged: else a batch that is rolled back would be a
-split view. After any error the sequencer is finished; open a new one, which reads where the log stands.
+One transaction per batch holds entries, words, tiles, cursors, checkpoint and head. `append` returns a
+signed note only after the commit is acknowledged: otherwise a batch that is rolled back would be a split
+view. After any error open a new sequencer, which reads the state of the log from the tables.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -28,9 +28,9 @@ from shared.merkle import HASH_SIZE, MerkleAccumulator, leaf_hashes
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """A committed batch: the entries [first, size), what they are, and the signed note of `size`.
+    """A committed batch: the entries [first, size), counts by kind, and the signed note of `size`.
 
-    `note` is None if nothing was new. `duplicates` were sent a second time by their producer and left out.
+    `note` is None if nothing was new. `duplicates` were sent twice by their producer and got no entry.
     """
 
     first: int
@@ -44,7 +44,7 @@ class Appended:
 
 
 class Sequencer:
-    """The only writer of a log. Make it with `open`; use it from one task, on a connection of its own."""
+    """The only writer of a log. Create it with `open`; use it from one task, on a dedicated connection."""
 
     def __init__(
         self,
@@ -69,11 +69,12 @@ class Sequencer:
     async def open(
         cls, connection: asyncpg.Connection, signer: Signer, keys: KeyBox, published: bytes | None
     ) -> "Sequencer":
-        """Take the log over: whoever wrote before fails at its next batch.
+        """Take the log over; the previous writer fails at its next batch.
 
-        `connection` has the service's schema as its search path; `published` is the checkpoint that the
-        world has seen last (LogFiles.checkpoint). Raises LogBroken if the log is behind it or differs from
-        it (a restore or fail-over lost entries: going on would be a fork), is another key's, or is damaged.
+        `connection` has the service's schema as its search path; `published` is the newest published
+        checkpoint (LogFiles.checkpoint). Raises LogBroken if the log is behind it or differs from it (a
+        restore or fail-over lost entries, and continuing would fork the log), has another key, or is
+        damaged.
         """
         await queries.avoid_scans(connection)
         async with connection.transaction():
@@ -97,20 +98,20 @@ class Sequencer:
         return self._edge.size
 
     def next_offset(self, topic: str, partition: int) -> int | None:
-        """Where to go on reading; None for a partition of which nothing is logged."""
+        """The next offset to read; None for a partition of which nothing is logged."""
         cursor = self._cursors.get((topic, partition))
         return None if cursor is None else cursor.next
 
     async def append(self, records: Sequence[PreparedRecord]) -> Appended:
-        """Log each record that is not logged yet, in the order given (per partition that of its offsets).
+        """Log each record that is not logged yet, in the given order (per partition that of its offsets).
 
-        Raises Stale if another writer took over, LogBroken if what would be signed does not add up, or
-        the driver's error. After any of them this sequencer must not be used again, because the outcome
-        of the commit may be unknown.
+        Raises Stale if another writer took over, LogBroken if the two roots disagree, or the driver's error.
+        After any of them this sequencer must not be used again, because the outcome of the commit may be
+        unknown.
         """
         if self._failed:
             raise Stale("an append has failed here; open the log again to see where it stands")
-        self._failed = True  # until this one is known to be committed
+        self._failed = True  # until this append is known to be committed
         first = self._edge.size
         async with self._connection.transaction():
             await self._lock_head()
@@ -145,7 +146,7 @@ class Sequencer:
     def _not_yet_taken(
         self, records: Iterable[PreparedRecord]
     ) -> tuple[list[PreparedRecord], dict[Partition, Cursor]]:
-        """The records beyond the cursors, and the cursors behind them."""
+        """The records at or beyond the cursors, and the cursors after them."""
         fresh: list[PreparedRecord] = []
         moved: dict[Partition, Cursor] = {}
         for prepared in records:

@@ -1,7 +1,7 @@
-"""The subjects that the writer knows: in memory those of late, all others in the tables.
+"""Cache of subjects over `log_subject`, least recently used out first.
 
-The writer is alone, so what it remembers is true as long as its transactions commit; after one that
-does not, the whole sequencer is thrown away, and this with it.
+There is one writer, so the cache is right as long as its transactions commit; after one that does not, the
+sequencer is discarded with its cache.
 """
 
 from collections.abc import Iterable
@@ -13,24 +13,24 @@ from services.audit.log.parsing import EventAttributes, SequenceKey
 from services.audit.log.subjects import KeyBox, Subject, new_key
 
 # Some 500 bytes each.
-_REMEMBERED = 100_000
+_CAPACITY = 100_000
 
 
 class SubjectCache:
-    """Finds, makes and remembers subjects. `count` is how many the tables hold."""
+    """Finds, creates and caches subjects. `count` is the number of subjects in the tables."""
 
     def __init__(self, connection: asyncpg.Connection, keys: KeyBox, count: int) -> None:
         self._connection = connection
         self._keys = keys
-        self._remembered: dict[str, Subject] = {}
+        self._cached: dict[str, Subject] = {}
         self.count = count
 
     async def get_or_create(self, names: Iterable[str]) -> dict[str, Subject]:
-        """The subjects of these names; those that nobody has seen get a number, a key and a row."""
+        """The subjects of these names; new ones get a number, a key and a row."""
         found: dict[str, Subject] = {}
         unknown: list[str] = []
         for name in dict.fromkeys(names):
-            subject = self._remembered.pop(name, None)
+            subject = self._cached.pop(name, None)
             if subject is None:
                 unknown.append(name)
             else:
@@ -38,18 +38,18 @@ class SubjectCache:
         if unknown:
             found.update(await self._read(unknown))
             found.update(await self._create(name for name in unknown if name not in found))
-        # Those of this batch go behind all others, so that the first in line are the least used.
-        self._remembered.update(found)
-        for name in list(self._remembered)[: max(0, len(self._remembered) - _REMEMBERED)]:
-            del self._remembered[name]
+        # The subjects of this batch go to the end, so that the least recently used come first.
+        self._cached.update(found)
+        for name in list(self._cached)[: max(0, len(self._cached) - _CAPACITY)]:
+            del self._cached[name]
         return found
 
     async def logged(
         self, events: Iterable[EventAttributes], subjects: dict[str, Subject]
     ) -> dict[SequenceKey, list[tuple[int, bytes]]]:
-        """What the log holds at the places of these events: index and value of each entry there.
+        """Index and value of each entry that is logged under the keys of these events.
 
-        Asks only for what does not go beyond its subject's last position, which is rare.
+        Queries only keys that are not above the subject's last ordinal, which is rare.
         """
         keys = [
             (subjects[event.subject].no, event.source, event.ordinal)

@@ -9,7 +9,7 @@ SELECT no FROM log_subject WHERE subject = $1
 UNION SELECT subject_no FROM log_correlation WHERE correlation = $1;
 
 -- name: events_of_subjects
--- The places first, by the index on subjects: with the limit in sight a planner may walk the whole log instead.
+-- Positions first, by the index on subjects: with the limit in sight a planner may scan the whole log instead.
 WITH place AS MATERIALIZED (
     SELECT index FROM log_entry WHERE subject_no = ANY ($1::bigint[]) AND kind = 'event' AND index >= $2
 )
@@ -25,13 +25,13 @@ SELECT index, appended_ms, entry, value FROM log_entry
 WHERE event_id = ANY ($1::uuid[]) AND kind = 'event' ORDER BY index;
 
 -- name: trace_beginnings
--- Where traces of these names may begin: with the first event of each source about the subject of that name.
+-- Where traces with these names may begin: the first event of each source about the subject of that name.
 SELECT e.index, e.appended_ms, e.entry, e.value
 FROM log_subject s JOIN log_entry e ON e.subject_no = s.no
 WHERE s.subject = ANY ($1::text[]) AND e.kind = 'event' AND e.position % 10000000000 = 1;
 
 -- name: begin_trace_export
--- From now on: what was before is old, and the API answers it.
+-- Start with new entries; older ones are served by the API.
 INSERT INTO trace_export (next_index) SELECT size FROM log_head ON CONFLICT DO NOTHING;
 
 -- name: trace_export_next

@@ -1,4 +1,4 @@
-"""Traces from the tables of the log."""
+"""Reads traces from the log."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f
 
 
 async def find(tables: Tables, reference: str) -> str | None:
-    """The correlation id that is meant: itself, a case's id, an event's id, or a `trace_id` of the logs.
+    """The correlation id for a reference: itself, a case's id, an event's id, or a `trace_id` of the logs.
 
     None if the log has no event of such a trace.
     """
@@ -33,7 +33,7 @@ async def find(tables: Tables, reference: str) -> str | None:
 async def read_page(
     tables: Tables, correlation: str, start: int, limit: int
 ) -> tuple[list[Span], int | None]:
-    """Spans of a trace in log order, from log index `start` on; and where to go on, None at its end."""
+    """At most `limit` spans of a trace in log order from index `start` on; and the next index, or None."""
     subjects = await queries.subjects_of_trace(tables, correlation)
     found: list[LoggedEvent] = []
     while subjects and len(found) <= limit:
@@ -43,12 +43,12 @@ async def read_page(
             break
         start = events[-1].index + 1
     page = found[:limit]
-    going_on = found[limit].index if len(found) > limit else None
-    return await _in_surroundings(tables, page), going_on
+    next_index = found[limit].index if len(found) > limit else None
+    return await _in_surroundings(tables, page), next_index
 
 
 async def read_log(tables: Tables, start: int, end: int) -> list[Span]:
-    """The spans of all events in the log's places from `start` to before `end`."""
+    """The spans of all events among the entries [start, end)."""
     return await _in_surroundings(tables, await queries.events_between(tables, start, end))
 
 

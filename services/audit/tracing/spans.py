@@ -1,8 +1,8 @@
 """Events as spans: pure. Names are OpenTelemetry's semantic conventions for messaging and CloudEvents.
 
-What the log does not hold (a unit's action, a record on a unit's topic) can be a cause but no span. An event
-that follows from such a thing, or names no cause (a citizen's act, a timer), hangs at the event with which
-the trace began: so a case is one tree.
+A cause that is not in the log (a unit's action, a record on a unit's topic) has no span. An event with such
+a cause, or without one (a citizen's act, a timer), gets the event with which the trace began as its parent:
+so a case is one tree.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from shared.ids import is_id
 
 Attribute = str | int
 
-# Codes, ids and versions: what a person wrote, or a name, is not of this form.
+# Codes, ids and versions. Free text and names do not have this form.
 _CODE = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._:/+-]{0,199}", re.ASCII)
 _ACTOR_KINDS = frozenset(
     {"anonymous", "citizen", "import", "machine", "operator", "person", "service", "unit"}
@@ -39,7 +39,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What spans need to know of others: causes by event id, and by correlation where a trace began."""
+    """Events around the spans: causes by event id, and the first event of each trace by correlation id."""
 
     causes: Mapping[str, LoggedEvent]
     roots: Mapping[str, LoggedEvent]
@@ -58,9 +58,9 @@ def span_id(event_id: str) -> str:
 def surroundings(events: Sequence[LoggedEvent], others: Iterable[LoggedEvent]) -> Surroundings:
     """From the events themselves and `others` that may be their causes or beginnings.
 
-    A trace began with the event that it is named after; one that is named after its subject with the first
-    event of a source about it that follows from nothing (else the first that was logged). That is the same
-    whichever part of the trace is looked at.
+    A trace begins with the event that it is named after. One that is named after its subject begins with the
+    first event of a source about it that has no cause (else the first that was logged). The result is the
+    same for every part of the trace.
     """
     causes: dict[str, LoggedEvent] = {}
     roots: dict[str, LoggedEvent] = {}
@@ -88,7 +88,7 @@ def _span(event: LoggedEvent, around: Surroundings) -> Span:
     root = around.roots.get(event.correlation)
     parent = cause or root
     if root is not None and root.id == event.id:
-        # Also if a cause is logged: it came to the log late, and hangs here.
+        # Even if its cause is logged: that one was logged later, and has this event as its parent.
         parent = None
     end = event.time
     return Span(
@@ -106,7 +106,7 @@ def _span(event: LoggedEvent, around: Surroundings) -> Span:
 
 
 def _attributes(event: LoggedEvent) -> dict[str, Attribute]:
-    """EventData alone: nothing of `data`, no name of a person, and no text that is not a code."""
+    """From the envelope alone: nothing of `data`, no name of a person, no text that is not a code."""
     codes = {
         "cloudevents.event_id": event.id,
         "cloudevents.event_source": event.text("source"),

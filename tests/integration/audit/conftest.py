@@ -1,4 +1,4 @@
-"""The audit service as processes, two copies, and a sample service that writes what they log."""
+"""The audit service as two processes, and a sample service whose events they log."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -59,7 +59,7 @@ async def tables(installation: Installation) -> AsyncIterator[asyncpg.Connection
 
 @pytest.fixture
 async def client(installation: Installation) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody whom nobody knows."""
+    """A client without a session."""
     async with httpx.AsyncClient(base_url=installation.url("audit"), timeout=20) as made:
         yield made
 

@@ -1,4 +1,4 @@
-"""What audit answers: the public log to anybody, the stream and the list to oversight alone."""
+"""HTTP of audit: the public log for everyone, the stream and the list for oversight alone."""
 
 import asyncio
 import base64
@@ -71,7 +71,7 @@ class Stream:
         assert (await anext(self._lines)).startswith(":")
 
     async def ended(self) -> None:
-        """Returns when the server has ended it."""
+        """Returns once the server has ended it."""
         async for _ in self._lines:
             pass
 
@@ -173,7 +173,7 @@ async def test_a_path_that_is_no_tile_is_not_found(
     assert b"root:" not in answer.content
 
 
-async def test_tiles_may_be_kept_for_ever_and_the_checkpoint_for_a_second(
+async def test_tiles_may_be_cached_forever_and_the_checkpoint_for_a_second(
     client: httpx.AsyncClient, subject: str
 ) -> None:
     size = int((await client.get("/log/checkpoint")).text.split("\n")[1])
@@ -191,7 +191,7 @@ async def test_the_page_of_the_log_shows_key_checkpoint_and_command(
     assert "civicloom audit verify http" in page
 
 
-# ---- who may read the entries ----
+# ---- access to the entries ----
 
 
 @pytest.mark.parametrize("path", ["/api/audit/v1/stream", "/api/audit/v1/entries"])
@@ -239,7 +239,7 @@ async def test_a_stream_ends_with_the_session_and_the_reader_that_comes_back_is_
     assert again.json()["type"].endswith("sign-in-needed")
 
 
-async def test_a_script_that_begins_anew_goes_on_behind_what_it_has_seen(
+async def test_a_script_that_opens_a_new_stream_continues_after_what_it_has_seen(
     staff: httpx.AsyncClient, subject: str
 ) -> None:
     async with stream(staff, "?from=0&lastEventId=9") as reading:
@@ -352,7 +352,7 @@ async def test_the_page_lists_in_plain_words_with_number_and_link_and_goes_on(
     assert "待派单（由派单员派单）" in chinese
 
 
-async def test_the_page_of_a_case_tells_its_entries_in_order(
+async def test_the_page_of_a_case_lists_its_entries_in_order(
     staff: httpx.AsyncClient, sample: SampleService, subject: str
 ) -> None:
     page = (await staff.get("/oversight", params={"subject": subject})).text
@@ -364,7 +364,7 @@ async def test_the_page_of_a_case_tells_its_entries_in_order(
     assert "No entries" in nothing
 
 
-async def test_what_a_service_says_is_escaped(
+async def test_what_a_service_emits_is_escaped(
     installation: Installation,
     staff: httpx.AsyncClient,
     sample: SampleService,

@@ -44,7 +44,7 @@ async def published(client: httpx.AsyncClient, entries: int) -> None:
 
 
 async def writers(installation: Installation) -> list[int]:
-    """The numbers of the copies that say of themselves that they write."""
+    """The numbers of the copies whose metrics report that they write."""
     found = []
     async with httpx.AsyncClient(timeout=5) as client:
         for copy in installation.copies:

@@ -1,4 +1,4 @@
-"""The log on a real PostgreSQL, without its service: empty tables, and a topic that hands out offsets."""
+"""The log on a real PostgreSQL, without its service: empty tables, and a topic that assigns offsets."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ APPENDED_MS = 1_795_000_000_000
 
 
 class Topic:
-    """A partition that hands out offsets."""
+    """A partition that assigns offsets."""
 
     def __init__(self, service: str = "inquiry", partition: int = 0) -> None:
         self.name = f"t.{service}.v1"

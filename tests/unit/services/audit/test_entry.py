@@ -1,4 +1,4 @@
-"""The entry format is settled for ever: its bytes are fixed here."""
+"""The entry format is final: its bytes are fixed here."""
 
 import hashlib
 
@@ -87,7 +87,7 @@ def test_nothing_that_identifies_stands_in_an_entry() -> None:
         assert hidden.encode() not in log.entries[0]
 
 
-def test_commitments_are_told_apart_by_their_first_byte() -> None:
+def test_commitments_differ_by_their_first_byte() -> None:
     assert commitment(b"v") == hashlib.sha256(b"\x02v").hexdigest()
     assert salted_commitment(b"s" * 16, b"v") == hashlib.sha256(b"\x04" + b"s" * 16 + b"v").hexdigest()
 

@@ -1,4 +1,4 @@
-"""What the log was not given is told, and what is no loss is not."""
+"""Lost records are reported, and what is no loss is not."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_offsets_that_go_on_are_followed() -> None:
     assert offsets == {(TOPIC, 0): 7}
 
 
-def test_offsets_that_are_jumped_over_are_told_and_the_log_goes_on() -> None:
+def test_offsets_that_are_skipped_are_reported_and_the_log_goes_on() -> None:
     offsets = {(TOPIC, 0): 100}
     assert advance_offsets([record(5000), record(5001), record(5003)], offsets) == [
         OffsetGap(TOPIC, 0, 100, 5000),
@@ -60,7 +60,7 @@ def test_an_offset_that_is_handed_out_again_breaks_the_log() -> None:
         ((2, 4), (1, 9), 0),
     ],
 )
-def test_a_sequence_has_holes_within_an_epoch(
+def test_a_sequence_has_gaps_within_an_epoch(
     last: tuple[int, int] | None, now: tuple[int, int], missing: int
 ) -> None:
     assert missing_before(ordinal(*now), None if last is None else ordinal(*last)) == missing

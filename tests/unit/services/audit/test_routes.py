@@ -50,7 +50,7 @@ def audit(tmp_path: Path, write_log: WriteLog, signer: Signer) -> Context:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """What the tables say of every event id."""
+    """Sets what the tables have for the event id."""
 
     def answer(*, erased: bool = False, missing: bool = False) -> None:
         entry = encode_entry({"v": 1, "kind": "event", "commitment": commitment(VALUE)})

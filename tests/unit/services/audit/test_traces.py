@@ -193,7 +193,7 @@ def test_without_a_readable_time_the_broker_s_counts(odd: object) -> None:
     assert span.start == span.end == 1_795_000_000_000 * 10**6
 
 
-# ---- what is said ----
+# ---- attributes ----
 
 
 def test_the_document_is_what_opentelemetry_reads() -> None:
