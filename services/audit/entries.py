@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EntryView:
     """One entry. `event` is the CloudEvent; None for a record that is not an event of ours."""
 
     index: int

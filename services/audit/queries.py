@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import asyncpg
 import orjson
 
-from services.audit.entries import Entry
+from services.audit.entries import EntryView
 from shared import sql
 from shared.unit_of_work.transaction import Connection
 
 _SQL = sql.load("services.audit")
-Reader = Connection | asyncpg.Pool
+Tables = Connection | asyncpg.Pool
+"""Where a query runs: a connection, or any one of the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +29,35 @@ async def try_lock(connection: Connection, key: int) -> bool:
     return bool(await connection.fetchval(_SQL["try_lock"], key))
 
 
-async def log_size(connection: Reader) -> int:
+async def log_size(tables: Tables) -> int:
     """The number of entries that are committed."""
-    size: int = await connection.fetchval(_SQL["log_size"])
+    size: int = await tables.fetchval(_SQL["log_size"])
     return size
 
 
-async def entry_of_event(connection: Reader, event_id: str) -> LoggedEntry | None:
+async def entry_of_event(tables: Tables, event_id: str) -> LoggedEntry | None:
     """The first entry of the event with this id (a UUID); None if it is not logged."""
-    row = await connection.fetchrow(_SQL["entry_of_event"], event_id)
+    row = await tables.fetchrow(_SQL["entry_of_event"], event_id)
     return None if row is None else LoggedEntry(*row.values())
 
 
-async def entries_from(connection: Reader, index: int, limit: int) -> list[Entry]:
+async def entries_from(tables: Tables, index: int, limit: int) -> list[EntryView]:
     """At most `limit` entries in log order, from `index` on."""
-    return [_entry(row) for row in await connection.fetch(_SQL["entries_from"], index, limit)]
+    return [_entry(row) for row in await tables.fetch(_SQL["entries_from"], index, limit)]
 
 
-async def newest_entries(connection: Reader, before: int, limit: int) -> list[Entry]:
+async def newest_entries(tables: Tables, before: int, limit: int) -> list[EntryView]:
     """At most `limit` entries below index `before`, newest first."""
-    return [_entry(row) for row in await connection.fetch(_SQL["newest_entries"], before, limit)]
+    return [_entry(row) for row in await tables.fetch(_SQL["newest_entries"], before, limit)]
 
 
-async def entries_of_subject(connection: Reader, subject: str, index: int, limit: int) -> list[Entry]:
+async def entries_of_subject(tables: Tables, subject: str, index: int, limit: int) -> list[EntryView]:
     """At most `limit` entries about `subject` in log order, from `index` on."""
-    return [_entry(row) for row in await connection.fetch(_SQL["entries_of_subject"], subject, index, limit)]
+    return [_entry(row) for row in await tables.fetch(_SQL["entries_of_subject"], subject, index, limit)]
 
 
-def _entry(row: asyncpg.Record) -> Entry:
-    return Entry(
+def _entry(row: asyncpg.Record) -> EntryView:
+    return EntryView(
         index=row["index"],
         kind=row["kind"],
         appended=dt.datetime.fromtimestamp(row["appended_ms"] / 1000, dt.UTC),

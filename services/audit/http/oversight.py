@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from services.audit import queries
-from services.audit.entries import Entry
+from services.audit.entries import EntryView
 from services.audit.http.context import MAY_READ, NO_INDEX, Audit, Context, Staff, Subject
 from services.audit.http.rows import Rows
 from shared.web.callers import access_end
@@ -121,7 +121,7 @@ def read_index(text: str) -> int:
     return int(text)
 
 
-async def _page(audit: Context, cursor: str | None, subject: str | None) -> Page[Entry]:
+async def _page(audit: Context, cursor: str | None, subject: str | None) -> Page[EntryView]:
     read = read_cursor(cursor, int)
     last = None if read is None else read_index(str(read[0]))
     pool = audit.database.pool

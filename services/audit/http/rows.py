@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 
-from services.audit.entries import Entry
+from services.audit.entries import EntryView
 from shared.ids import case_number, is_id
 from shared.web.i18n import MessageCatalogue, language_of
 from shared.web.state import web_state
@@ -32,7 +32,7 @@ class Rows:
         self._language = language_of(request, settings.language)
         self._zone = ZoneInfo(settings.time_zone)
 
-    def row(self, entry: Entry) -> dict[str, Any]:
+    def row(self, entry: EntryView) -> dict[str, Any]:
         """The entry as JSON, plus `text`, `at`, `number` (None if not about a case) and `href`."""
         return entry.as_json() | {
             "text": self._text(entry),
@@ -41,7 +41,7 @@ class Rows:
             "href": "/oversight?" + urlencode({"subject": entry.subject}),
         }
 
-    def _text(self, entry: Entry) -> str:
+    def _text(self, entry: EntryView) -> str:
         text = self._catalogue.text
         if entry.type is None:
             return text(self._language, "oversight.not_an_event")
@@ -51,7 +51,7 @@ class Rows:
             return text(self._language, "oversight.incident", said=name)
         return name
 
-    def _number(self, entry: Entry) -> str | None:
+    def _number(self, entry: EntryView) -> str | None:
         if entry.type is None or not entry.type.startswith(_ABOUT_A_CASE) or not is_id(entry.subject):
             return None
         try:

@@ -71,9 +71,9 @@ async def avoid_scans(connection: Connection) -> None:
 # ---- head and cursors ----
 
 
-async def has_begun(connection: Connection | asyncpg.Pool) -> bool:
+async def has_begun(tables: Connection | asyncpg.Pool) -> bool:
     """Whether the log was ever opened, and so has a key."""
-    return bool(await connection.fetchval(_SQL["log_has_begun"]))
+    return bool(await tables.fetchval(_SQL["log_has_begun"]))
 
 
 async def take_over(connection: Connection) -> Head:

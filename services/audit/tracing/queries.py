@@ -1,24 +1,16 @@
 """SQL of traces: events of the log, and the cursor of the exporter."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import asyncpg
 import orjson
 
+from services.audit.queries import Tables
 from services.audit.tracing.events import LoggedEvent
 from shared import sql
 from shared.unit_of_work.transaction import Connection
 
 _SQL = sql.load("services.audit.tracing")
-
-
-class Tables(Protocol):
-    """A pool or a connection."""
-
-    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """The rows of a query."""
-        ...
 
 
 async def avoid_scans(connection: Connection) -> None:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from services.audit.queries import Tables
 from services.audit.tracing import queries
 from services.audit.tracing.events import LoggedEvent
-from services.audit.tracing.queries import Tables
 from services.audit.tracing.spans import Span, spans, surroundings
 from shared.ids import is_id
 

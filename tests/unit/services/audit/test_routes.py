@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 
 from services.audit import queries
-from services.audit.entries import Entry
+from services.audit.entries import EntryView
 from services.audit.http import log, oversight, traces
 from services.audit.http.context import NO_INDEX, Context, context
 from services.audit.http.rows import Rows
@@ -169,7 +169,7 @@ async def test_a_stream_goes_on_with_what_is_appended_meanwhile(
     monkeypatch.setattr(oversight, "_POLL_SECONDS", 3600)
     tables = [entry(0), entry(1)]
 
-    async def entries_from(_: object, index: int, limit: int) -> list[Entry]:
+    async def entries_from(_: object, index: int, limit: int) -> list[EntryView]:
         return tables[index : index + limit]
 
     monkeypatch.setattr(queries, "entries_from", entries_from)
@@ -189,10 +189,10 @@ async def test_a_stream_goes_on_with_what_is_appended_meanwhile(
     await events.aclose()
 
 
-def entry(index: int) -> Entry:
+def entry(index: int) -> EntryView:
     moment = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
     members: dict[str, Any] = {"source": "/services/routing", "type": "civic.case.dispatched.v1", "event": {}}
-    return Entry(index=index, kind="event", appended=moment, subject=EVENT, **members)
+    return EntryView(index=index, kind="event", appended=moment, subject=EVENT, **members)
 
 
 @pytest.mark.parametrize("text", ["", "-1", "x", "٣", "1.5", str(NO_INDEX), "9" * 5000])

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from services.audit.entries import Entry
+from services.audit.entries import EntryView
 from services.audit.http.rows import Rows
 from shared.web.pages import Pages
 from shared.web.settings import WebSettings
@@ -25,10 +25,10 @@ def rows(language: str = "en") -> Rows:
     return Rows(Request({"type": "http", "app": app, "headers": headers, "query_string": b""}), TEXTS)
 
 
-def entry(**changes: Any) -> Entry:
+def entry(**changes: Any) -> EntryView:
     event_type = changes.pop("type", "civic.case.dispatched.v1")
     members = {"kind": "event", "subject": CASE, "source": "/services/routing", "event": {}} | changes
-    return Entry(index=7, appended=MOMENT, type=event_type, **members)
+    return EntryView(index=7, appended=MOMENT, type=event_type, **members)
 
 
 def test_a_step_of_a_case_has_plain_words_its_number_and_the_local_time() -> None:
