@@ -1,4 +1,4 @@
-"""Verifies a whole log in thirty lines that use nothing of ours: `python verify.py FOLDER|URL VKEY`."""
+"""Verifies a whole log without using any Civicloom code: `python verify.py FOLDER|URL VKEY`."""
 
 import base64
 import pathlib
@@ -12,9 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 def read(path):
     if "://" not in log:
         return pathlib.Path(log, path).read_bytes()
-    return urllib.request.urlopen(f"{log}/{path}").read()  # noqa: S310  (whoever calls this names the log)
+    return urllib.request.urlopen(f"{log}/{path}").read()  # noqa: S310  (the caller names the log)
 
 
+if len(sys.argv) != 3:
+    print("usage: python verify.py FOLDER|URL VKEY", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
 log, vkey = sys.argv[1].rstrip("/"), sys.argv[2]
 name, key_id, key = vkey.split("+", 2)
 text, _, lines = read("checkpoint").decode().rpartition("\n\n")
@@ -32,7 +35,7 @@ for first in range(0, int(size), 256):  # a bundle holds 256 entries, each behin
     path = "/".join(["tile/entries", *(f"x{group:0>3}" for group in groups), f"{last:0>3}"])
     try:
         data = read(path if width == 256 else f"{path}.p/{width}")
-    except OSError:  # the log has grown meanwhile: the bundle is full, and begins with these entries
+    except OSError:  # the log has grown meanwhile: the bundle is full now, and begins with these entries
         data = read(path)
     for _ in range(width):
         end = 2 + int.from_bytes(data[:2], "big")

@@ -14,16 +14,14 @@ _IDS = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
 def parse(document: dict[str, Any]) -> ExportTraceServiceRequest:
     """The request. OTLP/JSON has ids as hex where protobuf's JSON has base64; a wrong length is an error."""
     document = copy.deepcopy(document)
-    for resource in document["resourceSpans"]:
-        for scope in resource["scopeSpans"]:
-            for span in scope["spans"]:
-                assert type(span["kind"]) is int  # names of enums are not allowed in OTLP/JSON
-                for name, length in _IDS.items():
-                    if name in span:
-                        identifier = bytes.fromhex(span[name])
-                        assert len(identifier) == length
-                        assert any(identifier)
-                        span[name] = base64.b64encode(identifier).decode()
+    scopes = [scope for resource in document["resourceSpans"] for scope in resource["scopeSpans"]]
+    for span in [span for scope in scopes for span in scope["spans"]]:
+        assert type(span["kind"]) is int  # names of enums are not allowed in OTLP/JSON
+        for name in _IDS.keys() & span.keys():
+            identifier = bytes.fromhex(span[name])
+            assert len(identifier) == _IDS[name]
+            assert any(identifier)
+            span[name] = base64.b64encode(identifier).decode()
     return json_format.ParseDict(document, ExportTraceServiceRequest())
 
 
@@ -45,7 +43,7 @@ def all_spans(request: ExportTraceServiceRequest) -> list[Span]:
 
 
 def roots(spans: list[Span]) -> list[Span]:
-    """Those that hang at no other of these; the rest reaches one of them, or it is an error."""
+    """The spans whose parent is not among these; every other one must lead to a root."""
     by_id = {span.span_id: span for span in spans}
     assert len(by_id) == len(spans)
     for span in spans:

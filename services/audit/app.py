@@ -1,13 +1,13 @@
-"""Wires audit: the writer of the log, the public log, the desk of oversight, and traces."""
+"""Wires audit: the log's writer, the public log, oversight, and traces."""
 
 from services.audit.config import AuditSettings
-from services.audit.http.log import log_router
-from services.audit.http.oversight import oversight_router
-from services.audit.http.traces import traces_router
+from services.audit.http import log, oversight, traces
+from services.audit.http.context import Context
+from services.audit.log import queries as log_queries
 from services.audit.log.files import LogFiles
 from services.audit.log.keyfile import open_or_make
+from services.audit.log.published import PublishedLog
 from services.audit.log.subjects import KeyBox
-from services.audit.queries import QUERIES
 from services.audit.tracing.exporter import Exporter
 from services.audit.writer import Writer
 from shared.keys import derive
@@ -26,26 +26,23 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
     folder = own.folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     files = LogFiles(folder)
-    has_log = files.checkpoint() is not None or await database.pool.fetchval(QUERIES["log_has_begun"])
+    has_log = files.checkpoint() is not None or await log_queries.has_begun(database.pool)
     signer = open_or_make(own.key_file(settings), own.origin(settings), has_log=has_log)
     keys = KeyBox(derive(settings.secret_key, "audit subject keys"))
     writer = Writer(database, signer, keys, files)
     pages = Pages("services.audit")
     loops: list[Loop] = [writer.run]
     if own.traces_url is not None:
-        loops.append(Exporter(database, writer.growth, own.traces_url, own.traces_headers).run)
+        loops.append(Exporter(database, writer.log_size, own.traces_url, own.traces_headers).run)
 
     async def ready() -> dict[str, str]:
         return writer.trouble
 
     return Parts(
         title="Civicloom audit",
-        routers=[
-            log_router(database, folder, signer.verifier, pages),
-            oversight_router(database, writer.growth, pages),
-            traces_router(database),
-        ],
+        routers=[log.router, oversight.router, traces.router],
         loops=loops,
         ready=ready,
         pages=pages,
+        context=Context(database, PublishedLog(folder, signer.verifier), writer.log_size, pages),
     )

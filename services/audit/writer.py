@@ -1,8 +1,8 @@
 """The loop around the sequencer: one process holds the lock, reads all partitions as bytes and appends.
 
 No consumer group, no rounds, no parking, no dead letter: a log that can refuse input can be made to omit.
-Other copies wait for the lock and serve readers meanwhile. Whatever goes wrong, the writer gives up what it
-holds and begins again from the tables; what it meant to do does not count.
+Other processes wait for the lock and serve readers. After any fault the writer drops its state and starts
+again from the tables.
 """
 
 import asyncio
@@ -12,11 +12,10 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from services.audit.growth import Growth
-from services.audit.log.envelope import Prepared, prepare_ahead
+from services.audit.log import queries
 from services.audit.log.errors import LogError
 from services.audit.log.files import LogFiles
-from services.audit.log.loss import follow
+from services.audit.log.gap_detection import advance_offsets
 from services.audit.log.metrics import (
     LOG_BATCH_SECONDS,
     LOG_LOST,
@@ -26,10 +25,12 @@ from services.audit.log.metrics import (
     LOG_WRITER,
 )
 from services.audit.log.note import Signer
+from services.audit.log.parsing import PreparedRecord, prepare_ahead
 from services.audit.log.publish import publish
 from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
-from services.audit.queries import QUERIES
+from services.audit.log_size import LogSizeNotifier
+from services.audit.queries import try_lock
 from shared.contracts.addresses import topic_name
 from shared.errors import Stale
 from shared.infrastructure import is_passing
@@ -43,27 +44,31 @@ log = get_logger(__name__)
 TOPICS = ("publisher", "inquiry", "routing", "audit")
 LOCK = zlib.crc32(b"log writer") & 0x7FFFFFFF
 _BATCH = 4000
-_READ_WAIT_MS = 1000  # records end it at once; without any it is how soon a lost session is seen
-_PACE_SECONDS = 0.1  # from batch to batch, unless they are large: one entry costs as much as a hundred
-_PUBLISH_EVERY = 0.25  # at most: a checkpoint a second while there is work is promised
+_READ_WAIT_MS = 1000  # without records: how soon a lost session is noticed
+_PACE_SECONDS = 0.1  # between small batches: one entry costs as much as a hundred
+_PUBLISH_EVERY = 0.25  # at least; a checkpoint per second is guaranteed while records come
 _WAIT_FOR_LOCK = 1.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 _HEALTHY_SECONDS = 30.0
 
 
 class Writer:
-    """Owns the log while it holds the lock. `trouble` names by part what keeps it from its work."""
+    """Owns the log while it holds the lock.
+
+    `signer` holds the log's key, `keys` wraps those of subjects, `files` is the published folder. `trouble`
+    gives, by part, the reason why it does not work; `log_size` notifies readers in this process.
+    """
 
     def __init__(self, database: Database, signer: Signer, keys: KeyBox, files: LogFiles) -> None:
         self._database = database
         self._signer = signer
         self._keys = keys
         self._files = files
-        self.growth = Growth()
+        self.log_size = LogSizeNotifier()
         self.trouble: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Until cancelled. A log that is broken is not written to: it is not ready until somebody helped."""
+        """Runs until cancelled. A broken log is not written to; the service is not ready meanwhile."""
         wait = _FIRST_WAIT
         while True:
             began = time.monotonic()
@@ -85,12 +90,12 @@ class Writer:
     async def _own(self) -> None:
         connection = await self._database.connect()
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, 0)", LOCK):
-                self.trouble = {}  # another copy has the log, and with it the trouble
+            while not await try_lock(connection, LOCK):
+                self.trouble = {}  # another process has the log, and reports its trouble
                 await asyncio.sleep(_WAIT_FOR_LOCK)
             await self._write(connection)
         finally:
-            # Frees the lock at once, also if the connection hangs.
+            # Frees the lock at once, even if the connection hangs.
             connection.terminate()
 
     async def _write(self, connection: asyncpg.Connection) -> None:
@@ -110,7 +115,7 @@ class Writer:
                 task.result()
         finally:
             LOG_WRITER.set(0)
-            connection.terminate()  # an append on a connection that hangs would not let itself be cancelled
+            connection.terminate()  # else an append on a hung connection could not be cancelled
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
@@ -120,8 +125,8 @@ class Writer:
     ) -> None:
         settings = self._database.settings
         topics = [topic_name(settings.topic_namespace, name) for name in TOPICS]
-        rows = await connection.fetch(QUERIES["log_cursors"])
-        offsets = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        cursors = await queries.cursors(connection)
+        offsets = {partition: cursor.next for partition, cursor in cursors.items()}
         reader = Reader(settings.kafka_bootstrap, "civicloom-audit-log", topics)
         appending: asyncio.Task[None] | None = None
         try:
@@ -131,10 +136,10 @@ class Writer:
             while True:
                 if len(records) < _BATCH // 4:
                     await asyncio.sleep(max(0.0, begun + _PACE_SECONDS - time.monotonic()))
-                # The next batch is read and parsed while the one before is committed.
+                # The next batch is read and parsed while the previous one is committed.
                 begun = time.monotonic()
                 records = await reader.read(_BATCH, _READ_WAIT_MS)
-                for gap in follow(records, offsets):
+                for gap in advance_offsets(records, offsets):
                     LOG_LOST.labels("offset").inc(gap.end - gap.first)
                     log.critical("records are gone", **gap._asdict())
                 prepared = await prepare_ahead(records)
@@ -152,7 +157,7 @@ class Writer:
             await reader.stop()
 
     async def _append(
-        self, sequencer: Sequencer, prepared: Sequence[Prepared], committed: asyncio.Event
+        self, sequencer: Sequencer, prepared: Sequence[PreparedRecord], committed: asyncio.Event
     ) -> None:
         started = time.perf_counter()
         appended = await sequencer.append(prepared)
@@ -161,10 +166,10 @@ class Writer:
         if appended.note is not None:
             LOG_SIZE.set(appended.size)
             committed.set()
-            self.growth.tell()
+            self.log_size.notify()
 
     async def _publish_growth(self, committed: asyncio.Event) -> None:
-        """Copies what is committed to the files. A full disk keeps nothing from being logged."""
+        """Copies what is committed to the files. A full disk does not stop the logging."""
         while True:
             committed.clear()
             try:
@@ -183,12 +188,12 @@ class Writer:
 
 
 def count(appended: Appended) -> None:
-    """Tells what became of a batch, and what it misses."""
+    """Counts the records of a batch by outcome, and reports what is missing."""
     LOG_RECORDS.labels("logged").inc(appended.size - appended.first)
     LOG_RECORDS.labels("duplicate").inc(appended.duplicates)
     LOG_RECORDS.labels("incident").inc(appended.incidents)
     LOG_RECORDS.labels("unparseable").inc(appended.unparseable)
     LOG_RECORDS.labels("words_refused").inc(appended.words_refused)
-    for hole in appended.holes:
-        LOG_LOST.labels("sequence").inc(hole.missing)
-        log.critical("events are missing", **hole._asdict())
+    for gap in appended.sequence_gaps:
+        LOG_LOST.labels("sequence").inc(gap.missing)
+        log.critical("events are missing", **gap._asdict())

@@ -1,93 +1,76 @@
-"""Server-Sent Events (HTML standard 9.2): a live stream over plain HTTP that a browser resumes by itself."""
+"""Server-Sent Events (HTML standard 9.2): what `fastapi.sse` lacks, resuming and an end with the session.
+
+A stream is a route with `response_class=EventSourceResponse` that yields `OPEN` first, over events that a
+dependency has entered by `events_for_reader`. FastAPI frames the events and sends a comment every 15 seconds
+of silence, which keeps proxies from closing the connection.
+"""
 
 import asyncio
 import datetime as dt
-import math
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from contextlib import aclosing, asynccontextmanager
 
+from anyio import BrokenResourceError
+from fastapi import Response
+from fastapi.sse import ServerSentEvent
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
 
 from shared.clock import machine_now
 
-HEARTBEAT_SECONDS = 15.0
+_CLOCKS_DIFFER = 0.001  # seconds by which the loop's clock may run ahead of the machine's
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
+Events = AsyncGenerator[ServerSentEvent, None]
 
-
-@dataclass(frozen=True, slots=True)
-class ServerEvent:
-    """One event. `id` is what a browser sends as Last-Event-ID when it comes back."""
-
-    data: str
-    id: str | None = None
-    event: str | None = None
-
-    def encode(self) -> bytes:
-        lines = []
-        if self.id is not None:
-            lines.append(f"id: {self.id}")
-        if self.event is not None:
-            lines.append(f"event: {self.event}")
-        lines += [f"data: {line}" for line in _LINE_END.split(self.data)]
-        return ("\n".join(lines) + "\n\n").encode("utf-8", "replace")
+OPEN = ServerSentEvent(comment="open")
+"""Sent first, so that a reader knows the stream to be open before anything happens."""
 
 
 def last_event_id(request: Request) -> str | None:
-    """Where a returning reader left off; None at the first visit.
+    """The id of the last event that a returning reader has seen; None at the first visit.
 
-    Browsers send the header when they reconnect by themselves. A script that begins anew cannot set it, and
-    sends the parameter `lastEventId`.
+    Browsers send the header when they reconnect by themselves. A script that opens a new EventSource cannot
+    set it, and sends the parameter `lastEventId`.
     """
     return request.headers.get("last-event-id") or request.query_params.get("lastEventId") or None
 
 
-def event_stream(
-    events: AsyncGenerator[ServerEvent, None],
-    heartbeat: float = HEARTBEAT_SECONDS,
-    *,
-    until: dt.datetime | None = None,
-) -> StreamingResponse:
-    """A response that sends `events` as they come, and a comment every `heartbeat` seconds of silence.
+def no_store(response: Response) -> None:
+    """A dependency: forbids caches to store the stream. FastAPI's own `no-cache` would allow it."""
+    response.headers["Cache-Control"] = "no-store"
 
-    The comment keeps proxies from closing the connection and lets us see that a reader has gone. The
-    generator is closed when the reader goes, and at `until` (machine time): who was allowed to read for a
-    while must come back and ask again.
+
+@asynccontextmanager
+async def events_for_reader(events: Events, end: dt.datetime | None) -> AsyncIterator[Events]:
+    """`events` until the moment `end` (machine time), when the reader's session is over; None: without end.
+
+    Closes them when the stream ends or the reader has gone. An event under way to a reader that leaves is no
+    error, though FastAPI 0.165 raises BrokenResourceError for it.
     """
-    return StreamingResponse(
-        _lines(events, heartbeat, until),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
-
-
-async def _lines(
-    events: AsyncGenerator[ServerEvent, None], heartbeat: float, until: dt.datetime | None
-) -> AsyncIterator[bytes]:
-    yield b": open\n\n"
-    pending: asyncio.Task[ServerEvent] | None = None
     try:
-        while (left := _seconds_left(until)) > 0:
-            # The task outlives a heartbeat: cancelling a generator half-way would end it.
-            pending = pending or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait({pending}, timeout=min(heartbeat, left))
-            if not done:
-                yield b": still here\n\n"
-                continue
+        async with aclosing(_until(end, events)) as found:
+            yield found
+    except* BrokenResourceError:
+        pass
+
+
+async def _until(end: dt.datetime | None, events: Events) -> Events:
+    try:
+        while (left := _seconds_left(end)) is None or left > 0:
+            # Not around the `yield`: there the timeout would cancel the consumer.
+            limit = asyncio.timeout(None if left is None else left + _CLOCKS_DIFFER)
             try:
-                event = pending.result()
+                async with limit:
+                    event = await anext(events)
             except StopAsyncIteration:
                 return
-            pending = None
-            yield event.encode()
+            except TimeoutError:
+                if limit.expired():
+                    return
+                raise
+            yield event
     finally:
-        if pending is not None and not pending.done():
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
         await events.aclose()
 
 
-def _seconds_left(until: dt.datetime | None) -> float:
-    return math.inf if until is None else (until - machine_now()).total_seconds()
+def _seconds_left(end: dt.datetime | None) -> float | None:
+    return None if end is None else (end - machine_now()).total_seconds()

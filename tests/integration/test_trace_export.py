@@ -12,11 +12,11 @@ from prometheus_client import REGISTRY
 
 from harness.schema import SECRET, open_service_database
 from services import cli
-from services.audit.growth import Growth
-from services.audit.log.envelope import prepare
 from services.audit.log.note import Signer
+from services.audit.log.parsing import prepare
 from services.audit.log.sequencer import Sequencer
 from services.audit.log.subjects import KeyBox
+from services.audit.log_size import LogSizeNotifier
 from services.audit.tracing import exporter
 from services.audit.tracing.exporter import Exporter
 from services.audit.tracing.read import find, read_log, read_page
@@ -43,7 +43,7 @@ class Log:
 
     def __init__(self, database: Database, sequencer: Sequencer) -> None:
         self.database = database
-        self.growth = Growth()
+        self.log_size = LogSizeNotifier()
         # All tests write one log: each in partitions of its own.
         number = next(NUMBERS)
         self.inquiry, self.routing = Topic("inquiry", number), Topic("routing", number)
@@ -51,7 +51,7 @@ class Log:
 
     async def append(self, *records: RawRecord) -> None:
         await self._sequencer.append(prepare(records))
-        self.growth.tell()
+        self.log_size.notify()
 
     async def cases(self, count: int) -> list[str]:
         """Cases of two events each, the second from another service and because of the first."""
@@ -107,9 +107,9 @@ def collector() -> Iterator[FakeCollector]:
 
 @contextlib.asynccontextmanager
 async def exporting(log: Log, collector: FakeCollector, **headers: str) -> AsyncIterator[None]:
-    """Meanwhile it runs; at the end it is cut off wherever it is, as by SIGKILL."""
+    """Runs an exporter during the block; at the end it is cut off at any point, as by SIGKILL."""
     running = asyncio.create_task(
-        Exporter(log.database, log.growth, f"{collector.url}/v1/traces", headers).run()
+        Exporter(log.database, log.log_size, f"{collector.url}/v1/traces", headers).run()
     )
     try:
         await until(log.has_cursor, "the cursor")
@@ -169,7 +169,7 @@ async def test_a_collector_that_is_away_for_a_while_loses_nothing(log: Log, coll
         await log.cases(300)
         await until(lambda: collector.asked >= 2, "a second try")
         await log.cases(300)  # the log goes on meanwhile
-        await until(lambda: behind() >= 1200, "the metric tells how far it is behind")
+        await until(lambda: behind() >= 1200, "the metric to show how far it is behind")
         assert (await log.cursor(), collector.taken) == (begun, [])
         await all_sent(log, collector)
     assert collector.indexes == list(range(begun, log.size))
@@ -308,8 +308,8 @@ async def test_a_trace_is_found_by_case_event_and_trace_id_with_events_of_other_
         assert await find(pool, reference) == case
     assert await find(pool, "another") == "another"
     assert await find(pool, "batch-7") is None
-    found, going_on = await read_page(pool, case, 0, 100)
-    assert (len(found), going_on) == (3, None)
+    found, next_index = await read_page(pool, case, 0, 100)
+    assert (len(found), next_index) == (3, None)
     # The export sees the same, though the causes lie before what it reads.
     assert await read_log(pool, found[-1].index, log.size) == [
         found[-1],

@@ -1,4 +1,4 @@
-"""An entry as oversight staff read it: what happened in plain words, to which case, when."""
+"""An entry for oversight staff: what happened in plain words, to which case, when."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 
-from services.audit.entries import Entry
+from services.audit.entries import EntryView
 from shared.ids import case_number, is_id
 from shared.web.i18n import MessageCatalogue, language_of
 from shared.web.state import web_state
 
-# Where a UUID as subject is an inquiry id, and not that of a publication or a subscription.
+# Events whose subject, if it is a UUID, is an inquiry id and not that of a publication or a subscription.
 _ABOUT_A_CASE = (
     "civic.inquiry.",
     "civic.case.",
@@ -24,7 +24,7 @@ _ABOUT_A_CASE = (
 
 
 class Rows:
-    """Makes rows in the language of one request and the time zone of the jurisdiction."""
+    """Formats entries in the language of one request and the time zone of the jurisdiction."""
 
     def __init__(self, request: Request, catalogue: MessageCatalogue) -> None:
         settings = web_state(request).settings
@@ -32,8 +32,8 @@ class Rows:
         self._language = language_of(request, settings.language)
         self._zone = ZoneInfo(settings.time_zone)
 
-    def row(self, entry: Entry) -> dict[str, Any]:
-        """The entry as JSON has it, and beside it `text`, `at`, `number` (None if no case) and `href`."""
+    def row(self, entry: EntryView) -> dict[str, Any]:
+        """The entry as JSON, plus `text`, `at`, `number` (None if not about a case) and `href`."""
         return entry.as_json() | {
             "text": self._text(entry),
             "at": f"{entry.appended.astimezone(self._zone):%m-%d %H:%M:%S}",
@@ -41,20 +41,25 @@ class Rows:
             "href": "/oversight?" + urlencode({"subject": entry.subject}),
         }
 
-    def _text(self, entry: Entry) -> str:
+    def _text(self, entry: EntryView) -> str:
         text = self._catalogue.text
         if entry.type is None:
             return text(self._language, "oversight.not_an_event")
         key = event_key(entry.type)
-        said = text(self._language, key) if self._catalogue.has(key) else entry.type
+        name = text(self._language, key) if self._catalogue.has(key) else entry.type
         if entry.kind == "incident":
-            return text(self._language, "oversight.incident", said=said)
-        return said
+            return text(self._language, "oversight.incident", said=name)
+        return name
 
-    def _number(self, entry: Entry) -> str | None:
+    def _number(self, entry: EntryView) -> str | None:
         if entry.type is None or not entry.type.startswith(_ABOUT_A_CASE) or not is_id(entry.subject):
             return None
-        return case_number(entry.subject, self._zone)
+        try:
+            return case_number(entry.subject, self._zone)
+        except (ValueError, OverflowError):
+            # The first 48 bits of a UUIDv4 may be a time beyond the year 9999. Any producer may write such a
+            # subject, and an entry that cannot be shown would end every reader's stream.
+            return None
 
 
 def event_key(event_type: str) -> str:

@@ -1,133 +1,119 @@
-"""From prepared records to the rows of one append: pure, in memory, decided record by record in order."""
+"""From prepared records to the rows of one append: pure, decided record by record in log order."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.audit.log.entry import VERSION, Members, encode_entry, time_bucket
-from services.audit.log.envelope import ERASED, ERASER, Envelope, Prepared
-from services.audit.log.loss import Hole, Partition, missing_before
+from services.audit.log.gap_detection import Partition, SequenceGap, sequence_gap
+from services.audit.log.parsing import ERASED, ERASER, EventAttributes, PreparedRecord, SequenceKey
 from services.audit.log.subjects import Subject
 
-Place = tuple[int, str, int]
-"""A subject's number, a source, and the position in that source's sequence about the subject."""
-
-ENTRY_COLUMNS = (
-    "index",
-    "kind",
-    "appended_ms",
-    "subject_no",
-    "position",
-    "event_id",
-    "source",
-    "type",
-    "entry",
-    "value",
-    "fault",
-)
-WORDS_COLUMNS = ("subject_no", "index", "sealed")
+Known = dict[SequenceKey, list[tuple[int, bytes]]]
+"""Index and value of every entry under a key."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """The rows of one append. `subjects` and `known` are what the tables say of the records' subjects.
+    """The rows of one append, the counts of what became of its records, and the gaps before them.
 
-    `late` are the partitions whose beginning was gone when the log began.
+    `first` is the index of its first entry, `known` what the tables already hold under the records' keys, and
+    `late` the partitions whose beginning was gone when the log began. `erased` are subjects' numbers.
     """
 
     first: int
-    subjects: dict[str, Subject]
-    known: dict[Place, list[tuple[int, bytes]]]
+    known: Known = field(default_factory=dict)
     late: Set[Partition] = frozenset()
     duplicates: int = 0
     incidents: int = 0
     unparseable: int = 0
     words_refused: int = 0
-    holes: list[Hole] = field(default_factory=list)
+    sequence_gaps: list[SequenceGap] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
     entry_rows: list[tuple[Any, ...]] = field(default_factory=list)
     words_rows: list[tuple[int, int, bytes]] = field(default_factory=list)
     erased: set[int] = field(default_factory=set)
     correlations: set[tuple[str, int]] = field(default_factory=set)
 
-    def add(self, prepared: Prepared) -> None:
-        """Decide what the log says about one record."""
-        if prepared.envelope is None:
-            self._add_unparseable(prepared)
+    def add_all(self, records: Iterable[PreparedRecord], subjects: Mapping[str, Subject]) -> None:
+        """Adds records in log order; `subjects` has the subject of each by name."""
+        for prepared in records:
+            self.add(prepared, subjects[prepared.subject])
+
+    def add(self, prepared: PreparedRecord, subject: Subject) -> None:
+        """Decides what the log records about one record of `subject`, and updates the subject."""
+        if prepared.attributes is None:
+            self._add_unparseable(prepared, subject)
         else:
-            self._add_event(prepared, prepared.envelope)
+            self._add_event(prepared, prepared.attributes, subject)
 
-    def live_words(self) -> list[tuple[int, int, bytes]]:
-        """The words to be stored: not those of a subject that this very batch erases."""
-        return [row for row in self.words_rows if row[0] not in self.erased]
-
-    def _add_event(self, prepared: Prepared, envelope: Envelope) -> None:
-        subject = self.subjects[envelope.subject]
+    def _add_event(self, prepared: PreparedRecord, attributes: EventAttributes, subject: Subject) -> None:
         value = prepared.record.value or b""
-        logged = self.known.setdefault((subject.no, envelope.source, envelope.ordinal), [])
-        for _, other in logged:
-            if value == other:
-                self.duplicates += 1
-                return
-        index = self.first + len(self.entries)
+        logged = self.known.setdefault((subject.no, attributes.source, attributes.ordinal), [])
+        if any(value == other for _, other in logged):
+            self.duplicates += 1
+            return
         members = _members("incident" if logged else "event", prepared)
-        members["source"] = envelope.source
-        members["type"] = envelope.type
-        members["epoch"] = envelope.epoch
-        members["sequence"] = envelope.sequence
-        pseudonym = subject.pseudonym(envelope.source)
+        members |= {"source": attributes.source, "type": attributes.type}
+        members |= {"epoch": attributes.epoch, "sequence": attributes.sequence}
+        pseudonym = subject.pseudonym(attributes.source)
         if pseudonym is not None:
             members["subject"] = pseudonym
         if logged:
             members["first"] = logged[0][0]
             self.incidents += 1
-        self._append(prepared, members, subject.no, envelope)
-        self._keep_words(index, subject, envelope)
-        if envelope.correlation is not None:
-            self.correlations.add((envelope.correlation, subject.no))
-        if envelope.type == ERASED and envelope.source == ERASER and not logged and subject.key is not None:
-            # What comes after it in this batch finds the key destroyed already.
+        index = self._append(prepared, members, subject.no)
+        self._keep_words(index, subject, attributes)
+        if attributes.correlation is not None:
+            self.correlations.add((attributes.correlation, subject.no))
+        is_erasure = attributes.type == ERASED and attributes.source == ERASER
+        if is_erasure and not logged and subject.key is not None:
+            # Later records of this batch find the key destroyed already.
             subject.erase()
             self.erased.add(subject.no)
         logged.append((index, value))
-        self._note_hole(index, subject.last.get(envelope.source), prepared, envelope)
-        subject.last[envelope.source] = max(envelope.ordinal, subject.last.get(envelope.source, 0))
+        self._advance(index, prepared, attributes, subject)
 
-    def _note_hole(self, index: int, last: int | None, prepared: Prepared, envelope: Envelope) -> None:
-        if last is None and (prepared.record.topic, prepared.record.partition) in self.late:
-            return
-        if missing := missing_before(envelope.ordinal, last):
-            self.holes.append(Hole(index, envelope.source, missing))
+    def _advance(
+        self, index: int, prepared: PreparedRecord, attributes: EventAttributes, subject: Subject
+    ) -> None:
+        """Moves the subject's last ordinal, and notes what is missing before it."""
+        source, ordinal = attributes.source, attributes.ordinal
+        last = subject.last.get(source)
+        began_late = (prepared.record.topic, prepared.record.partition) in self.late
+        gap = sequence_gap(index, source, ordinal, last, began_late=began_late)
+        if gap is not None:
+            self.sequence_gaps.append(gap)
+        subject.last[source] = max(ordinal, last or 0)
 
-    def _keep_words(self, index: int, subject: Subject, envelope: Envelope) -> None:
-        if envelope.words is not None and subject.key is not None:
-            self.words_rows.append((subject.no, index, subject.seal(index, envelope.words)))
-        if envelope.words_refused:
+    def _keep_words(self, index: int, subject: Subject, attributes: EventAttributes) -> None:
+        if attributes.words is not None and subject.key is not None:
+            self.words_rows.append((subject.no, index, subject.seal(index, attributes.words)))
+        if attributes.words_refused:
             self.words_refused += 1
 
-    def _add_unparseable(self, prepared: Prepared) -> None:
-        subject = self.subjects[unparseable_subject(prepared)]
-        index = self.first + len(self.entries)
-        self._append(prepared, _members("unparseable", prepared), subject.no, None)
+    def _add_unparseable(self, prepared: PreparedRecord, subject: Subject) -> None:
+        index = self._append(prepared, _members("unparseable", prepared), subject.no)
         opening = prepared.salt + (prepared.record.value or b"")
         self.words_rows.append((subject.no, index, subject.seal(index, opening)))
         self.unparseable += 1
 
-    def _append(
-        self, prepared: Prepared, members: Members, subject_no: int, envelope: Envelope | None
-    ) -> None:
+    def _append(self, prepared: PreparedRecord, members: Members, subject_no: int) -> int:
+        """Adds an entry and its row; returns its index."""
         index = self.first + len(self.entries)
         entry = encode_entry(members)
         self.entries.append(entry)
         start = (index, members["kind"], prepared.record.timestamp_ms, subject_no)
-        if envelope is None:
+        attributes = prepared.attributes
+        if attributes is None:
             self.entry_rows.append((*start, None, None, None, None, entry, None, prepared.fault))
         else:
-            attributes = (envelope.ordinal, envelope.event_id, envelope.source, envelope.type)
-            self.entry_rows.append((*start, *attributes, entry, prepared.record.value, None))
+            public = (attributes.ordinal, attributes.event_id, attributes.source, attributes.type)
+            self.entry_rows.append((*start, *public, entry, prepared.record.value, None))
+        return index
 
 
-def _members(kind: str, prepared: Prepared) -> dict[str, str | int]:
+def _members(kind: str, prepared: PreparedRecord) -> dict[str, str | int]:
     """What the entry of every record has."""
     record = prepared.record
     return {
@@ -139,14 +125,3 @@ def _members(kind: str, prepared: Prepared) -> dict[str, str | int]:
         "offset": record.offset,
         "commitment": prepared.commitment,
     }
-
-
-def subject_of(prepared: Prepared) -> str:
-    """The subject under whose key the record's words are sealed."""
-    return unparseable_subject(prepared) if prepared.envelope is None else prepared.envelope.subject
-
-
-def unparseable_subject(prepared: Prepared) -> str:
-    """Bytes that nobody understands may hold anything about anybody: they get a key of their own."""
-    record = prepared.record
-    return f"unparseable/{record.topic}/{record.partition}/{record.offset}"

@@ -20,7 +20,7 @@ class Checkpoint:
     root: bytes
 
     def body(self) -> str:
-        """The text that is signed: three lines, without the extension lines that nobody could audit."""
+        """The text that is signed: three lines, no extension lines, as those could not be audited."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
     def sign(self, signer: Signer) -> str:

@@ -1,7 +1,7 @@
-"""That a log has grown from what it was, as a file: the body of c2sp.org/tlog-witness add-checkpoint.
+"""A consistency proof as a file: the body of c2sp.org/tlog-witness add-checkpoint.
 
-The old size, the hashes of the proof, and the checkpoint to which they lead. Whoever kept an older checkpoint
-checks with it that nothing was taken away or exchanged since; a witness can be handed the file as it is.
+It holds the old size, the hashes of the proof, and the checkpoint to which they lead. With an older
+checkpoint one verifies that nothing was removed or replaced since; a witness accepts the file as it is.
 """
 
 import base64
@@ -26,7 +26,7 @@ class Consistency:
         return "\n".join([*lines, "", ""]).encode() + self.checkpoint
 
     def verify(self, old_root: bytes, verifier: Verifier) -> Checkpoint:
-        """Check that the log with `old_root` grew to the one of the checkpoint, which it answers.
+        """Check that the log with `old_root` grew to that of the checkpoint; returns the checkpoint.
 
         Raises Malformed or NotProven.
         """

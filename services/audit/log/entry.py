@@ -1,7 +1,7 @@
-"""The public entry: what the log says for ever about one record. README.md in this folder specifies it.
+"""The public entry of one record, which is permanent. README.md in this folder specifies it.
 
-An entry is canonical JSON (RFC 8785): members sorted, no white space, ASCII. It holds no id, no
-text and no value, only a commitment to the value, so that nothing in it has ever to be erased.
+An entry is canonical JSON (RFC 8785): members sorted, no white space, ASCII. It holds no id, no text and no
+value, only a commitment to the value, so nothing in it ever needs to be erased.
 """
 
 import datetime as dt
@@ -28,21 +28,21 @@ def commitment(value: bytes) -> str:
 
 
 def salted_commitment(salt: bytes, value: bytes) -> str:
-    """SHA-256(0x04 || salt || value) in hex, for bytes without a salt of their own; `salt` has 16 bytes."""
+    """SHA-256(0x04 || salt || value) in hex, for values that hold no salt; `salt` has 16 bytes."""
     return hashlib.sha256(b"\4" + salt + value).hexdigest()
 
 
 def pseudonym(subject_key: bytes, source: str) -> str:
-    """What stands for a subject in the entries of one source: 16 bytes of HMAC-SHA256 in hex.
+    """The pseudonym of a subject in the entries of one source: 16 bytes of HMAC-SHA256 in hex.
 
-    Made with the subject's own random key, so that it says nothing once that key is destroyed;
-    per source, because gaps in a sequence can be seen within a source and nothing more need be linked.
+    Derived from the subject's random key, so that it reveals nothing once that key is destroyed. Per source,
+    because a sequence check works within one source and no more needs to be linked.
     """
     return hmac.digest(subject_key, b"pseudonym\n" + source.encode(), "sha256")[:16].hex()
 
 
 def time_bucket(timestamp_ms: int) -> str:
-    """The ten minutes in which the broker appended the record, as the UTC minute in which they begin."""
+    """The ten-minute interval in which the broker appended the record, as the UTC minute of its beginning."""
     return _bucket_text(timestamp_ms // 1000 // BUCKET_SECONDS)
 
 

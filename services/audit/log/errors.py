@@ -1,16 +1,16 @@
-"""What can be wrong with a log.
+"""Errors of a log.
 
 LogError
 ├── Malformed      bytes that are not a note, checkpoint, tile, bundle, entry or proof
 ├── NotProven      well-formed, but the hashes or the signature do not agree
-└── LogBroken      the writer found its own log in a state from which it must not sign
+└── LogBroken      the writer found its own log in a state in which it must not sign
 """
 
 from shared.errors import CivicloomError
 
 
 class LogError(CivicloomError):
-    """Something is wrong with the log or with what is said about it."""
+    """Something is wrong with the log or with a claim about it."""
 
 
 class Malformed(LogError):
@@ -22,4 +22,4 @@ class NotProven(LogError):
 
 
 class LogBroken(LogError):
-    """Signing now would sign a fork or a corrupted tree; an operator has to look."""
+    """Signing now would sign a fork or a corrupted tree; needs an operator."""

@@ -1,7 +1,7 @@
 """The published log: a folder of immutable files and one checkpoint, readable at any moment.
 
-A file appears under its name complete and durable or not at all, and the checkpoint is replaced
-only when all that it needs is there. So a crash at any point leaves a log that verifies.
+A file appears under its name complete and durable or not at all, and the checkpoint is replaced only once all
+files that it needs exist. A crash at any point leaves a log that verifies.
 """
 
 import fcntl
@@ -24,17 +24,18 @@ class LogFiles:
         self._folder = folder
 
     def checkpoint(self) -> bytes | None:
-        """The note that was published last, None before the first."""
+        """The newest published note; None before the first."""
         try:
             return (self._folder / CHECKPOINT).read_bytes()
         except FileNotFoundError:
             return None
 
     def add(self, files: Iterable[tuple[TileName, bytes]], published: int) -> int:
-        """Write those tiles and bundles that are not there yet; answers how many were. Durable on return.
+        """Write the tiles and bundles that do not exist yet; returns how many. Durable on return.
 
-        What stands beyond the `published` entries and is not ours is of a future that a restore of the
-        tables took back before any checkpoint named it: it is replaced. Raises LogBroken if it is older.
+        A different file beyond the `published` entries belongs to a history that a restore of the tables
+        undid before any checkpoint named it: it is replaced. Raises LogBroken for a different file within
+        them.
         """
         folders: set[Path] = set()
         written = 0
@@ -54,16 +55,16 @@ class LogFiles:
         return written
 
     def _forget_lost(self, name: TileName, data: bytes, published: int) -> None:
-        """Remove what a lost future left at the same place while it was smaller."""
+        """Remove smaller versions of this file that an undone history left."""
         for smaller in Folder(self._folder).smaller(name):
             path = self._folder / smaller.path
             if smaller.end > published and path.read_bytes() != cut(name, data, smaller.width):
                 path.unlink()
 
     def publish(self, note: bytes) -> None:
-        """Replace the checkpoint, never by one of fewer entries. All files of its size must have been added.
+        """Replace the checkpoint, never by a smaller one. All files of its size must have been added.
 
-        A publisher that was paused for long may wake up behind the one that took over from it.
+        A publisher that was paused for long may resume behind its successor.
         """
         with _opened(self._folder) as folder:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -73,7 +74,7 @@ class LogFiles:
                 os.fsync(folder)
 
     def tidy(self, old_size: int, size: int) -> None:
-        """Remove the partial files of `old_size` that a tree of `size` has full.
+        """Remove the partial files of `old_size` that are full in a tree of `size`.
 
         Readers of an older checkpoint cut what they need from the full file (tlog-tiles).
         """
@@ -87,7 +88,7 @@ class LogFiles:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: two publishers may write the same file for a moment.
+    # A unique name: two publishers may write the same file for a moment.
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with fresh.open("xb") as file:
@@ -101,7 +102,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _size(note: bytes) -> int:
-    """How many entries a checkpoint that was checked elsewhere is about."""
+    """The size in a checkpoint that was verified elsewhere."""
     return int(note.split(b"\n", 2)[1])
 
 

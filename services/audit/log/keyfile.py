@@ -1,6 +1,6 @@
 """The log's private key in a file of one line: `PRIVATE+KEY+<name>+<id>+<base64>`, as Go's sumdb/note has it.
 
-The name (the log's origin) is in it, so that a log keeps its name whatever the settings become.
+It contains the name (the log's origin), so that a log keeps its name when settings change.
 """
 
 import base64
@@ -16,10 +16,10 @@ _PREFIX = "PRIVATE+KEY+"
 
 
 def open_or_make(path: Path, origin: str, *, has_log: bool) -> Signer:
-    """The key in `path`; the first process that finds none makes one, readable by its owner alone.
+    """The key in `path`; the first process that finds none generates one, readable by its owner alone.
 
-    Raises Malformed if the file holds something else, and LogBroken if there is none but the log exists
-    already: another key would be handed out beside checkpoints that it never signed.
+    Raises Malformed if the file holds something else, and LogBroken if it is missing but the log exists
+    already: a new key would be served beside checkpoints that it never signed.
     """
     if has_log and not path.exists():
         raise LogBroken(

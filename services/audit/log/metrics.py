@@ -1,22 +1,22 @@
-"""Metric names of the log, each with what it tells."""
+"""Metrics of the log."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 LOG_SIZE = Gauge("civicloom_log_size", "Entries under the newest committed checkpoint")
 LOG_PUBLISHED = Gauge("civicloom_log_published", "Entries under the newest published checkpoint")
-# `incident` and `unparseable` above 0: somebody wrote what no service should; look at the entries.
+# `incident` or `unparseable` above 0: a producer wrote what no service should; look at the entries.
 LOG_RECORDS = Counter(
     "civicloom_log_records_total", "Records taken from Kafka by what became of them", ["outcome"]
 )
 for _outcome in ("logged", "duplicate", "incident", "unparseable", "words_refused"):
-    LOG_RECORDS.labels(_outcome)  # from 0 on: of a series that begins at 1 Prometheus sees no increase
-# More than 0: the broker or a service has lost what none may lose, or audit stood for longer than the topics
-# keep. The log lines are `records are gone` and `events are missing`.
+    LOG_RECORDS.labels(_outcome)  # start at 0: Prometheus sees no increase in a series that begins at 1
+# Above 0: the broker or a service has lost records, or audit was down for longer than the topics' retention.
+# The log lines are `records are gone` and `events are missing`.
 LOG_LOST = Counter(
-    "civicloom_log_lost_total", "Records that the log was not given, by what told so", ["told_by"]
+    "civicloom_log_lost_total", "Records missing from the log, by what revealed it", ["told_by"]
 )
-for _told_by in ("offset", "sequence"):
-    LOG_LOST.labels(_told_by)
+for _gap in ("offset", "sequence"):
+    LOG_LOST.labels(_gap)
 LOG_BATCH_SECONDS = Histogram(
     "civicloom_log_batch_seconds",
     "Duration of one batch, from lock to commit",

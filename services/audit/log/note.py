@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from services.audit.log.errors import Malformed, NotProven
 
 ED25519 = 0x01
-MAX_SIGNATURES = 64  # the specification asks for at least 16; a note with more is an attack on our time
+MAX_SIGNATURES = 64  # the specification asks for at least 16; a note with more is a denial of service
 _SIGNATURE_PREFIX = "— "
 _VKEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)")
 
@@ -34,7 +34,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A parsed note whose signatures nobody has checked yet."""
+    """A parsed note; its signatures are not checked yet."""
 
     text: str
     signatures: tuple[Signature, ...]
@@ -51,7 +51,7 @@ class Verifier:
 
     @classmethod
     def parse(cls, vkey: str) -> "Verifier":
-        """Read a vkey. Raises Malformed unless every character of it is as the specification has it."""
+        """Parse a vkey. Raises Malformed unless it has exactly the form of the specification."""
         match = _VKEY.fullmatch(vkey)
         if match is None:
             raise Malformed("a verifier key is <name>+<8 hex digits>+<base64>")
@@ -65,12 +65,12 @@ class Verifier:
 
     @property
     def vkey(self) -> str:
-        """The key as text, to be handed out."""
+        """The public key as text."""
         encoded = base64.b64encode(bytes([ED25519]) + self._public_key).decode()
         return f"{self.name}+{self.key_id.hex()}+{encoded}"
 
     def verify(self, note: Note) -> None:
-        """Check that this key signed the note's text; passes over other keys' lines. Raises NotProven."""
+        """Check that this key signed the note's text; ignores other keys' lines. Raises NotProven."""
         ours = [s for s in note.signatures if (s.name, s.key_id) == (self.name, self.key_id)]
         if not ours:
             raise NotProven(f"the note carries no signature of {self.name}+{self.key_id.hex()}")

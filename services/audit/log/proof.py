@@ -1,7 +1,7 @@
 """Receipts that can be checked offline (c2sp.org/tlog-proof@v1, file ending `.tlog-proof`).
 
-`extra` is not authenticated by the format. We put the entry there: its hash is what the proof
-proves, and its commitment is what ties it to the event that the citizen holds (`verify_event`).
+The format does not authenticate `extra`. Ours holds the entry: the proof proves its hash, and its commitment
+ties it to the event that the citizen holds (`verify_event`).
 """
 
 import base64
@@ -39,7 +39,7 @@ class Proof:
         return "\n".join([*lines, "", ""]).encode() + self.checkpoint
 
     def verify(self, entry: bytes, verifier: Verifier) -> Checkpoint:
-        """Check that `entry` is in the log that `verifier` signs for; answers under which checkpoint.
+        """Check that `entry` is in the log that `verifier` signs for; returns the checkpoint.
 
         Raises Malformed or NotProven.
         """
@@ -61,7 +61,7 @@ class Proof:
 
 
 def parse_proof(data: bytes) -> Proof:
-    """Read a `.tlog-proof` file. Raises Malformed, naming the line; checks no signature and no hash."""
+    """Parse a `.tlog-proof` file. Raises Malformed, naming the line; verifies no signature and no hash."""
     head, blank, checkpoint = data.partition(b"\n\n")
     try:
         lines = head.decode("ascii").split("\n")

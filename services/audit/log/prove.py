@@ -11,11 +11,11 @@ from services.audit.log.tiles import TILE_WIDTH, TileName, split_hashes
 from shared.merkle import node_hash, pair_up
 
 TileReader = Callable[[TileName], bytes]
-"""Answers the bytes of a tile, named full or with the width that the tree's size gives it."""
+"""Returns the bytes of a tile, named full or with the width that the tree's size gives it."""
 
 
 class Prover:
-    """Proofs in the tree of `size` leaves. Keeps the tiles that it has read: make one per checkpoint."""
+    """Proofs in the tree of `size` leaves. Caches the tiles that it reads: make one per checkpoint."""
 
     def __init__(self, size: int, read: TileReader) -> None:
         self._size = size
@@ -56,7 +56,7 @@ class Prover:
             raise ValueError(f"[{start}, {end}) is not in a tree of size {self._size}")
         path: list[bytes] = []
         low, high = 0, self._size
-        known = True  # the subtree's own root is what the verifier has already, so it need not be sent
+        known = True  # the verifier has the subtree's own root already, so it need not be sent
         while (low, high) != (start, end):
             middle = low + _split(high - low)
             if end <= middle:

@@ -1,43 +1,43 @@
-"""Copies what is committed into the published files: first tiles and bundles, last the checkpoint.
+"""Copies committed entries into the published files: tiles and bundles first, the checkpoint last.
 
-It reads only what the writer has committed, in one snapshot, and goes on from the checkpoint that it
-finds published; so it may die at any point, and may run in another process than the writer.
+It reads what the writer has committed, in one snapshot, and continues from the published checkpoint. It may
+crash at any point, and may run in another process than the writer.
 """
 
 import asyncio
 
+from services.audit.log import queries
+from services.audit.log.checkpoint_guard import check_published
 from services.audit.log.compact_range import CompactRange
 from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
-from services.audit.log.history import check_published
 from services.audit.log.note import Verifier
 from services.audit.log.tiles import TILE_WIDTH, TileName, bundle, levels
-from services.audit.queries import QUERIES
 from shared.unit_of_work.transaction import Connection
 
 File = tuple[TileName, bytes]
 
-# Bundles and tiles that are held in memory at a time: 64 * 256 entries of some 400 bytes.
+# Bundles or tiles in memory at a time: 64 * 256 entries of some 400 bytes.
 _STEP = 64
 
 
 async def publish(connection: Connection, files: LogFiles, verifier: Verifier) -> int:
-    """Publish the newest committed checkpoint with all that it needs; answers its size.
+    """Publish the newest committed checkpoint with all files that it needs; returns its size.
 
-    Raises LogBroken if what is published is not a beginning of the log.
+    Raises LogBroken if the published checkpoint is not a prefix of the log.
     """
     published = await asyncio.to_thread(files.checkpoint)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        head = await connection.fetchrow(QUERIES["newest_log_checkpoint"])
-        if head is None:
+        signed = await queries.newest_checkpoint(connection)
+        if signed is None:
             raise LogBroken("the log was never opened: it has no checkpoint yet")
-        edge = CompactRange(head["size"], tuple(head["edge"]))
+        edge = signed.edge
         old_size = await check_published(connection, verifier, edge.size, published)
         if edge.size == old_size and published is not None:
             return old_size
         await _publish_bundles(connection, files, old_size, edge.size)
         await _publish_tiles(connection, files, old_size, edge)
-    await asyncio.to_thread(files.publish, head["note"].encode())
+    await asyncio.to_thread(files.publish, signed.note.encode())
     await asyncio.to_thread(files.tidy, old_size, edge.size)
     return edge.size
 
@@ -47,8 +47,7 @@ async def _publish_bundles(connection: Connection, files: LogFiles, old_size: in
     for start in range(first, end, _STEP):
         stop = min(start + _STEP, end)
         last = min(stop * TILE_WIDTH, size)
-        rows = await connection.fetch(QUERIES["log_entries"], start * TILE_WIDTH, last)
-        entries = [row["entry"] for row in rows]
+        entries = await queries.entries(connection, start * TILE_WIDTH, last)
         bundles: list[File] = []
         for number in range(start, stop):
             held = entries[(number - start) * TILE_WIDTH : (number - start + 1) * TILE_WIDTH]
@@ -60,7 +59,7 @@ async def _publish_tiles(connection: Connection, files: LogFiles, old_size: int,
     for level in range(levels(edge.size)):
         first, end = old_size >> 8 * (level + 1), edge.size >> 8 * (level + 1)
         for start in range(first, end, _STEP):
-            rows = await connection.fetch(QUERIES["log_tiles"], level, start, min(start + _STEP, end))
-            tiles = [(TileName(level, row["number"]), row["hashes"]) for row in rows]
-            await asyncio.to_thread(files.add, tiles, old_size)
+            tiles = await queries.full_tiles(connection, level, start, min(start + _STEP, end))
+            named = [(TileName(level, number), hashes) for number, hashes in tiles]
+            await asyncio.to_thread(files.add, named, old_size)
     await asyncio.to_thread(files.add, edge.partial(), old_size)

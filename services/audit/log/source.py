@@ -1,4 +1,4 @@
-"""Where a verifier reads a log from: a folder or a site. Both answer files by their path in the log."""
+"""The log as a verifier reads it: a folder or a site, both by the paths of files in the log."""
 
 import re
 from collections import deque
@@ -20,7 +20,7 @@ _WIDTH = re.compile("[1-9][0-9]{0,2}", re.ASCII)
 
 
 class Unreadable(LogError):
-    """The file at `path` is not there or cannot be read."""
+    """The file at `path` is missing or cannot be read."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -36,27 +36,27 @@ class LogSource(Protocol):
         ...
 
     def stream(self, names: Iterable[TileName]) -> Iterator[tuple[TileName, bytes]]:
-        """The tiles and bundles in the order of their names, in bounded memory. Raises Unreadable."""
+        """The tiles and bundles in the order of `names`, in bounded memory. Raises Unreadable."""
         ...
 
     def smaller(self, name: TileName) -> list[TileName]:
-        """What stands at the place of `name` with fewer entries or hashes, as far as that can be seen."""
+        """The partial versions of `name` that are smaller and still exist, if they can be listed."""
         ...
 
     def close(self) -> None:
-        """Give back what is held open."""
+        """Release open resources."""
         ...
 
 
 def open_source(location: Path | str) -> LogSource:
-    """A folder, or whatever begins with http:// or https://."""
+    """A folder, or a site if `location` begins with http:// or https://."""
     if isinstance(location, str) and location.startswith(("http://", "https://")):
         return Site(location)
     return Folder(Path(location))
 
 
 def read_tile(source: LogSource, name: TileName) -> bytes:
-    """A tile or bundle; a partial one that has been tidied away is cut from the full one (tlog-tiles)."""
+    """A tile or bundle; a partial one that was removed is cut from the full one (tlog-tiles)."""
     limit = MAX_BUNDLE_BYTES if name.level == "entries" else TILE_BYTES
     try:
         return source.read(name.path, limit)
@@ -102,7 +102,7 @@ class Folder:
         return [TileName(name.level, name.number, width) for width in widths if width < name.width]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to release."""
 
 
 class Site:
@@ -141,11 +141,11 @@ class Site:
                     fetched.cancel()
 
     def smaller(self, name: TileName) -> list[TileName]:  # noqa: ARG002
-        """A site lists nothing; who has its folder checks these."""
+        """A site cannot be listed; verify its folder to check these."""
         return []
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         self._client.close()
 
 

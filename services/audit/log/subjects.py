@@ -1,6 +1,6 @@
-"""One random key per subject, which audit makes and never gives out; destroying it is the erasure.
+"""One random key per subject, which never leaves audit; destroying it is the erasure.
 
-From it come the subject's pseudonyms in the public entries and the key of its words.
+The subject's pseudonyms in the public entries and the key of its words are derived from it.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from shared import sealing
 class Subject:
     """A subject's number in the tables and its key; without key it is erased.
 
-    `last` is the highest position that is logged of each source: above it nothing can be known yet.
+    `last` is the highest ordinal that is logged of each source; nothing is logged above it.
     """
 
     no: int
@@ -26,7 +26,7 @@ class Subject:
     _pseudonyms: dict[str, str] = field(default_factory=dict)
 
     def pseudonym(self, source: str) -> str | None:
-        """What stands for it in the entries of `source`; None once it is erased."""
+        """Its pseudonym in the entries of `source`; None once it is erased."""
         if self.key is None:
             return None
         name = self._pseudonyms.get(source)
@@ -47,7 +47,7 @@ class Subject:
         return _open(self._words_key(), sealed, index.to_bytes(8, "big"))
 
     def erase(self) -> None:
-        """Forget the key and all that was made with it."""
+        """Forget the key and all that was derived from it."""
         self.key = None
         self._pseudonyms.clear()
 
@@ -73,7 +73,7 @@ class KeyBox:
 
 
 def new_key() -> bytes:
-    """The key of a subject that is seen for the first time."""
+    """A random key for a new subject."""
     return sealing.new_key()
 
 

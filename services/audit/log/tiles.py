@@ -36,12 +36,12 @@ class TileName:
 
     @property
     def end(self) -> int:
-        """How many entries a log has at least that has this file."""
+        """The least number of entries of a log that has this file."""
         return (self.number * TILE_WIDTH + self.width) << (0 if self.level == "entries" else 8 * self.level)
 
     @property
     def full(self) -> "TileName":
-        """The same place once it is full."""
+        """The name of the same tile or bundle once it is full."""
         return TileName(self.level, self.number)
 
 

@@ -1,4 +1,4 @@
-"""Checks a whole log with nothing but its files and its public key, and says where it is wrong.
+"""Verifies a whole log from its files and its public key alone, and locates the first fault.
 
 Everything is recomputed from the entries: their hashes must be the tiles of level 0, those'
 roots the tiles above, and the root what the checkpoint signs. Memory stays flat: one entry
@@ -36,7 +36,7 @@ from shared.merkle import EMPTY_ROOT, HASH_SIZE, leaf_hashes
 OLDER = "the older checkpoint"
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many entries are checked."""
+"""Called with the number of entries checked so far, and of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class _Check:
         edge = self._check_tiles(checkpoint)
         if edge.root() != checkpoint.root:
             raise _Wrong(CHECKPOINT, "line 3 signs another root than all entries and tiles have")
-        # Only now is it known that what these were compared with is right; and damage is no split.
+        # Reported last: only now is the data verified that they were compared with; damage is not a split.
         if self._left_over is not None:
             raise self._left_over
         if self._older is not None and self._older.root != self._beginning:
@@ -133,7 +133,7 @@ class _Check:
             raise _Wrong(place, str(error)) from None
 
     def _note_beginning(self, edge: CompactRange, leaves: list[bytes]) -> None:
-        """Keeps the root that the log had at the older checkpoint's size, once it comes by there."""
+        """Keeps the root that the log had at the older checkpoint's size, once that size is reached."""
         if self._older is not None and edge.size <= self._older.size <= edge.size + len(leaves):
             self._beginning = edge.extend(leaves[: self._older.size - edge.size])[0].root()
 
@@ -157,12 +157,13 @@ class _Check:
         return edge
 
     def _compare_smaller(self, name: TileName, data: bytes) -> None:
-        """What was published of a file while it was smaller, and is served still, must be how it begins."""
+        """Smaller versions of a file that still exist must be prefixes of it."""
         for smaller in self._source.smaller(name):
             try:
                 right = self._source.read(smaller.path, len(data)) == cut(name, data, smaller.width)
             except Unreadable:
-                # Tidied away meanwhile, as the log may grow while it is verified; else too long, or damaged.
+                # Removed while this runs, as the log may grow while it is verified; else too long, or
+                # damaged.
                 right = smaller not in self._source.smaller(name)
             if not right and self._left_over is None:
                 self._left_over = _Wrong(smaller.path, f"is not how {name.path} begins, which is right")

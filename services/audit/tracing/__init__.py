@@ -1,1 +1,1 @@
-"""A trace (链路) out of what the log knows: every event is a span, its cause is the parent."""
+"""Traces (链路) from the log: every event is a span, its cause is the parent."""

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector, spoken to by OTLP/HTTP with JSON."""
+"""Client of an OpenTelemetry collector: OTLP/HTTP with JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ _LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """The collector has the spans, but for `refused` of them, for `reason`: those must not be sent again."""
+class Accepted:
+    """The collector took the spans except `refused` of them, for `reason`; those must not be sent again."""
 
     refused: int = 0
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """It has none of them. `after` are the seconds that it wants to be left alone."""
+class Retry:
+    """It took none of them. `after` is the number of seconds that it asked to wait."""
 
     reason: str
     after: float | None = None
@@ -49,34 +49,35 @@ class Collector:
     ) -> None:
         await self._client.aclose()
 
-    async def post(self, spans: Sequence[Span]) -> Taken | Later:
-        """One attempt; nothing is raised for what the network or the collector does.
+    async def post(self, spans: Sequence[Span]) -> Accepted | Retry:
+        """One attempt; never raises for a fault of the network or the collector.
 
-        What OTLP calls final (400, 401, 404 ...) is for later too: a wrong address or key must lose no span.
+        Statuses that OTLP calls final (400, 401, 404 ...) are retried too: a wrong address or key must lose
+        no span.
         """
         try:
             answer = await self._client.post(self._url, content=orjson.dumps(document(spans)))
         except httpx.HTTPError as error:
-            return Later(type(error).__name__)
+            return Retry(type(error).__name__)
         if answer.is_success:
-            return _taken(answer)
+            return _accepted(answer)
         too_large = answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
-        return Later(f"HTTP {answer.status_code}", _retry_after(answer), too_large)
+        return Retry(f"HTTP {answer.status_code}", _retry_after(answer), too_large)
 
 
-def _taken(answer: httpx.Response) -> Taken:
-    """What `partialSuccess` says; an answer that is not OTLP's still took the request."""
+def _accepted(answer: httpx.Response) -> Accepted:
+    """The outcome in `partialSuccess`; a successful answer in another format took all spans."""
     try:
         body: Any = orjson.loads(answer.content)
         partial = body["partialSuccess"]
-        return Taken(
+        return Accepted(
             int(partial.get("rejectedSpans", 0)), str(partial.get("errorMessage", ""))[:_LONGEST_REASON]
         )
     except (ValueError, TypeError, KeyError, AttributeError):
-        return Taken()
+        return Accepted()
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
-    """Retry-After in seconds, which is all that OTLP knows."""
+    """Retry-After in seconds, the only form that OTLP has."""
     value = answer.headers.get("retry-after", "").strip()
     return float(value) if value.isascii() and value.isdecimal() and len(value) <= 9 else None

@@ -1,4 +1,4 @@
-"""An event of the log, as tracing reads it: whatever a value holds, nothing here raises."""
+"""An event of the log for tracing. Never raises, whatever a value holds."""
 
 import datetime as dt
 import re
@@ -17,8 +17,8 @@ _LATEST = 2**64  # OTLP's times are 64 bits of nanoseconds: they end in the year
 
 
 @dataclass(frozen=True)
-class Logged:
-    """One event; `event` is its CloudEvent, the rest is where and when it came into topic and log."""
+class LoggedEvent:
+    """One event: `event` is its CloudEvent, the rest its position and time in topic and log."""
 
     index: int
     appended_ms: int
@@ -33,7 +33,7 @@ class Logged:
 
     @cached_property
     def correlation(self) -> str:
-        """The trace that it belongs to: without a correlation id that of its subject."""
+        """The trace that it belongs to: its correlation id, else its subject."""
         return self.text("correlationid") or self.text("subject") or ""
 
     @cached_property
@@ -42,7 +42,7 @@ class Logged:
 
     @cached_property
     def cause(self) -> str | None:
-        """The id of the event or action that it says it follows from."""
+        """The id of the event or action that caused it, according to its producer."""
         cause = self.text("causationid")
         return None if cause == self.id else cause
 
@@ -60,7 +60,7 @@ class Logged:
 
     @cached_property
     def time(self) -> int:
-        """When it happened, in nanoseconds since 1970; without a readable `time` when the broker got it."""
+        """When it happened, in nanoseconds since 1970; the broker's time if `time` cannot be read."""
         time = self._moment("time")
         return self.appended_ms * 1_000_000 if time is None else time
 
@@ -71,7 +71,7 @@ class Logged:
         return self.time if effective is None else effective
 
     def text(self, name: str) -> str | None:
-        """An attribute, if it is there and a text."""
+        """An attribute, if it is a text and not empty."""
         value = self.event.get(name)
         return value if isinstance(value, str) and value else None
 

@@ -1,8 +1,8 @@
 """Sends the log as spans to an OpenTelemetry collector, with the log's index as cursor.
 
-The cursor moves when the collector has answered for all before it: nothing is lost or comes out of order,
-and after a crash some spans come again, with the same ids. It only reads the log; a collector that is away,
-or a fault in here, holds up nothing else.
+The cursor moves once the collector has accepted everything before it: no span is lost or out of order, and
+after a crash some spans are sent again with the same ids. The exporter only reads the log; an unreachable
+collector, or a fault in the exporter, delays nothing else.
 """
 
 import asyncio
@@ -13,9 +13,11 @@ from contextlib import suppress
 
 import asyncpg
 
-from services.audit.growth import Growth
-from services.audit.queries import QUERIES
-from services.audit.tracing.collector import Collector, Later
+from services.audit.log_size import LogSizeNotifier
+from services.audit.queries import log_size as read_log_size
+from services.audit.queries import try_lock
+from services.audit.tracing import queries
+from services.audit.tracing.collector import Collector, Retry
 from services.audit.tracing.metrics import TRACE_EXPORT_BEHIND, TRACE_SPANS
 from services.audit.tracing.read import read_log
 from services.audit.tracing.spans import Span
@@ -28,7 +30,7 @@ log = get_logger(__name__)
 
 LOCK = zlib.crc32(b"trace exporter") & 0x7FFFFFFF
 _BATCH = 500  # entries a request: some 700 kB, where collectors take 20 MB
-# What an event follows from may be logged just after it, since topics are read side by side.
+# An event may be logged just before its cause, since topics are read in parallel.
 _SETTLE_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _WAIT_FOR_LOCK = 1.0
@@ -38,19 +40,21 @@ _FIRST_WAIT, _LONGEST_WAIT, _LONGEST_ASKED = 0.5, 30.0, 300.0
 class Exporter:
     """Follows the log while it holds the lock; `url` and `headers` are the collector's."""
 
-    def __init__(self, database: Database, growth: Growth, url: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, database: Database, log_size: LogSizeNotifier, url: str, headers: dict[str, str]
+    ) -> None:
         self._database = database
-        self._growth = growth
+        self._log_size = log_size
         self._url = url
         self._headers = headers
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         while True:
             try:
                 await self._own()
             except Exception as error:
-                # Whatever it is: telemetry must not end the process that writes the log.
+                # Any error: telemetry must not end the process that writes the log.
                 if is_passing(error, Stale):
                     log.warning("trace exporter starts again", error=repr(error))
                 else:
@@ -60,37 +64,37 @@ class Exporter:
     async def _own(self) -> None:
         connection = await self._database.connect()
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, 0)", LOCK):
+            while not await try_lock(connection, LOCK):
                 await asyncio.sleep(_WAIT_FOR_LOCK)
-            # As for the log's writer: plans that were made while the tables were small must not scan them.
-            await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off")
+            await queries.avoid_scans(connection)
             async with Collector(self._url, self._headers) as collector:
-                await _Run(connection, collector, self._growth).follow()
+                await _Run(connection, collector, self._log_size).follow()
         finally:
-            TRACE_EXPORT_BEHIND.set(0)  # whoever takes over tells it
+            TRACE_EXPORT_BEHIND.set(0)  # the next owner reports it
             connection.terminate()
 
 
 class _Run:
     """One possession of the lock."""
 
-    def __init__(self, connection: asyncpg.Connection, collector: Collector, growth: Growth) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, collector: Collector, log_size: LogSizeNotifier
+    ) -> None:
         self._connection = connection
         self._collector = collector
-        self._growth = growth
+        self._log_size = log_size
         self._next = 0
         self._batch = _BATCH
 
     async def follow(self) -> None:
-        await self._connection.execute(QUERIES["begin_trace_export"])
-        self._next = await self._connection.fetchval(QUERIES["trace_export_next"])
+        self._next = await queries.begin_export(self._connection)
         log.info("trace exporter started", index=self._next)
         while True:
-            grown = self._growth.next()
+            grown = self._log_size.next()
             size = await self._measure()
             if size <= self._next:
-                # Another copy may write the log, so waiting for our own is only the quick way. (`wait_for` of
-                # Python 3.11 would swallow a cancellation that comes together with the growth.)
+                # Another process may write the log, so our own notification is only the quick way.
+                # (`wait_for` of Python 3.11 would swallow a cancellation that comes together with it.)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_SECONDS):
                         await grown.wait()
@@ -103,20 +107,19 @@ class _Run:
         found = await read_log(self._connection, self._next, end)
         if found and not await self._send(found):
             return
-        moved = await self._connection.fetchval(QUERIES["advance_trace_export"], self._next, end)
-        if moved is None:
+        if not await queries.advance_export(self._connection, self._next, end):
             raise Stale("another copy exports traces")
         self._next = end
         await self._measure()
 
     async def _send(self, found: Sequence[Span]) -> bool:
-        """Tries until the collector has them; False if it is to be tried with fewer."""
+        """Retries until the collector has accepted them; False if they must be sent in smaller batches."""
         wait = _FIRST_WAIT
-        while isinstance(answer := await self._collector.post(found), Later):
+        while isinstance(answer := await self._collector.post(found), Retry):
             if answer.too_large and self._batch > 1:
                 self._batch = max(1, self._batch // 2)
                 return False
-            # Half of it by chance, so that many that were shut out do not come back together.
+            # Half of it random, so that many clients do not return at the same moment.
             pause = wait / 2 * (1 + secrets.randbelow(1000) / 1000)
             pause = max(pause, min(answer.after or 0, _LONGEST_ASKED))
             log.warning("trace export waits", reason=answer.reason, seconds=round(pause, 1), index=self._next)
@@ -130,7 +133,7 @@ class _Run:
         return True
 
     async def _measure(self) -> int:
-        """The size of the log; also shows that the session with the lock lives."""
-        size: int = await self._connection.fetchval(QUERIES["log_size"])
+        """The size of the log; also a check that the session with the lock is alive."""
+        size = await read_log_size(self._connection)
         TRACE_EXPORT_BEHIND.set(max(0, size - self._next))
         return size

@@ -1,8 +1,8 @@
-"""Metric names of the trace exporter, each with what it tells."""
+"""Metrics of the trace exporter."""
 
 from prometheus_client import Counter, Gauge
 
-# Grows while the collector is away or refuses: the log line is `trace export waits`.
+# Grows while the collector is unreachable or refuses; the log line is `trace export waits`.
 TRACE_EXPORT_BEHIND = Gauge(
     "civicloom_trace_export_behind", "Entries of the log that the trace exporter has not sent yet"
 )

@@ -1,6 +1,7 @@
 """Spans as OTLP/JSON: the protobuf JSON of an ExportTraceServiceRequest, in which ids are hex digits.
 
 OTLP specification 1.9, "JSON Protobuf Encoding": enums are numbers, 64-bit integers are decimal strings.
+Written by hand because opentelemetry-proto's JSON has base64 ids, so every span would need a second pass.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """Events as spans: pure. Names are OpenTelemetry's semantic conventions for messaging and CloudEvents.
 
-What the log does not hold (a unit's action, a record on a unit's topic) can be a cause but no span. An event
-that follows from such a thing, or names no cause (a citizen's act, a timer), hangs at the event with which
-the trace began: so a case is one tree.
+A cause that is not in the log (a unit's action, a record on a unit's topic) has no span. An event with such
+a cause, or without one (a citizen's act, a timer), gets the event with which the trace began as its parent:
+so a case is one tree.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.audit.tracing.events import Logged
+from services.audit.tracing.events import LoggedEvent
 from shared.ids import is_id
 
 Attribute = str | int
 
-# Codes, ids and versions: what a person wrote, or a name, is not of this form.
+# Codes, ids and versions. Free text and names do not have this form.
 _CODE = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._:/+-]{0,199}", re.ASCII)
 _ACTOR_KINDS = frozenset(
     {"anonymous", "citizen", "import", "machine", "operator", "person", "service", "unit"}
@@ -39,10 +39,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What spans need to know of others: causes by event id, and by correlation where a trace began."""
+    """Events around the spans: causes by event id, and the first event of each trace by correlation id."""
 
-    causes: Mapping[str, Logged]
-    roots: Mapping[str, Logged]
+    causes: Mapping[str, LoggedEvent]
+    roots: Mapping[str, LoggedEvent]
 
 
 def span_id(event_id: str) -> str:
@@ -55,15 +55,15 @@ def span_id(event_id: str) -> str:
     return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def surroundings(events: Sequence[Logged], others: Iterable[Logged]) -> Surroundings:
+def surroundings(events: Sequence[LoggedEvent], others: Iterable[LoggedEvent]) -> Surroundings:
     """From the events themselves and `others` that may be their causes or beginnings.
 
-    A trace began with the event that it is named after; one that is named after its subject with the first
-    event of a source about it that follows from nothing (else the first that was logged). That is the same
-    whichever part of the trace is looked at.
+    A trace begins with the event that it is named after. One that is named after its subject begins with the
+    first event of a source about it that has no cause (else the first that was logged). The result is the
+    same for every part of the trace.
     """
-    causes: dict[str, Logged] = {}
-    roots: dict[str, Logged] = {}
+    causes: dict[str, LoggedEvent] = {}
+    roots: dict[str, LoggedEvent] = {}
     for event in [*others, *events]:
         causes.setdefault(event.id, event)
         if event.may_begin_its_trace:
@@ -72,23 +72,23 @@ def surroundings(events: Sequence[Logged], others: Iterable[Logged]) -> Surround
     return Surroundings(causes, roots)
 
 
-def _precedence(event: Logged) -> tuple[bool, bool, int]:
+def _precedence(event: LoggedEvent) -> tuple[bool, bool, int]:
     return event.id != event.correlation, event.cause is not None, event.index
 
 
-def spans(events: Iterable[Logged], around: Surroundings) -> list[Span]:
+def spans(events: Iterable[LoggedEvent], around: Surroundings) -> list[Span]:
     """A span for each event, in order."""
     return [_span(event, around) for event in events]
 
 
-def _span(event: Logged, around: Surroundings) -> Span:
+def _span(event: LoggedEvent, around: Surroundings) -> Span:
     cause = around.causes.get(event.cause or "")
     if cause is not None and cause.trace != event.trace:
         cause = None
     root = around.roots.get(event.correlation)
     parent = cause or root
     if root is not None and root.id == event.id:
-        # Also if a cause is logged: it came to the log late, and hangs here.
+        # Even if its cause is logged: that one was logged later, and has this event as its parent.
         parent = None
     end = event.time
     return Span(
@@ -105,8 +105,8 @@ def _span(event: Logged, around: Surroundings) -> Span:
     )
 
 
-def _attributes(event: Logged) -> dict[str, Attribute]:
-    """EventData alone: nothing of `data`, no name of a person, and no text that is not a code."""
+def _attributes(event: LoggedEvent) -> dict[str, Attribute]:
+    """From the envelope alone: nothing of `data`, no name of a person, no text that is not a code."""
     codes = {
         "cloudevents.event_id": event.id,
         "cloudevents.event_source": event.text("source"),

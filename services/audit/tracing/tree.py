@@ -1,4 +1,4 @@
-"""A trace as lines of text: who said what because of what, and how long after it."""
+"""A trace as lines of text: which service emitted which event, because of what, and how long after it."""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ def _walk(children: dict[str | None, list[Span]], by_id: dict[str, Span]) -> Ite
     """Depth first without recursion: a chain of causes may be as long as the trace."""
     unseen = dict(by_id)
     while unseen:
-        # Events that name each other as cause, which nobody honest writes, hang at nothing.
+        # Events that name each other as cause, which no correct producer writes, have no root.
         tops = [span for span in children.get(None, []) if span.id in unseen] or [next(iter(unseen.values()))]
         stack = [("", "", span) for span in reversed(tops)]
         while stack:

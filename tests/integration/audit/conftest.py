@@ -1,4 +1,4 @@
-"""The audit service as processes, two copies, and a toy service that writes what they log."""
+"""The audit service as two processes, and a sample service whose events they log."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +13,7 @@ from harness.installation import Installation
 from harness.schema import open_service_database
 from shared.kafka.client import Producer
 from shared.outbox.relay import Relay
-from tests.integration.audit.toy import Toy, cookie
+from tests.integration.audit.sample import SampleService, cookie
 
 
 @pytest.fixture(scope="package")
@@ -31,16 +31,16 @@ async def installation(pair: Pair, folder: Path) -> AsyncIterator[Installation]:
 
 
 @pytest.fixture(scope="package")
-async def toy(installation: Installation) -> AsyncIterator[Toy]:
+async def sample(installation: Installation) -> AsyncIterator[SampleService]:
     database = await open_service_database(
         installation.database_url,
         "routing",
         namespace=installation.namespace,
         bootstrap=installation.bootstrap,
     )
-    producer = Producer(installation.bootstrap, "toy")
+    producer = Producer(installation.bootstrap, "sample")
     relaying = asyncio.create_task(Relay(database, producer).run())
-    yield Toy(database)
+    yield SampleService(database)
     relaying.cancel()
     await asyncio.gather(relaying, return_exceptions=True)
     await producer.stop()
@@ -59,7 +59,7 @@ async def tables(installation: Installation) -> AsyncIterator[asyncpg.Connection
 
 @pytest.fixture
 async def client(installation: Installation) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody whom nobody knows."""
+    """A client without a session."""
     async with httpx.AsyncClient(base_url=installation.url("audit"), timeout=20) as made:
         yield made
 

@@ -1,4 +1,4 @@
-"""After an erasure nothing public leads from an event's id to its entry, except for who holds the event."""
+"""After an erasure nothing public leads from an event's id to its entry, except for holders of the event."""
 
 import hashlib
 import uuid
@@ -14,21 +14,21 @@ from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
 from shared.contracts.addresses import topic_name
 from shared.unit_of_work.transaction import Emitted
-from tests.integration.audit.toy import Toy, until
+from tests.integration.audit.sample import SampleService, until
 
 pytestmark = pytest.mark.integration
 
 
 class Inquiry:
-    """Stands for inquiry: tells of one case, whose events the toy counts with its own."""
+    """Emits events of inquiry about one case, which the sample service counts with its own."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, toy: Toy) -> None:
+    def __init__(self, producer: AIOKafkaProducer, topic: str, sample: SampleService) -> None:
         self.case = str(uuid.uuid4())
         self._producer = producer
         self._topic = topic
-        self._events = toy.written.setdefault(self.case, [])
+        self._events = sample.written.setdefault(self.case, [])
 
-    async def tell(self, what: str) -> Emitted:
+    async def emit(self, what: str) -> Emitted:
         sequence = len(self._events) + 1
         event = {
             "specversion": "1.0",
@@ -41,29 +41,29 @@ class Inquiry:
             "salt": "AAECAwQFBgcICQoLDA0ODw",
             "data": {},
         }
-        told = Emitted(event["id"], sequence, orjson.dumps(event), None)
-        await self._producer.send_and_wait(self._topic, told.value, self.case.encode(), partition=0)
-        self._events.append(told)
-        return told
+        emitted = Emitted(event["id"], sequence, orjson.dumps(event), None)
+        await self._producer.send_and_wait(self._topic, emitted.value, self.case.encode(), partition=0)
+        self._events.append(emitted)
+        return emitted
 
 
-async def test_the_proof_of_an_erased_cases_event_is_for_who_holds_the_event(
-    installation: Installation, client: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection
+async def test_the_proof_of_an_erased_cases_event_is_for_holders_of_the_event(
+    installation: Installation, client: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
     async with AIOKafkaProducer(bootstrap_servers=installation.bootstrap) as producer:
-        inquiry = Inquiry(producer, topic_name(installation.namespace, "inquiry"), toy)
-        accepted = await inquiry.tell("accepted")
+        inquiry = Inquiry(producer, topic_name(installation.namespace, "inquiry"), sample)
+        accepted = await inquiry.emit("accepted")
 
         async def proven() -> bool:
             return (await client.get(f"/log/proof/{accepted.id}")).status_code == 200
 
         await until(proven, "the proof")
-        erased = await inquiry.tell("erased")
+        erased = await inquiry.emit("erased")
 
         async def gone() -> bool:
             return (await client.get(f"/log/proof/{accepted.id}")).status_code == 410
 
-        await until(gone, "no proof any more")
+        await until(gone, "the proof to be gone")
     for event in (accepted, erased):
         for query in ("", "?commitment=", f"?commitment={'0' * 64}", f"?commitment={sha256(event.value)}"):
             answer = await client.get(f"/log/proof/{event.id}{query}")

@@ -1,4 +1,4 @@
-"""What audit answers: the public log to anybody, the stream and the list to oversight alone."""
+"""HTTP of audit: the public log for everyone, the stream and the list for oversight alone."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.merkle_proofs import verify_consistency
 from services.audit.log.note import Verifier
 from services.audit.log.proof import parse_proof
-from tests.integration.audit.toy import Toy, cookie, until
+from tests.integration.audit.sample import SampleService, cookie, until
 from tests.paths import REPO
 
 pytestmark = pytest.mark.integration
@@ -29,26 +29,26 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-async def subject(installation: Installation, toy: Toy, tables: asyncpg.Connection) -> str:
+async def subject(installation: Installation, sample: SampleService, tables: asyncpg.Connection) -> str:
     """A case with 60 entries, published: more than a page."""
-    case = await toy.write(count=60)
+    case = await sample.write(count=60)
     async with httpx.AsyncClient(base_url=installation.url("audit"), timeout=20) as client:
-        await published(client, tables, toy)
+        await published(client, tables, sample)
     return case
 
 
-async def published(client: httpx.AsyncClient, tables: asyncpg.Connection, toy: Toy) -> None:
-    await logged(tables, toy)
+async def published(client: httpx.AsyncClient, tables: asyncpg.Connection, sample: SampleService) -> None:
+    await logged(tables, sample)
 
     async def there() -> bool:
-        return int((await client.get("/log/checkpoint")).text.split("\n")[1]) >= toy.total
+        return int((await client.get("/log/checkpoint")).text.split("\n")[1]) >= sample.total
 
     await until(there, "the checkpoint")
 
 
-async def logged(tables: asyncpg.Connection, toy: Toy) -> None:
+async def logged(tables: asyncpg.Connection, sample: SampleService) -> None:
     async def all_logged() -> bool:
-        return bool(await tables.fetchval("SELECT size >= $1 FROM log_head", toy.total))
+        return bool(await tables.fetchval("SELECT size >= $1 FROM log_head", sample.total))
 
     await until(all_logged, "everything logged")
 
@@ -64,29 +64,31 @@ class Stream:
     """Server-Sent Events, one after the other."""
 
     def __init__(self, response: httpx.Response) -> None:
-        self.type = response.headers["content-type"]
+        self.headers = response.headers
         self._lines = response.aiter_lines()
 
     async def opened(self) -> None:
         assert (await anext(self._lines)).startswith(":")
 
     async def ended(self) -> None:
-        """Returns when the server has ended it."""
+        """Returns once the server has ended it."""
         async for _ in self._lines:
             pass
 
     async def take(self, count: int, seconds: float = 10) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        index = ""
         async with asyncio.timeout(seconds):
             while len(found) < count:
-                line = await anext(self._lines)
-                if line.startswith("id: "):
-                    index = line.removeprefix("id: ")
-                elif line.startswith("data: "):
-                    found.append(json.loads(line.removeprefix("data: ")))
-                    assert str(found[-1]["index"]) == index
+                frame = dict([line.split(": ", 1) async for line in self._frame()])
+                if "data" in frame:
+                    found.append(json.loads(frame["data"]))
+                    assert str(found[-1]["index"]) == frame["id"]
         return found
+
+    async def _frame(self) -> AsyncIterator[str]:
+        """The lines up to the next empty one."""
+        while line := await anext(self._lines):
+            yield line
 
 
 # ---- the public log ----
@@ -102,10 +104,10 @@ async def test_a_stranger_verifies_the_log_over_http(client: httpx.AsyncClient, 
 
 
 async def test_a_receipt_is_proven_by_event_proof_and_key_alone(
-    client: httpx.AsyncClient, toy: Toy, subject: str, tmp_path: Path
+    client: httpx.AsyncClient, sample: SampleService, subject: str, tmp_path: Path
 ) -> None:
     vkey = (await client.get("/log/key")).text.strip()
-    event = toy.written[subject][7]
+    event = sample.written[subject][7]
     answer = await client.get(f"/log/proof/{event.id}")
     assert answer.headers["content-disposition"] == f'attachment; filename="{event.id}.tlog-proof"'
     parse_proof(answer.content).verify_event(event.value, Verifier.parse(vkey))
@@ -118,12 +120,12 @@ async def test_a_receipt_is_proven_by_event_proof_and_key_alone(
 
 
 async def test_a_reader_of_an_older_checkpoint_is_shown_that_the_log_has_only_grown(
-    client: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+    client: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection, subject: str
 ) -> None:
     verifier = Verifier.parse((await client.get("/log/key")).text.strip())
     old = open_checkpoint((await client.get("/log/checkpoint")).content, verifier)
-    await toy.write(count=5)
-    await published(client, tables, toy)
+    await sample.write(count=5)
+    await published(client, tables, sample)
     answer = await client.get(f"/log/consistency/{old.size}")
     head, _, note = answer.content.partition(b"\n\n")
     first, *hashes = head.decode().split("\n")
@@ -171,7 +173,7 @@ async def test_a_path_that_is_no_tile_is_not_found(
     assert b"root:" not in answer.content
 
 
-async def test_tiles_may_be_kept_for_ever_and_the_checkpoint_for_a_second(
+async def test_tiles_may_be_cached_forever_and_the_checkpoint_for_a_second(
     client: httpx.AsyncClient, subject: str
 ) -> None:
     size = int((await client.get("/log/checkpoint")).text.split("\n")[1])
@@ -189,7 +191,7 @@ async def test_the_page_of_the_log_shows_key_checkpoint_and_command(
     assert "civicloom audit verify http" in page
 
 
-# ---- who may read the entries ----
+# ---- access to the entries ----
 
 
 @pytest.mark.parametrize("path", ["/api/audit/v1/stream", "/api/audit/v1/entries"])
@@ -215,7 +217,9 @@ async def test_the_stream_gives_every_entry_from_an_index_on_in_order(
     staff: httpx.AsyncClient, subject: str
 ) -> None:
     async with stream(staff, "?from=5") as reading:
-        assert reading.type.startswith("text/event-stream")
+        assert reading.headers["content-type"].startswith("text/event-stream")
+        assert "no-store" in reading.headers["cache-control"]
+        assert reading.headers["x-accel-buffering"] == "no"
         entries = await reading.take(50)
     assert [entry["index"] for entry in entries] == list(range(5, 55))
     assert entries[0]["event"]["data"] == {"reason": "no_rule", "attempt": 1}
@@ -235,7 +239,7 @@ async def test_a_stream_ends_with_the_session_and_the_reader_that_comes_back_is_
     assert again.json()["type"].endswith("sign-in-needed")
 
 
-async def test_a_script_that_begins_anew_goes_on_behind_what_it_has_seen(
+async def test_a_script_that_opens_a_new_stream_continues_after_what_it_has_seen(
     staff: httpx.AsyncClient, subject: str
 ) -> None:
     async with stream(staff, "?from=0&lastEventId=9") as reading:
@@ -252,9 +256,18 @@ async def test_a_reader_that_comes_back_goes_on_behind_what_it_has_seen(
         assert [entry["index"] for entry in await reading.take(3)] == [7, 8, 9]
 
 
+async def test_a_subject_that_holds_no_time_ends_no_stream(
+    staff: httpx.AsyncClient, sample: SampleService, subject: str
+) -> None:
+    async with stream(staff) as reading:
+        await reading.opened()
+        await sample.write("ffffffff-ffff-4fff-bfff-ffffffffffff", count=2)
+        assert [entry["number"] for entry in await reading.take(2)] == [None, None]
+
+
 @pytest.mark.parametrize("copy", [0, 1])
 async def test_every_reader_of_every_copy_wakes_when_the_log_grows(
-    installation: Installation, toy: Toy, subject: str, copy: int
+    installation: Installation, sample: SampleService, subject: str, copy: int
 ) -> None:
     headers = {"Cookie": cookie("oversight")}
     async with httpx.AsyncClient(
@@ -265,7 +278,7 @@ async def test_every_reader_of_every_copy_wakes_when_the_log_grows(
         for reading in opened:
             await reading.opened()
         for _ in range(3):
-            case = await toy.write()
+            case = await sample.write()
             found = await asyncio.gather(*(reading.take(1, 5) for reading in opened))
             assert [entries[0]["subject"] for entries in found] == [case] * 3
         for reader in readers:
@@ -273,11 +286,11 @@ async def test_every_reader_of_every_copy_wakes_when_the_log_grows(
 
 
 async def test_a_reader_that_does_not_read_holds_nobody_up(
-    staff: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+    staff: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection, subject: str
 ) -> None:
     async with stream(staff, "?from=0"), stream(staff) as reading:
         await reading.opened()
-        case = await toy.write(count=200)
+        case = await sample.write(count=200)
         assert {entry["subject"] for entry in await reading.take(200)} == {case}
 
 
@@ -321,10 +334,10 @@ async def test_a_bad_cursor_or_subject_is_refused(staff: httpx.AsyncClient) -> N
 
 
 async def test_the_page_lists_in_plain_words_with_number_and_link_and_goes_on(
-    staff: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+    staff: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection, subject: str
 ) -> None:
-    case = await toy.write()
-    await logged(tables, toy)
+    case = await sample.write()
+    await logged(tables, sample)
     page = (await staff.get("/oversight")).text
     assert "Case waiting to be assigned by a dispatcher" in page
     assert "civic.case.triaged.v1" in page
@@ -339,8 +352,8 @@ async def test_the_page_lists_in_plain_words_with_number_and_link_and_goes_on(
     assert "待派单（由派单员派单）" in chinese
 
 
-async def test_the_page_of_a_case_tells_its_entries_in_order(
-    staff: httpx.AsyncClient, toy: Toy, subject: str
+async def test_the_page_of_a_case_lists_its_entries_in_order(
+    staff: httpx.AsyncClient, sample: SampleService, subject: str
 ) -> None:
     page = (await staff.get("/oversight", params={"subject": subject})).text
     assert page.count("<li class=") == 50
@@ -351,11 +364,15 @@ async def test_the_page_of_a_case_tells_its_entries_in_order(
     assert "No entries" in nothing
 
 
-async def test_what_a_service_says_is_escaped(
-    installation: Installation, staff: httpx.AsyncClient, toy: Toy, tables: asyncpg.Connection, subject: str
+async def test_what_a_service_emits_is_escaped(
+    installation: Installation,
+    staff: httpx.AsyncClient,
+    sample: SampleService,
+    tables: asyncpg.Connection,
+    subject: str,
 ) -> None:
-    await toy.write(SCRIPT)
-    await logged(tables, toy)
+    await sample.write(SCRIPT)
+    await logged(tables, sample)
     for page in ("/oversight", f"/oversight?subject={SCRIPT}"):
         text = (await staff.get(page)).text
         assert SCRIPT not in text

@@ -19,7 +19,7 @@ from services.audit.writer import Writer
 from shared.contracts.addresses import topic_name
 from shared.unit_of_work.database import Database
 from tests.foreign import send_packed, send_with_header
-from tests.integration.audit.toy import until
+from tests.integration.audit.sample import until
 
 pytestmark = pytest.mark.integration
 

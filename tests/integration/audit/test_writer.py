@@ -14,7 +14,7 @@ from services.audit.log.entry import commitment, parse_entry
 from services.audit.log.files import LogFiles
 from services.audit.log.verify import verify
 from services.audit.writer import LOCK
-from tests.integration.audit.toy import Toy, until
+from tests.integration.audit.sample import SampleService, until
 
 pytestmark = pytest.mark.integration
 
@@ -28,11 +28,11 @@ async def size(tables: asyncpg.Connection) -> int:
     return found
 
 
-async def caught_up(tables: asyncpg.Connection, toy: Toy) -> None:
+async def caught_up(tables: asyncpg.Connection, sample: SampleService) -> None:
     async def all_logged() -> bool:
-        return await size(tables) >= toy.total
+        return await size(tables) >= sample.total
 
-    await until(all_logged, f"{toy.total} entries", 60)
+    await until(all_logged, f"{sample.total} entries", 60)
 
 
 async def published(client: httpx.AsyncClient, entries: int) -> None:
@@ -44,7 +44,7 @@ async def published(client: httpx.AsyncClient, entries: int) -> None:
 
 
 async def writers(installation: Installation) -> list[int]:
-    """The numbers of the copies that say of themselves that they write."""
+    """The numbers of the copies whose metrics report that they write."""
     found = []
     async with httpx.AsyncClient(timeout=5) as client:
         for copy in installation.copies:
@@ -66,22 +66,24 @@ async def the_writer(installation: Installation) -> int:
     return (await writers(installation))[0]
 
 
-async def everything_once(installation: Installation, tables: asyncpg.Connection, toy: Toy) -> None:
+async def everything_once(
+    installation: Installation, tables: asyncpg.Connection, sample: SampleService
+) -> None:
     """Every event that was committed is one entry, in order per subject, and the published log verifies."""
-    await caught_up(tables, toy)
+    await caught_up(tables, sample)
     async with httpx.AsyncClient(base_url=installation.url("audit", 1), timeout=20) as client:
-        await published(client, toy.total)
+        await published(client, sample.total)
     rows = await tables.fetch("SELECT entry, value FROM log_entry ORDER BY index")
     entries = [parse_entry(row["entry"]) for row in rows]
-    assert Counter(entry["kind"] for entry in entries) == {"event": toy.total}
+    assert Counter(entry["kind"] for entry in entries) == {"event": sample.total}
     logged: dict[str, list[bytes]] = {}
     for row in rows:
         logged.setdefault(orjson.loads(row["value"])["subject"], []).append(row["value"])
-    assert logged == {subject: [e.value for e in events] for subject, events in toy.written.items()}
+    assert logged == {subject: [e.value for e in events] for subject, events in sample.written.items()}
     assert [entry["commitment"] for entry in entries] == [commitment(row["value"]) for row in rows]
     report = verify(installation.folder / "data" / "log", await key(installation))
     assert report.failure is None
-    assert report.entries == toy.total
+    assert report.entries == sample.total
 
 
 async def key(installation: Installation) -> str:
@@ -90,16 +92,16 @@ async def key(installation: Installation) -> str:
 
 
 async def test_what_a_service_commits_is_in_the_log_once_and_published_within_a_second_or_two(
-    installation: Installation, toy: Toy, tables: asyncpg.Connection, client: httpx.AsyncClient
+    installation: Installation, sample: SampleService, tables: asyncpg.Connection, client: httpx.AsyncClient
 ) -> None:
-    await asyncio.gather(*(toy.write(count=20) for _ in range(15)))
-    await caught_up(tables, toy)
-    await published(client, toy.total)
-    await everything_once(installation, tables, toy)
+    await asyncio.gather(*(sample.write(count=20) for _ in range(15)))
+    await caught_up(tables, sample)
+    await published(client, sample.total)
+    await everything_once(installation, tables, sample)
 
 
 async def test_both_copies_answer_alike_and_one_writes(
-    installation: Installation, toy: Toy, tables: asyncpg.Connection
+    installation: Installation, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
     await the_writer(installation)
     async with httpx.AsyncClient(timeout=20) as client:
@@ -109,36 +111,36 @@ async def test_both_copies_answer_alike_and_one_writes(
 
 
 async def test_a_copy_that_waits_takes_over_within_seconds(
-    installation: Installation, toy: Toy, tables: asyncpg.Connection
+    installation: Installation, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
     first = await the_writer(installation)
     installation.kill("audit", first)
-    await toy.write(count=50)
+    await sample.write(count=50)
 
     async def other() -> bool:
         return await writers(installation) == [1 - first]
 
     await until(other, "the other copy writes", 15)
-    await caught_up(tables, toy)
+    await caught_up(tables, sample)
     await installation.restart("audit", first)
     assert await writers(installation) == [1 - first]
 
 
 async def test_the_writer_killed_at_random_moments_loses_and_doubles_nothing(
-    installation: Installation, toy: Toy, tables: asyncpg.Connection
+    installation: Installation, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
-    async with toy.load():
+    async with sample.load():
         for _ in range(6):
             await asyncio.sleep(0.2 + secrets.randbelow(1000) / 1000)
             writer = await the_writer(installation)
             installation.kill("audit", writer)
             installation.start("audit", writer)
     await installation.ready()
-    await everything_once(installation, tables, toy)
+    await everything_once(installation, tables, sample)
 
 
 async def test_a_commit_whose_outcome_nobody_heard_counts(
-    installation: Installation, toy: Toy, tables: asyncpg.Connection
+    installation: Installation, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
     # A deferred trigger runs within COMMIT: there is time to kill the writer in the middle of it.
     await tables.execute(
@@ -151,7 +153,7 @@ async def test_a_commit_whose_outcome_nobody_heard_counts(
         for _ in range(2):
             writer = await the_writer(installation)
             before = await size(tables)
-            await toy.write(count=30)
+            await sample.write(count=30)
 
             async def committing() -> bool:
                 return bool(await tables.fetchval(COMMITTING))
@@ -159,18 +161,18 @@ async def test_a_commit_whose_outcome_nobody_heard_counts(
             await until(committing, "a commit under way")
             assert await size(tables) == before
             installation.kill("audit", writer)
-            await caught_up(tables, toy)
+            await caught_up(tables, sample)
             await installation.restart("audit", writer)
     finally:
         await tables.execute("DROP TRIGGER slow ON log_head; DROP FUNCTION slow()")
-    await everything_once(installation, tables, toy)
+    await everything_once(installation, tables, sample)
 
 
 async def test_a_writer_whose_session_is_ended_begins_again(
-    installation: Installation, toy: Toy, tables: asyncpg.Connection
+    installation: Installation, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
     await the_writer(installation)
-    async with toy.load():
+    async with sample.load():
         for _ in range(3):
             owner = await tables.fetchval(OWNER, LOCK)
             if owner is not None:
@@ -180,15 +182,15 @@ async def test_a_writer_whose_session_is_ended_begins_again(
                 return await tables.fetchval(OWNER, LOCK) not in (None, old)
 
             await until(replaced, "somebody holds the lock again")
-    await everything_once(installation, tables, toy)
+    await everything_once(installation, tables, sample)
 
 
 async def test_a_writer_that_wakes_up_after_another_took_over_writes_nothing(
-    installation: Installation, toy: Toy, tables: asyncpg.Connection
+    installation: Installation, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
     writer = await the_writer(installation)
     owner = await tables.fetchval(OWNER, LOCK)
-    async with toy.load():
+    async with sample.load():
         installation.pause("audit", writer)
         await tables.execute("SELECT pg_terminate_backend($1)", owner)
 
@@ -196,14 +198,14 @@ async def test_a_writer_that_wakes_up_after_another_took_over_writes_nothing(
             return await tables.fetchval(OWNER, LOCK) not in (None, owner)
 
         await until(grows, "the other copy has the lock")
-        await toy.write(count=10)
+        await sample.write(count=10)
         installation.resume("audit", writer)
         assert await the_writer(installation) == 1 - writer
-    await everything_once(installation, tables, toy)
+    await everything_once(installation, tables, sample)
 
 
 async def test_a_log_that_contradicts_what_the_world_has_seen_is_not_written_to_and_not_ready(
-    installation: Installation, toy: Toy, tables: asyncpg.Connection
+    installation: Installation, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
     folder = installation.folder / "data" / "log"
     files = LogFiles(folder)
@@ -215,7 +217,7 @@ async def test_a_log_that_contradicts_what_the_world_has_seen_is_not_written_to_
     (folder / "checkpoint").write_bytes(note.replace(b"\n%d\n" % before, b"\n%d\n" % (before + 1)))
     for copy in installation.copies:
         installation.start(copy.service, copy.number)
-    await toy.write(count=10)
+    await sample.write(count=10)
     async with httpx.AsyncClient(timeout=20) as client:
 
         async def says_so() -> bool:
@@ -230,4 +232,4 @@ async def test_a_log_that_contradicts_what_the_world_has_seen_is_not_written_to_
         assert await size(tables) == before
         (folder / "checkpoint").write_bytes(note)
         await installation.ready()
-    await everything_once(installation, tables, toy)
+    await everything_once(installation, tables, sample)

@@ -1,4 +1,4 @@
-"""The log on a real PostgreSQL, without its service: empty tables, and a topic that hands out offsets."""
+"""The log on a real PostgreSQL, without its service: empty tables, and a topic that assigns offsets."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from services.audit.log.entry import parse_entry
-from services.audit.log.envelope import prepare
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Signer
+from services.audit.log.parsing import prepare
 from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
 from shared.contracts.base import words_hash
@@ -29,7 +29,7 @@ APPENDED_MS = 1_795_000_000_000
 
 
 class Topic:
-    """A partition that hands out offsets."""
+    """A partition that assigns offsets."""
 
     def __init__(self, service: str = "inquiry", partition: int = 0) -> None:
         self.name = f"t.{service}.v1"

@@ -8,8 +8,8 @@ import pytest
 
 from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.entry import commitment, salted_commitment
-from services.audit.log.envelope import ERASED, prepare_ahead
-from services.audit.log.loss import Hole
+from services.audit.log.gap_detection import SequenceGap
+from services.audit.log.parsing import ERASED, prepare_ahead
 from services.audit.log.subjects import Subject
 from tests.integration.log.conftest import KEYS, SIGNER, Topic, append, entries, open_log
 
@@ -168,8 +168,8 @@ async def test_what_a_log_that_was_begun_late_never_saw_is_no_loss_and_what_it_m
     topic, fresh = Topic(), Topic(partition=1)
     topic.offset = 40
     appended = await append(await open_log(connection), topic.event("old", 7), fresh.event("new", 3))
-    assert appended.holes == (Hole(1, "/services/inquiry", 2),)
+    assert appended.sequence_gaps == (SequenceGap(1, "/services/inquiry", 2),)
     again = await open_log(connection)
     appended = await append(again, topic.event("older", 9), topic.event("old", 9), topic.event("old", 10))
-    assert appended.holes == (Hole(3, "/services/inquiry", 1),)
-    assert (await append(again, topic.event("old", 20, epoch=2))).holes == ()
+    assert appended.sequence_gaps == (SequenceGap(3, "/services/inquiry", 1),)
+    assert (await append(again, topic.event("old", 20, epoch=2))).sequence_gaps == ()

@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from services.audit.log.checkpoint import open_checkpoint
-from services.audit.log.envelope import ERASED
 from services.audit.log.errors import LogBroken
 from services.audit.log.files import LogFiles
 from services.audit.log.merkle_proofs import verify_consistency
+from services.audit.log.parsing import ERASED
 from services.audit.log.prove import Prover
 from services.audit.log.publish import publish
 from services.audit.log.source import Folder, read_tile

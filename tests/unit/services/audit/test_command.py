@@ -1,4 +1,4 @@
-"""`civicloom audit`: what it says and how it exits."""
+"""`civicloom audit`: output and exit codes."""
 
 import json
 import shutil

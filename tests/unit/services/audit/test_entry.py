@@ -1,4 +1,4 @@
-"""The entry format is settled for ever: its bytes are fixed here."""
+"""The entry format is final: its bytes are fixed here."""
 
 import hashlib
 
@@ -13,18 +13,18 @@ from services.audit.log.entry import (
     salted_commitment,
     time_bucket,
 )
-from services.audit.log.envelope import Envelope, Prepared, prepare
 from services.audit.log.errors import Malformed
+from services.audit.log.parsing import EventAttributes, PreparedRecord, prepare
 from services.audit.log.subjects import Subject
 from shared.kafka.records import RawRecord
 
 KEY = bytes(range(32))
 VALUE = b'{"a":"fact"}'
 RECORD = RawRecord("civic.inquiry.v1", 3, 48211, 1_795_483_512_345, b"key", VALUE)
-EVENT = Prepared(
+EVENT = PreparedRecord(
     RECORD,
     commitment(VALUE),
-    Envelope(
+    EventAttributes(
         event_id="0190163d-8694-739b-aea5-966c26f8ad91",
         source="/services/inquiry",
         type="civic.inquiry.accepted.v1",
@@ -44,29 +44,26 @@ GOLDEN_EVENT = (
 )
 
 
-def batch() -> Batch:
-    return Batch(7, {"subject": Subject(0, KEY)}, {})
-
-
 def test_an_event_has_these_bytes() -> None:
-    log = batch()
-    log.add(EVENT)
+    log = Batch(7)
+    log.add(EVENT, Subject(0, KEY))
     assert log.entries == [GOLDEN_EVENT]
 
 
 def test_an_incident_adds_the_index_of_the_first() -> None:
-    log = batch()
-    log.add(EVENT)
-    log.add(
-        Prepared(RawRecord("civic.inquiry.v1", 3, 48212, 0, None, b"{}"), commitment(b"{}"), EVENT.envelope)
+    log, subject = Batch(7), Subject(0, KEY)
+    log.add(EVENT, subject)
+    other = PreparedRecord(
+        RawRecord("civic.inquiry.v1", 3, 48212, 0, None, b"{}"), commitment(b"{}"), EVENT.attributes
     )
+    log.add(other, subject)
     members = parse_entry(log.entries[1])
     assert (members["kind"], members["first"]) == ("incident", 7)
 
 
 def test_an_entry_of_an_erased_subject_has_no_pseudonym() -> None:
-    log = Batch(7, {"subject": Subject(0, None)}, {})
-    log.add(EVENT)
+    log = Batch(7)
+    log.add(EVENT, Subject(0, None))
     assert "subject" not in parse_entry(log.entries[0])
 
 
@@ -84,13 +81,13 @@ def test_nothing_that_identifies_stands_in_an_entry() -> None:
     )
     [prepared] = prepare([record])
     assert prepared.fault is None
-    log = Batch(0, {secret: Subject(0, KEY)}, {})
-    log.add(prepared)
+    log = Batch(0)
+    log.add(prepared, Subject(0, KEY))
     for hidden in (secret, secret.replace("-", ""), "clerk-7", "water", "AAECAwQFBgcICQoLDA0ODw"):
         assert hidden.encode() not in log.entries[0]
 
 
-def test_commitments_are_told_apart_by_their_first_byte() -> None:
+def test_commitments_differ_by_their_first_byte() -> None:
     assert commitment(b"v") == hashlib.sha256(b"\x02v").hexdigest()
     assert salted_commitment(b"s" * 16, b"v") == hashlib.sha256(b"\x04" + b"s" * 16 + b"v").hexdigest()
 

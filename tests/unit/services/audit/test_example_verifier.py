@@ -16,8 +16,8 @@ WriteLog = Callable[[Path, Sequence[bytes]], str]
 Serve = Callable[[Path], AbstractContextManager[str]]
 
 
-def run(folder: Path | str, vkey: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, REPO / "examples" / "verify.py", folder, vkey]
+def run(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, REPO / "examples" / "verify.py", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -56,3 +56,9 @@ def test_it_refuses_a_changed_checkpoint(tmp_path: Path, write_log: WriteLog) ->
     path = tmp_path / "checkpoint"
     path.write_text(path.read_text().replace("\n1\n", "\n2\n"))
     assert run(tmp_path, vkey).returncode == 1
+
+
+def test_without_folder_and_key_it_says_what_it_takes() -> None:
+    for arguments in ([], ["folder"], ["folder", "key", "more"]):
+        result = run(*arguments)
+        assert (result.returncode, result.stderr) == (2, "usage: python verify.py FOLDER|URL VKEY\n")

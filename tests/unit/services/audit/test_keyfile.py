@@ -1,4 +1,4 @@
-"""The log's private key: made once, whoever asks first, and refused if it is damaged."""
+"""The log's private key: generated once, and refused if it is damaged."""
 
 import stat
 import threading

@@ -1,4 +1,4 @@
-"""Receipts: the file's form, and that they prove what they say and nothing else."""
+"""Receipts: the form of the file, and what it proves."""
 
 import base64
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from services.audit.entries import Entry
+from services.audit.entries import EntryView
 from services.audit.http.rows import Rows
 from shared.web.pages import Pages
 from shared.web.settings import WebSettings
@@ -25,10 +25,10 @@ def rows(language: str = "en") -> Rows:
     return Rows(Request({"type": "http", "app": app, "headers": headers, "query_string": b""}), TEXTS)
 
 
-def entry(**changes: Any) -> Entry:
+def entry(**changes: Any) -> EntryView:
     event_type = changes.pop("type", "civic.case.dispatched.v1")
     members = {"kind": "event", "subject": CASE, "source": "/services/routing", "event": {}} | changes
-    return Entry(index=7, appended=MOMENT, type=event_type, **members)
+    return EntryView(index=7, appended=MOMENT, type=event_type, **members)
 
 
 def test_a_step_of_a_case_has_plain_words_its_number_and_the_local_time() -> None:
@@ -46,6 +46,18 @@ def test_a_step_of_a_case_has_plain_words_its_number_and_the_local_time() -> Non
 )
 def test_what_is_about_no_case_has_no_number(event_type: str | None, subject: str) -> None:
     assert rows().row(entry(type=event_type, subject=subject))["number"] is None
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "f1a20c91-a000-4ced-98ed-30f4c4d475b3",  # its first 48 bits, read as a time, are in the year 10389
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+        "e677d21f-dbff-7ced-98ed-30f4c4d475b3",  # the last millisecond of 9999 in UTC, beyond it in Shanghai
+    ],
+)
+def test_an_id_that_holds_no_time_has_no_number(subject: str) -> None:
+    assert rows().row(entry(subject=subject))["number"] is None
 
 
 def test_a_record_that_is_no_event_says_so() -> None:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.audit.config import AuditSettings
-from services.audit.tracing.events import Logged
+from services.audit.tracing.events import LoggedEvent
 from services.audit.tracing.otlp import document
 from services.audit.tracing.spans import Span, span_id, spans, surroundings
 from services.audit.tracing.tree import lines
@@ -26,7 +26,7 @@ REPLIED = "019ab4c1-5c03-7abc-8def-000000000003"
 NOTICE = "019ab4c1-5c04-7abc-8def-000000000004"
 
 
-def logged(index: int, service: str, name: str, identifier: str, **attributes: Any) -> Logged:
+def logged(index: int, service: str, name: str, identifier: str, **attributes: Any) -> LoggedEvent:
     event = {
         "specversion": "1.0",
         "type": f"civic.{name}.v1",
@@ -39,7 +39,7 @@ def logged(index: int, service: str, name: str, identifier: str, **attributes: A
         "correlationid": CASE,
         **attributes,
     }
-    return Logged(index, 1_795_000_000_000, f"civic.{service}.v1", 3, 40 + index, event)
+    return LoggedEvent(index, 1_795_000_000_000, f"civic.{service}.v1", 3, 40 + index, event)
 
 
 def moment(seconds: float) -> str:
@@ -50,7 +50,7 @@ def nanoseconds(seconds: float) -> int:
     return int((NOW + dt.timedelta(seconds=seconds)).timestamp()) * 10**9
 
 
-def history() -> list[Logged]:
+def history() -> list[LoggedEvent]:
     """A case over three services; the reply follows from a unit's action, which no log holds."""
     return [
         logged(1, "inquiry", "inquiry.received", RECEIVED, effectivetime=moment(-5), actor="person:王芳"),
@@ -67,7 +67,7 @@ def history() -> list[Logged]:
     ]
 
 
-def of(events: Sequence[Logged], others: Sequence[Logged] = ()) -> list[Span]:
+def of(events: Sequence[LoggedEvent], others: Sequence[LoggedEvent] = ()) -> list[Span]:
     return spans(events, surroundings(events, others))
 
 
@@ -193,7 +193,7 @@ def test_without_a_readable_time_the_broker_s_counts(odd: object) -> None:
     assert span.start == span.end == 1_795_000_000_000 * 10**6
 
 
-# ---- what is said ----
+# ---- attributes ----
 
 
 def test_the_document_is_what_opentelemetry_reads() -> None:

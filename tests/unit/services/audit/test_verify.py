@@ -264,9 +264,9 @@ def test_a_log_behind_http_is_verified_like_a_folder(log: tuple[Path, str], site
 
 
 def test_progress_is_told_up_to_the_last_entry(log: tuple[Path, str]) -> None:
-    told: list[tuple[int, int]] = []
-    verify(*log, progress=lambda done, total: told.append((done, total)))
-    assert told == [(256, 600), (512, 600), (600, 600)]
+    reported: list[tuple[int, int]] = []
+    verify(*log, progress=lambda done, total: reported.append((done, total)))
+    assert reported == [(256, 600), (512, 600), (600, 600)]
 
 
 def flip(path: Path, bit: int) -> None:

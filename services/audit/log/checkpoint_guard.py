@@ -1,19 +1,19 @@
-"""What the log has signed before: nothing may be signed or published that contradicts it."""
+"""Guards against contradicting a checkpoint that was signed or published before."""
 
+from services.audit.log import queries
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
 from services.audit.log.errors import LogBroken
 from services.audit.log.note import Verifier
-from services.audit.queries import QUERIES
 from shared.unit_of_work.transaction import Connection
 
 
 async def check_published(
     connection: Connection, verifier: Verifier, size: int, published: bytes | None
 ) -> int:
-    """Check that what the world has seen is a beginning of the log of `size` entries; answers its size.
+    """Check that `published`, if any, is a prefix of the log of `size` entries; returns its size or 0.
 
-    Raises LogBroken if it is ahead of the log or differs from it: a restore or a fail-over lost
-    entries, and to go on would be to fork.
+    Raises LogBroken if it is ahead of the log or differs from it: a restore or a fail-over lost entries, and
+    continuing would fork the log.
     """
     if published is None:
         return 0
@@ -25,8 +25,8 @@ async def check_published(
 
 
 async def check_signed(connection: Connection, verifier: Verifier, claimed: Checkpoint) -> None:
-    """Check that the log's tables hold this very checkpoint. Raises LogBroken."""
-    note = await connection.fetchval(QUERIES["log_checkpoint_at"], claimed.size)
+    """Check that the log's tables hold exactly this checkpoint. Raises LogBroken."""
+    note = await queries.checkpoint_at(connection, claimed.size)
     if note is None:
         raise LogBroken(f"the log has not signed a checkpoint of size {claimed.size}")
     if open_checkpoint(note.encode(), verifier) != claimed:

@@ -1,7 +1,7 @@
-"""What the writer reads of a record before it is logged; pure, so that it can be done ahead of time.
+"""Parses records before they are logged: pure, so that it can be done ahead of time.
 
-The log takes every record. One that is no event of ours, or that its topic's service may not have
-written, is logged as `unparseable` with the reason kept privately.
+The log takes every record. One that is not an event of ours, or that its topic's service may not have
+written, is logged as `unparseable`; the reason is stored privately.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from shared.kafka.records import RawRecord
 ERASED = "civic.inquiry.erased.v1"
 ERASER = "/services/inquiry"
 SALT_BYTES = 16
-_SLICE = 64
+_STEP = 64
 
-# Narrow on purpose: what stands in `type` and `source` is public for ever.
+# Narrow on purpose: `type` and `source` are public forever.
 _TYPE = re.compile(r"(?=.{1,100}\Z)civic(\.[a-z0-9_]+)+\.v[1-9][0-9]*", re.ASCII)
 _SOURCE = re.compile(r"/services/([a-z]+)(/departments/[a-z0-9-]{1,64})?", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -29,11 +29,15 @@ _SEQUENCE = re.compile(r"[0-9]{10}", re.ASCII)
 _MAX_EPOCH = 9 * 10**8  # epoch * 10^10 + sequence fits a bigint
 
 
-class Envelope(NamedTuple):
-    """The attributes of an event that the log works with.
+SequenceKey = tuple[int, str, int]
+"""A subject's number, a source, and an ordinal in that source's sequence about the subject."""
 
-    `ordinal` is epoch and sequence as one number; `words` rode beside the value and fit its `wordshash`;
-    `correlation` is None where the trace is named after the subject.
+
+class EventAttributes(NamedTuple):
+    """The attributes of an event that the log uses.
+
+    `ordinal` is epoch and sequence as one number. `words` came in the record's header and match `wordshash`;
+    `words_refused` if they did not. `correlation` is None if it is the subject.
     """
 
     event_id: str
@@ -48,51 +52,61 @@ class Envelope(NamedTuple):
     correlation: str | None = None
 
 
-class Prepared(NamedTuple):
-    """A record with what needs no database: its commitment, and its envelope or the fault that it has.
+class PreparedRecord(NamedTuple):
+    """A record, its commitment, and its attributes, or else the fault for which it is `unparseable`.
 
-    `salt` (16 bytes) is ours and stands in the commitment only if there is no envelope.
+    `salt` (16 bytes) is generated here; it is part of the commitment only if there are no attributes.
     """
 
     record: RawRecord
     commitment: str
-    envelope: Envelope | None
+    attributes: EventAttributes | None
     fault: str | None = None
     salt: bytes = b""
 
+    @property
+    def subject(self) -> str:
+        """The subject whose key seals the record's words.
+
+        Bytes that cannot be parsed may hold anything about anybody: each such record has a key of its own.
+        """
+        if self.attributes is not None:
+            return self.attributes.subject
+        return f"unparseable/{self.record.topic}/{self.record.partition}/{self.record.offset}"
+
 
 class _Fault(Exception):
-    """Why a record is no event that its topic may carry."""
+    """Why a record is not an event that its topic may carry."""
 
 
-def prepare(records: Iterable[RawRecord]) -> list[Prepared]:
-    """Parse and hash records; raises nothing, whatever they hold."""
+def prepare(records: Iterable[RawRecord]) -> list[PreparedRecord]:
+    """Parse and hash records; never raises."""
     return [_prepare(record) for record in records]
 
 
-async def prepare_ahead(records: Sequence[RawRecord]) -> list[Prepared]:
-    """Like `prepare`, in slices of half a millisecond: run it beside `append`, while PostgreSQL works.
+async def prepare_ahead(records: Sequence[RawRecord]) -> list[PreparedRecord]:
+    """Like `prepare`, in steps of half a millisecond: run it beside `append`, while PostgreSQL works.
 
-    A thread would do worse: it holds the interpreter for 5 ms at a time, at each of append's round trips.
+    A thread is slower: it holds the interpreter for 5 ms at a time, at each of append's round trips.
     """
-    prepared: list[Prepared] = []
-    for start in range(0, len(records), _SLICE):
-        prepared += prepare(records[start : start + _SLICE])
+    prepared: list[PreparedRecord] = []
+    for start in range(0, len(records), _STEP):
+        prepared += prepare(records[start : start + _STEP])
         await asyncio.sleep(0)
     return prepared
 
 
-def _prepare(record: RawRecord) -> Prepared:
+def _prepare(record: RawRecord) -> PreparedRecord:
     value = record.value or b""
     try:
-        envelope = _read(record, value)
+        attributes = _read(record, value)
     except _Fault as fault:
         salt = secrets.token_bytes(SALT_BYTES)
-        return Prepared(record, salted_commitment(salt, value), None, str(fault), salt)
-    return Prepared(record, commitment(value), envelope)
+        return PreparedRecord(record, salted_commitment(salt, value), None, str(fault), salt)
+    return PreparedRecord(record, commitment(value), attributes)
 
 
-def _read(record: RawRecord, value: bytes) -> Envelope:
+def _read(record: RawRecord, value: bytes) -> EventAttributes:
     try:
         event = orjson.loads(value)
     except orjson.JSONDecodeError as error:
@@ -103,7 +117,7 @@ def _read(record: RawRecord, value: bytes) -> Envelope:
     fits = words is not None and words_hash(words) == event.get("wordshash")
     epoch, sequence = _epoch(event), int(_matching(event, "sequence", _SEQUENCE))
     subject = _subject(event)
-    return Envelope(
+    return EventAttributes(
         event_id=_id(event),
         source=_source(event, record.topic),
         type=_matching(event, "type", _TYPE),

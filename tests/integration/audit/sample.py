@@ -1,4 +1,4 @@
-"""What the tests of audit share: a service to log, a session to read with, waiting for other processes."""
+"""Shared by the tests of audit: a service to log, a session, waiting for other processes."""
 
 import asyncio
 import dataclasses
@@ -23,8 +23,8 @@ NOW = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 
 
 @dataclasses.dataclass
-class Toy:
-    """Stands for a service: emits events of routing, `written` per subject, and relays them to the broker."""
+class SampleService:
+    """Emits events of routing, `written` per subject, and relays them to the broker."""
 
     database: Database
     written: dict[str, list[Emitted]] = dataclasses.field(default_factory=dict)
@@ -45,7 +45,7 @@ class Toy:
 
     @asynccontextmanager
     async def load(self) -> AsyncIterator[None]:
-        """Meanwhile it writes, some hundred events a second."""
+        """Writes some hundred events a second during the block."""
 
         ended = asyncio.Event()
 
@@ -66,7 +66,7 @@ class Toy:
 
 
 def cookie(*roles: str, seconds: int = LONGEST_SECONDS) -> str:
-    """The session of a person with these roles, as /login would set it, for `seconds` at most."""
+    """The session cookie of a person with these roles, as /login sets it, valid for `seconds`."""
     sessions = Sessions(WebSettings(secret_key=SecretStr(SECRET)))
     response = Response()
     signed_in = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=LONGEST_SECONDS - seconds)
@@ -77,7 +77,7 @@ def cookie(*roles: str, seconds: int = LONGEST_SECONDS) -> str:
 async def until(
     condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 30, every: float = 0.05
 ) -> None:
-    """Waits for what happens in another process."""
+    """Polls for a condition in another process."""
     try:
         async with asyncio.timeout(seconds):
             while not await condition():
