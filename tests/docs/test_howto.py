@@ -1,6 +1,7 @@
 """The how-to for an event type, followed by the letter in a copy of the repository."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,7 +25,8 @@ def follow(copy: Path, block: Block) -> None:
     match shlex.split(block.info):
         case ["append", file]:
             with (copy / file).open("a", encoding="utf-8") as opened:
-                opened.write(block.text)
+                # As ruff would part two definitions.
+                opened.write("\n\n" + block.text if file.endswith(".py") else block.text)
         case ["after", file, line]:
             insert(copy / file, line, f"{line}\n{block.text}")
         case ["before", file, line]:
@@ -38,10 +40,7 @@ def insert(file: Path, line: str, text: str) -> None:
 
 
 def run(copy: Path, command: str) -> None:
-    python = shlex.quote(sys.executable)
-    command = command.replace(".venv/bin/civicloom", f"{python} -m services.cli")
-    command = command.replace(".venv/bin/python", python)
-    command = command.replace(".venv/bin/", f"{shlex.quote(str(Path(sys.executable).parent))}/")
+    command = re.sub(r"(?<![\w/])\.venv/bin/(\w+)", _installed, command)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=copy,
@@ -51,6 +50,15 @@ def run(copy: Path, command: str) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+def _installed(named: re.Match[str]) -> str:
+    """The command of our own environment, with the packages of the copy."""
+    if named[1] == "python":
+        return shlex.quote(sys.executable)
+    if named[1] == "civicloom":
+        return f"{shlex.quote(sys.executable)} -m services.cli"
+    return shlex.quote(str(Path(sys.executable).with_name(named[1])))
 
 
 @pytest.fixture

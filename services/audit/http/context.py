@@ -32,7 +32,7 @@ def context(request: Request) -> Context:
     return found
 
 
-Audit = Annotated[Context, Depends(context)]
+Ctx = Annotated[Context, Depends(context)]
 Subject = Annotated[str | None, Query(min_length=1, max_length=200)]
 Staff = Annotated[Person, Depends(require("oversight", "operator"))]
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from fastapi import APIRouter, Request, Response
 
 from services.audit import queries
-from services.audit.http.context import Audit
+from services.audit.http.context import Ctx
 from services.audit.log.entry import parse_entry
 from services.audit.log.errors import LogError
 from services.audit.log.source import CHECKPOINT
@@ -32,7 +32,7 @@ router = APIRouter(tags=["log"])
 
 
 @router.get("/log", include_in_schema=False)
-async def page(request: Request, audit: Audit) -> Response:
+async def page(request: Request, audit: Ctx) -> Response:
     """The page of the log: checkpoint, key, and how to verify it."""
     note, checkpoint = await _read(audit.published.checkpoint) or (None, None)
     return audit.pages.render(
@@ -46,7 +46,7 @@ async def page(request: Request, audit: Audit) -> Response:
 
 
 @router.get("/log/checkpoint")
-async def checkpoint(audit: Audit) -> Response:
+async def checkpoint(audit: Ctx) -> Response:
     """The newest signed checkpoint (C2SP tlog-checkpoint), as it is published."""
     note = await asyncio.to_thread(audit.published.note)
     if note is None:
@@ -55,13 +55,13 @@ async def checkpoint(audit: Audit) -> Response:
 
 
 @router.get("/log/key")
-async def key(audit: Audit) -> Response:
+async def key(audit: Ctx) -> Response:
     """The log's public key (vkey): all that a verifier needs."""
     return Response(audit.published.verifier.vkey + "\n", media_type=_TEXT, headers=_MUTABLE)
 
 
 @router.get("/log/tile/{path:path}")
-async def tile(path: str, audit: Audit) -> Response:
+async def tile(path: str, audit: Ctx) -> Response:
     """A tile or an entry bundle (C2SP tlog-tiles); immutable. A partial one goes once it is full."""
     if not _TILE.fullmatch(path):
         raise _no_tile()
@@ -73,7 +73,7 @@ async def tile(path: str, audit: Audit) -> Response:
 
 
 @router.get("/log/proof/{event_id}")
-async def proof(event_id: str, audit: Audit, commitment: str | None = None) -> Response:
+async def proof(event_id: str, audit: Ctx, commitment: str | None = None) -> Response:
     """That an event is in the log (C2SP tlog-proof): with the event itself it is a receipt.
 
     Once its subject is erased only for who holds the event, and shows it by `commitment`.
@@ -93,7 +93,7 @@ async def proof(event_id: str, audit: Audit, commitment: str | None = None) -> R
 
 
 @router.get("/log/consistency/{old_size}")
-async def consistency(old_size: str, audit: Audit) -> Response:
+async def consistency(old_size: str, audit: Ctx) -> Response:
     """That the log has only grown since it had so many entries (the body of C2SP tlog-witness)."""
     if not _SIZE.fullmatch(old_size):
         raise _no_size()

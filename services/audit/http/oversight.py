@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from services.audit import queries
 from services.audit.entries import EntryView
-from services.audit.http.context import MAY_READ, NO_INDEX, Audit, Context, Staff, Subject
+from services.audit.http.context import MAY_READ, NO_INDEX, Context, Ctx, Staff, Subject
 from services.audit.http.rows import Rows
 from shared.web.callers import access_end
 from shared.web.pagination import Page, page_of, read_cursor
@@ -28,7 +28,7 @@ router = APIRouter(tags=["oversight"])
 
 async def first_index(
     request: Request,
-    audit: Audit,
+    audit: Ctx,
     start: Annotated[int | None, Query(alias="from", ge=0, lt=NO_INDEX)] = None,
 ) -> int:
     """The index at which a stream begins: behind the last event seen, else `from`, else the end of the log.
@@ -42,7 +42,7 @@ async def first_index(
 
 
 async def entry_events(
-    request: Request, audit: Audit, start: Annotated[int, Depends(first_index)]
+    request: Request, audit: Ctx, start: Annotated[int, Depends(first_index)]
 ) -> AsyncIterator[Events]:
     """The events of a stream, until the reader's session ends; closed when the reader has gone."""
     rows = Rows(request, audit.pages.catalogue)
@@ -69,7 +69,7 @@ async def stream(
 
 
 @router.get("/api/audit/v1/entries", dependencies=[MAY_READ])
-async def entries(audit: Audit, cursor: str | None = None, subject: Subject = None) -> dict[str, Any]:
+async def entries(audit: Ctx, cursor: str | None = None, subject: Subject = None) -> dict[str, Any]:
     """Entries, newest first; of one subject, in log order."""
     page = await _page(audit, cursor, subject)
     return {"entries": [entry.as_json() for entry in page.items], "next": page.next}
@@ -77,7 +77,7 @@ async def entries(audit: Audit, cursor: str | None = None, subject: Subject = No
 
 @router.get("/oversight", include_in_schema=False)
 async def oversight(
-    request: Request, _: Staff, audit: Audit, cursor: str | None = None, subject: Subject = None
+    request: Request, _: Staff, audit: Ctx, cursor: str | None = None, subject: Subject = None
 ) -> Response:
     """The newest entries, followed live; or those of one subject."""
     page = await _page(audit, cursor, subject)

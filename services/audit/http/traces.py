@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
-from services.audit.http.context import MAY_READ, NO_INDEX, Audit
+from services.audit.http.context import MAY_READ, NO_INDEX, Ctx
 from services.audit.tracing.otlp import document
 from services.audit.tracing.read import find, read_page
 from shared.web.pagination import read_cursor, write_cursor
@@ -17,9 +17,7 @@ router = APIRouter(tags=["oversight"])
 
 
 @router.get("/api/audit/v1/traces/{reference}", dependencies=[MAY_READ])
-async def trace(
-    reference: str, response: Response, audit: Audit, cursor: str | None = None
-) -> dict[str, Any]:
+async def trace(reference: str, response: Response, audit: Ctx, cursor: str | None = None) -> dict[str, Any]:
     """The events of one correlation id as spans: an OTLP ExportTraceServiceRequest in JSON.
 
     `reference` is a correlation id (of a case its id), the id of any event, or a `trace_id` of the logs.

@@ -24,7 +24,7 @@ from services.routing.http.answers import (
     page_of_rows,
     parse_cursor,
 )
-from services.routing.http.context import Context, ContextDep
+from services.routing.http.context import Context, Ctx
 from services.routing.http.models import (
     CaseView,
     DeskItem,
@@ -55,7 +55,7 @@ router = APIRouter(prefix="/api/routing/v1")
 @router.get("/cases")
 async def list_cases(
     *,
-    context: ContextDep,
+    context: Ctx,
     access: AccessDep,
     unit: WantedUnit = None,
     state: State | None = None,
@@ -73,9 +73,7 @@ async def list_cases(
 
 
 @router.get("/cases/{inquiry}")
-async def show_case(
-    context: ContextDep, access: AccessDep, inquiry: str, unit: WantedUnit = None
-) -> CaseView:
+async def show_case(context: Ctx, access: AccessDep, inquiry: str, unit: WantedUnit = None) -> CaseView:
     """One case file, to the units that hold or have held it and to those who see all.
 
     Of a secret one (保密) a unit that returned or lost it sees no words: `words_hidden` is true.
@@ -85,7 +83,7 @@ async def show_case(
 
 @router.post("/cases/{inquiry}/actions/sign")
 async def sign(
-    request: Request, context: ContextDep, access: AccessDep, inquiry: str, unit: WantedUnit = None
+    request: Request, context: Ctx, access: AccessDep, inquiry: str, unit: WantedUnit = None
 ) -> Done:
     """签收: the unit takes the case on. The body may be empty."""
     sender = await _sender(request, access)
@@ -94,7 +92,7 @@ async def sign(
 
 @router.post("/cases/{inquiry}/actions/reply", openapi_extra=takes(ReplyAction))
 async def reply(
-    request: Request, context: ContextDep, access: AccessDep, inquiry: str, unit: WantedUnit = None
+    request: Request, context: Ctx, access: AccessDep, inquiry: str, unit: WantedUnit = None
 ) -> Done:
     """答复, by the lead. inquiry decides; until then `reply_pending` is true, then
     the case is `replied`, or `reply_refused` names the rule against it."""
@@ -105,7 +103,7 @@ async def reply(
 
 @router.post("/cases/{inquiry}/actions/return", openapi_extra=takes(ReturnAction))
 async def give_back(
-    request: Request, context: ContextDep, access: AccessDep, inquiry: str, unit: WantedUnit = None
+    request: Request, context: Ctx, access: AccessDep, inquiry: str, unit: WantedUnit = None
 ) -> Done:
     """退回, with the reason. A returned lead puts the case into triage."""
     action = await read_model(request, ReturnAction)
@@ -114,9 +112,7 @@ async def give_back(
 
 
 @router.get("/triage")
-async def list_triage(
-    _: Dispatcher, context: ContextDep, cursor: str | None = None, limit: Limit = 50
-) -> Triage:
+async def list_triage(_: Dispatcher, context: Ctx, cursor: str | None = None, limit: Limit = 50) -> Triage:
     """What the rules could not place, longest waiting first."""
     pool = context.database.pool
     page = page_of_rows(await queries.triage_queue(pool, parse_cursor(cursor), limit + 1), limit)
@@ -125,7 +121,7 @@ async def list_triage(
 
 
 @router.post("/triage/{inquiry}/dispatch", openapi_extra=takes(DispatchBody))
-async def place(request: Request, context: ContextDep, dispatcher: Dispatcher, inquiry: str) -> Done:
+async def place(request: Request, context: Ctx, dispatcher: Dispatcher, inquiry: str) -> Done:
     """Places a case: the lead answers, the co-handlers help."""
     body = await read_model(request, DispatchBody)
     sender = await _sender(request, dispatcher)
@@ -134,7 +130,7 @@ async def place(request: Request, context: ContextDep, dispatcher: Dispatcher, i
 
 
 @router.get("/units")
-async def list_units(context: ContextDep) -> Units:
+async def list_units(context: Ctx) -> Units:
     """The departments of the pack in force."""
     pack = context.packs.current
     items = [Unit(**{name: getattr(one, name) for name in Unit.model_fields}) for one in pack.departments]
@@ -143,7 +139,7 @@ async def list_units(context: ContextDep) -> Units:
 
 @router.get("/catalogue/explain")
 async def explain(
-    context: ContextDep,
+    context: Ctx,
     service_code: Annotated[str, Field(max_length=200)],
     area: Annotated[str | None, Field(max_length=200)] = None,
 ) -> Explanation:

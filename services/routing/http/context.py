@@ -31,4 +31,4 @@ async def context(request: Request) -> Context:
     return found
 
 
-ContextDep = Annotated[Context, Depends(context)]
+Ctx = Annotated[Context, Depends(context)]

@@ -22,7 +22,7 @@ from services.routing.http.answers import (
     parse_cursor,
 )
 from services.routing.http.case_page import ROWS, KeyedForm, render
-from services.routing.http.context import Context, ContextDep
+from services.routing.http.context import Context, Ctx
 from services.routing.http.models import DeskItem
 from shared.contracts.inquiry import LongText, ReplyOutcome
 from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
@@ -105,7 +105,7 @@ class FailedForm:
 
 
 @router.get("/desk")
-async def show_list(request: Request, context: ContextDep, access: AccessDep, shown: Shown) -> Response:
+async def show_list(request: Request, context: Ctx, access: AccessDep, shown: Shown) -> Response:
     """A unit's list."""
     return await _page(request, context, access, shown)
 
@@ -114,7 +114,7 @@ async def show_list(request: Request, context: ContextDep, access: AccessDep, sh
 async def show_case(
     *,
     request: Request,
-    context: ContextDep,
+    context: Ctx,
     access: AccessDep,
     shown: Shown,
     inquiry: str,
@@ -130,7 +130,7 @@ async def show_case(
 async def act(
     *,
     request: Request,
-    context: ContextDep,
+    context: Ctx,
     access: AccessDep,
     shown: Shown,
     inquiry: str,

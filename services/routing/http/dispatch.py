@@ -12,7 +12,7 @@ from services.routing import queries
 from services.routing.http.access import Access, AccessDep
 from services.routing.http.answers import answered, case_id, case_view, page_of_rows, parse_cursor
 from services.routing.http.case_page import ROWS, KeyedForm, render
-from services.routing.http.context import Context, ContextDep
+from services.routing.http.context import Context, Ctx
 from services.routing.http.models import TriageItem
 from shared.contracts.base import UnitCode
 from shared.web.bodies import FieldError, Form, read_form
@@ -39,7 +39,7 @@ router = APIRouter(include_in_schema=False, dependencies=[Staff])
 async def show_queue(
     *,
     request: Request,
-    context: ContextDep,
+    context: Ctx,
     access: AccessDep,
     cursor: ShortText = None,
     placed: ShortText = None,
@@ -51,7 +51,7 @@ async def show_queue(
 
 @router.get("/dispatch/cases/{inquiry}")
 async def show_case(
-    request: Request, context: ContextDep, access: AccessDep, inquiry: str, cursor: ShortText = None
+    request: Request, context: Ctx, access: AccessDep, inquiry: str, cursor: ShortText = None
 ) -> Response:
     """The queue with a case beside it."""
     return await _page(request, context, access, inquiry, cursor=cursor)
@@ -59,7 +59,7 @@ async def show_case(
 
 @router.post("/dispatch/cases/{inquiry}")
 async def dispatch_case(
-    request: Request, context: ContextDep, access: AccessDep, inquiry: str, cursor: ShortText = None
+    request: Request, context: Ctx, access: AccessDep, inquiry: str, cursor: ShortText = None
 ) -> Response:
     """Dispatches the case and redirects to the queue, or shows the form again."""
     form = await read_form(request, DispatchForm)
