@@ -27,7 +27,7 @@ from shared.inbox.watermark import Watermark
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.client import Producer
 from shared.logs import get_logger, setup_logs
-from shared.outbox.relay import OnDelivered, Relay, TouchedByDelivery
+from shared.outbox.relay import DeliveryLock, OnDelivered, Relay
 from shared.packs import open_pack
 from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
@@ -64,7 +64,7 @@ class Parts:
     pattern: str | None = None
     register_timers: Callable[[Timers], None] = _no_timers
     on_delivered: OnDelivered | None = None
-    touched_by: TouchedByDelivery | None = None
+    delivery_lock: DeliveryLock | None = None
     loops: Sequence[Loop] = ()
     ready: Reasons = none
     degraded: Reasons = none
@@ -84,7 +84,7 @@ class Service:
         settings = database.settings
         self.producer = Producer(settings.kafka_bootstrap, f"civicloom-{settings.service}")
         self.relay = Relay(
-            database, self.producer, on_delivered=parts.on_delivered, touched_by=parts.touched_by
+            database, self.producer, on_delivered=parts.on_delivered, delivery_lock=parts.delivery_lock
         )
         self.consumers: list[Consumer] = []
         self.parking: list[Parking] = []
@@ -153,7 +153,7 @@ class Service:
         """What waits or is worth a look while all else works: a topic that refuses holds no other one up."""
         waits: dict[str, str] = {}
         if self.relay.paused_topics:
-            waits["outbox"] = f"set aside: {', '.join(self.relay.paused_topics)}"
+            waits["outbox"] = f"paused: {', '.join(self.relay.paused_topics)}"
         if cut := sorted({topic for consumer in self.consumers for topic in consumer.cut}):
             waits["kafka"] = f"lost records that were read: {', '.join(cut)}"
         return waits | await self.parts.degraded()

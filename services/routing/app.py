@@ -24,7 +24,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
         pattern=actions_pattern(settings.topic_namespace),
         register_timers=lambda timers: strays.register(timers, policies),
         on_delivered=deliveries.on_delivered,
-        touched_by=deliveries.touched_by,
+        delivery_lock=deliveries.touched_by,
         pages=pages,
     )
 

@@ -29,9 +29,9 @@ async def erase(connection: Any, subjects: Collection[str]) -> None:
     """Takes the words of the subjects, which are locked, out of every table of the core."""
     ids = sorted(subjects)
     await connection.execute(QUERIES["mark_erased"], ids)
-    # The outbox first: what is set aside meanwhile is found where it has gone to.
+    # The outbox first: rows that the relay pauses meanwhile are then found in the second table.
     await _erase(connection, "lock_outbox_of", [ids], "erase_outbox", _sayable)
-    await _erase(connection, "lock_aside_of", [ids], "erase_aside", _sayable)
+    await _erase(connection, "lock_paused_of", [ids], "erase_paused", _sayable)
     await _erase(connection, "lock_parked_of", [ids], "erase_parked", _sayable)
     keys = [id_.encode() for id_ in ids]
     await _erase(connection, "lock_dead_letters_of", [ids, keys], "erase_dead_letters", _resolvable)
@@ -85,4 +85,4 @@ async def _erase(
 ) -> None:
     rows = await connection.fetch(QUERIES[lock], *whose)
     if rows:
-        await connection.execute(QUERIES[empty], [row["place"] for row in rows], [keep(row) for row in rows])
+        await connection.execute(QUERIES[empty], [row["tid"] for row in rows], [keep(row) for row in rows])

@@ -99,32 +99,33 @@ UPDATE aggregate SET erased = true WHERE id = ANY ($1::text[]) AND NOT erased;
 
 -- name: lock_outbox_of
 -- In id order, as the relay deletes: neither can wait for the other in a circle.
-SELECT ctid::text AS place, topic, value FROM outbox WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+SELECT ctid::text AS tid, topic, value FROM outbox WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
 
 -- name: erase_outbox
 UPDATE outbox o SET value = e.value, words = NULL
-FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE o.ctid = e.place::tid;
+FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE o.ctid = e.tid::tid;
 
--- name: lock_aside_of
-SELECT ctid::text AS place, topic, value FROM outbox_aside WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+-- name: lock_paused_of
+-- The rows of paused topics.
+SELECT ctid::text AS tid, topic, value FROM outbox_aside WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
 
--- name: erase_aside
+-- name: erase_paused
 UPDATE outbox_aside o SET value = e.value, words = NULL
-FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE o.ctid = e.place::tid;
+FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE o.ctid = e.tid::tid;
 
 -- name: lock_parked_of
-SELECT ctid::text AS place, topic, value FROM parked_event WHERE key = ANY ($1::text[]) FOR UPDATE;
+SELECT ctid::text AS tid, topic, value FROM parked_event WHERE key = ANY ($1::text[]) FOR UPDATE;
 
 -- name: erase_parked
 UPDATE parked_event p SET value = e.value, words = NULL
-FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE p.ctid = e.place::tid;
+FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE p.ctid = e.tid::tid;
 
 -- name: lock_dead_letters_of
 -- Bytes that tell no key may still have been sent under one.
-SELECT ctid::text AS place, topic, value, key FROM dead_letter
+SELECT ctid::text AS tid, topic, value, key FROM dead_letter
 WHERE key = ANY ($1::text[]) OR (key IS NULL AND record_key = ANY ($2::bytea[])) ORDER BY id FOR UPDATE;
 
 -- name: erase_dead_letters
 -- The detail is what an error said, and some errors quote what they were given.
 UPDATE dead_letter d SET value = e.value, words = NULL, detail = '', erased = true
-FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE d.ctid = e.place::tid;
+FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE d.ctid = e.tid::tid;

@@ -39,6 +39,6 @@ async def test_a_topic_that_refuses_makes_a_service_degraded_and_not_unready(
         answer = await client.get("/readyz")
     assert answer.status_code == 200
     topic = topic_name(namespace, "department", "missing")
-    assert answer.json()["degraded"] == [f"routing outbox: set aside: {topic}"]
+    assert answer.json()["degraded"] == [f"routing outbox: paused: {topic}"]
     await service.relay._release()
     await service.producer.stop()
