@@ -10,7 +10,7 @@ BATCH_SECONDS = Histogram(
     ["consumer"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-# Rises without end if the database refuses: look at the log line `slice waits`.
+# Rises without end if the database refuses: look at the log line `partition batch waits`.
 BATCH_WAITS = Counter(
     "civicloom_slice_waits_total", "PartitionBatchProcessor put off by an infrastructure fault", ["consumer"]
 )

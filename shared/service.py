@@ -154,8 +154,8 @@ class Service:
         waits: dict[str, str] = {}
         if self.relay.paused_topics:
             waits["outbox"] = f"paused: {', '.join(self.relay.paused_topics)}"
-        if cut := sorted({topic for consumer in self.consumers for topic in consumer.cut}):
-            waits["kafka"] = f"lost records that were read: {', '.join(cut)}"
+        if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
+            waits["kafka"] = f"lost records that were read: {', '.join(truncated)}"
         return waits | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:

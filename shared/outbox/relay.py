@@ -73,7 +73,7 @@ DeliveryLock = Callable[[Row], str]
 
 @dataclass(slots=True)
 class _PausedTopic:
-    """A topic that refuses: its next retry (monotonic time), the next backoff in seconds, its waiting events."""
+    """A topic that refuses: its next retry (monotonic time), the backoff in seconds, its waiting events."""
 
     retry_at: float
     backoff: float = _RETRY_PAUSED_SECONDS

@@ -128,7 +128,7 @@ class Tx:
         """The core forgets the words of the subject, which must be locked, when this ends."""
         self._pending.erased[subject] = None
 
-    def kept_bytes_of(self, subject: str) -> None:
+    def redact_if_erased(self, subject: str) -> None:
         """Bytes of the subject were parked or are a dead letter: without words if it is erased already."""
         if subject in self._forgotten:
             self.erase(subject)

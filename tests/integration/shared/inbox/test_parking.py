@@ -10,7 +10,7 @@ from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import SignAction
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handlers, Results
-from shared.inbox.parking import LAST_TRY, Parking
+from shared.inbox.parking import MAX_ATTEMPTS, Parking
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
@@ -199,7 +199,7 @@ async def test_each_event_of_a_key_has_its_own_tries(routing: Database, source: 
     source.received(key)
     await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     parking = Parking(routing, "toy", handlers)
-    for _ in range(LAST_TRY - 2):
+    for _ in range(MAX_ATTEMPTS - 2):
         await make_due(routing)
         await parking.once()
     failing = 2
@@ -233,7 +233,7 @@ async def test_a_key_whose_transaction_fails_at_its_end_holds_no_other_one_up(
     await routing.pool.execute("UPDATE parked_key SET next_attempt = '1970-01-01' WHERE key <> $1", bad)
     assert await parking.once() == 1
     assert await routing.pool.fetchval("SELECT attempts FROM parked_key") == 2
-    for _ in range(LAST_TRY):
+    for _ in range(MAX_ATTEMPTS):
         await make_due(routing)
         await parking.once()
     assert await routing.pool.fetchval("SELECT error FROM dead_letter") == "Conflict"

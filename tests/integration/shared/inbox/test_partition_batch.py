@@ -11,7 +11,7 @@ from shared.contracts.routing import CaseTriaged
 from shared.errors import Permanent
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handlers, Results
-from shared.inbox.parking import LAST_TRY, Parking
+from shared.inbox.parking import MAX_ATTEMPTS, Parking
 from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap, PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
@@ -120,7 +120,7 @@ async def test_a_log_that_has_lost_its_end_is_read_again_and_what_is_parked_stay
     for _ in range(2):
         with pytest.raises(AlreadyConsumed) as refusal:
             await slices.process(source.records[:1], accept_old=False)
-        await slices.begin_again(source.topic, 0, cursor=refusal.value.next_offset, begin=0)
+        await slices.reset_cursor(source.topic, 0, cursor=refusal.value.next_offset, begin=0)
         # The third was lost, and another one has its offset.
         source.records[2:] = []
         source.received(bad)
@@ -184,14 +184,14 @@ async def test_after_the_last_try_a_key_is_a_dead_letter_and_says_so(
     source.received(title=POISON)
     await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     parking = Parking(routing, "toy", counting())
-    for _ in range(LAST_TRY):
+    for _ in range(MAX_ATTEMPTS):
         await routing.pool.execute("UPDATE parked_key SET next_attempt = '-infinity'")
         await parking.once()
     assert await parking.measure() == (1, 1)
     row = await routing.pool.fetchrow("SELECT * FROM dead_letter")
     assert row is not None
     assert row["error"] == "ZeroDivisionError"
-    assert row["attempts"] == LAST_TRY
+    assert row["attempts"] == MAX_ATTEMPTS
     assert row["value"] == source.records[0].value
     sent = await routing.pool.fetchval("SELECT value FROM outbox")
     assert b"civic.routing.deadletter_recorded.v1" in sent

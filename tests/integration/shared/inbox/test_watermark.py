@@ -1,4 +1,4 @@
-"""What is unread, asked of a real broker by one of two copies."""
+"""The low watermark against a real broker, as seen by one of two replicas."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ async def until(condition: Callable[[], bool], *, look: Watermark | None = None)
         while not condition():
             if look is not None:
                 with contextlib.suppress(KafkaError):  # not started yet
-                    await look.look()
+                    await look.sample()
             await asyncio.sleep(0.1)
 
 

@@ -139,7 +139,7 @@ async def test_a_topic_that_is_never_acknowledged_blocks_only_itself(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For a topic without a leader or with too few replicas the client retries forever, silently."""
-    monkeypatch.setattr(kafka, "_WAVE_SECONDS", 2)
+    monkeypatch.setattr(kafka, "_PUBLISH_SECONDS", 2)
     monkeypatch.setattr(relays, "_RETRY_TIMEOUT_SECONDS", 2)
     topic = topic_name(namespace, "department", "water")
     refusing = True
@@ -177,7 +177,7 @@ async def test_a_topic_that_fails_while_another_is_accepted_is_paused_at_once(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that the broker accepted meanwhile are deleted, even if it is away a moment later."""
-    monkeypatch.setattr(kafka, "_WAVE_SECONDS", 2)
+    monkeypatch.setattr(kafka, "_PUBLISH_SECONDS", 2)
     topic = topic_name(namespace, "department", "water")
     send_batch = AIOKafkaProducer.send_batch
 
