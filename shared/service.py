@@ -31,8 +31,9 @@ from shared.outbox.relay import DeliveryLock, OnDelivered, Relay
 from shared.packs import open_pack
 from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import prune_keys
 from shared.unit_of_work.timers import Timers
-from shared.unit_of_work.transaction import QUERIES
+from shared.unit_of_work.transaction import prune_processed_actions
 from shared.web.app import create_app
 from shared.web.health import Reasons, none
 from shared.web.i18n import LANGUAGES
@@ -43,7 +44,7 @@ log = get_logger(__name__)
 
 Loop = Callable[[], Awaitable[None]]
 
-_KEEP_SEEN = dt.timedelta(days=35)  # machine time: as long as Kafka keeps what could be delivered again
+_KEEP_PROCESSED = dt.timedelta(days=35)  # as long as Kafka keeps records that could be delivered again
 
 
 def _no_timers(_: Timers) -> None:
@@ -139,7 +140,7 @@ class Service:
         """What is not ready, by part; empty if all is."""
         missing: dict[str, str] = {}
         try:
-            await self.database.pool.fetchval("SELECT 1", timeout=2)
+            await self.database.ping()
         except Exception as error:
             if not is_infrastructure(error):
                 raise
@@ -167,8 +168,8 @@ class Service:
         while True:
             try:
                 now = machine_now()
-                await self.database.pool.execute(QUERIES["prune_idempotency_keys"], now)
-                await self.database.pool.execute(QUERIES["prune_seen_events"], now - _KEEP_SEEN)
+                await prune_keys(self.database.pool, now)
+                await prune_processed_actions(self.database.pool, now - _KEEP_PROCESSED)
             except Exception as error:
                 if not is_passing(error):
                     raise
