@@ -17,14 +17,12 @@ from services.inquiry.intake import Intake
 from services.inquiry.reception import Reception
 from shared.packs import Packs
 from shared.service import Parts
-from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
-from shared.web.settings import WebSettings
 from shared.web.signin import signin_router
 
 
-async def build(database: Database, settings: CoreSettings) -> Parts:
+async def build(database: Database, settings: InquirySettings) -> Parts:
     """The parts of inquiry on an open database. Raises PolicyError for a bad pack."""
     policies = await Packs.open(database.pool, settings)
     intake = Intake(policies, secret_key(settings))
@@ -34,14 +32,14 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
     return Parts(
         title="Inquiry",
         routers=[
-            open_api(casework, plain_http=InquirySettings().allow_private_webhooks),
+            open_api(casework, plain_http=settings.allow_private_webhooks),
             staff_api(casework, access),
             case_api(casework, access),
             ask_pages(casework, access, pages),
             track_pages(casework, access, pages),
             clerk_pages(casework, access, pages),
             contact_pages(casework, access, pages),
-            signin_router(WebSettings()),
+            signin_router(settings),
         ],
         handlers=handlers(policies),
         topics=["routing"],

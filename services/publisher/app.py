@@ -26,34 +26,31 @@ from services.publisher.push.workers import MailWorker, WebhookWorker
 from services.publisher.subscriptions import Secrets
 from shared.policy.loader import load_pack
 from shared.service import Loop, Parts
-from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.timers import Timers
 from shared.web.health import Reasons
 from shared.web.pages import Pages
 
 
-async def build(database: Database, settings: CoreSettings) -> Parts:
-    """The publisher's parts. Raises PolicyError for a bad pack, pydantic.ValidationError for bad settings."""
-    own = PublisherSettings.load()
+async def build(database: Database, settings: PublisherSettings) -> Parts:
+    """The publisher's parts. Raises PolicyError for a bad pack."""
     pack = await asyncio.to_thread(load_pack, settings.policies_dir / settings.pack)
     pages = Pages("services.publisher")
-    secrets = Secrets(settings.secret_key)
-    public_url = settings.public_url.rstrip("/")
-    office = Office(public_url, own.sender(public_url), ZoneInfo(pack.timezone), pages.catalogue)
-    guard = Guard(own.allow_private_webhooks)
+    secrets = Secrets(settings.secret_key.get_secret_value())
+    office = Office(settings.public_url, settings.sender, ZoneInfo(pack.timezone), pages.catalogue)
+    guard = Guard(settings.allow_private_webhooks)
     packing = Packing(database.pool, secrets, office)
-    server = MailServer(own.smtp_url.get_secret_value(), office.sender) if own.smtp_url else None
+    server = MailServer(settings.smtp_url.get_secret_value(), office.sender) if settings.smtp_url else None
     context = Context(
         database=database,
         pages=pages,
         secrets=secrets,
         guard=guard,
-        public_url=public_url,
+        public_url=settings.public_url,
         policy=pack.version,
         jurisdiction=pack.jurisdiction,
         mail_works=server is not None,
-        plain_http=own.allow_private_webhooks,
+        plain_http=settings.allow_private_webhooks,
     )
     return Parts(
         title="Civicloom publisher",
@@ -65,7 +62,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
             subscribing_router(context),
             subscribed_router(context),
         ],
-        handlers=make_handlers(secrets.keyring, plain_http=own.allow_private_webhooks),
+        handlers=make_handlers(secrets.keyring, plain_http=settings.allow_private_webhooks),
         topics=["inquiry", "routing", "contact"],
         register_timers=_register_timers,
         loops=_loops(Ledger(database), packing, guard, server),

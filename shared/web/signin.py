@@ -16,12 +16,12 @@ from starlette.responses import RedirectResponse, Response
 
 from shared.clock import machine_now
 from shared.logs import get_logger
+from shared.settings import CoreSettings
 from shared.web.bodies import EmptyForm, read_form
 from shared.web.problems import Problem
 from shared.web.redirects import safe_next
 from shared.web.sealed import Sealer
 from shared.web.session import Person
-from shared.web.settings import WebSettings
 from shared.web.state import web_state
 
 with warnings.catch_warnings():
@@ -39,7 +39,7 @@ _UNIT = re.compile(r"[a-z0-9-]{1,64}")
 _log = get_logger(__name__)
 
 
-def signin_router(settings: WebSettings) -> APIRouter:
+def signin_router(settings: CoreSettings) -> APIRouter:
     """`GET /login?next=`, `GET /login/callback`, `POST /logout`. Without OIDC_ISSUER /login answers 503."""
     router = APIRouter(include_in_schema=False)
     flow = _Flow(settings)
@@ -60,7 +60,7 @@ async def sign_out(request: Request) -> Response:
 class _Flow:
     """The way to the provider and back. What is remembered meanwhile travels in its own sealed cookie."""
 
-    def __init__(self, settings: WebSettings) -> None:
+    def __init__(self, settings: CoreSettings) -> None:
         self._issuer = settings.oidc_issuer.rstrip("/") if settings.oidc_issuer else None
         self._callback = f"{settings.public_url}/login/callback"
         self._secure = settings.https

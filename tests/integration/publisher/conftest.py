@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from harness.schema import SECRET, open_service_database, outbox_records
 from services.publisher.app import build
+from services.publisher.config import PublisherSettings
 from services.publisher.push.guard import Guard
 from services.publisher.push.ledger import Ledger
 from services.publisher.push.letters import Office
@@ -233,7 +234,7 @@ async def running(databases: dict[str, Database], monkeypatch: pytest.MonkeyPatc
         each.clock = clock
     await publisher.pool.execute(f"TRUNCATE {_TABLES}")
     settings = WebSettings(secret_key=SecretStr(SECRET))
-    parts = await build(publisher, publisher.settings)
+    parts = await build(publisher, PublisherSettings.for_service("publisher"))
     app = create_app(
         "publisher",
         title=parts.title,
