@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from shared.packs import Packs, Reader
+from shared.packs import Packs, Readable
 from shared.policy.dispatch import Catalogue
 from shared.policy.model import Pack
 from shared.settings import CoreSettings
@@ -31,7 +31,7 @@ class Policies:
         self._compiled: dict[str, Policy] = {}
 
     @classmethod
-    async def open(cls, reader: Reader, settings: CoreSettings) -> Self:
+    async def open(cls, reader: Readable, settings: CoreSettings) -> Self:
         """With the pack that the settings name. Raises PolicyError for a bad pack."""
         return cls(await Packs.open(reader, settings))
 
@@ -40,7 +40,7 @@ class Policies:
         """The folder's pack at the start: for what is not about one case, and events that name no version."""
         return self.of(None)
 
-    async def load(self, reader: Reader, versions: Iterable[str | None]) -> None:
+    async def load(self, reader: Readable, versions: Iterable[str | None]) -> None:
         """Makes `of` know these versions where they can be found."""
         await self._packs.load(reader, versions)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from services.routing.http.models import CaseView, ListedCase
 from services.routing.policy import Policies
-from shared.packs import PackNotHere, Reader
+from shared.packs import PackNotHere, Readable
 from shared.policy.deadlines import clock_budget
 from shared.policy.left import Left, time_left
 from shared.policy.model import Pack
@@ -22,7 +22,7 @@ class Deadlines:
 
     @classmethod
     async def of(
-        cls, reader: Reader, policies: Policies, cases: Sequence[Case], now: dt.datetime
+        cls, reader: Readable, policies: Policies, cases: Sequence[Case], now: dt.datetime
     ) -> "Deadlines":
         """With the versions of these cases at hand."""
         await policies.load(reader, {case.policy_version for case in cases})

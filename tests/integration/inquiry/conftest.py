@@ -14,10 +14,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.fixed_clock import FixedClock
 from harness.schema import SECRET, open_service_database, outbox_records
 from services.inquiry.app import build
 from services.inquiry.config import InquirySettings
-from shared.clock import FixedClock, machine_now
+from shared.clock import machine_now
 from shared.contracts.base import EventData, Words
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord

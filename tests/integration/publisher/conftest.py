@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.fixed_clock import FixedClock
 from harness.schema import SECRET, open_service_database, outbox_records
 from services.publisher.app import build
 from services.publisher.config import PublisherSettings
@@ -25,7 +26,7 @@ from services.publisher.push.parcels import Packing
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
 from services.publisher.subscriptions import Secrets
-from shared.clock import FixedClock, machine_now
+from shared.clock import machine_now
 from shared.contracts.base import EventData, Words
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord

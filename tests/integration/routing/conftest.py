@@ -16,12 +16,13 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.fixed_clock import FixedClock
 from harness.schema import SECRET, open_service_database
 from services.routing import strays
 from services.routing.handlers import build_handlers
 from services.routing.http import build_routers
 from services.routing.policy import Policies
-from shared.clock import FixedClock, machine_now
+from shared.clock import machine_now
 from shared.contracts.base import Event, EventData, Words
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
 from shared.events.encoding import Draft, encode_value, encode_words

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.clock import FixedClock
+from harness.fixed_clock import FixedClock
 from shared.contracts.routing import CaseTriaged
 from shared.decision import TimerSpec
 from shared.unit_of_work.database import Database

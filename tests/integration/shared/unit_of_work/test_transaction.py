@@ -7,7 +7,8 @@ import asyncpg
 import orjson
 import pytest
 
-from shared.clock import FixedClock, machine_now
+from harness.fixed_clock import FixedClock
+from shared.clock import machine_now
 from shared.contracts.routing import CaseTriaged
 from shared.unit_of_work.database import Database
 from tests.integration.shared.conftest import NOW

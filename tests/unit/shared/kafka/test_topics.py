@@ -130,7 +130,7 @@ def test_a_faulty_declaration_is_refused_with_file_and_place(
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"), [(b"a: [", "is no YAML"), (b"\xff\xfe\x00", "cannot be read"), (b"", "valid")]
+    ("content", "sentence"), [(b"a: [", "is not YAML"), (b"\xff\xfe\x00", "cannot be read"), (b"", "valid")]
 )
 def test_what_is_no_declaration_at_all_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
     file = tmp_path / "topics.yaml"
