@@ -47,6 +47,7 @@ async def test_a_service_reads_what_the_table_says(
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", SECRET)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TOPIC_NAMESPACE", NAMESPACE)
     build, settings_type = BUILDS[service]
     opened = await open_service_database(database, service, namespace=NAMESPACE)
     try:
