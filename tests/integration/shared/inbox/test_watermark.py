@@ -53,7 +53,7 @@ async def until(condition: Callable[[], bool], *, look: Watermark | None = None)
             await asyncio.sleep(0.1)
 
 
-async def test_what_a_stuck_sibling_has_not_applied_is_old_for_the_other_copy_too(
+async def test_what_a_stuck_sibling_has_not_applied_adds_to_the_other_replicas_lag(
     databases: list[Database], pair: Pair, namespace: str
 ) -> None:
     writer, reader = databases
@@ -92,7 +92,7 @@ async def test_what_a_stuck_sibling_has_not_applied_is_old_for_the_other_copy_to
     await producer.stop()
 
 
-async def test_a_pattern_without_a_topic_has_nothing_unread(databases: list[Database]) -> None:
+async def test_a_pattern_without_a_topic_has_no_lag(databases: list[Database]) -> None:
     consumer = Consumer(databases[1], Handlers(), name="none", pattern=r"^nobody\.has\.such\.a\.topic$")
     watermark = Watermark(databases[1], [consumer])
     async with running(consumer.run):

@@ -130,8 +130,8 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
     records = await read_all(pair, topic_name(namespace, "department", "late"))
     assert sequences(records, "case") == [1, 2, 3, 4]
     assert [at.offset for _, at in delivered] == [0, 1, 2, 3]
-    facts = await read_all(pair, topic_name(namespace, "routing"))
-    assert sequences(facts, "case") == list(range(1, 8))
+    own = await read_all(pair, topic_name(namespace, "routing"))
+    assert sequences(own, "case") == list(range(1, 8))
     await stop(relay)
 
 
@@ -225,7 +225,7 @@ async def test_a_publish_batch_reads_no_more_rows_than_it_can_hold(
     await stop(one)
 
 
-async def test_relays_share_the_shards_and_a_dead_ones_are_taken_over(
+async def test_relays_share_the_shards_and_take_over_those_of_a_dead_one(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relays, "_SHARE_SECONDS", 0.0)

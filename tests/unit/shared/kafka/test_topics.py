@@ -57,7 +57,7 @@ def test_another_topic_has_no_unit(topic: str) -> None:
     assert code_of(topic) is None
 
 
-def test_the_shipped_declaration_keeps_what_the_design_says() -> None:
+def test_the_shipped_declaration_has_the_widths_and_retentions_that_the_services_need() -> None:
     specs = {spec.name: spec for spec in load_topics().specs("civic", ["parks"])}
     day = 24 * 60 * 60 * 1000
     retention = {name: int(spec.config["retention.ms"]) / day for name, spec in specs.items()}
