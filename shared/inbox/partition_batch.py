@@ -156,17 +156,9 @@ class PartitionBatchProcessor:
         """Applies, parks or drops each item; `parked`, `known` and `counts` are updated."""
         by_handler: dict[str, list[tuple[Item, IncomingEvent[Any]]]] = {}
         for item in items:
-            if item.key in parked:
-                await park_behind(tx, self._consumer, item.record, item.key)
-                counts["parked"] += 1
-            elif item.event is None or item.handler is None:
-                await self._park(tx, item, item.fault, parked, counts)
-            elif is_duplicate(tx, item.event) or (item.event.event.source, item.event.id) in known:
-                counts["duplicate"] += 1
-            else:
-                if item.event.ordinal is None:
-                    known.add((item.event.event.source, item.event.id))
-                by_handler.setdefault(item.event.event.type, []).append((item, item.event))
+            event = await self._event_to_apply(tx, item, parked, known, counts)
+            if event is not None:
+                by_handler.setdefault(event.event.type, []).append((item, event))
         for event_type, group in by_handler.items():
             handler = self._handlers[event_type]
             faults = await apply(tx, handler, [event for _, event in group], careful=careful)
@@ -175,6 +167,26 @@ class PartitionBatchProcessor:
                     counts["applied"] += 1
                 else:
                     await self._park(tx, item, fault, parked, counts)
+
+    async def _event_to_apply(
+        self, tx: Tx, item: Item, parked: set[str], known: set[tuple[str, str]], counts: Counter[str]
+    ) -> IncomingEvent[Any] | None:
+        """The item's event, unless the item is parked or dropped here."""
+        event = item.event
+        if item.key in parked:
+            await park_behind(tx, self._consumer, item.record, item.key)
+            counts["parked"] += 1
+            return None
+        if event is None:
+            await self._park(tx, item, item.fault, parked, counts)
+            return None
+        identity = (event.event.source, event.id)
+        if is_duplicate(tx, event) or identity in known:
+            counts["duplicate"] += 1
+            return None
+        if event.ordinal is None:
+            known.add(identity)
+        return event
 
     async def _park(
         self, tx: Tx, item: Item, fault: Fault | None, parked: set[str], counts: Counter[str]

@@ -132,13 +132,8 @@ class Relay:
         try:
             while True:
                 try:
-                    started = time.monotonic()
-                    sent = await self.once()
+                    await self._paced_once()
                     wait = _POLL_SECONDS
-                    if sent == 0:
-                        await self._idle()
-                    elif sent < BATCH_ROWS // 2:
-                        await asyncio.sleep(max(0.0, started + _PACE_SECONDS - time.monotonic()))
                 except Exception as error:
                     if not is_passing(error, KafkaError, Stale):
                         raise
@@ -188,6 +183,14 @@ class Relay:
         self._failed = set(failed)
         PUBLISH_SECONDS.observe(time.perf_counter() - started)
         return len(result.sent)
+
+    async def _paced_once(self) -> None:
+        started = time.monotonic()
+        sent = await self.once()
+        if sent == 0:
+            await self._idle()
+        elif sent < BATCH_ROWS // 2:
+            await asyncio.sleep(max(0.0, started + _PACE_SECONDS - time.monotonic()))
 
     async def _send(
         self,
