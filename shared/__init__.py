@@ -1,1 +1,1 @@
-"""The code that all four services share: the event contract, the correctness core, policy and the web edge."""
+"""The code that all four services share: contracts, the correctness core, policy and the web edge."""

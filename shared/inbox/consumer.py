@@ -18,7 +18,7 @@ from shared.errors import Stale
 from shared.inbox.barrier import Barrier
 from shared.inbox.cursors import wait_for_cursors
 from shared.inbox.dead_client import DeadClientDetector
-from shared.inbox.faststream_adapter import MAX_RECORDS, Subscription
+from shared.inbox.faststream_adapter import MAX_RECORDS, Fetched, Subscription
 from shared.inbox.handlers import Handlers
 from shared.inbox.offsets import bounds, end_offsets, lag_of, subscribed_topics
 from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap, PartitionBatchProcessor
@@ -159,21 +159,19 @@ class Consumer:
             log.warning("consumer seeks", consumer=self.name, topic=partition[0], offset=offset)
             client.seek(TopicPartition(*partition), offset)
 
-    async def _handle(self, generation: int, fetched: Sequence[Any]) -> None:
+    async def _handle(self, fetched: Fetched) -> None:
         # FastStream swallows an error raised here and reads on behind it. So nothing is raised, and only the
         # cursor decides where to read on.
+        generation, records = fetched
         by_partition: dict[Partition, list[RawRecord]] = {}
-        for record in fetched:
+        for record in records:
             by_partition.setdefault((record.topic, record.partition), []).append(raw_record(record))
         started = time.monotonic()
         async with self._barrier.lock:
             await asyncio.gather(
-                *(
-                    self._process(generation, partition, records)
-                    for partition, records in by_partition.items()
-                )
+                *(self._process(generation, partition, own) for partition, own in by_partition.items())
             )
-        if len(fetched) < MAX_RECORDS:
+        if len(records) < MAX_RECORDS:
             await asyncio.sleep(max(0.0, started + _PACE_SECONDS - time.monotonic()))
 
     async def _process(self, generation: int, partition: Partition, records: list[RawRecord]) -> None:

@@ -17,48 +17,45 @@ from shared.settings import CoreSettings
 
 MAX_RECORDS = 2000
 _FETCH_WAIT_MS = 50
-_METADATA_SECONDS = 5
+_METADATA_MS = 5_000
 _STOP_SECONDS = 15
+# How long a crashed replica's partitions wait. The cursor stops a replica that only seemed dead.
+_SESSION_MS, _REBALANCE_MS = 10_000, 30_000
 
-OnRecords = Callable[[int, Sequence[Any]], Awaitable[None]]
-"""Takes the barrier's generation at the fetch, and the records of any number of partitions."""
+Fetched = tuple[int, Sequence[Any]]
+"""The barrier's generation at the fetch, and records of any number of partitions."""
 
 
 class Subscription:
-    """One started client in a consumer group; reads `topics`, or those that match the regular `pattern`."""
+    """One client in the consumer group `group`; reads `topics`, or those that match the regular `pattern`."""
 
     def __init__(
         self,
         settings: CoreSettings,
-        on_records: OnRecords,
+        on_fetched: Callable[[Fetched], Awaitable[None]],
         barrier: Barrier,
         *,
         group: str,
         topics: Sequence[str],
         pattern: str | None,
     ) -> None:
+        # FastStream gives the handler a message's body and nothing else: the generation travels as body.
+        async def parse(batch: Any) -> KafkaMessage:
+            return KafkaMessage(body=barrier.generation, raw_message=batch, consumer=FAKE_CONSUMER)
+
+        async def decode(message: Any) -> Fetched:
+            return message.body, message.raw_message
+
         self._broker: KafkaBroker | None = KafkaBroker(
             settings.kafka_bootstrap,
             logger=None,
             apply_types=False,
             consumer_only=True,
             allow_auto_create_topics=False,
-            metadata_max_age_ms=_METADATA_SECONDS * 1000,
+            metadata_max_age_ms=_METADATA_MS,
             graceful_timeout=10,
             client_id=f"civicloom-{settings.service}",
         )
-
-        # FastStream gives the handler a message's body and nothing else: the generation travels as body.
-        async def parse(batch: Any) -> KafkaMessage:
-            return KafkaMessage(body=barrier.generation, raw_message=batch, consumer=FAKE_CONSUMER)
-
-        async def decode(message: Any) -> tuple[int, Any]:
-            return message.body, message.raw_message
-
-        async def handle(fetched: Any) -> None:
-            generation, records = fetched
-            await on_records(generation, records)
-
         options: dict[str, Any] = {
             "group_id": group,
             "batch": True,
@@ -70,15 +67,13 @@ class Subscription:
             "decoder": decode,
             "listener": barrier,
             "auto_offset_reset": "earliest",
-            # How long a crashed replica's partitions wait. The cursor stops one that only seemed dead.
-            "session_timeout_ms": 10_000,
-            "rebalance_timeout_ms": 30_000,
+            "session_timeout_ms": _SESSION_MS,
+            "rebalance_timeout_ms": _REBALANCE_MS,
         }
         if pattern:
-            self._subscriber: Any = self._broker.subscriber(pattern=pattern, **options)
-        else:
-            self._subscriber = self._broker.subscriber(*topics, **options)
-        self._subscriber(handle)
+            options["pattern"] = pattern
+        self._subscriber: Any = self._broker.subscriber(*topics, **options)
+        self._subscriber(on_fetched)
 
     @property
     def client(self) -> Any:
