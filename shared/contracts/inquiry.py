@@ -27,13 +27,13 @@ ReplyOutcome = Literal["solved", "partly", "explained", "not_possible", "not_our
 
 Title = Annotated[Text, Field(min_length=1, max_length=200)]
 LongText = Annotated[Text, Field(min_length=1, max_length=20_000)]
-Place = Annotated[Text, Field(max_length=500)]
+PlaceText = Annotated[Text, Field(max_length=500)]
 
 
 class InquiryWords(Words):
     title: Title
     text: LongText
-    place: Place | None = None
+    place: PlaceText | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
 
