@@ -14,8 +14,9 @@ from shared.contracts.base import ORDINALS_PER_EPOCH, Contract, EventData, Words
 from shared.decision import TimerSpec
 from shared.events.decoding import IncomingEvent
 from shared.events.encoding import Draft, encode_value, encode_words
-from shared.ids import derived_id, is_id, new_id
+from shared.ids import new_id
 from shared.unit_of_work.pending import OutboxRow, Pending, write
+from shared.unit_of_work.provenance import Provenance, correlation_of, event_id_from, inherited_from
 
 QUERIES = sql.load("shared.unit_of_work")
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -36,16 +37,6 @@ class _Address(NamedTuple):
     source: str
     topic: str
     unit: str | None = None
-
-
-class _Envelope(NamedTuple):
-    """The envelope fields that an event takes over from its cause, unless the caller names them."""
-
-    effective: dt.datetime | None = None
-    actor: str | None = None
-    policy: str | None = None
-    jurisdiction: str | None = None
-    causation: str | None = None
 
 
 class Tx:
@@ -222,7 +213,7 @@ class Tx:
         cause
             The event that led to this one. The id is derived from it, so that a replay gives the same id.
         actor, effective, policy, jurisdiction
-            Envelope fields. Default: those of `cause`; without one, `effective` is `now`.
+            Provenance fields. Default: those of `cause`; without one, `effective` is `now`.
         unit
             The addressee of a record.
         target
@@ -247,7 +238,7 @@ class Tx:
             If value and words have more than 900 kB together.
         """
         address = self._address(data.contract, unit, source)
-        given = _Envelope(effective, actor, policy, jurisdiction, causation)
+        given = Provenance(effective, actor, policy, jurisdiction, causation)
         return self._append(data, subject, words, address=address, target=target, cause=cause, given=given)
 
     def schedule(self, aggregate: str, timer: TimerSpec) -> None:
@@ -332,15 +323,15 @@ class Tx:
         address: _Address,
         target: str,
         cause: IncomingEvent[EventData] | None,
-        given: _Envelope,
+        given: Provenance,
     ) -> Emitted:
         event_type = data.contract.type
         sequence = self._next_sequence(subject, address.source)
         if cause is None:
-            event_id, inherited = new_id(self.now), _Envelope()
+            event_id, inherited = new_id(self.now), Provenance()
         else:
-            event_id = _derived_id(cause, event_type, f"{target or address.unit or ''}\n{subject}")
-            inherited = _inherited(cause)
+            event_id = event_id_from(cause, event_type, f"{target or address.unit or ''}\n{subject}")
+            inherited = inherited_from(cause)
         encoded = encode_words(words) if words is not None else None
         draft = Draft(
             id=event_id,
@@ -350,7 +341,7 @@ class Tx:
             sequence=sequence,
             epoch=self.epoch,
             key=subject,
-            correlation=_correlation(subject, event_id, cause),
+            correlation=correlation_of(subject, event_id, cause),
             causation=given.causation or inherited.causation,
             effective=given.effective or inherited.effective or self.now,
             actor=given.actor or inherited.actor,
@@ -378,26 +369,6 @@ class Tx:
 async def prune_processed_actions(connection: Connection | asyncpg.Pool, before: dt.datetime) -> None:
     """Forgets actions that were applied before a moment of machine time."""
     await connection.execute(QUERIES["prune_seen_events"], before)
-
-
-def _derived_id(cause: IncomingEvent[EventData], event_type: str, target: str) -> str:
-    if cause.ordinal is not None:
-        return derived_id(cause.id, event_type, target)
-    # The unit chooses its action's id freely; only together with the topic is it unique.
-    unique = f"{cause.event.source}\n{cause.id}"
-    return derived_id(unique, event_type, target, milliseconds=cause.record.timestamp_ms)
-
-
-def _inherited(cause: IncomingEvent[EventData]) -> _Envelope:
-    event = cause.event
-    return _Envelope(cause.effective, event.actor, event.policyversion, event.jurisdiction, cause.id)
-
-
-def _correlation(subject: str, event_id: str, cause: IncomingEvent[EventData] | None) -> str:
-    # All events about a case are one trace, whose id is the case's.
-    if cause is not None and cause.event.correlationid:
-        return cause.event.correlationid
-    return subject if is_id(subject) else event_id
 
 
 def _json(value: object) -> str:
