@@ -299,7 +299,7 @@ async def test_an_event_on_another_writers_topic_is_not_believed(routing: Databa
     forged.received()
     await PartitionBatchProcessor(routing, "toy", counting()).process(forged.records)
     assert await applied(routing) == []
-    assert "no business" in await routing.pool.fetchval("SELECT detail FROM dead_letter")
+    assert "does not belong on" in await routing.pool.fetchval("SELECT detail FROM dead_letter")
 
 
 async def test_a_fault_that_a_handler_returns_parks_only_its_own_event(
