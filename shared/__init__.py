@@ -1,1 +1,1 @@
-"""What all four services share: the event contract, the correctness core, policy, web and test helpers."""
+"""The code that all four services share: contracts, the correctness core, policy and the web edge."""

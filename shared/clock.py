@@ -1,7 +1,7 @@
-"""Two clocks. Business time decides deadlines, `time`, ids and timers and is injected; machine time does not.
+"""Two clocks. Business time decides deadlines, event times, ids and timers, and is injected.
 
-With `CLOCK_FILE` set every process reads business time from that file, so that a driver
-(`harness.driver`) can move a whole installation from due moment to due moment.
+Machine time is for sessions, leases and logs. With `CLOCK_FILE` every process reads business time from that
+file, so that `harness.driver` can move a whole installation from one due moment to the next.
 """
 
 import datetime as dt
@@ -15,16 +15,16 @@ class Clock(Protocol):
     """Business time."""
 
     def now(self) -> dt.datetime:
-        """The present moment of business time, aware, in UTC, to the microsecond."""
+        """The current business time: aware, in UTC, in microseconds."""
         ...
 
     def effective(self, append_ms: int) -> dt.datetime:
-        """When a record reached us: its append time, expressed in business time."""
+        """Business time at which the broker appended a record; `append_ms` is the record's timestamp."""
         ...
 
 
 class SystemClock:
-    """Business time is the machine's wall clock."""
+    """Business time is the wall clock of the machine."""
 
     def now(self) -> dt.datetime:
         return machine_now()
@@ -36,8 +36,8 @@ class SystemClock:
 class FileClock:
     """Business time is the ISO 8601 moment in a file; it stands still until the file is replaced.
 
-    The driver moves it only when nothing is unread, so the moment of reading a record is
-    also the moment when it was appended.
+    The driver moves it only when every record is read, so business time at the read of a record is also that
+    of its append.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,24 +57,11 @@ class FileClock:
         return self.now()
 
 
-class FixedClock:
-    """Business time for unit tests: moved by hand."""
-
-    def __init__(self, moment: dt.datetime) -> None:
-        self.moment = moment.astimezone(UTC)
-
-    def now(self) -> dt.datetime:
-        return self.moment
-
-    def effective(self, append_ms: int) -> dt.datetime:
-        return dt.datetime.fromtimestamp(append_ms / 1000, UTC)
-
-
 def open_clock(clock_file: Path | None) -> Clock:
-    """The clock that the settings name."""
+    """The clock that the setting CLOCK_FILE asks for."""
     return FileClock(clock_file) if clock_file else SystemClock()
 
 
 def machine_now() -> dt.datetime:
-    """The machine's wall clock: for sessions, leases and logs, never for a business rule."""
+    """The wall clock of the machine: for sessions, leases and logs, never for a business rule."""
     return dt.datetime.now(UTC)  # noqa: TID251  (the one place that may)

@@ -1,4 +1,4 @@
-"""What a pure decision is: the new state with the events and timers that follow from it, or a refusal."""
+"""The result of a pure decision: a new state with the events and timers that follow from it, or a refusal."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ class PendingEvent:
 
 @dataclass(frozen=True, slots=True)
 class TimerSpec:
-    """Business time: a timer of this `kind` fires at `due`.
+    """A timer of this `kind` fires at `due`, in business time.
 
-    A deadline check finds that something did not happen in time. It fires a grace period after `due`, and
-    only once the service has read everything that could show that it did.
+    A deadline check finds out that something did not happen in time. It fires a grace period after `due`, and
+    only when the service has applied every event from before that moment.
     """
 
     kind: str
@@ -45,9 +45,9 @@ class Decision(Generic[State]):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The rules forbid the act: the state that the aggregate is in, the rule, and what is allowed instead.
+    """The rules forbid the act: the aggregate's state, the rule, and the acts that are allowed instead.
 
-    `detail` says in words what is wrong with the request itself.
+    `detail` describes a fault of the request itself.
     """
 
     state: str

@@ -1,53 +1,54 @@
-"""The tree of our errors, classified once, in the core.
+"""The tree of our errors.
 
 CivicloomError
-├── Permanent            the event can never be applied: dead letter at once
-│   ├── Undecodable      bytes that are no event of ours
+├── Permanent            the event can never be applied: it becomes a dead letter at once
+│   ├── Undecodable      the bytes are no event
 │   ├── UnknownVersion   a known type in a major version that this release does not know
-│   └── EventTooLarge    an event above the bound that the broker takes
-├── PolicyError          (shared.policy.errors) a pack that cannot be used
-├── LogError             (services.audit.log.errors) something is wrong with the log
+│   └── EventTooLarge    the event is larger than the broker accepts
+├── PolicyError          (shared.policy.errors) a policy pack is unusable
+├── LogError             (services.audit.log.errors) the log or its files are damaged
 ├── DeliveryError        (services.publisher.push.errors) something prevents a delivery
 ├── SignInNeeded         (shared.web.callers) a page needs a signed-in person: the browser is sent to /login
-├── DatabaseAway         nobody answers at a command's database, or it is not what its URL says
-├── Conflict             a command lost against the present state (HTTP 409)
-└── Stale                our authority is gone (cursor moved, partition revoked, lock lost): stop, do nothing
+├── DatabaseAway         a command's database does not answer
+├── Conflict             the state does not allow a command (HTTP 409)
+│   └── Refused          (shared.decision) a rule forbids it
+└── Stale                the authority to write is lost (cursor moved, partition revoked): stop without effect
 """
 
 
 class CivicloomError(Exception):
-    """Something that we name."""
+    """Base of all errors that this project raises by name."""
 
 
 class Permanent(CivicloomError):
-    """No retry can help."""
+    """A retry cannot succeed."""
 
 
 class Undecodable(Permanent):
-    """The bytes are not an event of ours."""
+    """The bytes are no event, or not a valid one of its type."""
 
 
 class UnknownVersion(Permanent):
-    """A newer major version of a type that we know: an upgrade, not a discard, is what helps."""
+    """A major version of a known type that this release does not know; an upgrade helps."""
 
     def __init__(self, event_type: str) -> None:
         super().__init__(
-            f"{event_type} is of a major version that this release does not know: upgrade, then replay"
+            f"{event_type} has a major version that this release does not know: upgrade, then replay"
         )
         self.family = event_type.rpartition(".")[0]
 
 
 class EventTooLarge(Permanent):
-    """An event above 900 kB; the broker would refuse it and break the producer's partition for ever."""
+    """An event above 900 kB: the broker would refuse it, and block the producer's partition forever."""
 
 
 class DatabaseAway(CivicloomError):
-    """Nobody answers at the database that a command needs, or it is not what its URL says."""
+    """The database that a command needs does not answer, or its URL is wrong."""
 
 
 class Conflict(CivicloomError):
-    """The aggregate exists already or is in another state than the command needs."""
+    """The aggregate exists already, or its state does not allow the command."""
 
 
 class Stale(CivicloomError):
-    """Somebody else owns what we were about to write."""
+    """Another replica owns the row or partition that this one was about to write."""

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 for what is new, UUIDv8 for what follows from it, and what a citizen can read aloud."""
+"""Identifiers: UUIDv7 for new events, UUIDv8 for derived ones, and case numbers that can be read aloud."""
 
 import datetime as dt
 import hashlib
@@ -14,7 +14,7 @@ _AMBIGUOUS = str.maketrans("ILO", "110")
 
 
 def new_id(now: dt.datetime) -> str:
-    """A UUIDv7 (RFC 9562 5.7): 48 bits of milliseconds of `now`, then 74 random bits."""
+    """A UUIDv7 (RFC 9562, 5.7): 48 bits of milliseconds of `now`, then 74 random bits."""
     milliseconds = int(now.timestamp() * 1000)
     high, low = secrets.randbits(12), secrets.randbits(62)
     value = (milliseconds << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low
@@ -22,10 +22,11 @@ def new_id(now: dt.datetime) -> str:
 
 
 def derived_id(cause: str, event_type: str, target: str = "", *, milliseconds: int | None = None) -> str:
-    """The UUIDv8 (RFC 9562 5.8) of an event that a handler derives: the same on every replay.
+    """The UUIDv8 (RFC 9562, 5.8) of an event that a handler derives: the same on every replay.
 
-    The cause's 48 bits of time keep indexes ordered; the rest is SHA-256 over cause, type and target.
-    A cause that is no UUID (a unit's action may have any id) needs its time in `milliseconds`.
+    The first 48 bits are the cause's time and keep indexes ordered; the rest is SHA-256 over cause, type and
+    target. A cause that is no UUID (a unit's action may have any id) needs its time in `milliseconds`.
+    Raises ValueError for such a cause without it.
     """
     digest = int.from_bytes(hashlib.sha256(f"{cause}\n{event_type}\n{target}".encode()).digest()[:10], "big")
     if milliseconds is None:
@@ -36,7 +37,7 @@ def derived_id(cause: str, event_type: str, target: str = "", *, milliseconds: i
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` is a UUID in the one spelling that we use: lower case with dashes."""
+    """Whether `text` is a UUID in the one spelling that we use: lower case, with dashes."""
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:
@@ -44,10 +45,10 @@ def is_id(text: str) -> bool:
 
 
 def trace_id(correlation: str) -> str:
-    """The 32 hex digits by which logs and tracing know a correlation id: a UUID without its dashes.
+    """The 32 hex digits that stand for a correlation id in logs and traces: a UUID without its dashes.
 
-    Of what is no UUID, or the nil UUID (W3C Trace Context 3.2.2.3 forbids zeros): the first 16 bytes of its
-    SHA-256.
+    For other text, and the nil UUID (W3C Trace Context 3.2.2.3 forbids zeros), the first 16 bytes of the
+    text's SHA-256.
     """
     if is_id(correlation) and correlation != _NIL:
         return correlation.replace("-", "")
@@ -55,15 +56,14 @@ def trace_id(correlation: str) -> str:
 
 
 def moment_of(identifier: str) -> dt.datetime:
-    """The moment in a UUIDv7 or a derived UUIDv8, to the millisecond, in UTC."""
+    """The moment in a UUIDv7 or a derived UUIDv8, in milliseconds, UTC."""
     return dt.datetime.fromtimestamp(int(identifier.replace("-", "")[:12], 16) / 1000, dt.UTC)
 
 
 def case_number(identifier: str, zone: ZoneInfo) -> str:
-    """The number that a citizen sees: local date, ten Crockford characters of the id's random bits, a check.
+    """The case number: local date, ten Crockford characters of the id's random bits, a check character.
 
-    A pure function of the id, so that whoever makes the id can tell the number at once.
-    `20261124-7K3M9Q2XWB-F`.
+    A pure function of the id, so that it is known as soon as the id is. Example: `20261124-7K3M9Q2XWB-F`.
     """
     value = uuid.UUID(identifier).int
     day = moment_of(identifier).astimezone(zone).strftime("%Y%m%d")
@@ -72,9 +72,9 @@ def case_number(identifier: str, zone: ZoneInfo) -> str:
 
 
 def read_case_number(text: str) -> str | None:
-    """The number in its one spelling, or None if it cannot be one (wrong length, character or check).
+    """The case number in its canonical spelling; None if length, characters or check are wrong.
 
-    Forgives lower case, missing dashes, spaces, and I, L, O read for 1, 1, 0.
+    Accepts lower case, spaces, missing dashes, and I, L, O for 1, 1, 0.
     """
     characters = "".join(text.upper().split()).replace("-", "").replace("–", "").translate(_AMBIGUOUS)
     if len(characters) != 19:
@@ -89,7 +89,7 @@ def read_case_number(text: str) -> str | None:
 
 
 def case_secret(key: bytes, identifier: str) -> str:
-    """The secret beside the number: 80 bits of HMAC(key, id), so that it need not be stored.
+    """The secret of a case: 80 bits of HMAC-SHA256(key, id), so that it is not stored anywhere.
 
     Sixteen Crockford characters in groups of four: `7K3M-9Q2X-WB5R-0ABC`.
     """
@@ -99,7 +99,7 @@ def case_secret(key: bytes, identifier: str) -> str:
 
 
 def secret_hash(secret: str) -> str:
-    """SHA-256 in hex of a secret in its plain spelling; what the event and the table hold."""
+    """SHA-256 in hex of a secret in its canonical spelling; event and table store only this."""
     plain = "".join(secret.upper().split()).replace("-", "").translate(_AMBIGUOUS)
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -109,7 +109,7 @@ def _crockford(value: int, length: int) -> str:
 
 
 def _check_character(characters: str) -> str:
-    """ISO 7064 MOD 37,36: finds every single wrong character and nearly every swap of two neighbours."""
+    """ISO 7064 MOD 37,36: detects every single wrong character and nearly every swap of neighbours."""
     total = 36
     for character in characters:
         total = (total + _CHECK.index(character)) % 36 or 36

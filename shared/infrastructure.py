@@ -1,4 +1,4 @@
-"""Which errors are nobody's event's fault: the database, the network, the machine."""
+"""Which errors are faults of the infrastructure (database, network, machine) and not of an event."""
 
 import asyncio
 
@@ -7,28 +7,28 @@ import asyncpg
 _INFRASTRUCTURE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a query between the server's farewell and the end of the connection
+    asyncpg.InternalClientError,  # a query while the server is closing the connection
     asyncpg.OperatorInterventionError,  # admin shutdown, crash recovery, cancelled by an operator
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,  # I/O errors of the server
-    asyncpg.TransactionRollbackError,  # deadlock, serialisation: the same slice will pass
-    asyncpg.SyntaxOrAccessError,  # the tables are not those of this release: migrate
-    asyncpg.ReadOnlySQLTransactionError,  # we are connected to a standby after a fail-over
+    asyncpg.TransactionRollbackError,  # deadlock, serialisation failure: a repetition succeeds
+    asyncpg.SyntaxOrAccessError,  # the schema is of another release: migrate
+    asyncpg.ReadOnlySQLTransactionError,  # the connection is to a standby after a failover
     OSError,
     TimeoutError,
 )
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """Whether nothing else could progress either, so that waiting is right and parking is wrong."""
+    """Whether every other event would fail too, so that the batch must wait and no event may be parked."""
     return isinstance(error, _INFRASTRUCTURE)
 
 
 def is_passing(error: Exception, *more: type[Exception]) -> bool:
-    """Whether a loop may wait the error out and go on: infrastructure's, or one of `more`.
+    """Whether a loop may wait the error out and continue: a fault of infrastructure, or one of `more`.
 
-    Raises CancelledError where the loop is being ended. A rollback or a farewell on a connection that dies at
-    that moment raises in the place of the cancellation, and whoever took it for a fault would go on for ever.
+    Raises CancelledError if the loop's task is being cancelled. The rollback on a connection that dies at
+    that moment replaces the cancellation by its own error; a loop that waited it out would never end.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

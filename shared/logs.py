@@ -1,7 +1,7 @@
-"""Structured logs: one JSON object a line, a constant message with named fields, never one line per event.
+"""Structured logs: one JSON object per line, a constant message with named fields, never a line per event.
 
-A line about one case has its `trace_id`, so that the case reads as one trace across all services; it is the
-one under which `civicloom trace` and an OpenTelemetry collector know the case (`shared.ids.trace_id`).
+A line about one case has its `trace_id` (`shared.ids.trace_id`): the same in all services, in
+`civicloom trace` and in an OpenTelemetry collector.
 """
 
 import logging
@@ -17,16 +17,16 @@ import structlog
 
 from shared.ids import trace_id
 
-_MOST_SENTENCES = 1000
+_MAX_SENTENCES = 1000
 Correlation = str | Callable[[], str | None] | None
 _correlation: ContextVar[Correlation] = ContextVar("correlation", default=None)
 
 
 @contextmanager
 def about(correlation: Correlation) -> Iterator[None]:
-    """Lines said inside, also by libraries, belong to the trace of this correlation id (a case's id).
+    """Lines logged inside, by libraries too, get the trace of this correlation id (a case's id).
 
-    A function is asked when a line is written: for what is known only later.
+    A function is called when a line is written, for an id that is only known later.
     """
     before = _correlation.set(correlation)
     try:
@@ -36,7 +36,7 @@ def about(correlation: Correlation) -> Iterator[None]:
 
 
 def concerns(correlation: str) -> None:
-    """From here on, until the `about` around it ends, lines belong to this trace."""
+    """Sets the trace of the lines that follow, until the surrounding `about` ends."""
     _correlation.set(correlation)
 
 
@@ -54,7 +54,7 @@ def _to_json(fields: Any, **_: Any) -> str:
 
 
 class _LibraryLine(logging.Formatter):
-    """What a library says, as a line like ours."""
+    """Formats a library's log record as a JSON line like ours."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -73,9 +73,9 @@ class _LibraryLine(logging.Formatter):
 
 
 class _Seldom(logging.Filter):
-    """The same sentence of a library at most every ten seconds.
+    """Passes the same sentence of a library at most once in ten seconds.
 
-    While a broker is away its client says sixty a second, which costs more than the waiting itself.
+    While a broker is away its client logs sixty lines a second, which costs more than the waiting itself.
     """
 
     def __init__(self, seconds: float = 10) -> None:
@@ -85,7 +85,7 @@ class _Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         key, now = (record.name, str(record.msg)[:100]), time.monotonic()
-        if len(self._next) > _MOST_SENTENCES:
+        if len(self._next) > _MAX_SENTENCES:
             self._next.clear()
         if now < self._next.get(key, now):
             return False
@@ -94,7 +94,7 @@ class _Seldom(logging.Filter):
 
 
 def setup_logs(service: str, level: str = "info") -> None:
-    """Sends our logs, and those of libraries from warning on, to standard error as JSON lines."""
+    """Writes our logs from `level` on, and libraries' from warning on, to standard error as JSON lines."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -117,5 +117,5 @@ def setup_logs(service: str, level: str = "info") -> None:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger whose lines carry the module's name."""
+    """A logger whose lines have the field `module`."""
     return structlog.get_logger(module=name)  # type: ignore[no-any-return]

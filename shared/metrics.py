@@ -1,25 +1,25 @@
-"""All metric names of the core, each with what it tells an operator."""
+"""All metrics of the core, each with its meaning for an operator."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# How much came in and what became of it; `duplicate` grows after every restart and is harmless.
+# Events by outcome; `duplicate` grows after every restart and is harmless.
 EVENTS = Counter("civicloom_events_total", "Events taken from Kafka by outcome", ["consumer", "outcome"])
 BATCH_SECONDS = Histogram(
     "civicloom_slice_seconds",
-    "Duration of one slice, from cursor lock to commit",
+    "Duration of one partition batch, from cursor lock to commit",
     ["consumer"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-# Rises without end if the database refuses: look at the log line `slice waits`.
+# Grows without end while the database refuses: look at the log line `partition batch waits`.
 BATCH_WAITS = Counter(
-    "civicloom_slice_waits_total", "PartitionBatchProcessor put off by an infrastructure fault", ["consumer"]
+    "civicloom_slice_waits_total", "Retries of a partition batch after an infrastructure fault", ["consumer"]
 )
-# More than 0: Kafka has lost what was read (power loss, a topic made anew); others may not have read it.
+# Above 0: Kafka has lost records that were read (power loss, topic created again). Others may miss them.
 LOG_TRUNCATED = Counter(
     "civicloom_topic_cut_total", "Partitions found to end before the cursor", ["consumer", "topic"]
 )
 LAG = Gauge("civicloom_consumer_lag", "Records not yet consumed", ["consumer", "topic", "partition"])
-# Over all copies of the service. Timers that judge wait while it is above their grace.
+# Over all replicas of the service. Deadline checks wait while it is above their grace period.
 UNREAD_AGE = Gauge("civicloom_unread_age_seconds", "Everything appended longer ago has been applied")
 PARKED_KEYS = Gauge("civicloom_parked_keys", "Keys that wait behind a failed event", ["consumer"])
 DEAD_LETTERS = Gauge("civicloom_dead_letters", "Dead letters that wait for an operator", ["consumer"])
@@ -28,12 +28,14 @@ RELAYED = Counter(
 )
 PUBLISH_SECONDS = Histogram(
     "civicloom_wave_seconds",
-    "Duration of one relay wave, from read to delete",
+    "Duration of one publish batch, from read to delete",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-RELAY_FAULTS = Counter("civicloom_relay_faults_total", "Waves that failed in part; the producer was renewed")
-# More than 0: a topic is missing or refuses; `civicloom outbox` names it.
-PAUSED = Gauge("civicloom_outbox_set_aside", "Events of topics that refuse", ["topic"])
+RELAY_FAULTS = Counter(
+    "civicloom_relay_faults_total", "Publish batches that failed in part; the producer was renewed"
+)
+# Above 0: a topic is missing or refuses; `civicloom outbox` names it.
+PAUSED = Gauge("civicloom_outbox_set_aside", "Events of paused topics", ["topic"])
 TIMERS = Counter("civicloom_timers_total", "Timers fired", ["kind"])
-TIMER_FAULTS = Counter("civicloom_timer_faults_total", "Timers that failed and will be tried again", ["kind"])
+TIMER_FAULTS = Counter("civicloom_timer_faults_total", "Timers that failed and will be retried", ["kind"])
 EMITTED = Counter("civicloom_emitted_total", "Events committed to the outbox", ["type"])

@@ -1,4 +1,4 @@
-"""Schemas, roles and migrations: dbmate with plain SQL files, the core's first, then the service's own."""
+"""Roles, schemas and migrations: dbmate with plain SQL files, the core's first, then the service's."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ import asyncpg
 from shared.errors import CivicloomError, DatabaseAway
 from shared.settings import REPOSITORY, SERVICES, ServiceName, with_user
 
-# Versions of the core have five digits, of a service four: they never collide, and the core sorts first.
+# Versions have five digits in the core and four in a service: they never collide, and the core's sort first.
 CORE = REPOSITORY / "shared" / "migrations"
 
 
 @dataclass
 class MigrationFailed(CivicloomError):
-    """A migration file was refused; it is rolled back."""
+    """A migration failed and was rolled back."""
 
     service: str
     output: str
@@ -28,16 +28,16 @@ class MigrationFailed(CivicloomError):
 
 
 def role_url(admin_url: str, service: ServiceName) -> str:
-    """The admin's database as the service's role, with the password of `<SERVICE>_DATABASE_URL` if it is set.
+    """The admin's database as the service's role.
 
-    Without that, all roles have the admin's.
+    The password is that of `<SERVICE>_DATABASE_URL`, if that is set, else the admin's.
     """
     own = os.environ.get(f"{service}_database_url".upper())
     return with_user(admin_url, service, urlsplit(own).password if own else None)
 
 
 async def prepare_roles(admin_url: str) -> None:
-    """Makes the role and schema of each service, if missing. A role owns its schema and reads no other.
+    """Creates the missing roles and schemas of the services. A role owns its schema and reads no other.
 
     Raises DatabaseAway.
     """
@@ -46,7 +46,7 @@ async def prepare_roles(admin_url: str) -> None:
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
         raise DatabaseAway(f"no database answers at DATABASE_URL: {error}") from error
     try:
-        # Two at a time would collide in the catalogue; the second waits and finds all there.
+        # Two runs at a time would collide in the catalogue; the second waits and finds everything present.
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('civicloom roles'))")
             for service in SERVICES:
@@ -63,7 +63,10 @@ async def prepare_roles(admin_url: str) -> None:
 
 
 def migrate(admin_url: str, service: ServiceName) -> str:
-    """Applies what is pending for one service, as its role; what dbmate printed. Raises MigrationFailed."""
+    """Applies the pending migrations of one service, as its role; returns dbmate's output.
+
+    Raises MigrationFailed.
+    """
     folders = (CORE, REPOSITORY / "services" / service / "migrations")
     done = subprocess.run(  # noqa: S603  (our own binary and folders)
         [

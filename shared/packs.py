@@ -1,6 +1,6 @@
-"""The versions of the pack that a service has seen, each kept in its own table and compiled once per process.
+"""The pack versions that a service has seen: stored in the table `policy_version`, compiled once per process.
 
-Pure code takes a version, never "the current one": a case keeps the version that it was accepted under.
+Pure code takes a version, never "the current one": a case keeps the version under which it was accepted.
 """
 
 from collections.abc import Iterable
@@ -19,18 +19,19 @@ from shared.unit_of_work.transaction import Connection
 
 QUERIES = sql.load("shared", "packs.sql")
 
-Reader = Connection | asyncpg.Pool
+Readable = Connection | asyncpg.Pool
+"""A connection or a pool to query."""
 
 
 class PackNotHere(CivicloomError):
-    """An event or a reader names a version that is neither in the table nor in the folder (yet)."""
+    """A version that is neither in the table nor in the folder of packs (yet)."""
 
     def __init__(self, version: str) -> None:
         super().__init__(f"policy version {version} is not known here: bring the folder of packs up to date")
 
 
 class Packs:
-    """Packs by version. `current` is the folder's at the start: for what is taken in now."""
+    """Packs by version. `current` is the folder's at start, for new cases."""
 
     def __init__(self, current: Pack, folder: Path) -> None:
         self.current = current
@@ -38,26 +39,26 @@ class Packs:
         self._known = {current.version: current}
 
     @classmethod
-    async def open(cls, reader: Reader, settings: CoreSettings) -> Self:
-        """With the pack that the settings name, kept before any case can refer to it. Raises PolicyError."""
+    async def open(cls, database: Readable, settings: CoreSettings) -> Self:
+        """Loads the pack that the settings name and stores its version. Raises PolicyError."""
         packs = cls(open_pack(settings), settings.policies_dir / settings.pack)
-        await packs._keep(reader, packs.current)
+        await packs._keep(database, packs.current)
         return packs
 
-    async def load(self, reader: Reader, versions: Iterable[str | None]) -> None:
-        """Makes `of` know these versions where they can be found: in the table, then in the folder."""
+    async def load(self, database: Readable, versions: Iterable[str | None]) -> None:
+        """Loads these versions for `of`, from the table or else the folder; unknown ones are ignored."""
         missing = {version for version in versions if version is not None} - self._known.keys()
         if not missing:
             return
-        for row in await reader.fetch(QUERIES["read_policy_versions"], sorted(missing)):
+        for row in await database.fetch(QUERIES["read_policy_versions"], sorted(missing)):
             pack = Pack.from_json(row["content"])
             self._known[pack.version] = pack
         if missing - self._known.keys():
-            # Another service was started on a folder that has changed since our own start.
-            await self._keep(reader, load_pack(self._folder))
+            # The folder has changed since this service started, and another one was started on it.
+            await self._keep(database, load_pack(self._folder))
 
     def of(self, version: str | None) -> Pack:
-        """A version that was loaded; the current one for None. Raises PackNotHere."""
+        """A loaded version; the current one for None. Raises PackNotHere."""
         if version is None:
             return self.current
         try:
@@ -65,18 +66,18 @@ class Packs:
         except KeyError:
             raise PackNotHere(version) from None
 
-    async def find(self, reader: Reader, version: str | None) -> Pack:
-        """`load` and `of` in one. Raises PackNotHere."""
-        await self.load(reader, [version])
+    async def find(self, database: Readable, version: str | None) -> Pack:
+        """`load`, then `of`. Raises PackNotHere."""
+        await self.load(database, [version])
         return self.of(version)
 
-    async def _keep(self, reader: Reader, pack: Pack) -> None:
-        await reader.execute(QUERIES["keep_policy_version"], pack.version, pack.to_json().decode())
+    async def _keep(self, database: Readable, pack: Pack) -> None:
+        await database.execute(QUERIES["keep_policy_version"], pack.version, pack.to_json().decode())
         self._known[pack.version] = pack
 
 
 def open_pack(settings: CoreSettings) -> Pack:
-    """The pack that the settings name, loaded once. Raises PolicyError with file and line."""
+    """The pack that the settings name, loaded once per process. Raises PolicyError with file and line."""
     return _load(settings.policies_dir / settings.pack)
 
 

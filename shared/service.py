@@ -1,7 +1,7 @@
-"""One service as one process: HTTP, consumers, relay, timers, parked keys, and what is its own.
+"""One service as one process: HTTP, consumers, relay, timers, retries of parked keys, and its own loops.
 
-`services/<name>/app.py` gives `build`, an async function from database and settings to `Parts`;
-`services/<name>/__main__.py` is `main("<name>", build)`.
+`services/<name>/app.py` has `build`, an async function from database and settings to `Parts`;
+`services/<name>/__main__.py` calls `main("<name>", build, <its settings class>)`.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import uvicorn
 import uvloop
@@ -27,12 +28,13 @@ from shared.inbox.watermark import Watermark
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.client import Producer
 from shared.logs import get_logger, setup_logs
-from shared.outbox.relay import OnDelivered, Relay, TouchedByDelivery
+from shared.outbox.relay import DeliveryLock, OnDelivered, Relay
 from shared.packs import open_pack
-from shared.settings import CoreSettings, ServiceName
+from shared.settings import CoreSettings, ServiceName, describe_fault
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.idempotency import prune_keys
 from shared.unit_of_work.timers import Timers
-from shared.unit_of_work.transaction import QUERIES
+from shared.unit_of_work.transaction import prune_processed_actions
 from shared.web.app import create_app
 from shared.web.health import Reasons, none
 from shared.web.i18n import LANGUAGES
@@ -43,7 +45,7 @@ log = get_logger(__name__)
 
 Loop = Callable[[], Awaitable[None]]
 
-_KEEP_SEEN = dt.timedelta(days=35)  # machine time: as long as Kafka keeps what could be delivered again
+_KEEP_PROCESSED = dt.timedelta(days=35)  # as long as Kafka keeps records that could be delivered again
 
 
 def _no_timers(_: Timers) -> None:
@@ -52,10 +54,13 @@ def _no_timers(_: Timers) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a service consists of beside the core. `topics` are logical names; `pattern` is a regular
-    expression over topic names, for a second consumer (routing's actions); `loops` run until cancelled;
-    `ready` names what of its own is not ready, `degraded` what waits while the service works. `context` is
-    what its routes work with (`app.state.context`)."""
+    """The parts of a service that are its own.
+
+    `topics` are logical names. `pattern` is a regular expression over topic names, for a second consumer
+    (routing's actions). `on_delivered` and `delivery_lock` go to the relay. `loops` run until cancelled.
+    `ready` returns the service's own parts that are not ready, `degraded` those that wait while the service
+    works. Routes find `context` in `app.state.context`.
+    """
 
     title: str
     routers: Sequence[APIRouter]
@@ -64,7 +69,7 @@ class Parts:
     pattern: str | None = None
     register_timers: Callable[[Timers], None] = _no_timers
     on_delivered: OnDelivered | None = None
-    touched_by: TouchedByDelivery | None = None
+    delivery_lock: DeliveryLock | None = None
     loops: Sequence[Loop] = ()
     ready: Reasons = none
     degraded: Reasons = none
@@ -72,11 +77,12 @@ class Parts:
     context: object = None
 
 
-Build = Callable[[Database, CoreSettings], Awaitable[Parts]]
+S = TypeVar("S", bound=CoreSettings)
+Build = Callable[[Database, S], Awaitable[Parts]]
 
 
 class Service:
-    """The running parts of one service. Construct inside a running loop, on an open database."""
+    """The running parts of one service. Construct it in a running event loop, on an open database."""
 
     def __init__(self, database: Database, parts: Parts) -> None:
         self.database = database
@@ -84,7 +90,7 @@ class Service:
         settings = database.settings
         self.producer = Producer(settings.kafka_bootstrap, f"civicloom-{settings.service}")
         self.relay = Relay(
-            database, self.producer, on_delivered=parts.on_delivered, touched_by=parts.touched_by
+            database, self.producer, on_delivered=parts.on_delivered, delivery_lock=parts.delivery_lock
         )
         self.consumers: list[Consumer] = []
         self.parking: list[Parking] = []
@@ -115,11 +121,10 @@ class Service:
     def _web_settings(self) -> WebSettings:
         pack = open_pack(self.database.settings)
         language = pack.language[:2] if pack.language[:2] in LANGUAGES else "en"
-        # Not left to the environment: LANGUAGE belongs to gettext and may hold anything.
-        return WebSettings(language=language, time_zone=pack.timezone)
+        return WebSettings.of(self.database.settings, language=language, time_zone=pack.timezone)
 
     async def run_loops(self) -> None:
-        """Everything but HTTP, until cancelled. An error that nobody expected ends all, loudly."""
+        """Runs everything except HTTP until cancelled. An unexpected error of one loop ends all of them."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.relay.run(), name="relay")
@@ -127,7 +132,7 @@ class Service:
                     group.create_task(consumer.run(), name="consumer")
                 for parking in self.parking:
                     group.create_task(parking.run(), name="parking")
-                group.create_task(self.watermark.run(), name="unread")
+                group.create_task(self.watermark.run(), name="watermark")
                 group.create_task(self.timers.run(), name="timers")
                 group.create_task(self._housekeeping(), name="housekeeping")
                 for loop in self.parts.loops:
@@ -136,10 +141,10 @@ class Service:
             await self.producer.stop()
 
     async def unready(self) -> dict[str, str]:
-        """What is not ready, by part; empty if all is."""
+        """The reason by part that is not ready; empty if all are ready."""
         missing: dict[str, str] = {}
         try:
-            await self.database.pool.fetchval("SELECT 1", timeout=2)
+            await self.database.ping()
         except Exception as error:
             if not is_infrastructure(error):
                 raise
@@ -150,12 +155,12 @@ class Service:
         return missing | await self.parts.ready()
 
     async def degraded(self) -> dict[str, str]:
-        """What waits or is worth a look while all else works: a topic that refuses holds no other one up."""
+        """The reason by part that waits, or needs a look, while the rest works: such as a paused topic."""
         waits: dict[str, str] = {}
         if self.relay.paused_topics:
-            waits["outbox"] = f"set aside: {', '.join(self.relay.paused_topics)}"
-        if cut := sorted({topic for consumer in self.consumers for topic in consumer.cut}):
-            waits["kafka"] = f"lost records that were read: {', '.join(cut)}"
+            waits["outbox"] = f"paused: {', '.join(self.relay.paused_topics)}"
+        if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
+            waits["kafka"] = f"records that were read are lost: {', '.join(truncated)}"
         return waits | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
@@ -167,8 +172,8 @@ class Service:
         while True:
             try:
                 now = machine_now()
-                await self.database.pool.execute(QUERIES["prune_idempotency_keys"], now)
-                await self.database.pool.execute(QUERIES["prune_seen_events"], now - _KEEP_SEEN)
+                await prune_keys(self.database.pool, now)
+                await prune_processed_actions(self.database.pool, now - _KEEP_PROCESSED)
             except Exception as error:
                 if not is_passing(error):
                     raise
@@ -188,30 +193,17 @@ async def _open(settings: CoreSettings) -> Database:
         except Exception as error:
             if not is_passing(error):
                 raise
-            log.warning("database is not there yet", error=repr(error))
+            log.warning("database is away", error=repr(error))
             await asyncio.sleep(wait)
             wait = min(wait * 2, 5)
 
 
-async def serve(settings: CoreSettings, build: Build) -> int:
-    """Runs the service until SIGTERM or SIGINT; the exit code."""
+async def serve(settings: S, build: Build[S]) -> int:
+    """Runs the service until SIGTERM or SIGINT; returns the exit code."""
     database = await _open(settings)
     service = Service(database, await build(database, settings))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            service.web(),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=3,
-            server_header=False,
-            proxy_headers=True,
-            forwarded_allow_ips=settings.trusted_proxies,
-        )
-    )
-    # Ours, not uvicorn's: it would raise the signal again after it has ended, before we have.
+    server = _server(service.web(), settings)
+    # Our handlers, not uvicorn's: it raises the signal again when it has stopped, before our loops have.
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, server)
@@ -228,21 +220,37 @@ async def serve(settings: CoreSettings, build: Build) -> int:
     return 0
 
 
+def _server(app: FastAPI, settings: CoreSettings) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=3,
+            server_header=False,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.trusted_proxies,
+        )
+    )
+
+
 def _stop(server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def main(service: ServiceName, build: Build) -> None:
-    """The process: settings, logs, loop. Exits 2 with a sentence if the settings are bad."""
+def main(service: ServiceName, build: Build[S], settings_type: type[S]) -> None:
+    """The process: settings, logs, event loop. Exits 2 with one sentence if a setting is wrong."""
     try:
-        settings = CoreSettings.for_service(service)
+        settings = settings_type.for_service(service)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(str(part) for part in first["loc"]).upper()
-        print(f"{service}: setting {name}: {first['msg']}", file=sys.stderr)  # noqa: T201
+        print(f"{service}: {describe_fault(error)}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     setup_logs(service, settings.log_level)
-    # A batch makes tens of thousands of objects and drops them all: to look for cycles every 700 finds none.
+    # A batch allocates tens of thousands of objects and drops them all; the default collection every 700
+    # allocations finds no cycles among them.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     sys.exit(uvloop.run(serve(settings, build)))

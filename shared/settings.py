@@ -1,12 +1,18 @@
-"""Settings that every process reads from the environment. One SECRET_KEY, all else has a sensible default."""
+"""Settings from the environment. Only SECRET_KEY is required; everything else has a default.
+
+`CoreSettings` is the base of all: a service adds its own in `config.py`, `shared.web.settings` adds what the
+policy pack decides. Every class is read by `for_service`, and `main` in `shared.service` reports errors.
+"""
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field
+from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.keys import derive
 
 ServiceName = Literal["publisher", "inquiry", "routing", "audit"]
 SERVICES: tuple[ServiceName, ...] = ("publisher", "inquiry", "routing", "audit")
@@ -14,9 +20,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class CoreSettings(BaseSettings):
-    """What the core needs, for one service. `for_service` fills in what depends on its name."""
+    """The settings that every service has: database, broker, policy pack, HTTP, sign-in."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     service: ServiceName = "inquiry"
     database_url: str = "postgres://postgres@127.0.0.1:5432/civicloom"
@@ -26,28 +34,51 @@ class CoreSettings(BaseSettings):
     policies_dir: Path = REPOSITORY / "policies"
     data_dir: Path = REPOSITORY / ".data"
     clock_file: Path | None = None
-    secret_key: str = Field(min_length=64)
+    secret_key: SecretStr
+    """At least 32 bytes of hex, from which all keys of the installation are derived."""
     public_url: str = "http://127.0.0.1:8080"
+    """Origin at which browsers reach the installation, without a slash at the end."""
     host: str = "127.0.0.1"
     port: int = 8000
     trusted_proxies: str = "127.0.0.1"
-    """Whose X-Forwarded-For is believed: comma list of addresses; a rate limit hangs on it."""
+    """Addresses, separated by commas, whose X-Forwarded-For is believed; rate limits depend on it."""
+    oidc_issuer: str | None = None
+    oidc_client_id: str = "civicloom"
+    oidc_client_secret: SecretStr | None = None
+    api_keys_file: Path | None = None
     log_level: str = "info"
     pool_size: int = 10
     consumer_group: str | None = None
-    """Kafka group; only display and balancing hang on it, the authority is the cursor."""
+    """Kafka group, for display and balancing only: the cursors decide what is read."""
     grace_seconds: float = 30
-    """How long after due a judging timer waits for what was in time but is still on its way."""
+    """How long after its due moment a deadline check waits for events that were in time but are unread."""
 
     @classmethod
-    def for_service(cls, service: ServiceName) -> "CoreSettings":
-        """From the environment; `<SERVICE>_DATABASE_URL`, `_HOST` and `_PORT` override the common ones."""
+    def for_service(cls, service: ServiceName) -> Self:
+        """The settings of one service, from the environment.
+
+        `<SERVICE>_DATABASE_URL`, `_HOST`, `_PORT` and `_CONSUMER_GROUP` override the common variables. Raises
+        pydantic.ValidationError; `describe_fault` makes a sentence of it.
+        """
         own = {
             name: os.environ[variable]
             for name in ("database_url", "host", "port", "consumer_group")
             if (variable := f"{service}_{name}".upper()) in os.environ
         }
         return cls(service=service, **own)  # type: ignore[arg-type]
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("PUBLIC_URL must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr) -> SecretStr:
+        derive(value.get_secret_value(), "check")
+        return value
 
     @property
     def service_database_url(self) -> str:
@@ -56,9 +87,25 @@ class CoreSettings(BaseSettings):
             return self.database_url
         return with_user(self.database_url, self.service)
 
+    @property
+    def https(self) -> bool:
+        """Whether browsers use https, so that cookies may require it."""
+        return self.public_url.startswith("https://")
+
+    def key(self, purpose: str) -> bytes:
+        """The key of 32 bytes that SECRET_KEY gives for one purpose."""
+        return derive(self.secret_key.get_secret_value(), purpose)
+
+
+def describe_fault(error: ValidationError) -> str:
+    """One sentence about the first wrong setting, without its value."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"]).upper()
+    return f"setting {name}: {first['msg'].removeprefix('Value error, ')}"
+
 
 def with_user(url: str, user: str, password: str | None = None) -> str:
-    """The same database for another role; without a password it is the url's, or else that of PGPASSWORD."""
+    """The same database URL for another role, with the given password, else the URL's, else none."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     password = password or parts.password

@@ -1,4 +1,4 @@
-"""Webhooks that people name: which URL is called, and the secret that their signatures are made with."""
+"""Webhooks of citizens and subscribers: which URLs are accepted, and the secret that signs the calls."""
 
 import base64
 import hmac
@@ -6,7 +6,11 @@ from urllib.parse import urlsplit
 
 
 def webhook_url(text: str, *, plain_http: bool) -> str | None:
-    """The URL, or None if it is none that we call: https, a host, no user, no fragment, ASCII, no spaces."""
+    """The URL if it is acceptable, else None.
+
+    It must be https (or http with `plain_http`), have a host, no user and no fragment, and at most 2,000
+    visible ASCII characters.
+    """
     if len(text) > 2000 or any(not 0x21 <= ord(character) <= 0x7E for character in text):
         return None
     try:
@@ -23,6 +27,6 @@ def webhook_url(text: str, *, plain_http: bool) -> str | None:
 
 
 def webhook_secret(key: bytes, identifier: str) -> str:
-    """Standard Webhooks' symmetric secret: `whsec_` and HMAC-SHA256(key, id) in base64, stored nowhere."""
+    """A symmetric secret of Standard Webhooks: `whsec_` and HMAC-SHA256(key, id) in base64. Never stored."""
     digest = hmac.digest(key, identifier.encode(), "sha256")
     return f"whsec_{base64.b64encode(digest).decode()}"

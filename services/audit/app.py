@@ -10,30 +10,27 @@ from services.audit.log.published import PublishedLog
 from services.audit.log.subjects import KeyBox
 from services.audit.tracing.exporter import Exporter
 from services.audit.writer import Writer
-from shared.keys import derive
 from shared.service import Loop, Parts
-from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
 
 
-async def build(database: Database, settings: CoreSettings) -> Parts:
+async def build(database: Database, settings: AuditSettings) -> Parts:
     """The parts of audit.
 
-    Raises Malformed or LogBroken if the log's key file is damaged or gone, ValidationError for settings.
+    Raises Malformed or LogBroken if the log's key file is damaged or gone.
     """
-    own = AuditSettings.load()
-    folder = own.folder(settings)
+    folder = settings.folder
     folder.mkdir(parents=True, exist_ok=True)
     files = LogFiles(folder)
     has_log = files.checkpoint() is not None or await log_queries.has_begun(database.pool)
-    signer = open_or_make(own.key_file(settings), own.origin(settings), has_log=has_log)
-    keys = KeyBox(derive(settings.secret_key, "audit subject keys"))
+    signer = open_or_make(settings.key_file, settings.origin, has_log=has_log)
+    keys = KeyBox(settings.key("audit subject keys"))
     writer = Writer(database, signer, keys, files)
     pages = Pages("services.audit")
     loops: list[Loop] = [writer.run]
-    if own.traces_url is not None:
-        loops.append(Exporter(database, writer.log_size, own.traces_url, own.traces_headers).run)
+    if settings.traces_url is not None:
+        loops.append(Exporter(database, writer.log_size, settings.traces_url, settings.traces_headers).run)
 
     async def ready() -> dict[str, str]:
         return writer.trouble

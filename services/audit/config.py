@@ -2,38 +2,27 @@
 
 import re
 from pathlib import Path
-from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.settings import CoreSettings
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[\x20-\x7e]*", re.ASCII)
 
 
-class AuditSettings(BaseSettings):
-    """Where the log's key and files are. The files may be served by anybody; the key must stay here."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
-    )
+class AuditSettings(CoreSettings):
+    """Where the log's key and files are. The files may be public; the key must not leave this service."""
 
     log_key_file: Path | None = None
     log_folder: Path | None = None
     log_origin: str | None = None
-    """The log's name in every checkpoint; used once, when the key is made."""
+    """The log's name in every checkpoint; read only when the key is created."""
 
     otel_exporter_otlp_endpoint: str | None = None
-    """Of an OpenTelemetry collector that takes OTLP/HTTP (`/v1/traces` below it); unset, nothing is sent."""
+    """URL of an OpenTelemetry collector for OTLP/HTTP, without `/v1/traces`. Unset: no traces are sent."""
     otel_exporter_otlp_headers: SecretStr = SecretStr("")
-    """`name=value,name=value`, values percent-encoded (W3C Baggage): mostly the collector's key."""
-
-    @classmethod
-    def load(cls) -> Self:
-        """From the environment. Raises pydantic.ValidationError."""
-        return cls()
+    """`name=value,name=value` with percent-encoded values (W3C Baggage), usually the collector's key."""
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
@@ -53,24 +42,30 @@ class AuditSettings(BaseSettings):
 
     @property
     def traces_url(self) -> str | None:
-        """Where traces are posted to; None if they are not."""
+        """Where traces are posted; None if they are not."""
         endpoint = self.otel_exporter_otlp_endpoint
         return None if endpoint is None else endpoint.rstrip("/") + "/v1/traces"
 
     @property
     def traces_headers(self) -> dict[str, str]:
-        """The headers of each post."""
+        """Headers of each post, decoded."""
         split = (pair.partition("=") for pair in _pairs(self.otel_exporter_otlp_headers))
         return {name: unquote(value.strip()) for name, _, value in split}
 
-    def key_file(self, core: CoreSettings) -> Path:
-        return self.log_key_file or core.data_dir / "keys" / "log.key"
+    @property
+    def key_file(self) -> Path:
+        """The log's private key."""
+        return self.log_key_file or self.data_dir / "keys" / "log.key"
 
-    def folder(self, core: CoreSettings) -> Path:
-        return self.log_folder or core.data_dir / "log"
+    @property
+    def folder(self) -> Path:
+        """The log's public files."""
+        return self.log_folder or self.data_dir / "log"
 
-    def origin(self, core: CoreSettings) -> str:
-        return self.log_origin or f"{urlsplit(core.public_url).hostname}/log"
+    @property
+    def origin(self) -> str:
+        """The log's name in its checkpoints."""
+        return self.log_origin or f"{urlsplit(self.public_url).hostname}/log"
 
 
 def _pairs(headers: SecretStr) -> list[str]:

@@ -21,13 +21,12 @@ from services.inquiry.intake_batcher import IntakeBatcher
 from services.inquiry.timers import register_timers
 from shared.packs import Packs
 from shared.service import Parts
-from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
 from shared.web import signin
 from shared.web.pages import Pages
 
 
-async def build(database: Database, settings: CoreSettings) -> Parts:
+async def build(database: Database, settings: InquirySettings) -> Parts:
     """The parts of inquiry on an open database. Raises PolicyError for a bad pack."""
     policies = await Packs.open(database.pool, settings)
     intake = Intake(policies, secret_key(settings))
@@ -56,6 +55,6 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
             commands=CaseCommands(database, policies),
             access=Access.of(database, settings),
             pages=pages,
-            plain_http_webhooks=InquirySettings().allow_private_webhooks,
+            plain_http_webhooks=settings.allow_private_webhooks,
         ),
     )

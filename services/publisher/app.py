@@ -27,7 +27,6 @@ from services.publisher.push.workers import MailWorker, WebhookWorker
 from services.publisher.timers import register_timers
 from shared.policy.loader import load_pack
 from shared.service import Loop, Parts
-from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
 from shared.web.health import Reasons
 from shared.web.pages import Pages
@@ -42,22 +41,20 @@ ROUTERS = (
 )
 
 
-async def build(database: Database, settings: CoreSettings) -> Parts:
-    """The publisher's parts. Raises PolicyError for a bad pack, pydantic.ValidationError for bad settings."""
-    own = PublisherSettings.load()
+async def build(database: Database, settings: PublisherSettings) -> Parts:
+    """The publisher's parts. Raises PolicyError for a bad pack."""
     pack = await asyncio.to_thread(load_pack, settings.policies_dir / settings.pack)
     templates = Pages("services.publisher")
-    secrets = DerivedSecrets(settings.secret_key)
-    public_url = settings.public_url.rstrip("/")
-    sender = own.sender(public_url)
+    secrets = DerivedSecrets(settings.secret_key.get_secret_value())
+    public_url, sender = settings.public_url, settings.sender
     mail_settings = MailSettings(public_url, sender, ZoneInfo(pack.timezone), templates.catalogue)
-    guard = Guard(own.allow_private_webhooks)
+    guard = Guard(settings.allow_private_webhooks)
     renderer = Renderer(database, secrets, mail_settings)
-    server = MailServer(own.smtp_url.get_secret_value(), sender) if own.smtp_url else None
+    server = MailServer(settings.smtp_url.get_secret_value(), sender) if settings.smtp_url else None
     return Parts(
         title="Civicloom publisher",
         routers=ROUTERS,
-        handlers=build_handlers(secrets.keyring, plain_http=own.allow_private_webhooks),
+        handlers=build_handlers(secrets.keyring, plain_http=settings.allow_private_webhooks),
         topics=["inquiry", "routing", "contact"],
         register_timers=register_timers,
         loops=_loops(Ledger(database), renderer, guard, server),
@@ -72,7 +69,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
             policy=pack.version,
             jurisdiction=pack.jurisdiction,
             mail_works=server is not None,
-            plain_http=own.allow_private_webhooks,
+            plain_http=settings.allow_private_webhooks,
         ),
     )
 

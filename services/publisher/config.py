@@ -1,22 +1,20 @@
-"""Settings of the publisher alone, from the environment."""
+"""Settings that publisher alone has."""
 
-from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.settings import CoreSettings
 
 _SCHEMES = {"smtp": 25, "smtps": 465}
 
 
-class PublisherSettings(BaseSettings):
+class PublisherSettings(CoreSettings):
     """`SMTP_URL` is `smtp://[user:password@]host[:port]` or `smtps://...`; without it the e-mail lane waits.
 
-    `MAIL_FROM` is the sender's address. `ALLOW_PRIVATE_WEBHOOKS` lets subscribers name plain http and private
-    addresses: for tests and for an installation that is itself private.
+    `MAIL_FROM` is the sender's address. `ALLOW_PRIVATE_WEBHOOKS` allows plain http and private addresses for
+    webhooks: for tests and for an installation in a private network.
     """
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     smtp_url: SecretStr | None = None
     mail_from: str | None = None
@@ -31,12 +29,8 @@ class PublisherSettings(BaseSettings):
                 raise ValueError("SMTP_URL must look like smtp://host:25 or smtps://user:password@host:465")
         return value
 
-    def sender(self, public_url: str) -> str:
+    @property
+    def sender(self) -> str:
         """The address that mails come from: MAIL_FROM, or noreply at the host of PUBLIC_URL."""
-        host = urlsplit(public_url).hostname or "localhost"
+        host = urlsplit(self.public_url).hostname or "localhost"
         return self.mail_from or f"noreply@{host}"
-
-    @classmethod
-    def load(cls) -> Self:
-        """From the environment. Raises pydantic.ValidationError."""
-        return cls()

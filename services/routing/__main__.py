@@ -2,6 +2,7 @@
 
 from services.routing.app import build
 from shared.service import main
+from shared.settings import CoreSettings
 
 if __name__ == "__main__":
-    main("routing", build)
+    main("routing", build, CoreSettings)

@@ -27,7 +27,7 @@ async def build(database: Database, settings: CoreSettings) -> Parts:
         pattern=actions_pattern(settings.topic_namespace),
         register_timers=lambda timers: register_timers(timers, packs),
         on_delivered=deliveries.on_delivered,
-        touched_by=deliveries.aggregate_of,
+        delivery_lock=deliveries.aggregate_of,
         pages=pages,
         context=Context(database, packs, Commands(database, packs), pages),
     )

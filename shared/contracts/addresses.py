@@ -1,4 +1,4 @@
-"""Where an event stands: the topics' logical names and the addresses that they have on a broker."""
+"""The topics' logical names, and their names on a broker."""
 
 import re
 from functools import lru_cache
@@ -12,7 +12,7 @@ ADDRESSES = {
     "department": "{namespace}.department.{code}.v1",
     "actions": "{namespace}.department.{code}.actions.v1",
 }
-"""Logical name -> address. Those with `{code}` exist once for every unit that wants Kafka."""
+"""Logical name -> address. One with `{code}` exists once for every unit that uses Kafka."""
 
 TEMPLATES = frozenset(name for name, address in ADDRESSES.items() if "{code}" in address)
 
@@ -23,10 +23,10 @@ _UNIT_TOPIC = re.compile(r"[a-z0-9-]+\.department\.([a-z0-9-]+)(?:\.actions)?\.v
 
 @lru_cache(maxsize=4096)
 def topic_name(namespace: str, logical: str, code: str | None = None) -> str:
-    """The topic of a logical name; `code` is the unit's, for `department` and `actions` alone.
+    """The topic of a logical name; `code` is the unit's, only for `department` and `actions`.
 
-    Raises ValueError for an unknown logical name, a code too many or too few, and for what Kafka, or the
-    pattern by which routing finds the units' topics, would not take.
+    Raises ValueError for an unknown logical name, for a missing or superfluous code, and for a namespace or
+    code that Kafka or routing's pattern of unit topics does not accept.
     """
     if logical not in ADDRESSES:
         raise ValueError(f"unknown topic {logical!r}: one of {', '.join(ADDRESSES)}")
@@ -40,6 +40,6 @@ def topic_name(namespace: str, logical: str, code: str | None = None) -> str:
 
 
 def code_of(topic: str) -> str | None:
-    """The unit's code in the name of its topic or of its actions' topic; None for every other topic."""
+    """The unit's code in the name of its topic or its actions topic; None for all other topics."""
     found = _UNIT_TOPIC.fullmatch(topic)
     return found.group(1) if found else None

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document of the whole system: which topic carries what, who sends it and who reads it."""
+"""The AsyncAPI 3.0 document of the whole system: topics, messages, senders and readers."""
 
 from typing import Any
 
@@ -56,12 +56,12 @@ def asyncapi(namespace: str = "civic") -> str:
 
 
 def _contracts() -> list[Contract]:
-    """By type: the registry's own order is that in which the modules happened to be imported."""
+    """Sorted by type, since the registry's order depends on the order of imports."""
     return [REGISTRY[name] for name in sorted(REGISTRY)]
 
 
 def _writers() -> list[tuple[str, str]]:
-    """Who writes which topic; `writer` of a unit's action is the unit."""
+    """(writer, logical topic) pairs; the writer of an action is `unit`."""
     return list(dict.fromkeys((contract.writer, contract.topic) for contract in _contracts()))
 
 
@@ -117,7 +117,7 @@ def _message(contract: Contract) -> Document:
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML without anchors, which a reader of the document would have to follow."""
+    """YAML without anchors, which are hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  (none at all)
         return True

@@ -1,4 +1,4 @@
-"""What every event has: the CloudEvents envelope, value and words, and the registry of types."""
+"""The parts that all events share: the CloudEvents envelope, data and words, and the registry of types."""
 
 import datetime as dt
 import hashlib
@@ -19,21 +19,22 @@ from pydantic_core import CoreSchema
 
 Kind = Literal["fact", "request", "record", "action", "contact"]
 """fact: its owner has decided. request: asks an owner to. record: stands on a unit's topic.
-action: what a unit answers. contact: goes from inquiry to publisher alone and is never logged."""
+action: a unit's answer. contact: goes from inquiry to publisher alone and is never logged."""
 
 TYPE_PATTERN = r"^civic\.[a-z0-9_]+\.[a-z0-9_]+\.v[1-9][0-9]*$"
 
 
 def _no_nul(text: str) -> str:
-    # Valid in JSON, refused by PostgreSQL: it would fail a whole slice.
+    # Valid in JSON, refused by PostgreSQL: it would fail a whole partition batch.
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
     return text
 
 
 class NoNul:
-    """`_no_nul` as a pattern, which pydantic checks without calling Python: for the short fields that every
-    event has. (In long texts a pattern is the slower one.) The schema does not show it.
+    """`_no_nul` as a pattern, which pydantic checks without calling Python. The JSON schema does not show it.
+
+    For short fields: in long texts a pattern is slower than a call.
     """
 
     @staticmethod
@@ -50,7 +51,7 @@ class NoNul:
 
 Text = Annotated[str, AfterValidator(_no_nul)]
 Token = Annotated[str, NoNul()]
-"""A short text that a machine made."""
+"""A short text made by a machine."""
 UnitCode = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=200), NoNul()]
 Identifier = Annotated[
@@ -63,7 +64,7 @@ Moment = Annotated[dt.datetime, AwareDatetime]
 class EventData(BaseModel):
     """The `data` of an event: codes, times, units, counts, references; no person and no free text."""
 
-    # Readers skip fields of a newer release; `harness.strict` turns this into `forbid`.
+    # Readers skip fields of a newer release.
     model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="strings")
 
     contract: ClassVar["Contract"]
@@ -113,11 +114,10 @@ class Event(BaseModel, Generic[D_co]):
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What is known of one type and version. `topic` is the logical name in `deploy/topics.yaml`.
+    """The contract of one type and version. `topic` is the logical name in `deploy/topics.yaml`.
 
-    `redacted_fields` names the fields of `data` that hold words or a person, where these stand inside: what
-    an erasure takes out. An event of a type that `is_erasure` makes every service forget the words of
-    its subject.
+    `redacted_fields` names the fields of `data` that hold words or a person; an erasure removes them. An
+    event of a type that `is_erasure` makes every service delete the words of its subject.
     """
 
     data_type: type[EventData]
@@ -154,25 +154,28 @@ def contract(
     redacted_fields: tuple[str, ...] = (),
     is_erasure: bool = False,
 ) -> Callable[[F], F]:
-    """Registers the model of `event_type`. Each type has exactly one writing service."""
+    """Registers the decorated model as the data of `event_type`. Each type has exactly one writing service.
 
-    def register(facts: F) -> F:
+    The decorator raises ValueError if the type is registered already.
+    """
+
+    def register(data_type: F) -> F:
         if event_type in REGISTRY:
             raise ValueError(f"{event_type} is registered twice")
-        parse = Event[facts].model_validate_json  # type: ignore[valid-type]
+        parse = Event[data_type].model_validate_json  # type: ignore[valid-type]
         entry = Contract(
-            facts, words, event_type, writer, topic or writer, kind, parse, redacted_fields, is_erasure
+            data_type, words, event_type, writer, topic or writer, kind, parse, redacted_fields, is_erasure
         )
-        facts.contract = entry
+        data_type.contract = entry
         REGISTRY[event_type] = entry
         FAMILIES.add(entry.family)
-        return facts
+        return data_type
 
     return register
 
 
 def words_hash(words: bytes) -> str:
-    """`wordshash`: SHA-256(0x03 || words) in hex; 0x00 and 0x01 are RFC 6962's, 0x02 is the commitment's."""
+    """`wordshash`: SHA-256(0x03 || words) in hex. RFC 6962 uses 0x00 and 0x01, the log's commitments 0x02."""
     return hashlib.sha256(b"\3" + words).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What every service says in the same way; each registers the type under its own name."""
+"""Event types that every service has, each registered under the service's own name."""
 
 from shared.contracts.base import Code, EventData, Text, UnitCode
 

@@ -1,9 +1,9 @@
-"""Whether a change of the contract breaks somebody who relies on it.
+"""Finds changes of the contract that break its readers or writers.
 
-Readers and writers are of different releases at the same time, and the log keeps events of all of them. So an
-older reader must take what a newer writer says (nothing widened, nothing required made optional), and a newer
-reader what an older writer said (nothing narrowed, removed or newly required). What remains is adding: an
-optional field, a type. Everything else is a new version of the type.
+Readers and writers of different releases run at the same time, and the log keeps events of all releases. So
+an older reader must accept a newer writer's events (nothing widened, no required field made optional), and a
+newer reader an older writer's (nothing narrowed, removed or newly required). What remains is adding an
+optional field or a type. Every other change needs a new version of the type.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,15 +11,15 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-# What tells people something and readers nothing; not `default`, which is what an absent field means.
+# Keywords without a meaning for readers. Not `default`: it is the meaning of an absent field.
 _ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description", "examples"})
 _ABSENT = object()
 
 
 def incompatible_changes(old: Mapping[str, Schema], new: Mapping[str, Schema]) -> list[str]:
-    """What in `new` breaks the promises of `old`, one line each; empty if nothing does.
+    """The changes in `new` that break a promise of `old`, one line each.
 
-    Both map a file's name to its JSON Schema, which is of the subset that `shared.contracts.schemas` writes.
+    Both map a file's name to its JSON Schema, of the subset that `shared.contracts.schemas` writes.
     """
     problems = []
     for name, schema in sorted(old.items()):
@@ -31,7 +31,7 @@ def incompatible_changes(old: Mapping[str, Schema], new: Mapping[str, Schema]) -
 
 
 class _Comparison:
-    """Two versions of one schema; references are followed, since a renamed definition changes nothing."""
+    """Compares two versions of a schema. Follows references, since renaming a definition changes nothing."""
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self._old, self._new = old, new
@@ -78,7 +78,7 @@ class _Comparison:
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
-    """The schema with its reference replaced by what it names; keywords beside the reference are kept."""
+    """The schema with its reference resolved; keywords beside the reference are kept."""
     while "$ref" in schema:
         definition: Schema = root["$defs"][str(schema["$ref"]).removeprefix("#/$defs/")]
         schema = {**definition, **{key: value for key, value in schema.items() if key != "$ref"}}

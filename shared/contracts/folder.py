@@ -1,4 +1,4 @@
-"""The folder `contracts/`: what the models say today, and the examples that were promised once."""
+"""The folder `contracts/`: schemas generated from the models, and examples that never change."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Files = Mapping[str, bytes]
 
 
 def generated(published: Files) -> dict[str, bytes]:
-    """Everything that the folder should hold. A type's example in `published` stays, byte for byte."""
+    """All files of the folder. A type's example in `published` stays as it is, byte for byte."""
     files = {path: content for path, content in published.items() if path.startswith(GOLDEN)}
     for contract in REGISTRY.values():
         files[f"{SCHEMAS}{contract.type}.json"] = _json(event_schema(contract))
@@ -33,7 +33,7 @@ def generated(published: Files) -> dict[str, bytes]:
 
 
 def stale(found: Files, wanted: Files) -> list[str]:
-    """How a folder differs from what it should hold, one line per file."""
+    """The differences between a folder and its expected files, one line per file."""
     faults = {path: "is missing" for path in wanted if path not in found}
     for path, content in found.items():
         if path not in wanted:
@@ -45,7 +45,7 @@ def stale(found: Files, wanted: Files) -> list[str]:
 
 
 def schemas_in(files: Files) -> dict[str, Schema]:
-    """The schemas among the files, by type: what `incompatible_changes` compares."""
+    """The schemas among the files, by type, as `incompatible_changes` takes them."""
     return {
         path.removeprefix(SCHEMAS).removesuffix(".json"): json.loads(content)
         for path, content in files.items()

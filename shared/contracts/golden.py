@@ -1,15 +1,18 @@
-"""One example of every type, with every field filled: what foreign readers test against, and what every later
-release must still read. An example that was published is never made anew.
+"""One example of every type with every field filled, for foreign readers' tests and for every later release.
+
+A published example never changes. A new field needs no entry here: its value is the first of its
+`Field(examples=[...])`, else that of `_BY_NAME`, else the first general example that its type accepts.
 """
 
 import base64
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from shared import ids, webhooks
 from shared.contracts.base import Contract, Event, NoWords, words_hash
@@ -19,7 +22,8 @@ SUBJECT = "01a20b2c-89f0-7f01-8a2b-3c4d5e6f7081"
 UNIT = "urban-management"
 MOMENT = "2026-11-24T01:30:00.250000Z"
 
-# The value of a field by its name, whichever type it stands in: a name means one thing in the whole contract.
+# The value of a field by its name, in whichever type: a name means one thing in the whole contract. A new
+# field gets an entry only if a general example would mislead a reader.
 _BY_NAME: dict[str, Any] = {
     "action": "oa-2026-000318",
     "actor": "role:clerk",
@@ -96,9 +100,13 @@ _BY_NAME: dict[str, Any] = {
 }
 
 
+# Tried in this order, after the field's own name; no text type accepts a number.
+_GENERAL = (UNIT, SUBJECT, hashlib.sha256(b"example").hexdigest(), "x", MOMENT, MOMENT[:10], 2, 1, 0.5, -1)
+
+
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """A value and, where the type has any, the words that travel beside it: exact bytes."""
+    """The exact bytes of a value and, if the type has words, of the words beside it."""
 
     value: bytes
     words: bytes | None
@@ -107,8 +115,8 @@ class Golden:
 def golden(contract: Contract) -> Golden:
     """The example of one type; the same bytes on every call.
 
-    Raises LookupError for a field that `_BY_NAME` has no value for, and pydantic's ValidationError when the
-    value there does not fit.
+    Raises LookupError for a field that no general example fits, and pydantic's ValidationError for an example
+    that does not fit its field.
     """
     words = None
     if contract.words is not NoWords:
@@ -157,31 +165,55 @@ def _envelope(contract: Contract) -> dict[str, Any]:
 
 
 def _example(model: type[BaseModel]) -> dict[str, Any]:
-    return {name: _value(name, field.annotation) for name, field in model.model_fields.items()}
+    return {
+        name: field.examples[0] if field.examples else _value(name, _whole_type(field))
+        for name, field in model.model_fields.items()
+    }
+
+
+def _whole_type(field: FieldInfo) -> Any:
+    """The field's type with its constraints."""
+    if not field.metadata:
+        return field.annotation
+    return Annotated.__class_getitem__((field.annotation, *field.metadata))  # type: ignore[attr-defined]
 
 
 def _value(name: str, annotation: Any) -> Any:
-    """A value for a field: what its type alone decides, else what `_BY_NAME` says."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)[0]
-    alternatives = [one for one in get_args(annotation) if one is not type(None)]
-    if type(None) in get_args(annotation):
-        return _value(name, alternatives[0])
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return _example(annotation)
-    if annotation is bool:
+    """A value for a field: what the type alone decides, else what `_BY_NAME` says, else a general example."""
+    bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if get_origin(bare) is Literal:
+        return get_args(bare)[0]
+    if type(None) in get_args(bare):
+        return _value(name, next(one for one in get_args(bare) if one is not type(None)))
+    if isinstance(bare, type) and issubclass(bare, BaseModel):
+        return _example(bare)
+    if bare is bool:
         return True
-    if name not in _BY_NAME:
-        raise LookupError(f"golden.py has no value for the field {name!r}")
-    return _BY_NAME[name]
+    return _BY_NAME[name] if name in _BY_NAME else _general_example(name, bare, annotation)
+
+
+def _general_example(name: str, bare: Any, annotation: Any) -> Any:
+    if get_origin(bare) in (tuple, list):
+        return [_value(name, get_args(bare)[0])]
+    if get_origin(bare) is dict:
+        key, value = get_args(bare)
+        return {_value(name, key): _value(name, value)}
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    for candidate in (name.replace("_", "-"), *_GENERAL):
+        try:
+            adapter.validate_python(candidate)
+        except ValidationError:
+            continue
+        return candidate
+    raise LookupError(f"no general example fits the field {name!r}: give it Field(examples=[...])")
 
 
 def _salt(contract: Contract, what: str) -> str:
-    """A real salt is 16 random bytes; an example is the same every time."""
+    """A fixed salt, so that an example is the same every time; a real one is 16 random bytes."""
     salt = hashlib.sha256(f"{contract.type} {what}".encode()).digest()[:16]
     return base64.urlsafe_b64encode(salt).rstrip(b"=").decode()
 
 
 def _bytes(example: dict[str, Any]) -> bytes:
-    # Indented for the reviewer of a change; a hash is over whatever bytes there are.
+    # Indented for review; a hash is over the bytes as they are.
     return (json.dumps(example, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""What inquiry says: the case (工单), its clocks and its end. `subject` is the inquiry id."""
+"""Events of inquiry: the case (工单), its clocks and its end. `subject` is the inquiry id."""
 
 from typing import Annotated, Literal
 
@@ -20,20 +20,20 @@ from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, Req
 CaseKind = Literal["consult", "help", "complaint", "report", "suggestion"]
 """诉求类型: 咨询, 求助, 投诉, 举报, 建议."""
 Visibility = Literal["public", "withheld", "secret"]
-"""Who may read the words. public: anybody; withheld: not the public; secret (保密): only those who cannot do
-without it, each service by its `domain/visibility.py`. Name and contact are never public."""
+"""Who may read the words. public: anybody. withheld: not the public. secret (保密): only those who need them
+for the case, as each service's `domain/visibility.py` decides. Name and contact are never public."""
 Channel = Literal["web", "api", "open311", "phone", "wechat", "import"]
 ReplyOutcome = Literal["solved", "partly", "explained", "not_possible", "not_ours"]
 
 Title = Annotated[Text, Field(min_length=1, max_length=200)]
 LongText = Annotated[Text, Field(min_length=1, max_length=20_000)]
-Place = Annotated[Text, Field(max_length=500)]
+PlaceText = Annotated[Text, Field(max_length=500)]
 
 
 class InquiryWords(Words):
     title: Title
     text: LongText
-    place: Place | None = None
+    place: PlaceText | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
 
@@ -102,7 +102,7 @@ class DeadlineWarned(EventData):
 
 @contract("civic.inquiry.deadline_breached.v1", writer="inquiry")
 class DeadlineBreached(EventData):
-    """No reply in time (超期): judged a grace period after due."""
+    """No reply in time (超期): declared a grace period after due."""
 
     due: Moment
     cycle: int
@@ -110,7 +110,7 @@ class DeadlineBreached(EventData):
 
 @contract("civic.inquiry.breach_withdrawn.v1", writer="inquiry")
 class BreachWithdrawn(EventData):
-    """A reply that was in time arrived after the judgement."""
+    """A reply that was in time arrived after the breach was declared."""
 
     due: Moment
     replied_at: Moment
@@ -148,7 +148,7 @@ class InquiryReopened(EventData):
 
 @contract("civic.inquiry.erased.v1", writer="inquiry", is_erasure=True)
 class InquiryErased(EventData):
-    """Every service nulls its copy of the words and contacts; audit destroys the key."""
+    """Every service deletes its copy of the words and contacts; audit destroys the key."""
 
     basis: Literal["citizen_request", "retention", "court_order"]
 
@@ -163,7 +163,7 @@ class ContactRead(EventData):
 
 @contract("civic.inquiry.request_refused.v1", writer="inquiry")
 class InquiryRequestRefused(RequestRefused):
-    """inquiry does not do what was asked of it. `causationid` is the request."""
+    """inquiry refuses a request. `causationid` is the request."""
 
 
 @contract("civic.inquiry.deadletter_recorded.v1", writer="inquiry")

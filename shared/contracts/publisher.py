@@ -1,4 +1,4 @@
-"""What publisher says: publications and their approval, subscriptions, pushes and notices."""
+"""Events of publisher: publications and their approval, subscriptions, pushes and notices."""
 
 from typing import Annotated, Literal
 
@@ -38,7 +38,7 @@ class PublicationApproved(EventData):
 
 @contract("civic.publication.published.v1", writer="publisher")
 class PublicationPublished(EventData):
-    """It is in force of publication: on the pages, in the feeds, on its way to subscribers."""
+    """It is published: on the pages, in the feeds, on its way to subscribers."""
 
     version: int
     topics: tuple[Code, ...] = ()
@@ -89,7 +89,7 @@ class PushBatchClosed(EventData):
 
 @contract("civic.push.notice_sent.v1", writer="publisher")
 class NoticeSent(EventData):
-    """The citizen was told of a step of the case. `subject` is the inquiry id."""
+    """The citizen was notified of a step of the case. `subject` is the inquiry id."""
 
     notice: Identifier
     lane: Lane
@@ -99,7 +99,7 @@ class NoticeSent(EventData):
 
 @contract("civic.push.notice_failed.v1", writer="publisher")
 class NoticeFailed(EventData):
-    """The citizen could not be told by this lane."""
+    """The citizen could not be notified by this lane."""
 
     notice: Identifier
     lane: Lane
@@ -110,7 +110,7 @@ class NoticeFailed(EventData):
 
 @contract("civic.publisher.request_refused.v1", writer="publisher")
 class PublisherRequestRefused(EventData):
-    """publisher does not do what was asked of it. `causationid` is the request."""
+    """publisher refuses a request. `causationid` is the request."""
 
     state: Text
     rule: Text

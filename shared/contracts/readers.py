@@ -1,4 +1,4 @@
-"""Who reads which topics, as the services are: what the AsyncAPI document and the tests' judge go by."""
+"""Which service reads which topics, for the AsyncAPI document and the history checker."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -11,12 +11,12 @@ CONSUMERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """The logical topics of each consumer of a service, by the consumer's name."""
 LOGGED = ("publisher", "inquiry", "routing", "audit")
-"""What audit's log takes, apart from any consumer."""
+"""The topics that audit's log reads, without a consumer group."""
 RECEIVED = ("department",)
-"""What a department's own system reads, of its own topic."""
+"""The topics that a unit's own system reads."""
 
 
 def readers() -> dict[str, tuple[str, ...]]:
-    """The topics of every service, and of `unit`, a department's own system."""
+    """Logical topics by reader: every service, and `unit`, a unit's own system."""
     consumed = {who: tuple(chain.from_iterable(own.values())) for who, own in CONSUMERS.items()}
     return {**consumed, "audit": (*consumed["audit"], *LOGGED), "unit": RECEIVED}

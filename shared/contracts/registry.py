@@ -7,5 +7,8 @@ __all__ = ["FAMILIES", "REGISTRY", "Contract", "by_writer", "inquiry", "publishe
 
 
 def by_writer(writer: str, name: str) -> type[EventData]:
-    """The facts class of `civic.<writer>.<name>.v1`; each service has its own refusals and dead letters."""
+    """The data class of `civic.<writer>.<name>.v1`; each service has its own refusals and dead letters.
+
+    Raises KeyError for an unknown type.
+    """
     return REGISTRY[f"civic.{writer}.{name}.v1"].data_type

@@ -1,4 +1,4 @@
-"""What routing says: dispatch (派单), assignments, deliveries, and what stands on the units' topics."""
+"""Events of routing: dispatch (派单), assignments, deliveries, and the records on the units' topics."""
 
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ from shared.contracts.inquiry import (
 Role = Literal["lead", "co"]
 """主办, 协办."""
 Notify = bool
-"""False: inquiry.received said that nobody is to be told, so that who sends notices need not look it up."""
+"""False: inquiry.received asked for no notices. A copy, so that the sender of notices needs no look-up."""
 TriageReason = Literal["no_rule", "unknown_service", "returned", "conflict"]
 
 
@@ -39,7 +39,7 @@ class CaseDispatched(EventData):
 
 @contract("civic.case.triaged.v1", writer="routing")
 class CaseTriaged(EventData):
-    """Nothing matched: a dispatcher has to place it."""
+    """No rule matched: a dispatcher has to assign the case."""
 
     reason: TriageReason
     hint: UnitCode | None = None
@@ -103,7 +103,7 @@ class RoutingDeadLetterDiscarded(DeadLetterDiscarded):
     """An operator gave up a dead letter."""
 
 
-# What a unit receives on `civic.department.<code>.v1`. The words stand inside, for the foreign reader's sake.
+# Records for a unit on `civic.department.<code>.v1`. The words are inside, to make them easy to read.
 
 
 @contract(
@@ -178,7 +178,7 @@ class ActionResult(EventData):
     detail: Text | None = None
 
 
-# What a unit answers on `civic.department.<code>.actions.v1`: known by (topic, id); the topic is the source.
+# A unit's actions on `civic.department.<code>.actions.v1`, identified by (topic, id).
 
 
 @contract("civic.action.sign.v1", writer="unit", kind="action", topic="actions")

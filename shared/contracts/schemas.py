@@ -1,4 +1,4 @@
-"""JSON Schemas (2020-12) of every type: what a writer promises, for readers in any language."""
+"""JSON Schemas (2020-12) of every type: the writer's promises, for readers in any language."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ Schema = dict[str, Any]
 
 SERVICE_PREFIX = "/services/"
 
-# Required by CloudEvents 1.0; the model gives `specversion` a default, a foreign writer has to say it.
+# Required by CloudEvents 1.0; the model has a default for `specversion`, a foreign writer must send it.
 _CLOUDEVENTS = ("specversion",)
-# What our own services always write beyond the model's minimum. A unit's action is known by (topic, id) and
-# needs none of it; a contact point never enters the log, so it is neither counted nor committed to.
+# Fields that our services always write beyond the model's minimum. A unit's action is identified by (topic,
+# id) and needs none; a contact point never enters the log, so it has no sequence and no salt.
 _PROMISED: dict[Kind, tuple[str, ...]] = {
     "fact": ("datacontenttype", "dataschema", "sequence", "sequencetype", "partitionkey", "salt"),
     "request": ("datacontenttype", "dataschema", "sequence", "sequencetype", "partitionkey", "salt"),
@@ -25,7 +25,7 @@ _PROMISED: dict[Kind, tuple[str, ...]] = {
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's generator without a title on every field, which only repeats the field's name."""
+    """Pydantic's generator without a title per field, which would only repeat the field's name."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002  (never)
         return False
@@ -35,7 +35,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def event_schema(contract: Contract) -> Schema:
-    """The schema of the whole value: the CloudEvent with its envelope and its facts."""
+    """The schema of the whole value: the CloudEvent with envelope and data."""
     schema = Event[contract.data_type].model_json_schema(schema_generator=_Generator)  # type: ignore[name-defined]
     properties: Schema = schema["properties"]
     properties["type"] = {"const": contract.type}
@@ -83,7 +83,7 @@ def _source(contract: Contract) -> Schema:
 
 
 def _never_null(schema: Schema) -> Schema:
-    """An optional field's schema, for those who always write it."""
+    """The schema of an optional field that our services always write."""
     alternatives = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
     return alternatives[0] if len(alternatives) == 1 else schema
 
@@ -91,7 +91,7 @@ def _never_null(schema: Schema) -> Schema:
 def _identified(
     schema: Schema, identifier: str, title: str, description: str | None, *, required: list[str]
 ) -> Schema:
-    """The schema with its head first, as a reader of the file expects it."""
+    """The schema with its head first, as a reader of the file expects."""
     head = {"$schema": schema["$schema"], "$id": identifier, "title": title, "description": description or ""}
     body = {name: part for name, part in schema.items() if name not in head and name != "$defs"}
     return {**head, **body, "required": required, **({"$defs": schema["$defs"]} if "$defs" in schema else {})}

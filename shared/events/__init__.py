@@ -1,1 +1,1 @@
-"""Events to bytes and back: the encoder and the decoder of the contract."""
+"""Encodes events as bytes and decodes them, by the contract."""

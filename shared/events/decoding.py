@@ -1,4 +1,4 @@
-"""From bytes to an event: peek at the type, skip what nobody wants, parse once what somebody does."""
+"""Decodes records. Peeks at the type first, so that unwanted types are skipped without parsing."""
 
 import datetime as dt
 import re
@@ -29,12 +29,12 @@ D_co = TypeVar("D_co", bound=EventData, covariant=True)
 # Our own encoder writes the type first, so that the common case needs no parse.
 _OUR_TYPE = re.compile(rb'\A\{"specversion":"1\.0","type":"([a-z0-9_.]{1,100})"')
 _TYPE = re.compile(TYPE_PATTERN)
-_MOST_FAULTS_TOLD = 5
+_MAX_FAULTS = 5
 
 
 @dataclass(slots=True)
 class IncomingEvent(Generic[D_co]):
-    """An event with its words and the record that brought it. `effective` is when the act reached us."""
+    """An event with its words and its record. `effective` is the business time at which the broker got it."""
 
     event: Event[D_co]
     words: Words | None
@@ -55,12 +55,12 @@ class IncomingEvent(Generic[D_co]):
 
     @property
     def ordinal(self) -> int | None:
-        """Epoch and sequence as one number; None for the actions of units, which carry none."""
+        """Epoch and sequence as one number; None for actions of units, which have no sequence."""
         return None if self.event.sequence is None else ordinal(self.event.epoch, self.event.sequence)
 
 
 def peek_type(value: bytes) -> str:
-    """The event's type, without parsing when one of ours wrote it. Raises Undecodable."""
+    """The event's type, without parsing if our encoder wrote the value. Raises Undecodable."""
     match = _OUR_TYPE.match(value)
     if match:
         return match[1].decode()
@@ -70,12 +70,15 @@ def peek_type(value: bytes) -> str:
         raise Undecodable(f"the value is not JSON: {error}") from error
     event_type = found.get("type") if isinstance(found, dict) else None
     if not isinstance(event_type, str):
-        raise Undecodable("the value is no CloudEvent: it has no `type`")
+        raise Undecodable("the value is not a CloudEvent: it has no `type`")
     return event_type
 
 
 def peek_field(record: RawRecord, name: str) -> str | None:
-    """A short text of the envelope, such as `id` or `subject`, read without trusting anything else in it."""
+    """An envelope field such as `id` or `subject`, if the value has one of 1 to 200 characters; else None.
+
+    Nothing else of the value is checked.
+    """
     try:
         found = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
@@ -85,14 +88,14 @@ def peek_field(record: RawRecord, name: str) -> str | None:
 
 
 def unreadable_subject(topic: str, partition: int) -> str:
-    """The subject of bytes that tell none of trust."""
+    """The subject under which bytes without a readable subject are handled."""
     return f"unreadable:{topic}:{partition}"
 
 
 def contract_of(value: bytes | None) -> Contract | None:
-    """The contract of the event in `value`; None for a type that we do not know, which is skipped.
+    """The contract of the event in `value`; None for an unknown type, which is skipped.
 
-    Raises Undecodable, or UnknownVersion for another major version of a type that we do know.
+    Raises Undecodable, and UnknownVersion for another major version of a known type.
     """
     if value is None:
         raise Undecodable("the record has no value")
@@ -104,26 +107,26 @@ def contract_of(value: bytes | None) -> Contract | None:
 
 
 def decode(record: RawRecord, contract: Contract, clock: Clock) -> IncomingEvent[EventData]:
-    """Parses value and words, and checks that the words are those that the value vouches for.
+    """Parses value and words, and checks the words against the value's `wordshash`.
 
-    Raises Undecodable with what is wrong and where.
+    Raises Undecodable with the faulty fields.
     """
     return with_words(record, parse_value(record, contract), contract, clock)
 
 
 def parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
-    """The first half of `decode`, which is enough to tell whether the event concerns us."""
+    """The first half of `decode`, without the words. Raises Undecodable."""
     try:
         event = contract.parse(record.value or b"")
     except ValidationError as error:
         raise Undecodable(f"{contract.type}: {_wrong(error)}") from error
-    if not _belongs(record.topic, contract):
+    if not _belongs_on(record.topic, contract):
         raise Undecodable(
-            f"{contract.type} has no business on {record.topic}: its writer's topic alone counts"
+            f"{contract.type} does not belong on {record.topic}: only its writer's topic counts"
         )
     if contract.kind == "action":
-        # A unit says who it is by the topic that it may write to, and by nothing else; what is derived from
-        # its action must not take over a trace or a policy version that it made up.
+        # Only the topic identifies the unit, since it alone may write to it. An event derived from the action
+        # must not inherit a trace or a policy version that the unit has made up.
         event = event.model_copy(
             update={
                 "source": record.topic,
@@ -140,18 +143,18 @@ def parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
 def with_words(
     record: RawRecord, event: Event[EventData], contract: Contract, clock: Clock
 ) -> IncomingEvent[EventData]:
-    """The second half of `decode`."""
+    """The second half of `decode`: adds the words. Raises Undecodable."""
     words = decode_words(record, event, contract)
     return IncomingEvent(event, words, record, clock.effective(record.timestamp_ms))
 
 
 def decode_words(record: RawRecord, event: Event[EventData], contract: Contract) -> Words | None:
-    """The words of a record, or None where there are none (any more)."""
+    """The words of a record; None if it has none, or they were erased. Raises Undecodable."""
     raw = record.header("words")
     if raw is None:
         return None
     if event.wordshash is None or words_hash(raw) != event.wordshash:
-        raise Undecodable(f"{contract.type}: the words are not those of `wordshash`")
+        raise Undecodable(f"{contract.type}: the words do not match `wordshash`")
     try:
         return contract.words.model_validate_json(raw)
     except ValidationError as error:
@@ -161,11 +164,11 @@ def decode_words(record: RawRecord, event: Event[EventData], contract: Contract)
 def _wrong(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(
-        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:_MOST_FAULTS_TOLD]
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found[:_MAX_FAULTS]
     )
 
 
-def _belongs(topic: str, contract: Contract) -> bool:
+def _belongs_on(topic: str, contract: Contract) -> bool:
     if contract.kind == "action":
         return code_of(topic) is not None and topic.endswith(".actions.v1")
     return code_of(topic) is None and topic.endswith(f".{contract.topic}.v1")

@@ -1,4 +1,4 @@
-"""From an event to bytes: the value and, beside it, the words."""
+"""Encodes an event as bytes: the value and, separately, the words."""
 
 import base64
 import datetime as dt
@@ -14,7 +14,7 @@ MAX_BYTES = 900_000
 
 
 class Draft(NamedTuple):
-    """An event before it is bytes; `words` are encoded words (or None)."""
+    """The envelope fields and the data of an event to encode. `policy` is the policy version."""
 
     id: str
     source: str
@@ -33,14 +33,14 @@ class Draft(NamedTuple):
 
 
 def encode_words(words: Words) -> bytes:
-    """UTF-8 JSON whose first member is its own salt, so that the hash of short words cannot be guessed."""
+    """The words as UTF-8 JSON with a salt first, so that the hash of short words cannot be guessed."""
     return orjson.dumps({"salt": _salt(), **words.model_dump(mode="json", exclude_none=True)})
 
 
 def encode_value(draft: Draft, words: bytes | None) -> bytes:
-    """The CloudEvent as JSON bytes. The type comes first, so that readers can skip without parsing.
+    """The CloudEvent as JSON bytes, with the type first, so that readers can skip it unparsed.
 
-    Raises EventTooLarge if value and words together are above 900 kB.
+    `words` are the encoded words. Raises EventTooLarge if both together have more than 900 kB.
     """
     contract = draft.data.contract
     envelope: dict[str, object] = {
@@ -77,7 +77,7 @@ def encode_value(draft: Draft, words: bytes | None) -> bytes:
     size = len(value) + len(words or b"")
     if size > MAX_BYTES:
         raise EventTooLarge(
-            f"{contract.type} of {draft.subject} has {size} bytes, at most {MAX_BYTES} are sent"
+            f"{contract.type} of {draft.subject} has {size} bytes, above the limit of {MAX_BYTES}"
         )
     return value
 

@@ -1,7 +1,7 @@
-"""What an operator does about a dead letter: look, try its key again, or give the event up.
+"""The operator's actions on dead letters: list, show, replay, discard.
 
-Either way the key goes on in order: behind a dead letter everything of its key waits in the table of parked
-events, and the parking loop takes it up from there.
+After a replay or a discard the key continues in order: all later events of its key are parked, and the
+parking loop applies them.
 """
 
 import datetime as dt
@@ -27,9 +27,9 @@ class NoSuchDeadLetter(CivicloomError):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter. `waiting` counts the events of its key that wait, itself included.
+    """One dead letter. `waiting` counts the parked events of its key, itself included.
 
-    `erased`: what could hold words is gone, since it is resolved or its case is erased.
+    `erased`: its words are deleted, because it is resolved or its case is erased.
     """
 
     id: int
@@ -52,7 +52,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """What stood on the topic, as it stood; once `erased`, without words."""
+    """The bytes of the record; once `erased`, without words."""
 
     value: bytes | None
     words: bytes | None
@@ -60,7 +60,7 @@ class Bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class _OpenLetter:
     id: int
     consumer: str
     key: str | None
@@ -78,7 +78,7 @@ class DeadLetters:
         self._database = database
 
     async def list(self, *, resolved: bool = False, limit: int = 1000) -> list[DeadLetter]:
-        """Open ones, oldest first; with `resolved` all."""
+        """Open dead letters, oldest first, at most `limit`; with `resolved` the resolved ones too."""
         rows = await self._database.pool.fetch(QUERIES["list_dead_letters"], resolved, limit)
         return [DeadLetter(**dict(row)) for row in rows]
 
@@ -90,56 +90,59 @@ class DeadLetters:
         return Bytes(row["value"], row["words"], row["erased"])
 
     async def replay(self, number: int, operator: str) -> None:
-        """Frees the key for new tries, from its first event on.
+        """Frees the key for new attempts, starting with its first event.
 
-        Raises NoSuchDeadLetter, or Conflict if it is resolved already or was never parked.
+        Raises NoSuchDeadLetter, and Conflict if it is resolved already or has no key to retry.
         """
         async with self._database.transaction() as tx:
             letter = await self._lock(tx, number)
             if letter.key is None:
-                raise Conflict("these bytes tell no key, so nothing waits behind them: discard them")
+                raise Conflict("these bytes have no readable key, so nothing waits behind them: discard them")
             await self._free(tx, letter)
             await self._resolve(tx, letter, "replayed", operator)
 
     async def discard(self, number: int, operator: str, reason: str) -> None:
-        """Gives the event up, says so in an event, and lets its key go on with the next.
+        """Drops the event, emits an event about it, and frees its key for the next event.
 
-        What is discarded counts as seen, so that a second copy of it on the topic is dropped too. Raises
-        NoSuchDeadLetter, Conflict if it is resolved already, and ValueError without a reason.
+        A discarded event counts as processed, so that a second copy on the topic is dropped too. Raises
+        NoSuchDeadLetter, Conflict if it is resolved already, and ValueError for an empty reason.
         """
         if not reason.strip():
-            raise ValueError("a dead letter is discarded for a reason: say which")
+            raise ValueError("discarding a dead letter needs a reason")
         async with self._database.transaction() as tx:
             letter = await self._lock(tx, number)
             if letter.key is not None:
-                place = (letter.consumer, letter.record.topic, letter.key)
+                parked_key = (letter.consumer, letter.record.topic, letter.key)
                 await tx.connection.execute(
-                    QUERIES["delete_parked_events"], *place, letter.record.partition, letter.record.offset
+                    QUERIES["delete_parked_events"],
+                    *parked_key,
+                    letter.record.partition,
+                    letter.record.offset,
                 )
-                self._count_as_seen(tx, letter)
-                if await tx.connection.execute(QUERIES["free_key_if_empty"], *place) != "DELETE 1":
+                self._mark_processed(tx, letter)
+                if await tx.connection.execute(QUERIES["free_key_if_empty"], *parked_key) != "DELETE 1":
                     await self._free(tx, letter)
-            discarded: type[Any] = by_writer(tx.service, "deadletter_discarded")
-            facts = discarded(dead_letter=number, operator=operator)
-            tx.emit(facts, subject=letter.subject, actor=f"operator:{operator}")
+            data_type: type[Any] = by_writer(tx.service, "deadletter_discarded")
+            data = data_type(dead_letter=number, operator=operator)
+            tx.emit(data, subject=letter.subject, actor=f"operator:{operator}")
             await self._resolve(tx, letter, "discarded", operator, reason)
 
     @property
     def _service(self) -> str:
         return self._database.settings.service
 
-    async def _lock(self, tx: Tx, number: int) -> _Open:
-        """The open dead letter; its parked key and its aggregate are locked before it, as the loops do."""
-        found = await tx.connection.fetchrow(QUERIES["place_of_dead_letter"], number)
+    async def _lock(self, tx: Tx, number: int) -> _OpenLetter:
+        """The open dead letter. Its parked key and aggregate are locked first, in the order of the loops."""
+        found = await tx.connection.fetchrow(QUERIES["key_of_dead_letter"], number)
         if found is None:
             raise NoSuchDeadLetter(f"{self._service} has no dead letter {number}")
-        place = (found["consumer"], found["topic"], found["key"])
-        dead = await tx.connection.fetchval(QUERIES["lock_dead_key"], *place)
+        parked_key = (found["consumer"], found["topic"], found["key"])
+        dead = await tx.connection.fetchval(QUERIES["lock_dead_key"], *parked_key)
         await tx.lock([found["key"] or unreadable_subject(found["topic"], found["partition"])])
         row = await tx.connection.fetchrow(QUERIES["lock_dead_letter"], number)
         assert row is not None  # noqa: S101  (dead letters are never deleted)
         if row["resolution"] is not None:
-            raise Conflict(f"dead letter {number} is {row['resolution']} already")
+            raise Conflict(f"dead letter {number} is already {row['resolution']}")
         headers = (("words", row["words"]),) if row["words"] is not None else ()
         record = RawRecord(
             row["topic"],
@@ -150,28 +153,28 @@ class DeadLetters:
             row["value"],
             headers,
         )
-        letter = _Open(row["id"], row["consumer"], row["key"], record)
+        letter = _OpenLetter(row["id"], row["consumer"], row["key"], record)
         if letter.key is not None:
-            head = await tx.connection.fetchrow(QUERIES["head_of_key"], *place)
+            head = await tx.connection.fetchrow(QUERIES["head_of_key"], *parked_key)
             if not dead or head is None or tuple(head) != (record.partition, record.offset):
-                raise Conflict(f"dead letter {number} is not what its key waits for")
+                raise Conflict(f"dead letter {number} is not the first parked event of its key")
         return letter
 
     async def _resolve(
-        self, tx: Tx, letter: _Open, resolution: str, operator: str, reason: str | None = None
+        self, tx: Tx, letter: _OpenLetter, resolution: str, operator: str, reason: str | None = None
     ) -> None:
         kept = bytes_to_keep(letter.record.topic, letter.record.value, letter.key)
         await tx.connection.execute(
             QUERIES["resolve_dead_letter"], letter.id, resolution, operator, reason, kept
         )
 
-    async def _free(self, tx: Tx, letter: _Open) -> None:
+    async def _free(self, tx: Tx, letter: _OpenLetter) -> None:
         await tx.connection.execute(
             QUERIES["free_dead_key"], letter.consumer, letter.record.topic, letter.key, machine_now()
         )
 
-    def _count_as_seen(self, tx: Tx, letter: _Open) -> None:
-        event = self._read(letter.record)
+    def _mark_processed(self, tx: Tx, letter: _OpenLetter) -> None:
+        event = self._decode(letter.record)
         if event is None or event.subject != letter.key:
             return
         if event.ordinal is None:
@@ -179,10 +182,10 @@ class DeadLetters:
         else:
             tx.mark_processed(event.subject, event.event.source, event.ordinal)
 
-    def _read(self, record: RawRecord) -> IncomingEvent[Any] | None:
+    def _decode(self, record: RawRecord) -> IncomingEvent[Any] | None:
         try:
             contract = contract_of(record.value)
             return decode(record, contract, self._database.clock) if contract else None
         except Permanent:
-            # Bytes that are no event of ours have no position either.
+            # Bytes that are no event have no sequence either.
             return None

@@ -1,4 +1,4 @@
-"""What a service does with the events that it reads: a table from type to handler."""
+"""The handlers of a service: a table from event type to handler."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from shared.unit_of_work.transaction import Tx
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why one event could not be applied; it is parked with its key, or, if permanent, a dead letter."""
+    """Why one event could not be applied: its key is parked, and if permanent the event is a dead letter."""
 
     error: str
     detail: str
@@ -21,39 +21,38 @@ class Fault:
 
 
 Results = Sequence[Fault | None] | None
-"""One result per event in order; None for an event, or for all, means applied."""
+"""One result per event, in order. None for an event, or instead of the list, means applied."""
 Run = Callable[[Tx, list[IncomingEvent[Any]]], Awaitable[Results]]
 Locks = Callable[[IncomingEvent[Any]], Iterable[str]]
+Accepts = Callable[[Event[Any]], bool]
+OnUnhandled = Callable[[RawRecord, Permanent | None], EventData | None]
+"""Takes a record that is no event for the service, and the error (None: its type has no handler). Returns
+data of a handled type, to handle in its place, or None: the record is then skipped or becomes a dead letter.
+"""
 D = TypeVar("D", bound=EventData)
 
 
-Accepts = Callable[[Event[Any]], bool]
-OnUnhandled = Callable[[RawRecord, Permanent | None], EventData | None]
-"""A record that is no event for the service, with what is wrong (None: a type without a handler) -> facts of
-a handled type that stand in for it, or None: then it is skipped, parked or a dead letter as it deserves."""
-
-
 def accept_all(_: Event[Any]) -> bool:
-    """The usual case: all events of a type matter."""
+    """The default: every event of the type is handled."""
     return True
 
 
-def nothing(record: RawRecord, fault: Permanent | None) -> EventData | None:  # noqa: ARG001  (a OnUnhandled)
-    """The usual case: what is no event stands for nothing else."""
+def no_substitute(record: RawRecord, fault: Permanent | None) -> EventData | None:  # noqa: ARG001
+    """The default for records that are no events for the service: nothing is handled in their place."""
     return None
 
 
 def subject_only(event: IncomingEvent[Any]) -> Iterable[str]:
-    """The usual case: an event changes its own subject."""
+    """The default: an event changes its own subject and nothing else."""
     return (event.subject,)
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """`locks` names every aggregate that the event changes; the slice locks them before anything.
+    """A registered handler. `locks` names the aggregates that an event changes; they are locked beforehand.
 
-    An event that does not concern the service is skipped like a type that it does not know: nothing is
-    locked, and its place in the sequence is not remembered.
+    An event that is not accepted is skipped like an unknown type: nothing is locked, and its sequence is not
+    remembered.
     """
 
     contract: Contract
@@ -63,30 +62,61 @@ class Handler:
 
 
 class Handlers:
-    """The handlers of one service."""
+    """The handlers of one service, by event type.
 
-    def __init__(self, on_unhandled: OnUnhandled = nothing) -> None:
+    Parameters
+    ----------
+    on_unhandled
+        Called for records without a handler and for bytes that are no event; see `OnUnhandled`.
+    """
+
+    def __init__(self, on_unhandled: OnUnhandled = no_substitute) -> None:
         self.on_unhandled = on_unhandled
         self._by_type: dict[str, Handler] = {}
 
     def on(
-        self, facts: type[D], locks: Locks = subject_only, *, accepts: Accepts = accept_all
+        self, data_type: type[D], locks: Locks = subject_only, *, accepts: Accepts = accept_all
     ) -> Callable[[Callable[[Tx, list[IncomingEvent[D]]], Awaitable[Results]]], Run]:
-        """Registers a set-based handler: a list of events of at most one per aggregate, a result for each."""
+        """Registers the decorated function for the events of one type.
+
+        The function takes the unit of work and a list of events, in which no two lock the same aggregate. It
+        returns a Fault or None per event. An error that it raises rolls back the events that it was given.
+
+        Parameters
+        ----------
+        data_type
+            The contract class of the type.
+        locks
+            Returns every aggregate that an event changes; the subject is always locked.
+        accepts
+            Decides from the value alone whether an event matters; if not, it is skipped.
+
+        Returns
+        -------
+        Callable
+            A decorator that returns the function.
+
+        Raises
+        ------
+        ValueError
+            If the type has a handler already (from the decorator).
+        """
 
         def register(run: Callable[[Tx, list[IncomingEvent[D]]], Awaitable[Results]]) -> Run:
-            event_type = facts.contract.type
+            event_type = data_type.contract.type
             if event_type in self._by_type:
                 raise ValueError(f"{event_type} has a handler already")
-            self._by_type[event_type] = Handler(facts.contract, locks, run, accepts)
+            self._by_type[event_type] = Handler(data_type.contract, locks, run, accepts)
             return run
 
         return register
 
     def get(self, event_type: str) -> Handler | None:
+        """The handler of a type with its version, or None."""
         return self._by_type.get(event_type)
 
     def __getitem__(self, event_type: str) -> Handler:
+        """The handler of a type with its version. Raises KeyError."""
         return self._by_type[event_type]
 
     @property

@@ -1,7 +1,7 @@
-"""A key whose event failed for its own reason waits, with what follows it until somebody helps.
+"""Retries failed events. A failed event blocks later events of the same key, and no others.
 
-Order per key survives: nothing of a parked key is applied before what was parked first. There are no retry
-topics and no dead-letter topics. Locks are taken in the order cursor, parked key, aggregates, timers.
+Parked events are applied in the order in which they were parked, so the order per key is kept. There are no
+retry topics and no dead letter topics. Locks are taken in the order cursor, parked key, aggregates, timers.
 """
 
 import asyncio
@@ -29,18 +29,19 @@ from shared.unit_of_work.transaction import Tx
 QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
-LAST_TRY = 8
-_FIRST_WAIT = 1.0
-_LONGEST_WAIT = 300.0
+MAX_ATTEMPTS = 8
+_FIRST_WAIT_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 300.0
 
 
 def next_attempt(attempts: int) -> dt.datetime:
-    """Machine time of the next try: 1, 2, 4 ... seconds, at most five minutes."""
-    return machine_now() + dt.timedelta(seconds=min(_FIRST_WAIT * 2 ** (attempts - 1), _LONGEST_WAIT))
+    """Machine time of the next attempt: after 1, 2, 4 ... seconds, at most five minutes. `attempts` >= 1."""
+    seconds = min(_FIRST_WAIT_SECONDS * 2 ** (attempts - 1), _LONGEST_WAIT_SECONDS)
+    return machine_now() + dt.timedelta(seconds=seconds)
 
 
 async def park(tx: Tx, consumer: str, record: RawRecord, key: str, fault: Fault) -> None:
-    """Parks the key with its first event; a permanent fault is a dead letter at once."""
+    """Parks the key with its first event; a permanent fault becomes a dead letter at once."""
     await tx.connection.execute(
         QUERIES["park_key"], consumer, record.topic, key, fault.error, 1, next_attempt(1), fault.permanent
     )
@@ -50,7 +51,7 @@ async def park(tx: Tx, consumer: str, record: RawRecord, key: str, fault: Fault)
 
 
 async def park_behind(tx: Tx, consumer: str, record: RawRecord, key: str) -> None:
-    """A later event of a parked key joins it as bytes."""
+    """Stores a later event of a parked key, as bytes."""
     await tx.connection.execute(
         QUERIES["park_event"],
         consumer,
@@ -63,14 +64,14 @@ async def park_behind(tx: Tx, consumer: str, record: RawRecord, key: str) -> Non
         record.value,
         record.header("words"),
     )
-    tx.kept_bytes_of(key)
+    tx.redact_if_erased(key)
 
 
 async def record_dead_letter(
     tx: Tx, consumer: str, record: RawRecord, key: str | None, fault: Fault, *, attempts: int
 ) -> None:
-    """Keeps the bytes for an operator and says so in an event; the subject must be locked in `tx`."""
-    event_type, event_id = _told(record)
+    """Stores the bytes for an operator and emits an event about it; the subject must be locked in `tx`."""
+    event_type, event_id = _claimed_type_and_id(record)
     await tx.connection.fetchval(
         QUERIES["insert_dead_letter"],
         consumer,
@@ -89,9 +90,9 @@ async def record_dead_letter(
         tx.now,
     )
     if key is not None:
-        tx.kept_bytes_of(key)
-    facts: type[Any] = by_writer(tx.service, "deadletter_recorded")
-    data: EventData = facts(
+        tx.redact_if_erased(key)
+    data_type: type[Any] = by_writer(tx.service, "deadletter_recorded")
+    data: EventData = data_type(
         consumer=consumer,
         topic=record.topic,
         partition=record.partition,
@@ -104,7 +105,7 @@ async def record_dead_letter(
 
 
 class Parking:
-    """The loop that tries parked keys again, each in its own transaction."""
+    """The loop that retries the parked keys of one consumer, each in its own transaction."""
 
     def __init__(self, database: Database, consumer: str, handlers: Handlers) -> None:
         self._database = database
@@ -112,7 +113,7 @@ class Parking:
         self._handlers = handlers
 
     async def run(self) -> None:
-        """Until cancelled. Infrastructure faults are waited out."""
+        """Retries once a second until cancelled. Infrastructure faults are waited out."""
         while True:
             try:
                 await self.once()
@@ -124,7 +125,7 @@ class Parking:
             await asyncio.sleep(1)
 
     async def measure(self) -> tuple[int, int]:
-        """Parked keys and open dead letters, also as metrics."""
+        """Counts parked keys and open dead letters, and sets the metrics."""
         row = await self._database.pool.fetchrow(QUERIES["count_parked"], self._consumer)
         assert row is not None  # noqa: S101  (two counts are always one row)
         PARKED_KEYS.labels(self._consumer).set(row["keys"])
@@ -132,18 +133,18 @@ class Parking:
         return row["keys"], row["dead"]
 
     async def once(self) -> int:
-        """Tries every key that is due; the number that came free."""
+        """Retries every key that is due; the number of keys that became free."""
         due = await self._database.pool.fetch(QUERIES["due_parked_keys"], self._consumer, machine_now())
-        return sum([await self._try_alone(row["topic"], row["key"]) for row in due])
+        return sum([await self._retry_or_record(row["topic"], row["key"]) for row in due])
 
-    async def _try_alone(self, topic: str, key: str) -> bool:
+    async def _retry_or_record(self, topic: str, key: str) -> bool:
         try:
-            return await self._try(topic, key)
+            return await self._retry(topic, key)
         except Exception as error:
             if is_infrastructure(error):
                 raise
-            # Not in applying an event, which is caught, but at the end of the transaction: such as an action
-            # that a slice has applied meanwhile under another subject, and that is known the next time.
+            # Raised at the end of the transaction, since a handler's errors are caught before. For example a
+            # partition batch has applied the action under another subject; the next attempt knows it.
             with about(key):
                 log.exception("parked key fails", consumer=self._consumer, topic=topic, key=key)
             fault = Fault(type(error).__name__, str(error)[:2000])
@@ -154,7 +155,7 @@ class Parking:
                 await self._failed(tx, records[0], key, fault, attempts + 1)
         return False
 
-    async def _try(self, topic: str, key: str) -> bool:
+    async def _retry(self, topic: str, key: str) -> bool:
         async with self._database.transaction() as tx:
             attempts, records = await self._claim(tx, topic, key)
             if not records:
@@ -168,9 +169,9 @@ class Parking:
             for record in records:
                 fault = await self._apply_one(tx, record, known)
                 if fault is not None:
-                    # The tries are those of the event that stands first: one that came to be it begins anew.
-                    tried = attempts if record is records[0] else 0
-                    return await self._failed(tx, record, key, fault, tried + 1)
+                    # `attempts` counts those of the first event: its successor starts at 0.
+                    earlier = attempts if record is records[0] else 0
+                    return await self._failed(tx, record, key, fault, earlier + 1)
                 await tx.connection.execute(
                     QUERIES["delete_parked_events"],
                     self._consumer,
@@ -183,12 +184,12 @@ class Parking:
             return bool(freed == "DELETE 1")
 
     async def _claim(self, tx: Tx, topic: str, key: str) -> tuple[int, list[RawRecord]]:
-        """The tries so far and the first events of a key that is due; no events if it is not, any more."""
-        place = (self._consumer, topic, key)
-        attempts = await tx.connection.fetchval(QUERIES["claim_parked_key"], *place, machine_now())
+        """Locks a due key: its attempts so far and its first events; no events if it is no longer due."""
+        parked_key = (self._consumer, topic, key)
+        attempts = await tx.connection.fetchval(QUERIES["claim_parked_key"], *parked_key, machine_now())
         if attempts is None:
             return 0, []
-        rows = await tx.connection.fetch(QUERIES["parked_events"], *place)
+        rows = await tx.connection.fetch(QUERIES["parked_events"], *parked_key)
         return attempts, [
             RawRecord(
                 topic,
@@ -203,7 +204,7 @@ class Parking:
         ]
 
     async def _failed(self, tx: Tx, record: RawRecord, key: str, fault: Fault, attempts: int) -> bool:
-        dead = fault.permanent or attempts >= LAST_TRY
+        dead = fault.permanent or attempts >= MAX_ATTEMPTS
         await tx.connection.execute(
             QUERIES["try_key_again_at"],
             self._consumer,
@@ -233,27 +234,27 @@ class Parking:
         try:
             match = resolve(record, self._handlers, self._database.clock)
         except Permanent as error:
-            # A newer version waits for an upgrade; bytes that are no event never become one.
+            # A newer major version waits for an upgrade; undecodable bytes never become an event.
             return Fault(type(error).__name__, str(error), permanent=isinstance(error, Undecodable))
         if match is None or is_duplicate(tx, match.event):
             return None
         event = match.event
-        named = (event.event.source, event.id)
-        if event.ordinal is None and named in known:
+        identity = (event.event.source, event.id)
+        if event.ordinal is None and identity in known:
             return None
         fault = (await apply(tx, match.handler, [event], careful=True))[0]
         if fault is None and event.ordinal is None:
-            known.add(named)
+            known.add(identity)
         return fault
 
 
-def _told(record: RawRecord) -> tuple[str | None, str | None]:
+def _claimed_type_and_id(record: RawRecord) -> tuple[str | None, str | None]:
+    """Type and id as the bytes have them, cut to what the table holds; None where they have none."""
     try:
         event_type = peek_type(record.value or b"")
         found = orjson.loads(record.value or b"")
     except (Undecodable, orjson.JSONDecodeError):
         return None, None
     event_id = found.get("id")
-    return event_type.replace("\x00", "")[:200], event_id[:200] if isinstance(
-        event_id, str
-    ) and "\x00" not in event_id else None
+    has_id = isinstance(event_id, str) and "\x00" not in event_id
+    return event_type.replace("\x00", "")[:200], event_id[:200] if has_id else None

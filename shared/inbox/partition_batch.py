@@ -1,4 +1,4 @@
-"""One partition's slice of a batch is one transaction, whose authority is the cursor row."""
+"""Applies a batch of one partition in one transaction, together with the move of its cursor row."""
 
 import time
 from collections import Counter
@@ -24,23 +24,23 @@ log = get_logger(__name__)
 
 
 class OffsetGap(Stale):
-    """The cursor stands before the first record: what lies between was not taken."""
+    """The cursor is before the first record: the records in between were not applied."""
 
     def __init__(self, next_offset: int) -> None:
-        super().__init__(f"the cursor stands at {next_offset}, before what was fetched")
+        super().__init__(f"the cursor is at {next_offset}, before the fetched records")
         self.next_offset = next_offset
 
 
 class AlreadyConsumed(Stale):
-    """The cursor stands behind the first record: it was taken before, or stands where another one stood."""
+    """The cursor is behind the first record: it was applied before, or the log was truncated below it."""
 
     def __init__(self, next_offset: int) -> None:
-        super().__init__(f"the cursor stands at {next_offset}, behind what was fetched")
+        super().__init__(f"the cursor is at {next_offset}, behind the first fetched record")
         self.next_offset = next_offset
 
 
 class PartitionBatchProcessor:
-    """Applies slices for one consumer."""
+    """Applies partition batches for one consumer."""
 
     def __init__(self, database: Database, consumer: str, handlers: Handlers) -> None:
         self._database = database
@@ -50,13 +50,14 @@ class PartitionBatchProcessor:
     async def process(
         self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
     ) -> int:
-        """Applies the records of one partition, in offset order, and returns the next offset.
+        """Applies records of one partition, given in offset order, and returns the next offset.
 
-        Tries the quick way first; if an event fails for its own reason the transaction is rolled back
-        and the batch is done again with savepoints, which isolate the culprit. Raises OffsetGap if records
-        before the first one were not taken (unless `accept_gap`: they are gone from the topic),
-        AlreadyConsumed if the first one was (unless `accept_old`: then such are dropped), and whatever the
-        infrastructure raises.
+        The first attempt has no savepoints. If an event fails for its own reason, the transaction is rolled
+        back and repeated with savepoints, which isolate that event.
+
+        Raises OffsetGap if records before the first one were not applied (unless `accept_gap`: the topic no
+        longer has them), AlreadyConsumed if the first one was (unless `accept_old`: such records are then
+        dropped), and every fault of the infrastructure.
         """
         started = time.perf_counter()
         try:
@@ -68,21 +69,22 @@ class PartitionBatchProcessor:
         BATCH_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
         return next_offset
 
-    async def begin_again(self, topic: str, partition: int, *, cursor: int, begin: int) -> None:
-        """Takes the cursor back to the `begin` of a log that ends before it. What was applied is known by its
-        sequence or id; what is parked keeps its order before everything that comes now.
+    async def reset_cursor(self, topic: str, partition: int, *, cursor: int, begin: int) -> None:
+        """Moves the cursor back to `begin`, for a log that ends before it.
 
-        Raises Stale if the cursor has moved.
+        Events that were applied are recognised by sequence or id. Parked events get offsets below all new
+        ones, so that they keep their order before them. Raises Stale if the cursor is no longer at `cursor`.
         """
-        place = (self._consumer, topic, partition)
+        owner = (self._consumer, topic, partition)
         async with self._database.transaction() as tx:
-            if await tx.connection.fetchval(QUERIES["lock_cursor"], *place) != cursor:
-                raise Stale("another copy has moved the cursor")
-            await tx.connection.execute(QUERIES["advance_cursor"], *place, begin)
-            first = await tx.connection.fetchval(QUERIES["first_parked_offset"], *place)
+            if await tx.connection.fetchval(QUERIES["lock_cursor"], *owner) != cursor:
+                raise Stale("another replica has moved the cursor")
+            await tx.connection.execute(QUERIES["advance_cursor"], *owner, begin)
+            first = await tx.connection.fetchval(QUERIES["first_parked_offset"], *owner)
             if first is not None:
-                for query in ("move_parked_events", "move_dead_letters"):
-                    await tx.connection.execute(QUERIES[query], *place, cursor - min(first, 0))
+                shift = cursor - min(first, 0)
+                await tx.connection.execute(QUERIES["move_parked_events"], *owner, shift)
+                await tx.connection.execute(QUERIES["move_dead_letters"], *owner, shift)
 
     async def _transact(
         self, records: Sequence[RawRecord], accept_gap: bool, accept_old: bool, *, careful: bool
@@ -104,13 +106,14 @@ class PartitionBatchProcessor:
     async def _after_cursor(
         self, tx: Tx, records: Sequence[RawRecord], *, accept_gap: bool, accept_old: bool
     ) -> Sequence[RawRecord]:
+        """Locks the cursor; the records from it on. Raises OffsetGap or AlreadyConsumed, see `process`."""
         first = records[0]
-        place = (self._consumer, first.topic, first.partition)
-        next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
+        owner = (self._consumer, first.topic, first.partition)
+        next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *owner)
         if next_offset is None:
-            # Every topic is read from its beginning, whatever offset Kafka has on display.
-            await tx.connection.execute(QUERIES["start_cursor"], *place, 0)
-            next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *place)
+            # A new consumer reads every topic from its beginning, whatever offset is committed in Kafka.
+            await tx.connection.execute(QUERIES["start_cursor"], *owner, 0)
+            next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *owner)
         if next_offset < first.offset and not accept_gap:
             raise OffsetGap(next_offset)
         if next_offset > first.offset and not accept_old:
@@ -119,25 +122,25 @@ class PartitionBatchProcessor:
 
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Counter[str]:
         counts: Counter[str] = Counter()
-        items, unreadable = self._sort(records, counts)
+        items, unreadable = self._resolve_all(records, counts)
         if not items and not unreadable:
             return counts
-        place, keys = (self._consumer, records[0].topic), list({item.key for item in items})
-        rows = await tx.connection.fetch(QUERIES["lock_parked_keys"], *place, keys)
+        keys = list({item.key for item in items})
+        rows = await tx.connection.fetch(QUERIES["lock_parked_keys"], self._consumer, records[0].topic, keys)
         parked = {row["key"] for row in rows}
-        touched = {aggregate for item in items for aggregate in item.locks}
-        touched.update(unreadable_subject(record.topic, record.partition) for record, _ in unreadable)
-        await tx.lock(touched)
+        locks = {aggregate for item in items for aggregate in item.locks}
+        locks.update(unreadable_subject(record.topic, record.partition) for record, _ in unreadable)
+        await tx.lock(locks)
         for item in items:
-            # Whatever becomes of the event: it may only join its parked key.
+            # Even if the event is not applied now, but only joins its parked key.
             if item.handler is not None and item.handler.contract.is_erasure:
                 tx.erase(item.key)
         for record, fault in unreadable:
             await record_dead_letter(tx, self._consumer, record, None, fault, attempts=1)
             counts["dead"] += 1
         known = await known_actions(tx, (item.event for item in items if item.event is not None))
-        for one in in_rounds(items):
-            await self._round(tx, one, parked, known, counts, careful=careful)
+        for independent in in_rounds(items):
+            await self._round(tx, independent, parked, known, counts, careful=careful)
         return counts
 
     async def _round(
@@ -150,19 +153,12 @@ class PartitionBatchProcessor:
         *,
         careful: bool,
     ) -> None:
+        """Applies, parks or drops each item; `parked`, `known` and `counts` are updated."""
         by_handler: dict[str, list[tuple[Item, IncomingEvent[Any]]]] = {}
         for item in items:
-            if item.key in parked:
-                await park_behind(tx, self._consumer, item.record, item.key)
-                counts["parked"] += 1
-            elif item.event is None or item.handler is None:
-                await self._park(tx, item, item.fault, parked, counts)
-            elif is_duplicate(tx, item.event) or (item.event.event.source, item.event.id) in known:
-                counts["duplicate"] += 1
-            else:
-                if item.event.ordinal is None:
-                    known.add((item.event.event.source, item.event.id))
-                by_handler.setdefault(item.event.event.type, []).append((item, item.event))
+            event = await self._event_to_apply(tx, item, parked, known, counts)
+            if event is not None:
+                by_handler.setdefault(event.event.type, []).append((item, event))
         for event_type, group in by_handler.items():
             handler = self._handlers[event_type]
             faults = await apply(tx, handler, [event for _, event in group], careful=careful)
@@ -172,24 +168,45 @@ class PartitionBatchProcessor:
                 else:
                     await self._park(tx, item, fault, parked, counts)
 
+    async def _event_to_apply(
+        self, tx: Tx, item: Item, parked: set[str], known: set[tuple[str, str]], counts: Counter[str]
+    ) -> IncomingEvent[Any] | None:
+        """The item's event, unless the item is parked or dropped here."""
+        event = item.event
+        if item.key in parked:
+            await park_behind(tx, self._consumer, item.record, item.key)
+            counts["parked"] += 1
+            return None
+        if event is None:
+            await self._park(tx, item, item.fault, parked, counts)
+            return None
+        identity = (event.event.source, event.id)
+        if is_duplicate(tx, event) or identity in known:
+            counts["duplicate"] += 1
+            return None
+        if event.ordinal is None:
+            known.add(identity)
+        return event
+
     async def _park(
         self, tx: Tx, item: Item, fault: Fault | None, parked: set[str], counts: Counter[str]
     ) -> None:
-        assert fault is not None  # noqa: S101  (an item without an event has the fault that says why)
+        assert fault is not None  # noqa: S101  (an item without an event always has a fault)
         await park(tx, self._consumer, item.record, item.key, fault)
         parked.add(item.key)
         counts["dead" if fault.permanent else "parked"] += 1
 
-    def _sort(
+    def _resolve_all(
         self, records: Sequence[RawRecord], counts: Counter[str]
     ) -> tuple[list[Item], list[tuple[RawRecord, Fault]]]:
+        """The items to apply, and the records whose key cannot be read, with the fault."""
         items: list[Item] = []
         unreadable: list[tuple[RawRecord, Fault]] = []
         for record in records:
             try:
                 match = resolve(record, self._handlers, self._database.clock)
             except UnknownVersion as error:
-                # Not permanent: it waits for an upgrade, and only after the last try for an operator.
+                # Not permanent: it waits for an upgrade, and for an operator only after the last attempt.
                 fault = Fault(type(error).__name__, str(error))
             except Permanent as error:
                 fault = Fault(type(error).__name__, str(error), permanent=True)

@@ -14,7 +14,7 @@ SELECT topic, partition, next_offset FROM cursor WHERE consumer = $1;
 SELECT min("offset") FROM parked_event WHERE consumer = $1 AND topic = $2 AND partition = $3;
 
 -- name: move_parked_events
--- Below all of them, so that no two meet on the way and what is read anew has its own offsets.
+-- Below all others, so that no two rows collide during the update and records read again keep their offsets.
 UPDATE parked_event SET "offset" = "offset" - $4 WHERE consumer = $1 AND topic = $2 AND partition = $3;
 
 -- name: move_dead_letters
@@ -25,7 +25,7 @@ WHERE consumer = $1 AND topic = $2 AND partition = $3 AND resolution IS NULL;
 SELECT source, id FROM seen_event JOIN unnest($1::text[], $2::text[]) AS s (source, id) USING (source, id);
 
 -- name: lock_parked_keys
--- The slice's own keys and no others: a key that waits, or is dead, holds nobody else up.
+-- Only the keys of this batch: a parked or dead key must not block batches that do not contain it.
 SELECT key FROM parked_key WHERE consumer = $1 AND topic = $2 AND key = ANY ($3::text[]) ORDER BY key FOR UPDATE;
 
 -- name: park_key
@@ -45,8 +45,8 @@ SELECT topic, key FROM parked_key
 WHERE consumer = $1 AND NOT dead AND next_attempt <= $2 ORDER BY next_attempt LIMIT 50;
 
 -- name: claim_parked_key
--- Waits for a slice that holds it, or a key with many events would never be tried. What another copy has just
--- tried is not due any more.
+-- Waits for a partition batch that holds the key: skipping it would starve a key with many events. After the
+-- wait a key that another replica has just retried is no longer due.
 SELECT attempts FROM parked_key
 WHERE consumer = $1 AND topic = $2 AND key = $3 AND NOT dead AND next_attempt <= $4 FOR UPDATE;
 
@@ -70,7 +70,7 @@ SELECT (SELECT count(*) FROM parked_key WHERE consumer = $1) AS keys,
        (SELECT count(*) FROM dead_letter WHERE consumer = $1 AND resolution IS NULL) AS dead;
 
 -- name: list_dead_letters
--- Oldest first: an operator works from the beginning, since a key waits behind its first one.
+-- Oldest first: a key waits behind its first dead letter.
 SELECT id, consumer, topic, partition, "offset", key, event_type, error, detail, attempts, recorded_at,
        resolution, resolved_by, reason, erased,
        (SELECT count(*) FROM parked_event p
@@ -80,8 +80,8 @@ FROM dead_letter d WHERE resolution IS NULL OR $1 ORDER BY id LIMIT $2;
 -- name: read_dead_letter
 SELECT value, words, erased FROM dead_letter WHERE id = $1;
 
--- name: place_of_dead_letter
--- Without a lock: the parked key and the aggregate come first, as in the loops.
+-- name: key_of_dead_letter
+-- Without a lock: the parked key and the aggregate are locked first, as in the loops.
 SELECT consumer, topic, partition, key FROM dead_letter WHERE id = $1;
 
 -- name: lock_dead_letter
@@ -99,6 +99,6 @@ ORDER BY partition, "offset" LIMIT 1;
 UPDATE parked_key SET dead = false, attempts = 0, next_attempt = $4 WHERE consumer = $1 AND topic = $2 AND key = $3;
 
 -- name: resolve_dead_letter
--- Nobody needs the words any more; of the value what `shared.unit_of_work.erasure` leaves.
+-- The words are no longer needed; $5 is the value after `shared.unit_of_work.erasure.bytes_to_keep`.
 UPDATE dead_letter SET resolution = $2, resolved_by = $3, reason = $4, value = $5, words = NULL, erased = true
 WHERE id = $1;

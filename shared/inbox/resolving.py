@@ -1,4 +1,4 @@
-"""What a record is to a service: an event with its handler, nothing, or what stands in for it."""
+"""Resolves a record to an event and its handler; None if the service does not subscribe to it."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from shared.kafka.records import RawRecord
 
 
 class HandlerMatch(NamedTuple):
-    """An event and who handles it."""
+    """An event and its handler."""
 
     event: IncomingEvent[Any]
     handler: Handler
@@ -31,10 +31,10 @@ class HandlerMatch(NamedTuple):
 
 
 def resolve(record: RawRecord, handlers: Handlers, clock: Clock) -> HandlerMatch | None:
-    """The record's event with its handler; None for what does not concern the service.
+    """The record's event with its handler; None for a type without a handler and an event not accepted.
 
-    What is no event for it, `handlers.on_unhandled` may take as one. Raises Undecodable for bytes that nobody
-    takes, and UnknownVersion for another major version of a type that is handled.
+    `handlers.on_unhandled` may turn a record that is no event for the service into one. Otherwise raises
+    Undecodable for bytes that are no event, and UnknownVersion for another major version of a handled type.
     """
     fault: Permanent | None = None
     try:
@@ -47,23 +47,26 @@ def resolve(record: RawRecord, handlers: Handlers, clock: Clock) -> HandlerMatch
             return HandlerMatch(with_words(record, event, contract, clock), handler)
     except Permanent as error:
         fault = error
-    facts = handlers.on_unhandled(record, fault)
-    if facts is not None:
-        return HandlerMatch(_standing_in(record, facts, clock), handlers[facts.contract.type])
+    data = handlers.on_unhandled(record, fault)
+    if data is not None:
+        return HandlerMatch(_substitute(record, data, clock), handlers[data.contract.type])
     if fault is None or (isinstance(fault, UnknownVersion) and fault.family not in handlers.families):
         return None
     raise fault
 
 
-def _standing_in(record: RawRecord, facts: EventData, clock: Clock) -> IncomingEvent[EventData]:
-    """Known by topic and bytes: it counts once, and an event that comes later under the same id does too."""
+def _substitute(record: RawRecord, data: EventData, clock: Clock) -> IncomingEvent[EventData]:
+    """An event made from a record that is none. Its id is the hash of the bytes, so that it is applied once.
+
+    The id that the bytes may contain is not used: a valid event with that id may still come.
+    """
     effective = clock.effective(record.timestamp_ms)
     event: Event[EventData] = Event.model_construct(
-        type=facts.contract.type,
+        type=data.contract.type,
         id=hashlib.sha256(record.value or b"").hexdigest(),
         source=record.topic,
         subject=peek_field(record, "subject") or unreadable_subject(record.topic, record.partition),
         time=effective,
-        data=facts,
+        data=data,
     )
     return IncomingEvent(event, None, record, effective)

@@ -1,4 +1,4 @@
-"""Applies a slice's events in rounds: at most one event per aggregate in each, so inside it order is free."""
+"""Applies a batch in rounds of at most one event per aggregate, so that order inside a round is free."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -17,9 +17,9 @@ log = get_logger(__name__)
 
 
 class Item(NamedTuple):
-    """A record to be applied under its key, with the aggregates that it touches.
+    """A record to apply under its key, with the aggregates that it changes.
 
-    Either an event with its handler, or the fault for which it could not even be read.
+    It has either an event and its handler, or the fault for which it could not be read.
     """
 
     record: RawRecord
@@ -31,7 +31,7 @@ class Item(NamedTuple):
 
 
 def in_rounds(items: Sequence[Item]) -> list[list[Item]]:
-    """Splits in order: an item comes in the round after the last one that touches any of its aggregates."""
+    """Splits in order: an item joins the round after the last one that changes any of its aggregates."""
     last: dict[str, int] = {}
     rounds: list[list[Item]] = []
     for item in items:
@@ -45,13 +45,13 @@ def in_rounds(items: Sequence[Item]) -> list[list[Item]]:
 
 
 def is_duplicate(tx: Tx, event: IncomingEvent[Any]) -> bool:
-    """Whether the event was applied before: its position is not above the last one of its source."""
-    position = event.ordinal
-    return position is not None and position <= tx.last_ordinal(event.subject, event.event.source)
+    """Whether the event was applied before: its ordinal is not above the last one of its source (I2)."""
+    ordinal = event.ordinal
+    return ordinal is not None and ordinal <= tx.last_ordinal(event.subject, event.event.source)
 
 
 async def known_actions(tx: Tx, events: Iterable[IncomingEvent[Any]]) -> set[tuple[str, str]]:
-    """Of those that carry no sequence the ones that were applied before, as (source, id)."""
+    """The events without a sequence that were applied before, as (source, id)."""
     actions = [event for event in events if event.ordinal is None]
     if not actions:
         return set()
@@ -64,21 +64,22 @@ async def known_actions(tx: Tx, events: Iterable[IncomingEvent[Any]]) -> set[tup
 async def apply(
     tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool
 ) -> list[Fault | None]:
-    """Runs the handler over the list and remembers what was applied.
+    """Runs the handler over the events and marks the applied ones as processed; one result per event.
 
-    Not `careful`, an error ends the whole slice, which is then done again with care: each list in a
-    savepoint, halved until the culprit stands alone. Infrastructure faults are always raised.
+    If not `careful`, an error of the handler is raised and ends the whole batch. If `careful`, the list runs
+    in a savepoint and is halved after an error until the failing event is alone. Infrastructure faults are
+    always raised. Raises RuntimeError if the handler returns the wrong number of results.
     """
     if not careful:
         return _finish(tx, events, await handler.run(tx, events))
-    mark = tx.snapshot()
+    snapshot = tx.snapshot()
     try:
         async with tx.connection.transaction():
             return _finish(tx, events, await handler.run(tx, events))
     except Exception as error:
         if is_infrastructure(error):
             raise
-        tx.restore(mark)
+        tx.restore(snapshot)
         if len(events) == 1:
             failed = events[0].event
             with about(failed.correlationid or failed.subject):
@@ -94,11 +95,11 @@ def _finish(
 ) -> list[Fault | None]:
     found: list[Fault | None] = list(results) if results is not None else [None] * len(events)
     if len(found) != len(events):
-        raise RuntimeError(f"a handler answered {len(found)} results for {len(events)} events")
+        raise RuntimeError(f"a handler returned {len(found)} results for {len(events)} events")
     for event, fault in zip(events, found, strict=True):
         if fault is None:
-            if (position := event.ordinal) is not None:
-                tx.mark_processed(event.subject, event.event.source, position)
+            if (ordinal := event.ordinal) is not None:
+                tx.mark_processed(event.subject, event.event.source, ordinal)
             else:
                 tx.mark_action_processed(event.event.source, event.id)
     return found

@@ -1,8 +1,8 @@
-"""How old a service's oldest unread event is, over all its copies: judgements hang on it.
+"""Low watermark of a service across its replicas. Deadline checks must not fire past it.
 
-A copy alone cannot tell: what its paused sibling has not read may hold the act that was in time. So each
-copy asks the broker for the ends of everything that the service reads, and later whether the cursors, which
-all copies share, have passed them: then nothing appended before that moment is unread.
+One replica cannot know it alone: a paused sibling may not have read an act that was in time. So each replica
+asks the broker for the end offsets of all that the service reads, and later whether the cursors, which all
+replicas share, have passed them: then every event appended before that moment is applied.
 """
 
 import asyncio
@@ -10,66 +10,63 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from shared import sql
-from shared.inbox.consumer import Consumer, Partition
+from shared.inbox.consumer import Consumer
+from shared.inbox.cursors import read_cursors
 from shared.infrastructure import is_passing
 from shared.kafka.client import KafkaError
+from shared.kafka.records import Partition
 from shared.logs import get_logger
 from shared.metrics import UNREAD_AGE
 from shared.unit_of_work.database import Database
 
-QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
 _EVERY_SECONDS = 1.0
-# Older ends are forgotten: whoever is further behind than this judges nothing anyway.
-_MOST_SAMPLES = 300
+# Older samples are dropped: a service further behind than this fires no deadline checks anyway.
+_MAX_SAMPLES = 300
 
 
 class Watermark:
-    """Keeps looking at what `consumers` have to read and what was applied of it."""
+    """Samples the end offsets of `consumers` and compares them with the cursors."""
 
     def __init__(self, database: Database, consumers: Sequence[Consumer]) -> None:
         self._database = database
         self._consumers = consumers
-        self._samples: deque[tuple[float, list[dict[Partition, int]]]] = deque(maxlen=_MOST_SAMPLES)
+        self._samples: deque[tuple[float, list[dict[Partition, int]]]] = deque(maxlen=_MAX_SAMPLES)
         self._read_until = float("-inf")
 
     def lag(self) -> float:
-        """Seconds: every event appended longer ago is applied. Infinite while nothing is known.
+        """Age of the watermark in seconds: every event appended longer ago is applied.
 
-        It grows while no broker or database answers, since what came in meanwhile cannot be seen.
+        Infinite before the first successful comparison. It grows while broker or database do not answer,
+        since new events cannot be seen then.
         """
         return time.monotonic() - self._read_until
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Samples once a second until cancelled; faults of broker and database are waited out."""
         while True:
             try:
-                await self.look()
+                await self.sample()
             except Exception as error:
                 if not is_passing(error, KafkaError):
                     raise
-                log.debug("what is unread is not known", error=repr(error))
+                log.debug("watermark is unknown", error=repr(error))
             UNREAD_AGE.set(self.lag())
             await asyncio.sleep(_EVERY_SECONDS)
 
-    async def look(self) -> None:
-        """Takes one sample, and compares those taken so far with the cursors as they stand after it."""
+    async def sample(self) -> None:
+        """Takes one sample, then compares all samples with the cursors as they are now."""
         now = time.monotonic()
         self._samples.append((now, [await consumer.ends() for consumer in self._consumers]))
-        cursors = [await self._cursors(consumer) for consumer in self._consumers]
+        cursors = [await read_cursors(self._database, consumer.name) for consumer in self._consumers]
         while self._samples:
             moment, ends = self._samples[0]
-            if not all(map(_has_passed, cursors, ends)):
+            if not all(map(_have_passed, cursors, ends)):
                 return
             self._read_until = moment
             self._samples.popleft()
 
-    async def _cursors(self, consumer: Consumer) -> dict[Partition, int]:
-        rows = await self._database.pool.fetch(QUERIES["read_cursors"], consumer.name)
-        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
-
-def _has_passed(cursors: dict[Partition, int], ends: dict[Partition, int]) -> bool:
-    return all(cursors.get(place, 0) >= end for place, end in ends.items())
+def _have_passed(cursors: dict[Partition, int], ends: dict[Partition, int]) -> bool:
+    return all(cursors.get(partition, 0) >= end for partition, end in ends.items())

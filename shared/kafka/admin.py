@@ -1,4 +1,4 @@
-"""A typed adapter over the Kafka client's admin: topics as they stand, made and configured."""
+"""A typed adapter over aiokafka's admin client: describes, creates and configures topics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,12 +19,12 @@ _SET_ON_THE_TOPIC = 1  # ConfigSource DYNAMIC_TOPIC_CONFIG; others come from the
 
 
 class BrokerRefused(CivicloomError):
-    """No broker answers, or it does not do what an administrator asked."""
+    """No broker answers, or it refuses an administrator's request."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it stands. `config` is what is set on the topic itself, without the broker's defaults."""
+    """A topic on the broker. `config` holds the topic's own settings, without the broker's defaults."""
 
     name: str
     partitions: int
@@ -35,17 +35,17 @@ class TopicState:
 class KafkaAdmin:
     """An administrator's connection; an async context manager.
 
-    Every method raises BrokerRefused, with the topic and the broker's reason.
+    Every method raises BrokerRefused with the topic and the broker's reason.
     """
 
     def __init__(self, bootstrap: str, *, timeout: float = 15.0) -> None:
-        """`bootstrap` is host:port, several with commas; `timeout` in seconds, for each request."""
+        """`bootstrap` is host:port, several separated by commas; `timeout` is in seconds, per request."""
         self._bootstrap = bootstrap
         self._timeout_ms = int(timeout * 1000)
         self._client: Any = None
 
     async def __aenter__(self) -> Self:
-        # Made here: the client binds itself to the running loop.
+        # Not in the constructor: the client binds itself to the running loop.
         self._client = AIOKafkaAdminClient(
             bootstrap_servers=self._bootstrap.split(","), request_timeout_ms=self._timeout_ms
         )
@@ -65,13 +65,13 @@ class KafkaAdmin:
         await self._client.close()
 
     async def describe(self, names: Iterable[str]) -> dict[str, TopicState]:
-        """Those of the named topics that exist."""
-        # All are listed and then filtered: to name a missing one could make it, where auto-creation is on.
+        """The named topics that exist, by name."""
+        # Lists all topics and filters: naming a missing one could create it, if auto-creation is on.
         found = await self._listed(set(names))
         if not found:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
-        answers = await self._asked(self._client.describe_configs(resources), "describe topics")
+        answers = await self._request(self._client.describe_configs(resources), "describe topics")
         config: dict[str, dict[str, str]] = {}
         for answer in answers:
             for code, message, _, name, entries in answer.resources:
@@ -85,38 +85,38 @@ class KafkaAdmin:
         }
 
     async def create(self, specs: Sequence[TopicSpec]) -> set[str]:
-        """Makes the topics, waits until they have leaders, and returns the names of those that it made.
+        """Creates the topics, waits until they have leaders, and returns the names that it created.
 
-        One that somebody else made meanwhile is left as it is.
+        A topic that another client creates meanwhile is left as it is.
         """
         wanted = [
             NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config))
             for spec in specs
         ]
-        answer = await self._asked(self._client.create_topics(wanted), "create topics")
-        made = set()
-        for name, code, message in answer.topic_errors:  # the client never raises for one topic
+        answer = await self._request(self._client.create_topics(wanted), "create topics")
+        created = set()
+        for name, code, message in answer.topic_errors:  # the client raises nothing for a single topic
             if code != TopicAlreadyExistsError.errno:
                 _check(code, name, message)
-                made.add(name)
+                created.add(name)
         names = {spec.name for spec in specs}
         await _until(lambda: self._all_led(names), "new topics have no leader")
-        return made
+        return created
 
     async def configure(self, name: str, config: Mapping[str, str]) -> None:
-        """Sets a topic's whole configuration: what is not in `config` goes back to the broker's default."""
+        """Replaces a topic's whole configuration; settings not in `config` return to the default."""
         resource = ConfigResource(ConfigResourceType.TOPIC, name, configs=dict(config))
-        for answer in await self._asked(self._client.alter_configs([resource]), f"configure {name}"):
+        for answer in await self._request(self._client.alter_configs([resource]), f"configure {name}"):
             for code, message, _, topic in answer.resources:
                 _check(code, topic, message)
 
-        async def taken() -> bool:
+        async def applied() -> bool:
             return (await self.describe([name]))[name].config == config
 
-        await _until(taken, f"{name} does not show its new settings")
+        await _until(applied, f"{name} does not show its new settings")
 
     async def _listed(self, names: set[str]) -> dict[str, list[dict[str, Any]]]:
-        topics = await self._asked(self._client.describe_topics(), "list topics")
+        topics = await self._request(self._client.describe_topics(), "list topics")
         return {topic["topic"]: topic["partitions"] for topic in topics if topic["topic"] in names}
 
     async def _all_led(self, names: set[str]) -> bool:
@@ -125,7 +125,7 @@ class KafkaAdmin:
             partition["error_code"] == 0 for partitions in found.values() for partition in partitions
         )
 
-    async def _asked(self, request: Any, purpose: str) -> Any:
+    async def _request(self, request: Any, purpose: str) -> Any:
         try:
             return await request
         except (KafkaError, TimeoutError) as error:
@@ -133,7 +133,7 @@ class KafkaAdmin:
 
 
 async def _until(visible: Callable[[], Awaitable[bool]], otherwise: str) -> None:
-    """A broker learns of a change a moment after the controller; whoever goes on at once misses it."""
+    """Polls until a change is visible: brokers learn of it a moment after the controller."""
     try:
         async with asyncio.timeout(_VISIBLE_SECONDS):
             while not await visible():

@@ -1,4 +1,4 @@
-"""The one typed adapter over aiokafka: an idempotent producer of waves, and a reader of whole topics."""
+"""The typed adapter over aiokafka: an idempotent batch producer, and a reader of whole topics."""
 
 import asyncio
 import zlib
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.consumer import fetcher
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
@@ -18,19 +17,20 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from shared.kafka.records import RawRecord
+from shared.kafka.aiokafka_internals import fresh_partitions, kill_producer, use_record_parser
+from shared.kafka.records import Partition, RawRecord
 from shared.kafka.tolerant_records import TolerantRecords
 
 __all__ = ["KafkaError", "Producer", "PublishResult", "Reader", "RecordMetadata"]
 
-fetcher.MemoryRecords = TolerantRecords  # for every consumer of this process, FastStream's as well
+use_record_parser(TolerantRecords)
 
 _REQUEST_SECONDS = 10
 _STOP_SECONDS = 5
 _BATCH_BYTES = 512 * 1024
-_WAVE_SECONDS = 20
-# A topic that answers so refuses for itself. Of a topic without a leader or with too few replicas the client
-# tells nothing: it asks again for ever, and only what becomes of the other topics shows whose fault it is.
+_PUBLISH_SECONDS = 20
+# Errors for which the topic alone is at fault. For a topic without a leader or with too few replicas the
+# client reports nothing and retries forever; only the result of the other topics shows whose fault it is.
 _REFUSALS = (InvalidTopicError, MessageSizeTooLargeError, TopicAuthorizationFailedError)
 CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=utf-8")
 
@@ -44,8 +44,11 @@ class RecordMetadata(NamedTuple):
 
 @dataclass(slots=True)
 class PublishResult:
-    """`sent`: index of the row and its place. `failed`: topics with a failed batch and why. `refused`: of
-    these, the ones that refuse by themselves, since the broker says so or took something else meanwhile."""
+    """`sent`: index of each acknowledged row, with its partition and offset. `failed`: topic -> error name.
+
+    `refused`: the failed topics that are at fault themselves, because the broker says so or because it
+    acknowledged another topic of the same publish batch.
+    """
 
     sent: list[tuple[int, RecordMetadata]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -53,7 +56,7 @@ class PublishResult:
 
 
 class Producer:
-    """Idempotent, `acks=all`. After any failed batch it must be renewed."""
+    """An idempotent producer with `acks=all`. After any failed batch it must be renewed."""
 
     def __init__(self, bootstrap: str, client_id: str) -> None:
         self._bootstrap = bootstrap
@@ -86,19 +89,15 @@ class Producer:
                 async with asyncio.timeout(_STOP_SECONDS):
                     await producer.stop()
             except TimeoutError:
-                # Else it would go on by itself, and send when the broker is back what its successor has sent.
-                sending = producer._sender.sender_task
-                sending.cancel()
-                await producer.client.close()
-                await asyncio.wait([sending], timeout=_STOP_SECONDS)
+                await kill_producer(producer, _STOP_SECONDS)
 
     async def renew(self) -> None:
-        """A new producer id: what is in doubt is sent again, and readers drop what they have."""
+        """Restarts with a new producer id. Batches in doubt are sent again; readers drop duplicates."""
         await self.stop()
         await self.start()
 
     async def missing(self, topics: set[str]) -> set[str]:
-        """Those topics that the broker does not have, without the client's ten seconds of waiting."""
+        """The topics that the broker does not have; answers without the client's wait of ten seconds."""
         producer = await self._started()
         unknown: set[str] = topics - producer.client.cluster.topics()
         if not unknown:
@@ -112,60 +111,59 @@ class Producer:
     async def publish(
         self, rows: Sequence[tuple[str, bytes, bytes, bytes | None]], seconds: float | None = None
     ) -> PublishResult:
-        """Sends (topic, key, value, words) rows as one batch per partition, in row order.
+        """Sends (topic, key, value, words) rows as one record batch per partition, in row order.
 
-        Rows that do not fit into their partition's batch are simply not in the outcome: they come
-        with the next wave. A batch that is not acknowledged within `seconds` has failed.
+        Rows that do not fit into their partition's batch are absent from the result: the caller sends them
+        with the next publish batch. A batch not acknowledged within `seconds` (default 20) has failed.
+        Raises KafkaError if no broker answers or the partitions of a topic are not known.
         """
         producer = await self._started()
-        batches: dict[tuple[str, int], tuple[Any, list[int]]] = {}
-        full: set[tuple[str, int]] = set()
-        widths: dict[str, int] = {}
-        for topic in {row[0] for row in rows}:
-            await producer.client._wait_on_metadata(topic)
-            widths[topic] = len(producer.client.cluster.partitions_for_topic(topic))
+        batches: dict[Partition, tuple[Any, list[int]]] = {}
+        full: set[Partition] = set()
+        topics = {row[0] for row in rows}
+        widths = {topic: len(await producer.partitions_for(topic)) for topic in topics}
         for index, (topic, key, value, words) in enumerate(rows):
-            place = (topic, zlib.crc32(key) % widths[topic])
-            if place in full:
+            partition = (topic, zlib.crc32(key) % widths[topic])
+            if partition in full:
                 continue
-            if place not in batches:
-                batches[place] = (producer.create_batch(), [])
-            batch, indexes = batches[place]
+            if partition not in batches:
+                batches[partition] = (producer.create_batch(), [])
+            batch, indexes = batches[partition]
             headers = [CONTENT_TYPE] if words is None else [CONTENT_TYPE, ("words", words)]
             if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                full.add(place)
+                full.add(partition)
             else:
                 indexes.append(index)
-        outcome = PublishResult()
+        result = PublishResult()
         await asyncio.gather(
             *(
-                self._send_batch(producer, place, filled, outcome, seconds or _WAVE_SECONDS)
-                for place, filled in batches.items()
+                self._send_batch(producer, partition, filled, result, seconds or _PUBLISH_SECONDS)
+                for partition, filled in batches.items()
             )
         )
-        if outcome.sent:
-            outcome.refused.update(outcome.failed)
-        outcome.sent.sort(key=lambda item: item[0])
-        return outcome
+        if result.sent:
+            result.refused.update(result.failed)
+        result.sent.sort(key=lambda item: item[0])
+        return result
 
     async def _send_batch(
         self,
         producer: Any,
-        place: tuple[str, int],
+        target: Partition,
         filled: tuple[Any, list[int]],
-        outcome: PublishResult,
+        result: PublishResult,
         seconds: float,
     ) -> None:
-        (topic, partition), (batch, indexes) = place, filled
+        (topic, partition), (batch, indexes) = target, filled
         try:
             async with asyncio.timeout(seconds):
                 answer = await (await producer.send_batch(batch, topic, partition=partition))
         except (KafkaError, TimeoutError) as error:
-            outcome.failed[topic] = type(error).__name__
+            result.failed[topic] = type(error).__name__
             if isinstance(error, _REFUSALS):
-                outcome.refused.add(topic)
+                result.refused.add(topic)
             return
-        outcome.sent.extend(
+        result.sent.extend(
             (index, RecordMetadata(partition, answer.offset + n)) for n, index in enumerate(indexes)
         )
 
@@ -176,7 +174,7 @@ class Producer:
 
 
 class Reader:
-    """Reads all partitions of some topics from given offsets, as bytes, without a group, for the log."""
+    """Reads all partitions of some topics as bytes, from given offsets and without a consumer group."""
 
     def __init__(self, bootstrap: str, client_id: str, topics: Sequence[str]) -> None:
         self._topics = tuple(topics)
@@ -191,10 +189,10 @@ class Reader:
             request_timeout_ms=15_000,
         )
 
-    async def start(self, offsets: dict[tuple[str, int], int]) -> None:
-        """Assigns itself every partition and seeks; a partition without an offset is read from its beginning.
+    async def start(self, offsets: dict[Partition, int]) -> None:
+        """Assigns itself every partition and seeks; reads a partition without an offset from its beginning.
 
-        Raises KafkaError if a topic is missing or no broker answers; nothing stays open then.
+        Raises KafkaError if a topic is missing or no broker answers; it is stopped then.
         """
         try:
             await self._start(offsets)
@@ -202,23 +200,21 @@ class Reader:
             await self.stop()
             raise
 
-    async def _start(self, offsets: dict[tuple[str, int], int]) -> None:
+    async def _start(self, offsets: dict[Partition, int]) -> None:
         await self._consumer.start()
-        places: list[Any] = []
+        assigned: list[Any] = []
         for topic in self._topics:
-            partitions = self._consumer.partitions_for_topic(topic)
-            if not partitions:
-                await self._consumer._client.force_metadata_update()
-                metadata = await self._consumer._client.fetch_all_metadata()
-                partitions = metadata.partitions_for_topic(topic)
-            if not partitions:
+            numbers = self._consumer.partitions_for_topic(topic)
+            if not numbers:
+                numbers = await fresh_partitions(self._consumer, topic)
+            if not numbers:
                 raise UnknownTopicOrPartitionError(f"{topic} does not exist: run `civicloom topics apply`")
-            places.extend(TopicPartition(topic, partition) for partition in partitions)
-        self._consumer.assign(places)
-        for place in places:
-            offset = offsets.get((place.topic, place.partition))
+            assigned.extend(TopicPartition(topic, number) for number in numbers)
+        self._consumer.assign(assigned)
+        for partition in assigned:
+            offset = offsets.get(partition)
             if offset is not None:
-                self._consumer.seek(place, offset)
+                self._consumer.seek(partition, offset)
 
     async def stop(self) -> None:
         with suppress(TimeoutError):
@@ -226,26 +222,26 @@ class Reader:
                 await self._consumer.stop()
 
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
-        """Up to `limit` records in offset order per partition; an empty list after `wait_ms` without any.
+        """Up to `limit` records, in offset order per partition; an empty list if none came within `wait_ms`.
 
-        Raises StaleMetadata once a topic has got partitions that are not read: begin again, anew.
+        Raises StaleMetadata if a topic has partitions that are not assigned: start a new reader.
         """
         assigned = self._consumer.assignment()
         for topic in self._topics:
             for partition in self._consumer.partitions_for_topic(topic) or ():
                 if TopicPartition(topic, partition) not in assigned:
-                    raise StaleMetadata(f"{topic} has got partition {partition}")
+                    raise StaleMetadata(f"{topic} has a new partition {partition}")
         batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=limit)
         return [raw_record(record) for records in batches.values() for record in records]
 
-    async def ends(self) -> dict[tuple[str, int], int]:
-        """The offset after the last record of every partition."""
+    async def ends(self) -> dict[Partition, int]:
+        """The offset after the last record, by partition."""
         found = await self._consumer.end_offsets(list(self._consumer.assignment()))
-        return {(place.topic, place.partition): offset for place, offset in found.items()}
+        return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
 
 
 def raw_record(record: Any) -> RawRecord:
-    """A client's record as plain data."""
+    """aiokafka's record as plain data; headers without a value are dropped."""
     return RawRecord(
         record.topic,
         record.partition,

@@ -1,13 +1,16 @@
-"""A Kafka record as plain data, so that only `shared.kafka` and `shared.inbox.consumer` know the client."""
+"""A Kafka record as plain data, so that only `shared.kafka` and `shared.inbox` know the client."""
 
 from dataclasses import dataclass
+
+Partition = tuple[str, int]
+"""Topic and partition number; equal to aiokafka's `TopicPartition`."""
 
 
 @dataclass(slots=True)
 class RawRecord:
-    """One record as it stood on the topic. `timestamp_ms` is the broker's append time (LogAppendTime).
+    """One record as the topic holds it. `timestamp_ms` is the broker's append time (LogAppendTime).
 
-    Not frozen, though nobody changes it: making a frozen dataclass costs three times as much.
+    Treat it as immutable. It is not frozen, since constructing a frozen dataclass takes three times as long.
     """
 
     topic: str
@@ -19,7 +22,7 @@ class RawRecord:
     headers: tuple[tuple[str, bytes], ...] = ()
 
     def header(self, name: str) -> bytes | None:
-        """The first header of that name; producers send each name once."""
+        """The value of the first header of that name, or None; producers send each name once."""
         for key, value in self.headers:
             if key == name:
                 return value

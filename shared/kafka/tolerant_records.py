@@ -1,21 +1,22 @@
-"""Records as the Kafka client reads them, but also those whose header names are not UTF-8.
+"""Parses fetched records like aiokafka, and also accepts header names that are not UTF-8.
 
-Kafka takes any bytes as a name, and the client meets them with an exception: one record of somebody else's
-client would end every reader of its partition, at each start anew.
+Kafka accepts any bytes as a header name; aiokafka raises on them. One record of a foreign client would stop
+every reader of its partition, again at each restart.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
-_LENGTH = slice(8, 12)  # of a batch: of what comes behind these four bytes
+from shared.kafka.aiokafka_internals import PythonRecordBatch
+
+_LENGTH = slice(8, 12)  # the field of a batch's head that counts the bytes after it
 
 
 class _Buffer(bytearray):
-    """Bytes that decode always: what is not UTF-8 is written out as `\\xff`, which can be stored anywhere."""
+    """Bytes that always decode: invalid UTF-8 becomes `\\xff` escapes, which any table can store."""
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
@@ -25,16 +26,15 @@ class _Buffer(bytearray):
         return super().decode(encoding, errors)
 
 
-class _TolerantBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """The client's own decoder in Python, over a buffer that decodes always."""
+class _TolerantBatch(PythonRecordBatch):
+    """aiokafka's pure-Python decoder over a buffer that always decodes."""
 
-    def _maybe_uncompress(self) -> None:
-        super()._maybe_uncompress()
-        self._buffer: bytearray = _Buffer(self._buffer)
+    def decodable(self, buffer: bytearray) -> bytearray:
+        return _Buffer(buffer)
 
 
 class _Batch:
-    """The client's fast decoder; the tolerant one, over the same bytes, where that gives up."""
+    """aiokafka's fast decoder; the tolerant one over the same bytes if that one fails."""
 
     def __init__(self, batch: Any, data: memoryview) -> None:
         self._batch = batch
@@ -51,7 +51,7 @@ class _Batch:
 
 
 class TolerantRecords:
-    """What a fetch has brought of one partition, batch by batch."""
+    """The record batches that a fetch returned for one partition; same interface as `MemoryRecords`."""
 
     def __init__(self, data: bytes) -> None:
         self._records = MemoryRecords(data)

@@ -1,4 +1,4 @@
-"""What differs between declared and existing topics, and the part of it that may be mended by itself."""
+"""Compares declared with existing topics, and applies the differences that are safe to apply."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Action = Literal["create", "configure", "refuse"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A difference of one topic. `refuse`: an operator has to decide; `details` say what and how."""
+    """A difference of one topic; `refuse` means that an operator has to decide. `details` describe it."""
 
     topic: str
     action: Action
@@ -20,9 +20,9 @@ class Change:
 
 
 def plan(wanted: Sequence[TopicSpec], existing: Mapping[str, TopicState]) -> list[Change]:
-    """The differences in the order of `wanted`; one topic can have two, one to mend and one to refuse.
+    """The differences in the order of `wanted`; a topic can have two, one to configure and one to refuse.
 
-    Settings on a topic that the declaration does not name are its operator's and no difference.
+    Settings that the declaration does not name belong to the operator and are no difference.
     """
     changes = []
     for spec in wanted:
@@ -47,7 +47,7 @@ def _obstacles(spec: TopicSpec, state: TopicState) -> list[str]:
     found = []
     sizes = f"{state.partitions} partitions, declared {spec.partitions}"
     if state.partitions < spec.partitions:
-        # More partitions send a key elsewhere while its older events are unread: order would be lost.
+        # With more partitions a key moves while its older events are unread: its order would be lost.
         found.append(f"{sizes}: keys would change partition and lose their order, correct the declaration")
     elif state.partitions > spec.partitions:
         found.append(f"{sizes}: Kafka cannot take partitions away, correct the declaration")
@@ -60,7 +60,7 @@ def _obstacles(spec: TopicSpec, state: TopicState) -> list[str]:
 
 
 async def diff(bootstrap: str, wanted: Sequence[TopicSpec]) -> list[Change]:
-    """How the broker's topics differ from `Topics.specs(...)`; empty if they do not. Nothing is changed.
+    """The differences between the broker's topics and `Topics.specs(...)`; changes nothing.
 
     Raises BrokerRefused.
     """
@@ -69,10 +69,9 @@ async def diff(bootstrap: str, wanted: Sequence[TopicSpec]) -> list[Change]:
 
 
 async def apply(bootstrap: str, wanted: Sequence[TopicSpec]) -> list[Change]:
-    """Makes missing topics, corrects settings, and returns what it did, and what it refuses to do.
+    """Creates missing topics and corrects settings; returns these changes and those that it refuses.
 
-    `wanted` comes from `Topics.specs(...)`. Running it again, or twice at a time, is harmless. Raises
-    BrokerRefused.
+    `wanted` comes from `Topics.specs(...)`. It may run repeatedly and concurrently. Raises BrokerRefused.
     """
     specs = {spec.name: spec for spec in wanted}
     async with KafkaAdmin(bootstrap) as admin:
@@ -82,7 +81,7 @@ async def apply(bootstrap: str, wanted: Sequence[TopicSpec]) -> list[Change]:
             await admin.create(missing)
         for change in changes:
             if change.action == "configure":
-                # Kafka replaces a topic's whole configuration: an operator's own settings go along.
+                # Kafka replaces the whole configuration, so the operator's own settings are sent too.
                 kept = existing[change.topic].config
                 await admin.configure(change.topic, {**kept, **specs[change.topic].config})
     return changes

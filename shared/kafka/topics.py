@@ -1,4 +1,4 @@
-"""The declaration of topics, `deploy/topics.yaml`: which there are, how wide, and how long they keep what."""
+"""The declaration of topics, `deploy/topics.yaml`: names, partitions, replication and retention."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,32 +15,32 @@ __all__ = ["DECLARATION", "TopicSpec", "Topics", "TopicsInvalid", "code_of", "lo
 
 DECLARATION = Path(__file__).resolve().parents[2] / "deploy" / "topics.yaml"
 
-# The core is wrong without these: effective time is append time, sequences have no gaps, and a batch that our
-# client cannot unpack would stop every reader.
+# The core depends on these: effective time is append time, sequences have no gaps, and a batch that our
+# client cannot decompress would stop every reader.
 _FIXED = {
     "message.timestamp.type": "LogAppendTime",
     "cleanup.policy": "delete",
     "compression.type": "uncompressed",
 }
-# Whose broker default would lose or refuse events silently.
+# Must be stated: the broker's default would lose or refuse events silently.
 _STATED = ("retention.ms", "max.message.bytes", "min.insync.replicas")
 
 
 class TopicsInvalid(CivicloomError):
-    """The declaration cannot be used; the message has one line per fault, each with the file."""
+    """The declaration is unusable; the message has one line per fault, each with the file."""
 
     def __init__(self, path: Path, problems: Iterable[str]) -> None:
         self.path, self.problems = path, tuple(problems)
         super().__init__("\n".join(f"{path}: {problem}" for problem in self.problems))
 
 
-def _as_kafka_writes(value: Any) -> Any:
+def _in_kafkas_spelling(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int) else value
 
 
-Config = dict[str, Annotated[str, BeforeValidator(_as_kafka_writes)]]
+Config = dict[str, Annotated[str, BeforeValidator(_in_kafkas_spelling)]]
 Count = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -59,7 +59,7 @@ class _Defaults(_Declared):
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic as it should be on the broker; `config` has Kafka's own names and spellings."""
+    """A topic as it should be on the broker; `config` uses Kafka's names and spellings."""
 
     name: str
     partitions: int
@@ -68,7 +68,7 @@ class TopicSpec:
 
 
 class Topics(BaseModel):
-    """The declaration, with every topic of the contract in it."""
+    """The whole declaration; it must name every topic of the contract."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,14 +78,14 @@ class Topics(BaseModel):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        for place, found, expected in (
+        for section, found, expected in (
             ("topics", self.topics.keys(), ADDRESSES.keys() - TEMPLATES),
             ("templates", self.templates.keys(), TEMPLATES),
         ):
             if missing := sorted(expected - found):
-                raise ValueError(f"{place}: {', '.join(missing)} missing")
+                raise ValueError(f"{section}: {', '.join(missing)} missing")
             if unknown := sorted(found - expected):
-                raise ValueError(f"{place}: {', '.join(unknown)} not in the contract")
+                raise ValueError(f"{section}: {', '.join(unknown)} not in the contract")
         for logical in ADDRESSES:
             self._check(logical, self._spec(logical, logical, None))
         return self
@@ -93,10 +93,10 @@ class Topics(BaseModel):
     def specs(
         self, namespace: str, codes: Iterable[str], *, replication: int | None = None
     ) -> list[TopicSpec]:
-        """All topics of an installation whose units `codes` want Kafka, service topics first.
+        """All topics of an installation in which the units `codes` use Kafka, service topics first.
 
-        `replication` overrides the file's for all, with min.insync.replicas one less (at least 1), so that
-        one broker may be away. Raises ValueError for a bad namespace, code or replication.
+        `replication` overrides the file's for all topics, with min.insync.replicas one less (at least 1), so
+        that one broker may be down. Raises ValueError for an invalid namespace, code or replication.
         """
         if replication is not None and replication < 1:
             raise ValueError(f"replication must be 1 or more, not {replication}")
@@ -123,29 +123,29 @@ class Topics(BaseModel):
     def _check(self, logical: str, spec: TopicSpec) -> None:
         for name, value in _FIXED.items():
             if spec.config.get(name) != value:
-                raise ValueError(f"{logical}: {name} must be {value}, the core relies on it")
+                raise ValueError(f"{logical}: {name} must be {value}, the core depends on it")
         for name in _STATED:
             value = spec.config.get(name, "")
             if not value.isdecimal() or int(value) == 0:
                 raise ValueError(f"{logical}: {name} must be stated, a whole number above 0")
         if int(spec.config["min.insync.replicas"]) > spec.replication:
-            raise ValueError(f"{logical}: min.insync.replicas above replication, no write would be taken")
+            raise ValueError(f"{logical}: min.insync.replicas above replication, no write would be accepted")
 
 
 def load_topics(path: Path = DECLARATION) -> Topics:
-    """The declaration in a file. Raises TopicsInvalid if it cannot be read, is no YAML or does not fit."""
+    """Reads the declaration. Raises TopicsInvalid if the file is unreadable, not YAML, or invalid."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Topics.model_validate(content)
     except (OSError, UnicodeDecodeError) as error:
         raise TopicsInvalid(path, [f"cannot be read: {error}"]) from error
     except yaml.YAMLError as error:
-        raise TopicsInvalid(path, [f"is no YAML: {' '.join(str(error).split())}"]) from error
+        raise TopicsInvalid(path, [f"is not YAML: {' '.join(str(error).split())}"]) from error
     except ValidationError as error:
         raise TopicsInvalid(path, [_sentence(fault) for fault in error.errors()]) from error
 
 
 def _sentence(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"])
+    location = ".".join(str(part) for part in fault["loc"])
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+    return f"{location}: {message}" if location else message

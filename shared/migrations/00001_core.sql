@@ -1,29 +1,29 @@
 -- migrate:up
 
--- The row that is locked before anything of an aggregate changes. `sequences` maps a source to the last
--- position (epoch * 10^10 + sequence): of our own sources what we emitted, of others what we have applied.
+-- One row per aggregate, locked before anything of it changes. `sequences` maps a source to its last ordinal
+-- (epoch * 10^10 + sequence): emitted, if the source is ours, applied otherwise.
 CREATE TABLE aggregate (
     id        text COLLATE "C" PRIMARY KEY,
     sequences jsonb NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 70);
 
--- Events on their way to Kafka. Ids grow in commit order per key, because the aggregate is locked first.
+-- Events to be sent to Kafka. Ids grow in commit order per key, because the aggregate is locked first.
 CREATE TABLE outbox (
-    -- The key alone, so that a wave is the beginning of the index and no sort of all that waits.
+    -- The id alone, so that a publish batch is the beginning of the index and needs no sort of all rows.
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     shard    smallint GENERATED ALWAYS AS ((hashtextextended(key, 0) & 15)::smallint) STORED,
     topic    text NOT NULL,
     key      text NOT NULL,
     value    bytea NOT NULL,
     words    bytea,
-    -- For a record on a unit's topic: what `delivery.succeeded` says of it.
+    -- For a record on a unit's topic: unit, subject, id and type, for the event `delivery.succeeded`.
     delivery jsonb
 ) WITH (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
-    toast_tuple_target = 8160 -- the rows live for milliseconds: compressing them would be lost work
+    toast_tuple_target = 8160 -- the rows live for milliseconds: compression is not worth it
 );
 
--- Rows of topics that refuse, so that the rest goes on. They come back in id order.
+-- Rows of paused topics, so that other topics are not blocked. They are sent in id order.
 CREATE TABLE outbox_aside (
     id       bigint NOT NULL,
     shard    smallint NOT NULL,
@@ -35,7 +35,7 @@ CREATE TABLE outbox_aside (
     PRIMARY KEY (shard, topic, id)
 );
 
--- The authority on what was consumed: the next offset, advanced in the transaction that did the work.
+-- The next offset of each partition, advanced in the transaction that applied the records before it.
 CREATE TABLE cursor (
     consumer    text NOT NULL,
     topic       text NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE cursor (
     PRIMARY KEY (consumer, topic, partition)
 ) WITH (fillfactor = 50);
 
--- Actions of units carry no sequence: they are known by source (their topic) and id.
+-- Processed actions of units, which have no sequence: identified by source (their topic) and id.
 CREATE TABLE seen_event (
     source  text NOT NULL,
     id      text NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE seen_event (
 );
 CREATE INDEX seen_event_age ON seen_event (seen_at);
 
--- A key whose event failed for its own reason. Later events of the key wait behind it, others go on.
+-- A key with a failed event. Later events of the key wait behind it; other keys are not affected.
 CREATE TABLE parked_key (
     consumer     text NOT NULL,
     topic        text NOT NULL,
@@ -86,7 +86,7 @@ CREATE TABLE dead_letter (
     partition   integer NOT NULL,
     "offset"    bigint NOT NULL,
     appended_ms bigint NOT NULL,
-    key         text,              -- null: the bytes told no key that could be trusted
+    key         text,              -- null: the bytes have no readable key
     event_type  text,
     record_key  bytea,
     value       bytea,
@@ -101,12 +101,12 @@ CREATE TABLE dead_letter (
 );
 CREATE INDEX dead_letter_open ON dead_letter (id) WHERE resolution IS NULL;
 
--- Business time. One timer of a kind per aggregate; arming again replaces it.
+-- In business time. One timer of a kind per aggregate; scheduling again replaces it. `judges`: a deadline check.
 CREATE TABLE timer (
     aggregate  text COLLATE "C" NOT NULL,
     kind       text NOT NULL,
     due        timestamptz NOT NULL,
-    fires_at   timestamptz NOT NULL, -- due, plus the grace of a judgement, plus backoff after a fault
+    fires_at   timestamptz NOT NULL, -- due, plus the grace of a deadline check, plus backoff after a fault
     judges     boolean NOT NULL,
     data       jsonb NOT NULL,
     attempts   integer NOT NULL DEFAULT 0,
@@ -119,13 +119,13 @@ CREATE TABLE idempotency_key (
     key        text NOT NULL,
     body_hash  bytea NOT NULL,
     status     integer,
-    response   jsonb,              -- what was answered, without secrets
+    response   jsonb,              -- the answer without secrets
     expires_at timestamptz NOT NULL, -- machine time
     PRIMARY KEY (scope, key)
 );
 CREATE INDEX idempotency_key_age ON idempotency_key (expires_at);
 
--- Every version of the pack that something here lives under.
+-- Every pack version that a row here was made under.
 CREATE TABLE policy_version (
     version text PRIMARY KEY,
     content jsonb NOT NULL

@@ -1,9 +1,9 @@
 -- migrate:up
 
--- Whether the words of the aggregate are to be forgotten: what comes late is erased as it comes.
+-- Whether the words of the aggregate are erased: words that arrive later are erased at once.
 ALTER TABLE aggregate ADD COLUMN erased boolean NOT NULL DEFAULT false;
 
--- Whether what could hold words is gone: the letter is resolved, or its case erased.
+-- Whether the words are deleted: the dead letter is resolved, or its case erased.
 ALTER TABLE dead_letter ADD COLUMN erased boolean NOT NULL DEFAULT false;
 UPDATE dead_letter SET words = NULL, erased = true WHERE resolution IS NOT NULL;
 

@@ -1,6 +1,6 @@
 -- migrate:up
 
--- Whether anything of an aggregate waits, whatever topic it came by: a timer that judges asks for it.
+-- For deadline checks: whether any event of an aggregate is parked, from whichever topic.
 CREATE INDEX parked_key_key ON parked_key (key);
 
 -- migrate:down

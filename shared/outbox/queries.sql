@@ -1,5 +1,5 @@
 -- name: announce_relay
--- Held by every live relay together with the others, so that they can be counted.
+-- Every live relay holds it in shared mode, so that the relays can be counted.
 SELECT pg_advisory_lock_shared($1, $2);
 
 -- name: claim_shard
@@ -9,14 +9,14 @@ SELECT pg_try_advisory_lock($1, $2);
 SELECT pg_advisory_unlock($1, $2);
 
 -- name: live_relays
--- Those that hold a lock together, the asking one among them.
+-- Holders of the shared lock, the caller included.
 SELECT count(*) FROM pg_locks
 WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND objsubid = 2 AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- name: take_batch
--- Ids grow in commit order per key; a shard has one owner; so a key's rows are sent in order. Long texts are
--- not even read beyond $3 bytes, but for the first row (measured: half a microsecond a row for the sum).
+-- Ids grow in commit order per key and a shard has one owner, so a key's rows are sent in order. Rows beyond $3
+-- bytes are not read, except the first one (measured: the sum costs half a microsecond per row).
 SELECT id, shard, topic, key, value, words, delivery FROM (
     SELECT *, sum(octet_length(value) + coalesce(octet_length(words), 0))
         OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes
@@ -27,7 +27,8 @@ SELECT id, shard, topic, key, value, words, delivery FROM (
 DELETE FROM outbox o USING unnest($1::smallint[], $2::bigint[]) AS d (shard, id)
 WHERE o.shard = d.shard AND o.id = d.id;
 
--- name: set_aside
+-- name: pause_topic_rows
+-- The table outbox_aside holds the rows of paused topics.
 WITH moved AS (
     DELETE FROM outbox WHERE shard = ANY ($1::smallint[]) AND topic = ANY ($2::text[])
     RETURNING id, shard, topic, key, value, words, delivery
@@ -36,21 +37,22 @@ WITH moved AS (
 )
 SELECT topic, count(*) AS n FROM kept GROUP BY topic;
 
--- name: aside_topics
+-- name: count_paused_rows
 SELECT topic, count(*) AS n FROM outbox_aside WHERE shard = ANY ($1::smallint[]) GROUP BY topic;
 
--- name: take_aside
+-- name: take_paused_batch
 SELECT id, shard, topic, key, value, words, delivery FROM (
     SELECT *, sum(octet_length(value) + coalesce(octet_length(words), 0))
         OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes
     FROM outbox_aside WHERE shard = ANY ($1::smallint[]) AND topic = $2 ORDER BY id LIMIT $3
 ) o WHERE bytes - octet_length(value) - coalesce(octet_length(words), 0) < $4;
 
--- name: delete_aside
+-- name: delete_sent_paused
 DELETE FROM outbox_aside o USING unnest($1::smallint[], $2::bigint[]) AS d (shard, id)
 WHERE o.shard = d.shard AND o.id = d.id AND o.topic = $3;
 
 -- name: count_outbox
-SELECT topic, count(*) FILTER (WHERE NOT aside) AS waiting, count(*) FILTER (WHERE aside) AS set_aside
-FROM (SELECT topic, false AS aside FROM outbox UNION ALL SELECT topic, true FROM outbox_aside) o
+-- `set_aside` counts the rows of paused topics; `civicloom outbox --json` prints the name.
+SELECT topic, count(*) FILTER (WHERE NOT paused) AS waiting, count(*) FILTER (WHERE paused) AS set_aside
+FROM (SELECT topic, false AS paused FROM outbox UNION ALL SELECT topic, true FROM outbox_aside) o
 GROUP BY topic ORDER BY topic;

@@ -1,9 +1,12 @@
-"""From the outbox to Kafka, in commit order per key.
+"""Publishes the outbox to Kafka, in commit order per key.
 
-Sharded by key, each shard owned through an advisory lock on a session of its own. A wave is one record
-batch per partition, so that nothing of a key is in flight behind a failed predecessor; what was
-acknowledged is deleted. A topic that refuses has its rows moved aside and tried with backoff.
-Kafka transactions, `publish_batch` and LISTEN/NOTIFY are not used: each loses or reorders something.
+The outbox is sharded by key, and an advisory lock on a session of its own gives each shard one owner. A
+publish batch is one record batch per partition, so that no record of a key is in flight behind a failed one;
+acknowledged rows are deleted. The rows of a topic that refuses move to the table `outbox_aside`: the topic is
+paused and retried with backoff.
+
+Kafka transactions, FastStream's `publish_batch` and LISTEN/NOTIFY are not used: each loses or reorders
+records.
 """
 
 import asyncio
@@ -31,23 +34,23 @@ log = get_logger(__name__)
 
 SHARDS = 16
 BATCH_ROWS = 3000
-# A partition takes half a megabyte a wave: to read much more than all of them take would only cost memory.
+# A partition accepts half a megabyte per publish batch: reading more than all partitions accept costs memory.
 BATCH_BYTES = 8 * 1024 * 1024
 _POLL_SECONDS = 0.05
-# From wave to wave, unless they are full: a wave costs the broker the same with one event or a hundred.
+# Pause between batches that are not full: a batch costs the broker the same with one event or a hundred.
 _PACE_SECONDS = 0.03
 _SHARE_SECONDS = 1.0
-# Beside the shards: every live relay holds this lock with the others, so that they can be counted.
+# The lock number after the shards: every live relay holds it in shared mode, so that relays can be counted.
 _ALIVE = SHARDS
-# The outbox is as good as empty, or has thousands of rows a moment later, and many more that are gone but not
-# yet cleared away: whatever suits an empty table, only its index reads what is there and no more.
+# The outbox has no rows or thousands, and many dead ones that vacuum has not reached, so the planner's
+# statistics are mostly wrong; only an index scan reads the live rows and nothing else.
 _PLANS = """
 SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off
 """
-# How often a topic that is set aside is tried, and how long it may keep the others waiting then.
-_RETRY_ASIDE_SECONDS = 2.0
-_LONGEST_ASIDE_SECONDS = 60.0
-_TRY_ASIDE_SECONDS = 3.0
+# How often a paused topic is retried, and how long one retry may block the other topics.
+_RETRY_PAUSED_SECONDS = 2.0
+_LONGEST_BACKOFF_SECONDS = 60.0
+_RETRY_TIMEOUT_SECONDS = 3.0
 
 
 class Row(NamedTuple):
@@ -63,20 +66,35 @@ class Row(NamedTuple):
 
 
 OnDelivered = Callable[[Tx, Sequence[tuple[Row, RecordMetadata]]], Awaitable[None]]
-TouchedByDelivery = Callable[[Row], str]
+"""Called with rows that have a `delivery`, and their partition and offset, before their deletion commits."""
+DeliveryLock = Callable[[Row], str]
+"""Names the aggregate that `OnDelivered` changes for a row."""
 
 
 @dataclass(slots=True)
-class _Aside:
-    """A topic that refuses: when it is tried again, how long it waits after that, how many events wait."""
+class _PausedTopic:
+    """A topic that refuses: its next retry (monotonic time), the backoff in seconds, its waiting events."""
 
-    due: float
-    wait: float = _RETRY_ASIDE_SECONDS
+    retry_at: float
+    backoff: float = _RETRY_PAUSED_SECONDS
     events: int = 0
 
 
 class Relay:
-    """One relay of one service. Several copies share the shards."""
+    """The relay of one service. Several replicas share the shards.
+
+    Parameters
+    ----------
+    database
+        The service's database, which holds the outbox.
+    producer
+        The relay starts it when it first needs it and renews it after a failed batch. The caller stops it.
+    on_delivered
+        Called for acknowledged rows that have a `delivery`, in the transaction that deletes them, so that a
+        delivery is recorded exactly once. Without it, or without `delivery_lock`, the rows are only deleted.
+    delivery_lock
+        Names the aggregate of each such row; all of them are locked before `on_delivered` runs.
+    """
 
     def __init__(
         self,
@@ -84,37 +102,38 @@ class Relay:
         producer: Producer,
         *,
         on_delivered: OnDelivered | None = None,
-        touched_by: TouchedByDelivery | None = None,
+        delivery_lock: DeliveryLock | None = None,
     ) -> None:
         self._database = database
         self._producer = producer
         self._on_delivered = on_delivered
-        self._touched_by = touched_by
+        self._delivery_lock = delivery_lock
         self._session: asyncpg.Connection | None = None
         self._shards: list[int] = []
-        self._aside: dict[str, _Aside] = {}
+        self._paused: dict[str, _PausedTopic] = {}
         self._failed: set[str] = set()
         self._last_share = 0.0
         self._locks = zlib.crc32(f"relay {database.settings.service}".encode()) & 0x7FFFFFFF
 
     @property
     def paused_topics(self) -> list[str]:
-        """Topics that refuse at present; `/readyz` names them."""
-        return sorted(self._aside)
+        """Names of the topics that refuse at present, sorted; `/readyz` shows them."""
+        return sorted(self._paused)
 
     async def run(self) -> None:
-        """Until cancelled. Faults of infrastructure are waited out."""
+        """Publishes until cancelled.
+
+        Raises
+        ------
+        Exception
+            Whatever `once` raises, except faults of the database or the broker: those are waited out.
+        """
         wait = _POLL_SECONDS
         try:
             while True:
                 try:
-                    begun = time.monotonic()
-                    sent = await self.once()
+                    await self._paced_once()
                     wait = _POLL_SECONDS
-                    if sent == 0:
-                        await self._idle()
-                    elif sent < BATCH_ROWS // 2:
-                        await asyncio.sleep(max(0.0, begun + _PACE_SECONDS - time.monotonic()))
                 except Exception as error:
                     if not is_passing(error, KafkaError, Stale):
                         raise
@@ -127,27 +146,51 @@ class Relay:
             await self._release()
 
     async def once(self) -> int:
-        """One wave; the number of events acknowledged."""
+        """Retries paused topics that are due, then sends one publish batch.
+
+        Returns
+        -------
+        int
+            Number of acknowledged events of the publish batch, retries not included.
+
+        Raises
+        ------
+        KafkaError
+            If no broker answers.
+        Stale
+            If another relay has deleted rows of this batch.
+        asyncpg.PostgresError, OSError
+            If the database is away.
+        """
         session = await self._own_shards()
         if not self._shards:
             return 0
         started = time.perf_counter()
-        await self._retry_aside(session)
+        await self._retry_paused(session)
         found = await session.fetch(QUERIES["take_batch"], self._shards, BATCH_ROWS, BATCH_BYTES)
         rows = [Row(*row) for row in found]
-        # Of a topic set aside only what was committed since: it waits behind what is there already.
-        rows = [row for row in rows if row.topic not in self._aside]
+        # Rows of a paused topic that were committed since must wait behind those in `outbox_aside`.
+        rows = [row for row in rows if row.topic not in self._paused]
         if not rows:
             return 0
         missing = await self._producer.missing({row.topic for row in rows})
         rows = [row for row in rows if row.topic not in missing]
-        outcome = await self._send(session, rows, QUERIES["delete_sent"])
-        # A wave of one topic alone tells nothing, unless it fails again after the broker has answered.
-        failed = outcome.failed.keys()
-        self._begin_aside(missing | outcome.refused | (failed & self._failed))
+        result = await self._send(session, rows, QUERIES["delete_sent"])
+        # When the batch held a single topic, a failure may be the broker's: the topic is paused only if it
+        # fails again after the broker has answered.
+        failed = result.failed.keys()
+        self._pause(missing | result.refused | (failed & self._failed))
         self._failed = set(failed)
         PUBLISH_SECONDS.observe(time.perf_counter() - started)
-        return len(outcome.sent)
+        return len(result.sent)
+
+    async def _paced_once(self) -> None:
+        started = time.monotonic()
+        sent = await self.once()
+        if sent == 0:
+            await self._idle()
+        elif sent < BATCH_ROWS // 2:
+            await asyncio.sleep(max(0.0, started + _PACE_SECONDS - time.monotonic()))
 
     async def _send(
         self,
@@ -157,85 +200,93 @@ class Relay:
         *more: Any,
         seconds: float | None = None,
     ) -> PublishResult:
-        """Sends the rows and deletes, by `query`, those that were acknowledged."""
-        outcome = await self._producer.publish(
+        """Sends the rows and deletes the acknowledged ones with `query`."""
+        result = await self._producer.publish(
             [(row.topic, row.key.encode(), row.value, row.words) for row in rows], seconds
         )
         try:
-            # First, for where the broker is away the renewal fails.
-            await self._delete(session, [(rows[index], place) for index, place in outcome.sent], query, *more)
+            # Before the renewal, which fails while the broker is away.
+            await self._delete(
+                session, [(rows[index], record) for index, record in result.sent], query, *more
+            )
         finally:
-            if outcome.failed:
-                # A batch that failed leaves the idempotent producer's numbering broken for its partition.
+            if result.failed:
+                # A failed batch leaves a hole in the idempotent producer's numbering of its partition.
                 RELAY_FAULTS.inc()
-                errors = sorted(set(outcome.failed.values()))
-                log.warning("batches refused", topics=sorted(outcome.failed), errors=errors)
+                errors = sorted(set(result.failed.values()))
+                log.warning("batches failed", topics=sorted(result.failed), errors=errors)
                 await self._producer.renew()
-        return outcome
+        return result
 
     async def _delete(
         self, session: asyncpg.Connection, sent: Sequence[tuple[Row, RecordMetadata]], query: str, *more: Any
     ) -> None:
         if not sent:
             return
-        delivered = [(row, place) for row, place in sent if row.delivery is not None]
+        delivered = [(row, record) for row, record in sent if row.delivery is not None]
         ids = [row.shard for row, _ in sent], [row.id for row, _ in sent]
-        if delivered and self._on_delivered and self._touched_by:
-            # A copy that lost its session must not count a delivery twice: the delete decides.
-            touched = {self._touched_by(row) for row, _ in delivered}
-            async with self._database.transaction(touched, connection=session) as tx:
+        if delivered and self._on_delivered and self._delivery_lock:
+            # A replica that has lost its session must not count a delivery twice: the number of deleted rows
+            # decides.
+            locks = {self._delivery_lock(row) for row, _ in delivered}
+            async with self._database.transaction(locks, connection=session) as tx:
                 status = await session.execute(query, *ids, *more)
                 if status != f"DELETE {len(sent)}":
-                    raise Stale("another relay has deleted rows of this wave")
+                    raise Stale("another relay has deleted rows of this batch")
                 await self._on_delivered(tx, delivered)
         else:
             await session.execute(query, *ids, *more)
         for topic, count in Counter(row.topic for row, _ in sent).items():
             RELAYED.labels(topic).inc(count)
 
-    def _begin_aside(self, topics: set[str]) -> None:
-        for topic in topics - self._aside.keys():
-            log.warning("topic refuses: its events are set aside", topic=topic)
-            self._aside[topic] = _Aside(time.monotonic() + _RETRY_ASIDE_SECONDS)
+    def _pause(self, topics: set[str]) -> None:
+        for topic in topics - self._paused.keys():
+            log.warning("topic paused", topic=topic)
+            self._paused[topic] = _PausedTopic(time.monotonic() + _RETRY_PAUSED_SECONDS)
 
-    async def _retry_aside(self, session: asyncpg.Connection) -> None:
-        """Sends what was set aside of topics that may be back, oldest first, before anything newer."""
-        if not self._aside:
+    async def _retry_paused(self, session: asyncpg.Connection) -> None:
+        """Moves newer rows of paused topics out of the outbox, and retries the topics that are due."""
+        if not self._paused:
             return
-        for row in await session.fetch(QUERIES["set_aside"], self._shards, list(self._aside)):
-            self._count_aside(row["topic"], row["n"])
-        for topic, aside in list(self._aside.items()):
-            if aside.due > time.monotonic():
+        for row in await session.fetch(QUERIES["pause_topic_rows"], self._shards, list(self._paused)):
+            self._count_paused(row["topic"], row["n"])
+        for topic, paused in list(self._paused.items()):
+            if paused.retry_at > time.monotonic():
                 continue
             if await self._producer.missing({topic}):
-                aside.due = time.monotonic() + _RETRY_ASIDE_SECONDS
+                paused.retry_at = time.monotonic() + _RETRY_PAUSED_SECONDS
             else:
-                await self._try(session, topic, aside)
+                await self._retry_topic(session, topic, paused)
 
-    async def _try(self, session: asyncpg.Connection, topic: str, aside: _Aside) -> None:
-        """One wave of a topic set aside; there may be many, and other topics wait."""
-        aside.due = time.monotonic() + aside.wait
-        found = await session.fetch(QUERIES["take_aside"], self._shards, topic, BATCH_ROWS, BATCH_BYTES)
+    async def _retry_topic(self, session: asyncpg.Connection, topic: str, paused: _PausedTopic) -> None:
+        """Sends one publish batch of a paused topic, oldest rows first; only one, since other topics wait."""
+        paused.retry_at = time.monotonic() + paused.backoff
+        found = await session.fetch(
+            QUERIES["take_paused_batch"], self._shards, topic, BATCH_ROWS, BATCH_BYTES
+        )
         if not found:
-            self._count_aside(topic, -aside.events)
-            del self._aside[topic]
-            log.info("topic is back", topic=topic)
+            self._count_paused(topic, -paused.events)
+            del self._paused[topic]
+            log.info("topic resumed", topic=topic)
             return
         rows = [Row(*row) for row in found]
-        outcome = await self._send(session, rows, QUERIES["delete_aside"], topic, seconds=_TRY_ASIDE_SECONDS)
-        self._count_aside(topic, -len(outcome.sent))
-        if outcome.failed:
-            aside.wait = min(aside.wait * 2, _LONGEST_ASIDE_SECONDS)
-            aside.due = time.monotonic() + aside.wait
+        result = await self._send(
+            session, rows, QUERIES["delete_sent_paused"], topic, seconds=_RETRY_TIMEOUT_SECONDS
+        )
+        self._count_paused(topic, -len(result.sent))
+        if result.failed:
+            paused.backoff = min(paused.backoff * 2, _LONGEST_BACKOFF_SECONDS)
+            paused.retry_at = time.monotonic() + paused.backoff
         else:
-            aside.wait, aside.due = _RETRY_ASIDE_SECONDS, time.monotonic()
+            paused.backoff, paused.retry_at = _RETRY_PAUSED_SECONDS, time.monotonic()
 
-    def _count_aside(self, topic: str, change: int) -> None:
-        aside = self._aside[topic]
-        aside.events += change
-        PAUSED.labels(topic).set(aside.events)
+    def _count_paused(self, topic: str, change: int) -> None:
+        paused = self._paused[topic]
+        paused.events += change
+        PAUSED.labels(topic).set(paused.events)
 
     async def _own_shards(self) -> asyncpg.Connection:
+        """The session that holds the shards' locks; opens it, and shares the shards once a second."""
         if self._session is None or self._session.is_closed():
             self._shards = []
             self._session = await self._database.connect()
@@ -249,9 +300,9 @@ class Relay:
         return self._session
 
     async def _share(self, session: asyncpg.Connection) -> None:
-        """Takes free shards up to a fair part and gives back what is more, since nothing is in flight now.
+        """Claims free shards up to a fair part and releases any above it; nothing is in flight here.
 
-        What a copy holds that does nothing any more stays with it until its session ends.
+        A hung replica keeps its shards until its database session ends.
         """
         before = set(self._shards)
         fair = -(-SHARDS // await session.fetchval(QUERIES["live_relays"], self._locks, _ALIVE))
@@ -264,25 +315,24 @@ class Relay:
                 self._shards.append(shard)
         if before == set(self._shards):
             return
-        waiting = {
-            row["topic"]: row["n"] for row in await session.fetch(QUERIES["aside_topics"], self._shards)
-        }
-        for topic in waiting.keys() - self._aside.keys():
-            self._aside[topic] = _Aside(time.monotonic())
-        for topic, aside in self._aside.items():
-            self._count_aside(topic, waiting.get(topic, 0) - aside.events)
+        found = await session.fetch(QUERIES["count_paused_rows"], self._shards)
+        waiting = {row["topic"]: row["n"] for row in found}
+        for topic in waiting.keys() - self._paused.keys():
+            self._paused[topic] = _PausedTopic(time.monotonic())
+        for topic, paused in self._paused.items():
+            self._count_paused(topic, waiting.get(topic, 0) - paused.events)
 
     async def _release(self) -> None:
         session, self._session, self._shards, self._failed = self._session, None, [], set()
-        for topic, aside in self._aside.items():
-            # Whoever takes the shards over counts what waits in them.
-            self._count_aside(topic, -aside.events)
+        for topic, paused in self._paused.items():
+            # The next owner of the shards counts what waits in them.
+            self._count_paused(topic, -paused.events)
         if session is not None:
             # Closing the session frees its locks at once.
             session.terminate()
 
     async def _idle(self) -> None:
-        # `wait_for` of Python 3.11 would swallow a cancellation that comes together with a commit.
+        # `wait_for` of Python 3.11 swallows a cancellation that comes together with a commit.
         with suppress(TimeoutError):
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._database.committed.wait()

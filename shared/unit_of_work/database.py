@@ -1,4 +1,4 @@
-"""The pool of one service and the two ways into a transaction: a unit of work, and a plain read."""
+"""The connection pool of one service, and the unit of work as a context manager."""
 
 import asyncio
 import datetime as dt
@@ -13,7 +13,10 @@ from shared.unit_of_work.transaction import QUERIES, Connection, Tx
 
 
 class Database:
-    """One service's schema. `committed` is set after each commit that wrote events, to wake the relay."""
+    """The pool of one service, whose connections see its schema alone.
+
+    `committed` is set after each commit that wrote events, and wakes the relay. `epoch` is read at start.
+    """
 
     def __init__(self, pool: asyncpg.Pool, settings: CoreSettings, clock: Clock, epoch: int) -> None:
         self.pool = pool
@@ -24,7 +27,7 @@ class Database:
 
     @classmethod
     async def open(cls, settings: CoreSettings) -> "Database":
-        """Connects. Raises the driver's error if the database is away: starting is retried by the caller."""
+        """Connects. Raises asyncpg's errors and OSError if the database is away; the caller retries."""
         pool = await asyncpg.create_pool(
             settings.service_database_url,
             min_size=1,
@@ -44,7 +47,7 @@ class Database:
         return cls(pool, settings, open_clock(settings.clock_file), epoch)
 
     async def close(self) -> None:
-        """Waits up to five seconds for what is running, then cuts."""
+        """Waits up to five seconds for running queries, then terminates the connections."""
         try:
             async with asyncio.timeout(5):
                 await self.pool.close()
@@ -52,7 +55,7 @@ class Database:
             self.pool.terminate()
 
     async def connect(self) -> asyncpg.Connection:
-        """A connection of its own, outside the pool: for sessions that hold advisory locks."""
+        """A new connection outside the pool, for a session that holds advisory locks."""
         return await asyncpg.connect(
             self.settings.service_database_url,
             timeout=10,
@@ -71,9 +74,10 @@ class Database:
         new: Iterable[str] = (),
         connection: Connection | None = None,
     ) -> AsyncIterator[Tx]:
-        """A unit of work: locks `aggregates`, makes `new` ones, and writes events and timers at its end.
+        """A unit of work: locks `aggregates`, creates `new` ones, and writes events and timers at its end.
 
-        Commits unless the body raises. Raises Conflict if a `new` id exists.
+        Uses `connection`, or one of the pool. Commits unless the body raises. Raises Conflict if a `new` id
+        exists.
         """
         if connection is None:
             async with self.pool.acquire() as pooled, self._work(pooled, aggregates, new) as tx:
@@ -101,3 +105,7 @@ class Database:
             tx.create(new)
             yield tx
             await tx.flush()
+
+    async def ping(self) -> None:
+        """Runs an empty query. Raises asyncpg's errors, OSError, or TimeoutError after two seconds."""
+        await self.pool.fetchval("SELECT 1", timeout=2)

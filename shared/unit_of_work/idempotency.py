@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: the same key with the same body answers the same, with another body is a conflict.
+"""`Idempotency-Key`: repeating a request returns the stored answer; another body under the key is a conflict.
 
-Scope is caller and route. Two at a time wait on the row. Kept 48 hours. No secret is stored in the clear:
-what is kept is the answer without it, and whoever answers derives it again.
+The scope is caller and route. Concurrent requests with one key wait on its row. Answers are kept for 48
+hours, without secrets: the code that answers derives them again.
 """
 
 import datetime as dt
@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import orjson
 
 from shared.clock import machine_now
 from shared.errors import Conflict
-from shared.unit_of_work.transaction import QUERIES, Tx
+from shared.unit_of_work.transaction import QUERIES, Connection, Tx
 
 KEPT = dt.timedelta(hours=48)
 
@@ -25,7 +26,7 @@ class KeyReused(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was answered: the HTTP status and the JSON body without secrets."""
+    """A stored answer: the HTTP status and the JSON body without secrets."""
 
     status: int
     body: dict[str, Any]
@@ -33,16 +34,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A keyed request. `scope` is caller and route; `body` the bytes that the client sent."""
+    """A request with a key. `scope` is caller and route; `body` is the bytes that the client sent."""
 
     scope: str
     key: str
     body: bytes
 
     async def earlier_answer(self, tx: Tx) -> Answer | None:
-        """Claims the key, or gives what was answered before. First thing in the transaction.
+        """Claims the key and returns None, or returns the stored answer. Call it first in the transaction.
 
-        Raises KeyReused if the key came with another body.
+        Raises KeyReused if the key was used with another body, Conflict if its first request is unfinished.
         """
         digest = hashlib.sha256(self.body).digest()
         connection = tx.connection
@@ -58,7 +59,7 @@ class Request:
         return Answer(row["status"], orjson.loads(row["response"]))
 
     async def remember(self, tx: Tx, answer: Answer) -> None:
-        """Keeps the answer in the same transaction as what it tells of."""
+        """Stores the answer, in the same transaction as the change that it reports."""
         await tx.connection.execute(
             QUERIES["answer_idempotency_key"],
             self.scope,
@@ -69,9 +70,10 @@ class Request:
 
 
 async def claim_together(tx: Tx, requests: Sequence[Request]) -> list[bool]:
-    """Claims many keys with one statement: for each request whether its key was new.
+    """Claims many keys with one statement; for each request, whether its key was new.
 
-    Of several with one key the first is new. For the others ask `earlier_answer`, in another transaction.
+    Of several requests with one key only the first is new. Call `earlier_answer` for the others, in another
+    transaction.
     """
     rows = await tx.connection.fetch(
         QUERIES["claim_idempotency_keys"],
@@ -85,7 +87,7 @@ async def claim_together(tx: Tx, requests: Sequence[Request]) -> list[bool]:
 
 
 async def remember_together(tx: Tx, answered: Sequence[tuple[Request, Answer]]) -> None:
-    """`Request.remember` for many."""
+    """`Request.remember` for many requests with one statement."""
     await tx.connection.execute(
         QUERIES["answer_idempotency_keys"],
         [request.scope for request, _ in answered],
@@ -93,3 +95,8 @@ async def remember_together(tx: Tx, answered: Sequence[tuple[Request, Answer]]) 
         [answer.status for _, answer in answered],
         [orjson.dumps(answer.body).decode() for _, answer in answered],
     )
+
+
+async def prune_keys(connection: Connection | asyncpg.Pool, before: dt.datetime) -> None:
+    """Deletes keys that expired before a moment of machine time."""
+    await connection.execute(QUERIES["prune_idempotency_keys"], before)

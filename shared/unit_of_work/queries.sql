@@ -1,5 +1,5 @@
 -- name: lock_aggregates
--- One statement in id order: locks what exists and makes what does not, so no two holders can wait for each other.
+-- One statement in id order, which locks existing rows and creates missing ones, so that there are no deadlocks.
 INSERT INTO aggregate (id) SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS a (id, n) ORDER BY n
 ON CONFLICT (id) DO UPDATE SET sequences = aggregate.sequences WHERE false;
 
@@ -7,7 +7,7 @@ ON CONFLICT (id) DO UPDATE SET sequences = aggregate.sequences WHERE false;
 SELECT id, sequences, erased FROM aggregate WHERE id = ANY ($1::text[]);
 
 -- name: insert_aggregates
--- Fails if one exists: an id that exists already from elsewhere is refused.
+-- Fails if one exists: a new id must be unused.
 INSERT INTO aggregate (id, sequences)
 SELECT id, sequences FROM unnest($1::text[], $2::jsonb[]) WITH ORDINALITY AS a (id, sequences, n) ORDER BY n;
 
@@ -32,8 +32,8 @@ DELETE FROM timer USING unnest($1::text[], $2::text[]) AS d (aggregate, kind)
 WHERE timer.aggregate = d.aggregate AND timer.kind = d.kind;
 
 -- name: due_timers
--- Read without a lock: the aggregates come first, and the rows are claimed after them. Nothing is judged while
--- an event of the aggregate is parked, or dead and waits for an operator: it may be the act that was in time.
+-- Without a lock: the aggregates are locked first, then the rows are claimed. A deadline check (column `judges`)
+-- does not fire while an event of the aggregate is parked or a dead letter: it may be the act that was in time.
 SELECT aggregate, kind FROM timer t
 WHERE fires_at <= $1 AND kind = ANY ($4::text[])
     AND (NOT judges OR ($2 AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate)))
@@ -52,8 +52,8 @@ SELECT attempts FROM timer WHERE aggregate = $1 AND kind = $2;
 UPDATE timer SET fires_at = $3, attempts = attempts + 1 WHERE aggregate = $1 AND kind = $2;
 
 -- name: insert_seen_events
--- In machine time, for what may be delivered again grows old by Kafka's clock. Fails if one is there: another
--- transaction has applied it, and to go on would be to apply it twice.
+-- In machine time, since Kafka's retention, which bounds redelivery, follows it. Fails if a row exists: then
+-- another transaction has applied the action, and committing would apply it twice.
 INSERT INTO seen_event (source, id, seen_at) SELECT source, id, $3 FROM unnest($1::text[], $2::text[]) AS s (source, id);
 
 -- name: prune_seen_events
@@ -74,7 +74,7 @@ SELECT body_hash, status, response FROM idempotency_key WHERE scope = $1 AND key
 UPDATE idempotency_key SET status = $3, response = $4 WHERE scope = $1 AND key = $2;
 
 -- name: claim_idempotency_keys
--- In order of the keys, so that two copies which claim the same ones cannot wait for each other.
+-- In key order, so that two replicas that claim the same keys cannot deadlock.
 WITH asked AS (
     SELECT DISTINCT ON (scope, key) scope, key, body_hash, n
     FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS a (scope, key, body_hash, n)
@@ -98,33 +98,34 @@ DELETE FROM idempotency_key WHERE expires_at < $1;
 UPDATE aggregate SET erased = true WHERE id = ANY ($1::text[]) AND NOT erased;
 
 -- name: lock_outbox_of
--- In id order, as the relay deletes: neither can wait for the other in a circle.
-SELECT ctid::text AS place, topic, value FROM outbox WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+-- In id order, like the relay's deletes, so that the two cannot deadlock.
+SELECT ctid::text AS tid, topic, value FROM outbox WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
 
 -- name: erase_outbox
 UPDATE outbox o SET value = e.value, words = NULL
-FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE o.ctid = e.place::tid;
+FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE o.ctid = e.tid::tid;
 
--- name: lock_aside_of
-SELECT ctid::text AS place, topic, value FROM outbox_aside WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
+-- name: lock_paused_of
+-- The rows of paused topics.
+SELECT ctid::text AS tid, topic, value FROM outbox_aside WHERE key = ANY ($1::text[]) ORDER BY id FOR UPDATE;
 
--- name: erase_aside
+-- name: erase_paused
 UPDATE outbox_aside o SET value = e.value, words = NULL
-FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE o.ctid = e.place::tid;
+FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE o.ctid = e.tid::tid;
 
 -- name: lock_parked_of
-SELECT ctid::text AS place, topic, value FROM parked_event WHERE key = ANY ($1::text[]) FOR UPDATE;
+SELECT ctid::text AS tid, topic, value FROM parked_event WHERE key = ANY ($1::text[]) FOR UPDATE;
 
 -- name: erase_parked
 UPDATE parked_event p SET value = e.value, words = NULL
-FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE p.ctid = e.place::tid;
+FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE p.ctid = e.tid::tid;
 
 -- name: lock_dead_letters_of
--- Bytes that tell no key may still have been sent under one.
-SELECT ctid::text AS place, topic, value, key FROM dead_letter
+-- Bytes without a readable key may still have been sent under the subject as record key.
+SELECT ctid::text AS tid, topic, value, key FROM dead_letter
 WHERE key = ANY ($1::text[]) OR (key IS NULL AND record_key = ANY ($2::bytea[])) ORDER BY id FOR UPDATE;
 
 -- name: erase_dead_letters
--- The detail is what an error said, and some errors quote what they were given.
+-- `detail` is an error message, and some errors quote their input.
 UPDATE dead_letter d SET value = e.value, words = NULL, detail = '', erased = true
-FROM unnest($1::text[], $2::bytea[]) AS e (place, value) WHERE d.ctid = e.place::tid;
+FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE d.ctid = e.tid::tid;

@@ -1,51 +1,47 @@
-"""Settings of the web edge, the same for all four services."""
+"""Settings of the web edge: those of every service, with the language and time zone of the policy pack."""
 
-from pathlib import Path
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from shared.keys import derive
+from shared.settings import CoreSettings
 from shared.web.i18n import LANGUAGES
 
 
-class WebSettings(BaseSettings):
-    """Read from the environment; a service's own settings may inherit it.
+class WebSettings(CoreSettings):
+    """`language` and `time_zone` are the defaults for a reader who asks for neither; the pack names them.
 
-    `language` and `time_zone` are what a reader gets who asks for nothing: the pack of the jurisdiction
-    knows them.
+    Never read from the environment by itself: the variable LANGUAGE belongs to gettext.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    public_url: str = "http://127.0.0.1:8080"
-    secret_key: SecretStr
-    oidc_issuer: str | None = None
-    oidc_client_id: str = "civicloom"
-    oidc_client_secret: SecretStr | None = None
-    api_keys_file: Path | None = None
     language: str = "zh"
     time_zone: str = "Asia/Shanghai"
 
-    @field_validator("public_url")
     @classmethod
-    def _origin(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("PUBLIC_URL must begin with http:// or https://")
-        return value.rstrip("/")
+    def of(cls, settings: CoreSettings, *, language: str, time_zone: str) -> Self:
+        """The settings of a service with the pack's language and zone. Raises pydantic.ValidationError."""
+        values = {name: getattr(settings, name) for name in CoreSettings.model_fields}
+        return cls(**values, language=language, time_zone=time_zone)
 
-    @field_validator("secret_key")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        derive(value.get_secret_value(), "check")
-        return value
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the constructor's arguments."""
+        return (init_settings,)
 
     @field_validator("language")
     @classmethod
     def _known_language(cls, value: str) -> str:
         if value not in LANGUAGES:
-            raise ValueError(f"LANGUAGE must be one of {', '.join(LANGUAGES)}")
+            raise ValueError(f"the language must be one of {', '.join(LANGUAGES)}")
         return value
 
     @field_validator("time_zone")
@@ -55,15 +51,6 @@ class WebSettings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(
-                f"TIME_ZONE {value!r} is not in the tz database, for example Asia/Shanghai"
+                f"the time zone {value!r} is not in the tz database, for example Asia/Shanghai"
             ) from error
         return value
-
-    @property
-    def https(self) -> bool:
-        """Whether browsers reach us encrypted, so that cookies may insist on it."""
-        return self.public_url.startswith("https://")
-
-    def key(self, purpose: str) -> bytes:
-        """The 32 bytes that SECRET_KEY gives for one purpose."""
-        return derive(self.secret_key.get_secret_value(), purpose)

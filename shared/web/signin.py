@@ -16,12 +16,12 @@ from starlette.responses import RedirectResponse, Response
 
 from shared.clock import machine_now
 from shared.logs import get_logger
+from shared.settings import CoreSettings
 from shared.web.bodies import EmptyForm, read_form
 from shared.web.problems import Problem
 from shared.web.redirects import safe_next
 from shared.web.sealed import Sealer
 from shared.web.session import Person
-from shared.web.settings import WebSettings
 from shared.web.state import web_state
 
 with warnings.catch_warnings():
@@ -50,7 +50,7 @@ class SignInFlow:
         Without OIDC_ISSUER every sign-in answers 503.
     """
 
-    def __init__(self, settings: WebSettings) -> None:
+    def __init__(self, settings: CoreSettings) -> None:
         self._issuer = settings.oidc_issuer.rstrip("/") if settings.oidc_issuer else None
         self._callback = f"{settings.public_url}/login/callback"
         self._secure = settings.https

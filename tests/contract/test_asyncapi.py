@@ -1,4 +1,4 @@
-"""The AsyncAPI document: sound in itself, and the same as the registry and the design say."""
+"""The AsyncAPI document: sound in itself, and consistent with the registry."""
 
 import re
 from typing import Any

@@ -23,42 +23,45 @@ def schemas() -> dict[str, Any]:
     return copy.deepcopy(dict(TODAY))
 
 
-def facts(schema: dict[str, Any]) -> dict[str, Any]:
+def data_of(schema: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = schema["$defs"]["InquiryReceived"]
     return found
 
 
 def rename(schema: dict[str, Any], old: str, new: str) -> None:
-    properties = facts(schema)["properties"]
+    properties = data_of(schema)["properties"]
     properties[new] = properties.pop(old)
 
 
 def of(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda schema: facts(schema)["properties"][name]
+    return lambda schema: data_of(schema)["properties"][name]
 
 
 BREAKING: dict[str, tuple[Change, str]] = {
-    "a removed field": (lambda s: facts(s)["properties"].pop("urgent"), "data.urgent was removed"),
+    "a removed field": (lambda s: data_of(s)["properties"].pop("urgent"), "data.urgent was removed"),
     "a renamed field": (lambda s: rename(s, "area", "district"), "data.area was removed or renamed"),
     "another type": (lambda s: of("urgent")(s).update(type="string"), "data.urgent changed: type"),
     "a field that may be null": (
-        lambda s: facts(s)["properties"].update(number={"anyOf": [{"type": "string"}, {"type": "null"}]}),
+        lambda s: data_of(s)["properties"].update(number={"anyOf": [{"type": "string"}, {"type": "null"}]}),
         "data.number takes other types",
     ),
     "a field inside a list of alternatives": (
         lambda s: of("hint")(s)["anyOf"][0].update(maxLength=10),
         "data.hint changed: maxLength was 64 and is 10",
     ),
-    "a field newly required": (lambda s: facts(s)["required"].append("area"), "data.area is newly required"),
+    "a field newly required": (
+        lambda s: data_of(s)["required"].append("area"),
+        "data.area is newly required",
+    ),
     "a new required field": (
         lambda s: (
-            facts(s)["properties"].update(lane={"type": "string"}),
-            facts(s)["required"].append("lane"),
+            data_of(s)["properties"].update(lane={"type": "string"}),
+            data_of(s)["required"].append("lane"),
         ),
         "data.lane is newly required",
     ),
     "a field no longer required": (
-        lambda s: facts(s)["required"].remove("number"),
+        lambda s: data_of(s)["required"].remove("number"),
         "data.number is no longer required",
     ),
     "a lost value": (lambda s: of("kind")(s)["enum"].remove("report"), "data.kind lost the value 'report'"),
@@ -94,20 +97,20 @@ BREAKING: dict[str, tuple[Change, str]] = {
         "source changed: const",
     ),
     "members that are no longer taken": (
-        lambda s: facts(s).update(additionalProperties=False),
+        lambda s: data_of(s).update(additionalProperties=False),
         "data was narrowed: additionalProperties",
     ),
 }
 
 HARMLESS: dict[str, Change] = {
-    "a new optional field": lambda s: facts(s)["properties"].update(lane={"type": "string"}),
+    "a new optional field": lambda s: data_of(s)["properties"].update(lane={"type": "string"}),
     "a new optional attribute": lambda s: s["properties"].update(traceparent={"type": "string"}),
-    "another description": lambda s: facts(s).update(description="Said better."),
+    "another description": lambda s: data_of(s).update(description="Said better."),
     "a renamed definition": lambda s: (
         s["$defs"].update(Received=s["$defs"].pop("InquiryReceived")),
         s["properties"].update(data={"$ref": "#/$defs/Received"}),
     ),
-    "another order of fields": lambda s: facts(s)["required"].reverse(),
+    "another order of fields": lambda s: data_of(s)["required"].reverse(),
 }
 
 
@@ -191,6 +194,6 @@ def test_a_missing_file_fails_the_check_until_it_is_written_again(
     assert check(folder) == 0
 
 
-def test_a_published_example_is_never_made_anew() -> None:
+def test_a_published_example_is_never_generated_again() -> None:
     published = {f"{GOLDEN}{TYPE}.json": b"as it was"}
     assert generated(published)[f"{GOLDEN}{TYPE}.json"] == b"as it was"

@@ -1,16 +1,30 @@
-"""The committed examples: valid CloudEvents, valid by their schemas, read by the models without a loss."""
+"""The committed examples: valid CloudEvents, valid by their schemas, read by the models without loss."""
 
 import datetime as dt
 import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from pydantic import Field
 
-from shared.contracts.base import TYPE_PATTERN, Contract, NoWords, words_hash
+from shared.contracts.base import (
+    TYPE_PATTERN,
+    Code,
+    Contract,
+    Digest,
+    EventData,
+    Identifier,
+    Moment,
+    NoWords,
+    Text,
+    UnitCode,
+    words_hash,
+)
+from shared.contracts.golden import _example
 from shared.contracts.registry import REGISTRY
 from tests.paths import REPO
 
@@ -192,3 +206,33 @@ def test_a_units_action_needs_no_more_than_cloudevents_asks_for() -> None:
 
 def test_a_loss_is_seen() -> None:
     assert lost({"a": {"b": 1, "c": 2}}, {"a": {"b": 2}}) == [".a.b: 1 became 2", ".a.c is gone"]
+
+
+class NewFields(EventData):
+    """Fields with names that no other type has."""
+
+    supervisor: UnitCode
+    ticket: Identifier
+    checksum: Digest
+    escalated_at: Moment
+    level: Annotated[int, Field(ge=1, le=3)]
+    weight: Annotated[float, Field(ge=0, le=1)]
+    remark: Annotated[Text, Field(max_length=2)] | None = None
+    tags: tuple[Code, ...] = ()
+    counts: dict[Literal["lead", "co"], int]
+    reference: Annotated[Text, Field(pattern=r"^X-[0-9]+$", examples=["X-12"])]
+
+
+def test_a_field_with_a_new_name_gets_an_example_from_its_type() -> None:
+    example = _example(NewFields)
+    assert NewFields.model_validate(example).model_dump(exclude_none=True).keys() == example.keys()
+    assert example["reference"] == "X-12"
+    assert example == _example(NewFields)
+
+
+def test_a_field_that_no_general_example_fits_asks_for_one() -> None:
+    class Odd(EventData):
+        plate: Annotated[str, Field(pattern=r"^[A-Z]{2} [0-9]{4}$")]
+
+    with pytest.raises(LookupError, match=r"'plate': give it Field\(examples"):
+        _example(Odd)

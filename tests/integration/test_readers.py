@@ -3,14 +3,18 @@
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.schema import SECRET, open_service_database
 from services.audit.app import build as build_audit
+from services.audit.config import AuditSettings
 from services.audit.writer import TOPICS
 from services.inquiry.app import build as build_inquiry
+from services.inquiry.config import InquirySettings
 from services.publisher.app import build as build_publisher
+from services.publisher.config import PublisherSettings
 from services.routing.app import build as build_routing
 from shared.contracts.addresses import ADDRESSES, topic_name
 from shared.contracts.readers import CONSUMERS, LOGGED
@@ -19,12 +23,12 @@ from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
 
 NAMESPACE = "town"
-Build = Callable[[Database, CoreSettings], Awaitable[Parts]]
-BUILDS: dict[ServiceName, Build] = {
-    "publisher": build_publisher,
-    "inquiry": build_inquiry,
-    "routing": build_routing,
-    "audit": build_audit,
+Build = Callable[[Database, Any], Awaitable[Parts]]
+BUILDS: dict[ServiceName, tuple[Build, type[CoreSettings]]] = {
+    "publisher": (build_publisher, PublisherSettings),
+    "inquiry": (build_inquiry, InquirySettings),
+    "routing": (build_routing, CoreSettings),
+    "audit": (build_audit, AuditSettings),
 }
 
 
@@ -42,9 +46,12 @@ async def test_a_service_reads_what_the_table_says(
     service: ServiceName, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", SECRET)
-    opened = await open_service_database(database, service, namespace=NAMESPACE, data_dir=tmp_path)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TOPIC_NAMESPACE", NAMESPACE)
+    build, settings_type = BUILDS[service]
+    opened = await open_service_database(database, service, namespace=NAMESPACE)
     try:
-        parts = await BUILDS[service](opened, opened.settings)
+        parts = await build(opened, settings_type.for_service(service))
     finally:
         await opened.close()
     reads = {service: tuple(parts.topics)} if parts.topics else {}

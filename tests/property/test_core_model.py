@@ -1,7 +1,7 @@
-"""The core against a model: whatever is committed, aborted, sent, delivered, redelivered, crashed, parked and
-discarded, in any order, each key's events are applied once and in order.
+"""The core against a model: after any course of commits, sends, redeliveries, crashes, retries and discards,
+each key's events are applied once and in order (I1, I2, I3, I5).
 
-Relay, slices, parking and dead letters are the real ones on a real PostgreSQL; only the topic is a list.
+Relay, partition batches, parking and dead letters are real, on a real PostgreSQL; the topic is a list.
 """
 
 import asyncio
@@ -63,14 +63,14 @@ class Topic:
 
 
 class Core(RuleBasedStateMachine):
-    """`told` counts what was committed by key; `discarded` are the positions that an operator gave up."""
+    """`committed` counts the events by key; `discarded` are the sequences that an operator discarded."""
 
     both: tuple[CoreSettings, CoreSettings]
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.told = dict.fromkeys(KEYS, 0)
+        self.committed = dict.fromkeys(KEYS, 0)
         self.discarded: set[tuple[str, int]] = set()
         self.failing: dict[str, bool] = {}
         self.crash = False
@@ -90,7 +90,7 @@ class Core(RuleBasedStateMachine):
         handlers = Handlers()
         handlers.on(CaseTriaged)(self.apply)
         self.relay = Relay(self.writer, self.topic)  # type: ignore[arg-type]
-        self.slices = PartitionBatchProcessor(self.reader, "model", handlers)
+        self.batches = PartitionBatchProcessor(self.reader, "model", handlers)
         self.parking = Parking(self.reader, "model", handlers)
         self.dead_letters = DeadLetters(self.reader)
 
@@ -112,9 +112,9 @@ class Core(RuleBasedStateMachine):
 
     @rule(keys=some_keys, count=st.integers(1, 3))
     def commit(self, keys: list[str], count: int) -> None:
-        self.run(self._tell(keys, count))
+        self.run(self._emit(keys, count))
         for key in keys:
-            self.told[key] += count
+            self.committed[key] += count
 
     @rule(keys=some_keys)
     def abort(self, keys: list[str]) -> None:
@@ -129,18 +129,18 @@ class Core(RuleBasedStateMachine):
         except ZeroDivisionError:
             return
 
-    async def _tell(self, keys: list[str], count: int) -> None:
+    async def _emit(self, keys: list[str], count: int) -> None:
         async with self.writer.transaction(keys) as tx:
             for _ in range(count):
                 for key in keys:
                     tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=key)
 
     @rule()
-    def relay_a_wave(self) -> None:
+    def relay_a_batch(self) -> None:
         self.run(self.relay.once())
 
     @rule()
-    def lose_the_answer_to_a_wave(self) -> None:
+    def lose_the_answer_to_a_batch(self) -> None:
         self.topic.fail = True
         try:
             self.run(self.relay.once())
@@ -158,7 +158,7 @@ class Core(RuleBasedStateMachine):
             return
         self.crash = crash
         try:
-            self.run(self.slices.process(records))
+            self.run(self.batches.process(records))
         except ConnectionResetError:
             assert crash
         finally:
@@ -171,9 +171,9 @@ class Core(RuleBasedStateMachine):
         if not records:
             return
         try:
-            self.run(self.slices.process(records))
-        except OffsetGap as behind:
-            assert behind.next_offset == cursor
+            self.run(self.batches.process(records))
+        except OffsetGap as gap:
+            assert gap.next_offset == cursor
         else:
             raise AssertionError("a gap was accepted")
 
@@ -223,15 +223,15 @@ class Core(RuleBasedStateMachine):
                 pass
             self.run(self._drain())
             for key, sequences in self._applied().items():
-                given_up = {n for k, n in self.discarded if k == key}
-                assert sequences == [n for n in range(1, self.told[key] + 1) if n not in given_up]
+                discarded = {n for k, n in self.discarded if k == key}
+                assert sequences == [n for n in range(1, self.committed[key] + 1) if n not in discarded]
         finally:
             self.run(self._close())
             self.runner.close()
 
     async def _drain(self) -> None:
         if self.topic.records:
-            await self.slices.process(self.topic.records)
+            await self.batches.process(self.topic.records)
         while await self.reader.pool.fetchval("SELECT count(*) FROM parked_key"):
             for letter in await self.dead_letters.list():
                 await self.dead_letters.replay(letter.id, "model")

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from services.inquiry.domain.concern import Concern, Contact
 from shared.contracts import inquiry as contract
 from shared.contracts.base import Text
-from shared.contracts.inquiry import CaseKind, Channel, InquiryWords, Place, Visibility
+from shared.contracts.inquiry import CaseKind, Channel, InquiryWords, PlaceText, Visibility
 from shared.policy.model import Pack
 
 
@@ -60,7 +60,7 @@ class NewInquiry(Body):
     service_code: Code
     kind: CaseKind | None = None
     area: Code | None = None
-    place: Place | None = None
+    place: PlaceText | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     contact: NewContact | None = None
@@ -105,7 +105,7 @@ class AskForm(Body):
     title: Title
     text: LongText
     urgent: Literal["yes"] | None = None
-    place: Place | None = None
+    place: PlaceText | None = None
     area: Code | None = None
     name: Name | None = None
     phone: Phone | None = None

@@ -14,9 +14,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.fixed_clock import FixedClock
 from harness.schema import SECRET, open_service_database, outbox_records
 from services.inquiry.app import build
-from shared.clock import FixedClock, machine_now
+from services.inquiry.config import InquirySettings
+from shared.clock import machine_now
 from shared.contracts.base import EventData, Words
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
@@ -153,7 +155,7 @@ async def running(
     digest = hashlib.sha256(KEY_OF_READER.encode()).hexdigest()
     keys.write_text(f"[{{name: reader, sha256: {digest}, scopes: ['inquiries.read']}}]")
     settings = WebSettings(secret_key=SecretStr(SECRET), api_keys_file=keys)
-    parts = await build(inquiry, inquiry.settings)
+    parts = await build(inquiry, InquirySettings.for_service("inquiry"))
     app = create_app(
         "inquiry",
         title=parts.title,

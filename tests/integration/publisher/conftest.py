@@ -15,8 +15,10 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.fixed_clock import FixedClock
 from harness.schema import SECRET, open_service_database, outbox_records
 from services.publisher.app import build
+from services.publisher.config import PublisherSettings
 from services.publisher.derived_secrets import DerivedSecrets
 from services.publisher.push.guard import Guard
 from services.publisher.push.ledger import Ledger
@@ -25,7 +27,7 @@ from services.publisher.push.mail_messages import MailSettings
 from services.publisher.push.rendering import Renderer
 from services.publisher.push.webhooks import Webhooks
 from services.publisher.push.workers import MailWorker, WebhookWorker
-from shared.clock import FixedClock, machine_now
+from shared.clock import machine_now
 from shared.contracts.base import EventData, Words
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
@@ -234,7 +236,7 @@ async def running(databases: dict[str, Database], monkeypatch: pytest.MonkeyPatc
         each.clock = clock
     await publisher.pool.execute(f"TRUNCATE {_TABLES}")
     settings = WebSettings(secret_key=SecretStr(SECRET))
-    parts = await build(publisher, publisher.settings)
+    parts = await build(publisher, PublisherSettings.for_service("publisher"))
     app = create_app(
         "publisher",
         title=parts.title,

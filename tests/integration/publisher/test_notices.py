@@ -7,6 +7,7 @@ import pytest
 
 from deploy.local.ports import free_port
 from services.publisher.app import build
+from services.publisher.config import PublisherSettings
 from shared.contracts.inquiry import ContactStated, InquiryErased, InquiryReceived, InquiryReplied
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.ids import new_id
@@ -218,7 +219,7 @@ async def test_a_mail_server_that_is_away_is_named_until_it_answers(
     running: Running, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{free_port()}")
-    parts = await build(running.database, running.database.settings)
+    parts = await build(running.database, PublisherSettings.for_service("publisher"))
     assert await parts.degraded() == {}
     await running.consume(
         await running.emit("inquiry", case, received()), await contact_stated(running, case)

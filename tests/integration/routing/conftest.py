@@ -16,13 +16,14 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from harness.fixed_clock import FixedClock
 from harness.schema import SECRET, open_service_database
 from services.routing.commands import Commands
 from services.routing.handlers import build_handlers
 from services.routing.http import ROUTERS
 from services.routing.http.context import Context
 from services.routing.timers import register_timers
-from shared.clock import FixedClock, machine_now
+from shared.clock import machine_now
 from shared.contracts.base import Event, EventData, Words
 from shared.contracts.inquiry import Deadline, InquiryReceived, InquiryWords
 from shared.events.encoding import Draft, encode_value, encode_words

@@ -5,8 +5,8 @@ import re
 import httpx
 import pytest
 
+from harness.fixed_clock import FixedClock
 from services.routing.http import dispatch
-from shared.clock import FixedClock
 from shared.contracts.inquiry import InquiryReplied, InquiryRequestRefused, InquiryWords
 from tests.integration.routing import conftest
 from tests.integration.routing.conftest import DUE, NOW, SignIn, World, hidden

@@ -1,4 +1,4 @@
-"""A toy service on the real database: routing's tables, handlers that count, records made by hand."""
+"""A sample service on a real database: routing's tables, handlers that count, records made by hand."""
 
 import datetime as dt
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def routing(database: str, namespace: str) -> AsyncIterator[Database]:
 
 
 class Source:
-    """Writes inquiry's events by hand, with offsets of one partition."""
+    """Makes inquiry's records by hand, with the offsets of one partition."""
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
@@ -41,27 +41,27 @@ class Source:
         from zoneinfo import ZoneInfo
 
         subject = subject or new_id(NOW)
-        facts = InquiryReceived(
+        data = InquiryReceived(
             number=case_number(subject, ZoneInfo("Asia/Shanghai")),
             kind="complaint",
             service_code="street-light",
             channel="web",
             secret_hash="0" * 64,
         )
-        record = self.fact(subject, facts, InquiryWords(title=title, text="第三盏灯两天不亮了。"))
+        record = self.fact(subject, data, InquiryWords(title=title, text="第三盏灯两天不亮了。"))
         for name, new in changes.items():
             if name.startswith("replace"):
                 record.value = (record.value or b"").replace(*new)  # type: ignore[misc]
         return record
 
     def fact(
-        self, subject: str, facts: EventData, words: Words | None = None, *, source: str = "/services/inquiry"
+        self, subject: str, data: EventData, words: Words | None = None, *, source: str = "/services/inquiry"
     ) -> RawRecord:
-        """What a source says of a subject, next in its sequence."""
+        """An event of a source about a subject, with the next sequence."""
         sequence = self._sequences[subject, source] = self._sequences.get((subject, source), 0) + 1
         encoded = encode_words(words) if words else None
         draft = Draft(
-            id=derived_id(subject, facts.contract.type, str(sequence)),
+            id=derived_id(subject, data.contract.type, str(sequence)),
             source=source,
             subject=subject,
             time=NOW,
@@ -74,7 +74,7 @@ class Source:
             actor="citizen",
             policy=None,
             jurisdiction=None,
-            data=facts,
+            data=data,
         )
         return self.add(encode_value(draft, encoded), encoded, subject)
 

@@ -1,4 +1,4 @@
-"""A service as a whole: what it says of itself."""
+"""A service as a whole: what its health endpoint reports."""
 
 from collections.abc import AsyncIterator
 
@@ -24,7 +24,7 @@ async def routing(database: str, namespace: str, pair: Pair) -> AsyncIterator[Da
 async def test_a_topic_that_refuses_makes_a_service_degraded_and_not_unready(
     routing: Database, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy waits for routing: one unit whose topic is missing must not take the whole city away."""
+    """The proxy checks routing's health: one unit without a topic must not take the installation offline."""
     monkeypatch.setenv("SECRET_KEY", SECRET)
     service = Service(routing, Parts("Routing", routers=[]))
     offer = CaseOffered(
@@ -39,6 +39,6 @@ async def test_a_topic_that_refuses_makes_a_service_degraded_and_not_unready(
         answer = await client.get("/readyz")
     assert answer.status_code == 200
     topic = topic_name(namespace, "department", "missing")
-    assert answer.json()["degraded"] == [f"routing outbox: set aside: {topic}"]
+    assert answer.json()["degraded"] == [f"routing outbox: paused: {topic}"]
     await service.relay._release()
     await service.producer.stop()

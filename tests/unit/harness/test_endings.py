@@ -53,7 +53,7 @@ class Forgetful:
 async def test_deadlocks_are_found_in_the_logs_when_the_database_has_forgotten_them(tmp_path: Path) -> None:
     one = installation(tmp_path)
     database: Any = Forgetful()
-    one.copy("inquiry").log.write_text("slice waits")
+    one.copy("inquiry").log.write_text("partition batch waits")
     assert await deadlocks(one, database) == []
-    one.copy("inquiry").log.write_text("slice waits: DeadlockDetectedError('deadlock detected')\n")
+    one.copy("inquiry").log.write_text("partition batch waits: DeadlockDetectedError('deadlock detected')\n")
     assert [violation.invariant for violation in await deadlocks(one, database)] == ["locks"]

@@ -1,4 +1,4 @@
-"""Loops that wait faults out still end when they are told to, also beside a connection that dies."""
+"""Loops that wait faults out still end when they are cancelled, even if their connection dies meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from shared.unit_of_work.timers import Timers
 
 
 def dying() -> Callable[[], Awaitable[int]]:
-    """A transaction whose rollback fails, once: its error takes the place of the cancellation."""
+    """A transaction whose rollback fails, once: its error replaces the cancellation."""
     deaths = iter([asyncpg.ConnectionDoesNotExistError("connection was closed")])
 
     async def once() -> int:
@@ -58,7 +58,7 @@ async def test_a_loop_ends_although_its_connection_dies_with_it(name: str) -> No
     assert running.cancelled()
 
 
-async def test_what_passes_is_infrastructure_s_or_named() -> None:
+async def test_an_error_that_passes_is_of_the_infrastructure_or_named() -> None:
     assert is_passing(asyncpg.ConnectionDoesNotExistError("gone"))
     assert is_passing(KafkaError("away"), KafkaError)
     assert not is_passing(KafkaError("away"))

@@ -14,7 +14,7 @@ from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import AssignmentSigned, CaseTriaged, SignAction
 from shared.events.decoding import IncomingEvent
-from shared.inbox import polls
+from shared.inbox import dead_client
 from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers, Results
 from shared.kafka.client import Producer
@@ -139,7 +139,7 @@ async def test_what_is_written_to_a_log_that_has_lost_its_end_is_read(
     async with running(relay.run, consumer.run):
         await until(caught_up)
     before = await reader.pool.fetchval(applied)
-    assert not consumer.cut
+    assert not consumer.truncated_topics
     await reader.pool.execute("UPDATE cursor SET next_offset = next_offset + 1000 WHERE consumer = 'cut'")
 
     consumer = Consumer(reader, counting(), name="cut", topics=topics)
@@ -151,15 +151,15 @@ async def test_what_is_written_to_a_log_that_has_lost_its_end_is_read(
 
         await until(new_ones)
     assert await reader.pool.fetchval(applied) == before + 60
-    assert consumer.cut == set(topics)
+    assert consumer.truncated_topics == set(topics)
     await relay._producer.stop()
 
 
 @pytest.mark.parametrize("trouble", ["ended", "failing"])
-async def test_a_client_that_reads_no_more_is_made_anew(
+async def test_a_client_that_has_stopped_reading_is_replaced(
     writer: Database, reader: Database, namespace: str, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    monkeypatch.setattr(polls, "FAILING_SECONDS", 1.0)
+    monkeypatch.setattr(dead_client, "FAILING_SECONDS", 1.0)
     relay = Relay(writer, Producer(writer.settings.kafka_bootstrap, "test"))
     consumer = Consumer(reader, counting(), name=trouble, topics=[topic_name(namespace, "routing")])
     await reader.pool.execute("TRUNCATE applied, aggregate")
@@ -193,7 +193,7 @@ async def test_a_client_that_reads_no_more_is_made_anew(
     await relay._producer.stop()
 
 
-async def test_a_copy_too_many_is_ready(
+async def test_a_surplus_replica_is_ready(
     writer: Database, reader: Database, pair: Pair, namespace: str
 ) -> None:
     topic = topic_name(namespace, "department", "water")

@@ -1,4 +1,4 @@
-"""Parked keys: what waits behind a failed event is applied in order, and once."""
+"""Parked keys: events behind a failed event are applied in order, and once."""
 
 import asyncio
 import dataclasses
@@ -10,7 +10,7 @@ from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import SignAction
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handlers, Results
-from shared.inbox.parking import LAST_TRY, Parking
+from shared.inbox.parking import MAX_ATTEMPTS, Parking
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
@@ -43,10 +43,10 @@ async def test_an_action_that_is_delivered_again_while_its_key_is_parked_is_appl
         done.extend(event.id for event in events if event.id not in refuse)
         return [Fault("busy", "not now") if event.id in refuse else None for event in events]
 
-    slices = PartitionBatchProcessor(routing, "toy", handlers)
-    await slices.process([action(topic, "before", 0)])
+    batches = PartitionBatchProcessor(routing, "toy", handlers)
+    await batches.process([action(topic, "before", 0)])
     refuse.add("parks")
-    await slices.process(
+    await batches.process(
         [
             action(topic, "parks", 1),
             action(topic, "before", 2),  # applied already, sent again
@@ -64,7 +64,7 @@ async def test_an_action_that_is_delivered_again_while_its_key_is_parked_is_appl
 async def test_a_value_that_the_database_cannot_hold_parks_its_key_alone(
     routing: Database, source: Source
 ) -> None:
-    """The driver refuses it before the server sees it: the event's own fault, not the infrastructure's."""
+    """The driver refuses it before the server sees it: a fault of the event, not of the infrastructure."""
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
@@ -84,7 +84,7 @@ async def test_a_value_that_the_database_cannot_hold_parks_its_key_alone(
 
 
 async def test_tables_of_another_release_park_nothing(routing: Database, source: Source) -> None:
-    """A copy that starts before its migration must not turn everything into dead letters."""
+    """A replica that starts before its migration must not turn everything into dead letters."""
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
@@ -99,7 +99,7 @@ async def test_tables_of_another_release_park_nothing(routing: Database, source:
     assert await routing.pool.fetchval("SELECT count(*) FROM cursor WHERE next_offset > 0") == 0
 
 
-async def test_keys_of_another_consumer_do_not_keep_ours_waiting(routing: Database, source: Source) -> None:
+async def test_keys_of_another_consumer_do_not_block_ours(routing: Database, source: Source) -> None:
     handlers = Handlers()
     failing = True
 
@@ -118,10 +118,10 @@ async def test_keys_of_another_consumer_do_not_keep_ours_waiting(routing: Databa
     assert await Parking(routing, "toy", handlers).once() == 1
 
 
-async def test_a_slice_under_way_keeps_neither_other_slices_nor_a_parked_key_waiting(
+async def test_a_running_batch_blocks_neither_other_batches_nor_a_parked_key(
     routing: Database, source: Source
 ) -> None:
-    """What waits, or is dead, is nobody's affair but its own key's."""
+    """A parked or dead key must concern no other key."""
     seen: list[str] = []
     entered, going_on = asyncio.Event(), asyncio.Event()
     failing = True
@@ -139,25 +139,25 @@ async def test_a_slice_under_way_keeps_neither_other_slices_nor_a_parked_key_wai
             for title in titles
         ]
 
-    slices = PartitionBatchProcessor(routing, "toy", handlers)
+    batches = PartitionBatchProcessor(routing, "toy", handlers)
     source.received(title="dead")
     source.received(title="bad")
-    await slices.process(source.records)
+    await batches.process(source.records)
     await make_due(routing)
     failing = False
     slow = dataclasses.replace(source.received(title="slow"), partition=1, offset=0)
-    under_way = asyncio.create_task(slices.process([slow]))
+    under_way = asyncio.create_task(batches.process([slow]))
     await entered.wait()
     async with asyncio.timeout(10):
-        await slices.process([dataclasses.replace(source.received(title="other"), partition=2, offset=0)])
+        await batches.process([dataclasses.replace(source.received(title="other"), partition=2, offset=0)])
         assert await Parking(routing, "toy", handlers).once() == 1
     going_on.set()
     await under_way
     assert seen[-3:] == ["other", "bad", "slow"]
 
 
-async def test_a_key_that_a_slice_holds_is_tried_after_it(routing: Database, source: Source) -> None:
-    """Under steady load a slice nearly always holds it: whoever gave way would never come to it."""
+async def test_a_key_that_a_batch_holds_is_retried_after_it(routing: Database, source: Source) -> None:
+    """Under steady load a batch holds it nearly always: skipping a held key would starve it."""
     handlers = Handlers()
     failing = True
 
@@ -170,10 +170,10 @@ async def test_a_key_that_a_slice_holds_is_tried_after_it(routing: Database, sou
     await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     failing = False
     await make_due(routing)
-    async with routing.pool.acquire() as slice_:
-        holding = slice_.transaction()
+    async with routing.pool.acquire() as batch:
+        holding = batch.transaction()
         await holding.start()
-        await slice_.execute("SELECT FROM parked_key WHERE key = $1 FOR UPDATE", key)
+        await batch.execute("SELECT FROM parked_key WHERE key = $1 FOR UPDATE", key)
         trying = asyncio.create_task(Parking(routing, "toy", handlers).once())
         async with asyncio.timeout(10):
             while not await routing.pool.fetchval(
@@ -185,8 +185,8 @@ async def test_a_key_that_a_slice_holds_is_tried_after_it(routing: Database, sou
     assert await trying == 1
 
 
-async def test_each_event_of_a_key_has_its_own_tries(routing: Database, source: Source) -> None:
-    """Else the second one would be a dead letter at its first fault, because the first had many."""
+async def test_each_event_of_a_key_has_its_own_attempts(routing: Database, source: Source) -> None:
+    """Otherwise the second would be a dead letter at its first fault, because the first had many."""
     handlers = Handlers()
     failing = 1
 
@@ -199,7 +199,7 @@ async def test_each_event_of_a_key_has_its_own_tries(routing: Database, source: 
     source.received(key)
     await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
     parking = Parking(routing, "toy", handlers)
-    for _ in range(LAST_TRY - 2):
+    for _ in range(MAX_ATTEMPTS - 2):
         await make_due(routing)
         await parking.once()
     failing = 2
@@ -210,7 +210,7 @@ async def test_each_event_of_a_key_has_its_own_tries(routing: Database, source: 
     assert tuple(row) == (1, False)
 
 
-async def test_a_key_whose_transaction_fails_at_its_end_holds_no_other_one_up(
+async def test_a_key_whose_transaction_fails_at_its_end_blocks_no_other(
     routing: Database, source: Source
 ) -> None:
     handlers = Handlers()
@@ -233,7 +233,7 @@ async def test_a_key_whose_transaction_fails_at_its_end_holds_no_other_one_up(
     await routing.pool.execute("UPDATE parked_key SET next_attempt = '1970-01-01' WHERE key <> $1", bad)
     assert await parking.once() == 1
     assert await routing.pool.fetchval("SELECT attempts FROM parked_key") == 2
-    for _ in range(LAST_TRY):
+    for _ in range(MAX_ATTEMPTS):
         await make_due(routing)
         await parking.once()
     assert await routing.pool.fetchval("SELECT error FROM dead_letter") == "Conflict"
@@ -242,7 +242,7 @@ async def test_a_key_whose_transaction_fails_at_its_end_holds_no_other_one_up(
 async def test_an_action_that_came_twice_under_two_subjects_is_applied_once(
     routing: Database, namespace: str
 ) -> None:
-    """One waits with its key while a slice applies the other; neither sees the other before it commits."""
+    """One is parked while a batch applies the other; neither sees the other before it commits."""
     topic = f"{namespace}.department.water.actions.v1"
     done: list[str] = []
     failing = True
@@ -259,11 +259,11 @@ async def test_an_action_that_came_twice_under_two_subjects_is_applied_once(
         done.extend(event.subject for event in events)
         return None
 
-    slices, parking = PartitionBatchProcessor(routing, "toy", handlers), Parking(routing, "toy", handlers)
-    await slices.process([action(topic, "a-1", 0, "case-1")])
+    batches, parking = PartitionBatchProcessor(routing, "toy", handlers), Parking(routing, "toy", handlers)
+    await batches.process([action(topic, "a-1", 0, "case-1")])
     failing = False
     await make_due(routing)
-    live = asyncio.create_task(slices.process([action(topic, "a-1", 1, "case-2")]))
+    live = asyncio.create_task(batches.process([action(topic, "a-1", 1, "case-2")]))
     await entered.wait()
     trying = asyncio.create_task(parking.once())
     async with asyncio.timeout(10):

@@ -11,7 +11,7 @@ from shared.contracts.routing import CaseTriaged
 from shared.errors import Permanent
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handlers, Results
-from shared.inbox.parking import LAST_TRY, Parking
+from shared.inbox.parking import MAX_ATTEMPTS, Parking
 from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap, PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
@@ -22,7 +22,7 @@ POISON = "毒"
 
 
 def counting() -> Handlers:
-    """Writes one row an event and one event of ours; refuses in the database where the title says so."""
+    """Writes a row and an event per event; the database refuses where the title says so."""
     handlers = Handlers()
 
     @handlers.on(InquiryReceived)
@@ -43,14 +43,14 @@ async def applied(database: Database) -> list[str]:
     return [row["subject"] for row in await database.pool.fetch("SELECT subject FROM applied ORDER BY n")]
 
 
-async def test_a_slice_is_applied_once_however_often_it_is_delivered(
+async def test_a_batch_is_applied_once_however_often_it_is_delivered(
     routing: Database, source: Source
 ) -> None:
     for _ in range(20):
         source.received()
-    slices = PartitionBatchProcessor(routing, "toy", counting())
+    batches = PartitionBatchProcessor(routing, "toy", counting())
     for _ in range(3):
-        assert await slices.process(source.records) == 20
+        assert await batches.process(source.records) == 20
     assert sorted(await applied(routing)) == sorted(r.key.decode() for r in source.records if r.key)
     assert await routing.pool.fetchval("SELECT count(*) FROM outbox") == 20
 
@@ -81,50 +81,52 @@ async def test_several_events_of_one_subject_are_applied_in_order(routing: Datab
 async def test_two_owners_of_a_partition_apply_it_once(routing: Database, source: Source) -> None:
     for _ in range(200):
         source.received()
-    slices = PartitionBatchProcessor(routing, "toy", counting())
-    await asyncio.gather(*(slices.process(source.records) for _ in range(4)))
+    batches = PartitionBatchProcessor(routing, "toy", counting())
+    await asyncio.gather(*(batches.process(source.records) for _ in range(4)))
     assert len(await applied(routing)) == 200
 
 
-async def test_a_slice_that_begins_after_the_cursor_is_refused(routing: Database, source: Source) -> None:
+async def test_a_batch_that_begins_after_the_cursor_is_refused(routing: Database, source: Source) -> None:
     for _ in range(10):
         source.received()
-    slices = PartitionBatchProcessor(routing, "toy", counting())
-    await slices.process(source.records[:3])
+    batches = PartitionBatchProcessor(routing, "toy", counting())
+    await batches.process(source.records[:3])
     with pytest.raises(OffsetGap) as refusal:
-        await slices.process(source.records[5:])
+        await batches.process(source.records[5:])
     assert refusal.value.next_offset == 3
     assert len(await applied(routing)) == 3
 
 
-async def test_a_lost_cursor_is_not_replaced_by_where_kafka_begins(routing: Database, source: Source) -> None:
-    """The first batch may come from Kafka's committed offset, which is for display."""
+async def test_a_lost_cursor_is_not_replaced_by_kafkas_committed_offset(
+    routing: Database, source: Source
+) -> None:
+    """The first batch may start at Kafka's committed offset, which is only for display."""
     for _ in range(10):
         source.received()
-    slices = PartitionBatchProcessor(routing, "toy", counting())
+    batches = PartitionBatchProcessor(routing, "toy", counting())
     with pytest.raises(OffsetGap) as refusal:
-        await slices.process(source.records[5:])
+        await batches.process(source.records[5:])
     assert refusal.value.next_offset == 0
-    await slices.process(source.records)
+    await batches.process(source.records)
     assert len(await applied(routing)) == 10
 
 
-async def test_a_log_that_has_lost_its_end_is_read_again_and_what_is_parked_stays_first(
+async def test_a_truncated_log_is_read_again_and_parked_events_stay_first(
     routing: Database, source: Source
 ) -> None:
     bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
     for title in ("one", POISON, "three"):
         source.received(bad, title=title)
-    slices = PartitionBatchProcessor(routing, "toy", counting())
-    await slices.process(source.records)
+    batches = PartitionBatchProcessor(routing, "toy", counting())
+    await batches.process(source.records)
     for _ in range(2):
         with pytest.raises(AlreadyConsumed) as refusal:
-            await slices.process(source.records[:1], accept_old=False)
-        await slices.begin_again(source.topic, 0, cursor=refusal.value.next_offset, begin=0)
+            await batches.process(source.records[:1], accept_old=False)
+        await batches.reset_cursor(source.topic, 0, cursor=refusal.value.next_offset, begin=0)
         # The third was lost, and another one has its offset.
         source.records[2:] = []
         source.received(bad)
-        await slices.process(source.records)
+        await batches.process(source.records)
     seen: list[str] = []
     mended = Handlers()
 
@@ -145,14 +147,14 @@ async def test_a_failing_event_parks_its_key_and_the_others_go_on(routing: Datab
     source.received(bad)
     for _ in range(20):
         source.received()
-    slices = PartitionBatchProcessor(routing, "toy", counting())
-    await slices.process(source.records)
+    batches = PartitionBatchProcessor(routing, "toy", counting())
+    await batches.process(source.records)
     done = await applied(routing)
     assert done.count(bad) == 1
     assert len(done) == 21
     assert await routing.pool.fetchval("SELECT count(*) FROM parked_event") == 2
     source.received(bad)
-    await slices.process(source.records[-1:])
+    await batches.process(source.records[-1:])
     assert await routing.pool.fetchval("SELECT count(*) FROM parked_event") == 3
     assert (await applied(routing)).count(bad) == 1
 
@@ -184,14 +186,14 @@ async def test_after_the_last_try_a_key_is_a_dead_letter_and_says_so(
     source.received(title=POISON)
     await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
     parking = Parking(routing, "toy", counting())
-    for _ in range(LAST_TRY):
+    for _ in range(MAX_ATTEMPTS):
         await routing.pool.execute("UPDATE parked_key SET next_attempt = '-infinity'")
         await parking.once()
     assert await parking.measure() == (1, 1)
     row = await routing.pool.fetchrow("SELECT * FROM dead_letter")
     assert row is not None
     assert row["error"] == "ZeroDivisionError"
-    assert row["attempts"] == LAST_TRY
+    assert row["attempts"] == MAX_ATTEMPTS
     assert row["value"] == source.records[0].value
     sent = await routing.pool.fetchval("SELECT value FROM outbox")
     assert b"civic.routing.deadletter_recorded.v1" in sent
@@ -214,7 +216,7 @@ async def test_bytes_that_are_no_event_are_kept_and_the_rest_goes_on(
     ]
 
 
-async def test_an_event_with_wrong_facts_is_a_dead_letter_and_its_key_waits(
+async def test_an_event_with_wrong_data_is_a_dead_letter_and_its_key_waits(
     routing: Database, source: Source
 ) -> None:
     bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
@@ -251,11 +253,9 @@ async def test_an_unknown_type_is_skipped_and_a_newer_version_parks(
     assert [tuple(row) for row in parked] == [(newer, "UnknownVersion", False)]
 
 
-async def test_a_service_may_take_what_is_no_event_as_something_else(
-    routing: Database, source: Source
-) -> None:
-    """Once however often it comes, behind what its key waits for, and without blocking the key itself."""
-    told: list[str] = []
+async def test_a_service_may_handle_bytes_that_are_no_event(routing: Database, source: Source) -> None:
+    """Once however often they come, behind the parked events of their key, and without blocking it."""
+    handled: list[str] = []
 
     def on_unhandled(record: RawRecord, fault: Permanent | None) -> CaseTriaged | None:
         return None if b"stranger" in (record.value or b"") else CaseTriaged(reason="no_rule", attempt=1)
@@ -265,12 +265,12 @@ async def test_a_service_may_take_what_is_no_event_as_something_else(
     @handlers.on(InquiryReceived)
     async def received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
         fail = [event.words.title == POISON for event in events]  # type: ignore[union-attr]
-        told.extend("event" for failed in fail if not failed)
+        handled.extend("event" for failed in fail if not failed)
         return [Fault("no", "not today", permanent=True) if failed else None for failed in fail]
 
     @handlers.on(CaseTriaged)
-    async def instead(tx: Tx, events: list[IncomingEvent[CaseTriaged]]) -> Results:
-        told.extend(event.subject for event in events)
+    async def substitute(tx: Tx, events: list[IncomingEvent[CaseTriaged]]) -> Results:
+        handled.extend(event.subject for event in events)
         return None
 
     subject = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
@@ -279,32 +279,30 @@ async def test_a_service_may_take_what_is_no_event_as_something_else(
     source.received(subject)
     source.add(b'{"type": "civic.weather.changed.v1"}')
     source.add(b'{"type": "civic.stranger.v1"}')
-    slices = PartitionBatchProcessor(routing, "toy", handlers)
-    await slices.process(source.records)
+    batches = PartitionBatchProcessor(routing, "toy", handlers)
+    await batches.process(source.records)
     unreadable = f"unreadable:{source.topic}:0"
-    assert sorted(told) == [subject, "event", unreadable]
+    assert sorted(handled) == [subject, "event", unreadable]
     assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
-    await slices.process([source.received(subject, title=POISON)])
+    await batches.process([source.received(subject, title=POISON)])
     later = source.received(subject, replace_kind=(b'"complaint"', b'"gossip"'))
-    await slices.process([later])
-    assert len(told) == 3
+    await batches.process([later])
+    assert len(handled) == 3
     await routing.pool.execute('DELETE FROM parked_event WHERE "offset" < $1', later.offset)
     await routing.pool.execute("UPDATE parked_key SET dead = false, next_attempt = '-infinity'")
     assert await Parking(routing, "toy", handlers).once() == 1
-    assert told[3:] == [subject]
+    assert handled[3:] == [subject]
 
 
-async def test_a_fact_on_a_topic_that_is_not_its_writers_is_not_believed(
-    routing: Database, namespace: str
-) -> None:
+async def test_an_event_on_another_writers_topic_is_not_believed(routing: Database, namespace: str) -> None:
     forged = Source(f"{namespace}.department.water.actions.v1")
     forged.received()
     await PartitionBatchProcessor(routing, "toy", counting()).process(forged.records)
     assert await applied(routing) == []
-    assert "no business" in await routing.pool.fetchval("SELECT detail FROM dead_letter")
+    assert "does not belong on" in await routing.pool.fetchval("SELECT detail FROM dead_letter")
 
 
-async def test_a_fault_that_a_handler_names_parks_only_its_own_event(
+async def test_a_fault_that_a_handler_returns_parks_only_its_own_event(
     routing: Database, source: Source
 ) -> None:
     handlers = Handlers()

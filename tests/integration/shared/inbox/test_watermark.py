@@ -1,4 +1,4 @@
-"""What is unread, asked of a real broker by one of two copies."""
+"""The low watermark against a real broker, as seen by one of two replicas."""
 
 import asyncio
 import contextlib
@@ -49,11 +49,11 @@ async def until(condition: Callable[[], bool], *, look: Watermark | None = None)
         while not condition():
             if look is not None:
                 with contextlib.suppress(KafkaError):  # not started yet
-                    await look.look()
+                    await look.sample()
             await asyncio.sleep(0.1)
 
 
-async def test_what_a_stuck_sibling_has_not_applied_is_old_for_the_other_copy_too(
+async def test_what_a_stuck_sibling_has_not_applied_adds_to_the_other_replicas_lag(
     databases: list[Database], pair: Pair, namespace: str
 ) -> None:
     writer, reader = databases
@@ -92,7 +92,7 @@ async def test_what_a_stuck_sibling_has_not_applied_is_old_for_the_other_copy_to
     await producer.stop()
 
 
-async def test_a_pattern_without_a_topic_has_nothing_unread(databases: list[Database]) -> None:
+async def test_a_pattern_without_a_topic_has_no_lag(databases: list[Database]) -> None:
     consumer = Consumer(databases[1], Handlers(), name="none", pattern=r"^nobody\.has\.such\.a\.topic$")
     watermark = Watermark(databases[1], [consumer])
     async with running(consumer.run):

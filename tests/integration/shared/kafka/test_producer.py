@@ -1,4 +1,4 @@
-"""The producer when it is given up with a batch that nobody has acknowledged."""
+"""A producer that is stopped with an unacknowledged batch."""
 
 import asyncio
 import secrets
@@ -11,8 +11,8 @@ from shared.kafka import client as kafka
 from shared.kafka.client import Producer
 
 
-async def test_what_is_given_up_does_not_live_on(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A successor sends the batch again; a predecessor that lived on would send it behind newer ones."""
+async def test_a_stopped_producer_sends_nothing_more(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its successor sends the batch again; a producer that lived on would send it behind newer ones."""
     namespace = f"t{secrets.token_hex(4)}"
     await make_topics(pair.bootstrap, namespace, [])
     topic = f"{namespace}.inquiry.v1"

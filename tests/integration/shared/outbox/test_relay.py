@@ -1,4 +1,4 @@
-"""The relay against a real broker: everything committed arrives, once committed, in order per key."""
+"""The relay against a real broker: every committed event arrives, in order per key."""
 
 import asyncio
 import contextlib
@@ -97,16 +97,16 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
     delivered: list[tuple[Row, RecordMetadata]] = []
 
     async def keep(tx: Tx, rows: object) -> None:
-        for row, place in rows:  # type: ignore[attr-defined]
-            delivered.append((row, place))
+        for row, at in rows:  # type: ignore[attr-defined]
+            delivered.append((row, at))
             tx.emit(
                 DeliverySucceeded(
                     unit="late",
                     record=orjson.loads(row.delivery)["id"],
                     record_type="civic.department.case_offered.v1",
                     topic=row.topic,
-                    partition=place.partition,
-                    offset=place.offset,
+                    partition=at.partition,
+                    offset=at.offset,
                     hash="0" * 64,
                 ),
                 subject="case",
@@ -116,7 +116,7 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
         routing,
         Producer(pair.bootstrap, "test"),
         on_delivered=keep,
-        touched_by=lambda row: orjson.loads(row.delivery or "{}")["subject"],
+        delivery_lock=lambda row: orjson.loads(row.delivery or "{}")["subject"],
     )
     await drain(routing, relay)
     assert relay.paused_topics == [topic_name(namespace, "department", "late")]
@@ -129,18 +129,18 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
             await relay.once()
     records = await read_all(pair, topic_name(namespace, "department", "late"))
     assert sequences(records, "case") == [1, 2, 3, 4]
-    assert [place.offset for _, place in delivered] == [0, 1, 2, 3]
-    facts = await read_all(pair, topic_name(namespace, "routing"))
-    assert sequences(facts, "case") == list(range(1, 8))
+    assert [at.offset for _, at in delivered] == [0, 1, 2, 3]
+    own = await read_all(pair, topic_name(namespace, "routing"))
+    assert sequences(own, "case") == list(range(1, 8))
     await stop(relay)
 
 
 async def test_a_topic_that_is_never_acknowledged_blocks_only_itself(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a leader or with too few replicas the client asks again for ever, and tells nobody."""
-    monkeypatch.setattr(kafka, "_WAVE_SECONDS", 2)
-    monkeypatch.setattr(relays, "_TRY_ASIDE_SECONDS", 2)
+    """For a topic without a leader or with too few replicas the client retries forever, silently."""
+    monkeypatch.setattr(kafka, "_PUBLISH_SECONDS", 2)
+    monkeypatch.setattr(relays, "_RETRY_TIMEOUT_SECONDS", 2)
     topic = topic_name(namespace, "department", "water")
     refusing = True
     send_batch = AIOKafkaProducer.send_batch
@@ -156,7 +156,7 @@ async def test_a_topic_that_is_never_acknowledged_blocks_only_itself(
             tx.emit(OFFER, subject="case", unit="water")
     one = Relay(routing, Producer(pair.bootstrap, "test"))
     async with asyncio.timeout(30):
-        # It fills the waves: only that it fails again, with a broker that answers, shows whose fault it is.
+        # It fills the batches: a second failure, while the broker answers, shows that the topic is at fault.
         while not one.paused_topics:
             assert await one.once() == 0
     await write(routing, "other", 5)
@@ -173,11 +173,11 @@ async def test_a_topic_that_is_never_acknowledged_blocks_only_itself(
     await stop(one)
 
 
-async def test_a_topic_that_fails_while_another_is_taken_is_set_aside_at_once(
+async def test_a_topic_that_fails_while_another_is_accepted_is_paused_at_once(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the broker took meanwhile is deleted, also when it is away a moment later."""
-    monkeypatch.setattr(kafka, "_WAVE_SECONDS", 2)
+    """Rows that the broker accepted meanwhile are deleted, even if it is away a moment later."""
+    monkeypatch.setattr(kafka, "_PUBLISH_SECONDS", 2)
     topic = topic_name(namespace, "department", "water")
     send_batch = AIOKafkaProducer.send_batch
 
@@ -204,8 +204,10 @@ async def test_a_topic_that_fails_while_another_is_taken_is_set_aside_at_once(
     await stop(one)
 
 
-async def test_a_wave_reads_no_more_than_it_can_hold(routing: Database, pair: Pair, namespace: str) -> None:
-    """A backlog of long texts must not be read whole, wave after wave, to send a part of it."""
+async def test_a_publish_batch_reads_no_more_rows_than_it_can_hold(
+    routing: Database, pair: Pair, namespace: str
+) -> None:
+    """A backlog of long texts must not be read whole for every batch, only to send a part of it."""
     topic = topic_name(namespace, "routing")
     await routing.pool.execute(
         "INSERT INTO outbox (topic, key, value) SELECT $1, n::text, convert_to(repeat('x', $2), 'UTF8')"
@@ -223,7 +225,7 @@ async def test_a_wave_reads_no_more_than_it_can_hold(routing: Database, pair: Pa
     await stop(one)
 
 
-async def test_relays_share_the_shards_and_a_dead_ones_are_taken_over(
+async def test_relays_share_the_shards_and_take_over_those_of_a_dead_one(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relays, "_SHARE_SECONDS", 0.0)
@@ -249,10 +251,10 @@ async def test_relays_share_the_shards_and_a_dead_ones_are_taken_over(
         await stop(one)
 
 
-async def test_what_is_set_aside_goes_with_its_shard(
+async def test_paused_rows_move_with_their_shard(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the new owner would send what is newer first."""
+    """Otherwise the new owner would send newer rows first."""
     monkeypatch.setattr(relays, "_SHARE_SECONDS", 0.0)
     topic = topic_name(namespace, "department", "missing")
     cases = [f"case-{n}" for n in range(40)]
@@ -265,8 +267,8 @@ async def test_what_is_set_aside_goes_with_its_shard(
     await first.once()
     await second.once()
     assert first.paused_topics == second.paused_topics == [topic]
-    assert 0 < second._aside[topic].events < 40
-    assert first._aside[topic].events + second._aside[topic].events == 40
+    assert 0 < second._paused[topic].events < 40
+    assert first._paused[topic].events + second._paused[topic].events == 40
     for one in (first, second):
         await stop(one)
 

@@ -1,4 +1,4 @@
-"""An erasure reaches what the core itself keeps: nothing that waits anywhere has the words any more."""
+"""An erasure deletes the words from the core's own tables: outbox, parked events, dead letters."""
 
 from collections.abc import AsyncIterator
 
@@ -31,15 +31,15 @@ ERASED = InquiryErased(basis="citizen_request")
 
 
 class Toy:
-    """Handlers that fail while `broken`, and keep what they were given otherwise."""
+    """Handlers that fail while `broken`, and otherwise keep their events."""
 
     def __init__(self, database: Database) -> None:
         self.broken = True
         self.taken: list[IncomingEvent] = []  # type: ignore[type-arg]
         self.handlers = Handlers()
-        for facts in (InquiryReceived, InquiryErased, ContactStated, ReplyAction):
-            self.handlers.on(facts)(self._take)  # type: ignore[type-var]
-        self.slices = PartitionBatchProcessor(database, "toy", self.handlers)
+        for data_type in (InquiryReceived, InquiryErased, ContactStated, ReplyAction):
+            self.handlers.on(data_type)(self._take)  # type: ignore[type-var]
+        self.batches = PartitionBatchProcessor(database, "toy", self.handlers)
         self.parking = Parking(database, "toy", self.handlers)
 
     async def _take(self, _: Tx, events: list[IncomingEvent]) -> Results:  # type: ignore[type-arg]
@@ -63,7 +63,7 @@ async def inquiry(database: str, namespace: str) -> AsyncIterator[Database]:
 
 
 async def holders(database: Database) -> list[str]:
-    """The tables of the core in which the words or the address still stand."""
+    """The tables of the core that still contain the words or the address."""
     found = []
     for table in ("outbox", "outbox_aside", "parked_event", "parked_key", "dead_letter"):
         rows = await database.pool.fetch(f"SELECT * FROM {table}")
@@ -74,16 +74,16 @@ async def holders(database: Database) -> list[str]:
     return found
 
 
-async def test_an_erasure_that_only_joins_its_parked_key_empties_what_waits_before_it(
+async def test_an_erasure_that_only_joins_its_parked_key_redacts_the_events_before_it(
     routing: Database, toy: Toy, source: Source
 ) -> None:
     case, other = new_id(NOW), new_id(NOW)
     source.received(case, title=WORDS)
     source.received(case, title=WORDS)
     source.received(other, title=WORDS)
-    await toy.slices.process(source.records)
+    await toy.batches.process(source.records)
     assert await holders(routing) == ["parked_event", "dead_letter"]
-    await toy.slices.process([source.fact(case, ERASED)])
+    await toy.batches.process([source.fact(case, ERASED)])
     left = await routing.pool.fetch("SELECT key, words, erased FROM dead_letter ORDER BY id")
     assert [(row["key"], row["words"] is None, row["erased"]) for row in left] == [
         (case, True, True),
@@ -92,7 +92,7 @@ async def test_an_erasure_that_only_joins_its_parked_key_empties_what_waits_befo
     await routing.pool.execute("DELETE FROM dead_letter WHERE key = $1", other)
     await routing.pool.execute("DELETE FROM parked_event WHERE key = $1", other)
     assert await holders(routing) == []
-    # In order, and with the facts: only the words are missing.
+    # In order, and with their data: only the words are missing.
     toy.broken = False
     await routing.pool.execute("UPDATE parked_key SET dead = false, next_attempt = '-infinity'")
     await toy.parking.once()
@@ -100,17 +100,17 @@ async def test_an_erasure_that_only_joins_its_parked_key_empties_what_waits_befo
     assert [e.data for e in toy.taken][2] == ERASED
 
 
-async def test_words_that_come_after_the_erasure_are_erased_as_they_come(
+async def test_words_that_arrive_after_the_erasure_are_erased_at_once(
     routing: Database, toy: Toy, source: Source, namespace: str
 ) -> None:
     case = new_id(NOW)
     toy.broken = False
-    await toy.slices.process([source.fact(case, ERASED)])
+    await toy.batches.process([source.fact(case, ERASED)])
     toy.broken = True
     contacts = Source(f"{namespace}.contact.v1")
     late = ContactStated(name=WORDS, email=MAIL, number="1", inquiry=case)
-    await toy.slices.process([contacts.fact(case, late, source="/services/inquiry/contacts")])
-    await toy.slices.process([source.received(case, title=WORDS)])
+    await toy.batches.process([contacts.fact(case, late, source="/services/inquiry/contacts")])
+    await toy.batches.process([source.received(case, title=WORDS)])
     assert await routing.pool.fetchval("SELECT count(*) FROM dead_letter") == 2
     assert await holders(routing) == []
 
@@ -121,9 +121,9 @@ async def test_a_parked_contact_loses_the_person_and_is_applied_without(
     case = new_id(NOW)
     contacts = Source(f"{namespace}.contact.v1")
     stated = ContactStated(name=WORDS, email=MAIL, phone="1", number="20261124-X", inquiry=case)
-    await toy.slices.process([contacts.fact(case, stated, source="/services/inquiry/contacts")])
+    await toy.batches.process([contacts.fact(case, stated, source="/services/inquiry/contacts")])
     assert await holders(routing) == ["parked_event", "dead_letter"]
-    await toy.slices.process([source.fact(case, ERASED)])
+    await toy.batches.process([source.fact(case, ERASED)])
     assert await holders(routing) == []
     toy.broken = False
     await routing.pool.execute("UPDATE parked_key SET dead = false, next_attempt = '-infinity'")
@@ -147,8 +147,8 @@ async def test_a_parked_action_loses_its_text_and_can_still_be_answered(
         "data": {"outcome": "solved", "text": WORDS, "internal_note": WORDS},
     }
     topic = f"{namespace}.department.water.actions.v1"
-    await toy.slices.process([RawRecord(topic, 0, 0, 1_764_000_000_000, None, orjson.dumps(action))])
-    await toy.slices.process([source.fact(case, ERASED)])
+    await toy.batches.process([RawRecord(topic, 0, 0, 1_764_000_000_000, None, orjson.dumps(action))])
+    await toy.batches.process([source.fact(case, ERASED)])
     assert await holders(routing) == []
     toy.broken = False
     await routing.pool.execute("UPDATE parked_key SET dead = false, next_attempt = '-infinity'")
@@ -158,21 +158,21 @@ async def test_a_parked_action_loses_its_text_and_can_still_be_answered(
     ]
 
 
-async def test_bytes_that_tell_no_key_are_emptied_by_the_key_that_they_were_sent_under(
+async def test_bytes_without_a_readable_key_are_redacted_by_their_record_key(
     routing: Database, toy: Toy, source: Source
 ) -> None:
     case = new_id(NOW)
     source.add(f"{{{WORDS}".encode(), key=case)
-    await toy.slices.process(source.records)
+    await toy.batches.process(source.records)
     assert await holders(routing) == ["dead_letter"]
-    await toy.slices.process([source.fact(case, ERASED)])
+    await toy.batches.process([source.fact(case, ERASED)])
     assert await holders(routing) == []
 
 
 async def test_an_offer_that_waits_for_its_topic_goes_out_without_words(
     routing: Database, toy: Toy, source: Source
 ) -> None:
-    """Its place in the unit's sequence stays: whoever reads the topic sees the case come and go."""
+    """Its sequence must stay, so that a reader of the topic sees the case offered and withdrawn."""
     case = new_id(NOW)
     offer = CaseOffered(
         number="1",
@@ -199,18 +199,18 @@ async def test_an_offer_that_waits_for_its_topic_goes_out_without_words(
     before = await routing.pool.fetch("SELECT value FROM outbox_aside ORDER BY id")
     assert await holders(routing) == ["outbox", "outbox_aside"]
     toy.broken = False
-    await toy.slices.process([source.fact(case, ERASED)])
+    await toy.batches.process([source.fact(case, ERASED)])
     assert await holders(routing) == []
     after = await routing.pool.fetch("SELECT value FROM outbox_aside ORDER BY id")
     gone: tuple[str, ...] = ("words", "note")
     for was, now in zip(before, after, strict=True):
-        told = orjson.loads(was["value"])
-        told["data"] = {name: value for name, value in told["data"].items() if name not in gone}
-        assert list(orjson.loads(now["value"]).items()) == list(told.items())
+        expected = orjson.loads(was["value"])
+        expected["data"] = {name: value for name, value in expected["data"].items() if name not in gone}
+        assert list(orjson.loads(now["value"]).items()) == list(expected.items())
     assert await routing.pool.fetchval("SELECT count(*) FROM outbox") == 2
 
 
-async def test_the_service_that_erases_sends_nothing_more_of_what_it_has_not_sent_yet(
+async def test_the_service_that_erases_redacts_its_own_outbox(
     inquiry: Database,
 ) -> None:
     case, other = new_id(NOW), new_id(NOW)

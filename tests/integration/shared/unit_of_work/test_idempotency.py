@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on the real database: the same answer, a conflict, or a wait."""
+"""`Idempotency-Key` on a real database: the same answer, a conflict, or a wait."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from shared.unit_of_work.idempotency import Answer, KeyReused, Request
 
 
 async def command(database: Database, request: Request, subject: str = "case") -> Answer:
-    """What every write does: the earlier answer, or the work and its answer in one transaction."""
+    """What every write does: return the earlier answer, or do the work and store its answer."""
     async with database.transaction([subject]) as tx:
         if earlier := await request.earlier_answer(tx):
             return earlier
@@ -55,7 +55,7 @@ async def test_a_request_that_failed_leaves_its_key_free(routing: Database) -> N
     assert await command(routing, request) == Answer(201, {"sequence": 1})
 
 
-async def test_whoever_waited_for_a_request_that_failed_does_the_work(routing: Database) -> None:
+async def test_a_request_that_waited_for_one_that_failed_does_the_work(routing: Database) -> None:
     request = Request("scope", "key", b"{}")
     claimed, fail = asyncio.Event(), asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Timers on the real database: due moments in order, judgements with their grace, faults that wait alone."""
+"""Timers on a real database: order of due moments, the grace of deadline checks, faults of a single timer."""
 
 import asyncio
 import datetime as dt
@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.clock import FixedClock
+from harness.fixed_clock import FixedClock
 from shared.contracts.routing import CaseTriaged
 from shared.decision import TimerSpec
 from shared.unit_of_work.database import Database
@@ -25,7 +25,7 @@ def clock(routing: Database) -> FixedClock:
 
 
 class Recorder:
-    """A service's timers whose kinds write down what fired and when it was due."""
+    """Timers that record which kinds fired and when they were due."""
 
     def __init__(self, database: Database, *kinds: str, watermark_lag: float = 0.0) -> None:
         self.fired: list[tuple[str, str]] = []
@@ -54,7 +54,7 @@ async def schedule(database: Database, *timers: tuple[str, TimerSpec]) -> None:
             tx.schedule(aggregate, spec)
 
 
-async def test_a_timer_fires_once_when_it_is_due_and_its_event_comes_with_it(
+async def test_a_timer_fires_once_when_it_is_due_and_emits_in_the_same_transaction(
     routing: Database, clock: FixedClock
 ) -> None:
     recorder = Recorder(routing, "mark")
@@ -69,7 +69,7 @@ async def test_a_timer_fires_once_when_it_is_due_and_its_event_comes_with_it(
     assert await routing.pool.fetchval("SELECT count(*) FROM timer") == 0
 
 
-async def test_many_copies_fire_a_timer_once(routing: Database, clock: FixedClock) -> None:
+async def test_many_replicas_fire_a_timer_once(routing: Database, clock: FixedClock) -> None:
     recorder = Recorder(routing, "mark")
     await schedule(routing, *(timer(f"case-{n}", "mark", NOW) for n in range(200)))
     await asyncio.gather(*(recorder.timers.once() for _ in range(4)))
@@ -94,7 +94,7 @@ async def test_after_a_jump_of_the_clock_the_timers_of_a_case_fire_in_the_order_
     assert ("other", "breach") in recorder.fired
 
 
-async def test_what_fires_first_takes_the_next_one_away(routing: Database, clock: FixedClock) -> None:
+async def test_a_timer_that_fires_first_can_cancel_the_next(routing: Database, clock: FixedClock) -> None:
     recorder = Recorder(routing, "late")
 
     @recorder.timers.on("close")
@@ -108,7 +108,7 @@ async def test_what_fires_first_takes_the_next_one_away(routing: Database, clock
     assert recorder.fired == []
 
 
-async def test_what_fires_may_arm_the_same_kind_again(routing: Database, clock: FixedClock) -> None:
+async def test_a_fired_timer_may_schedule_the_same_kind_again(routing: Database, clock: FixedClock) -> None:
     timers = Timers(routing, watermark_lag=lambda: 0.0)
     marks: list[int] = []
 
@@ -129,7 +129,7 @@ async def test_what_fires_may_arm_the_same_kind_again(routing: Database, clock: 
     assert await routing.pool.fetchval("SELECT count(*) FROM timer") == 0
 
 
-async def test_a_judgement_waits_for_its_grace_and_for_what_is_unread(
+async def test_a_deadline_check_waits_for_its_grace_and_for_the_watermark(
     routing: Database, clock: FixedClock
 ) -> None:
     grace = dt.timedelta(seconds=routing.settings.grace_seconds)
@@ -149,10 +149,10 @@ async def test_a_judgement_waits_for_its_grace_and_for_what_is_unread(
 
 
 @pytest.mark.parametrize("dead", [False, True])
-async def test_a_judgement_waits_for_what_is_parked_or_dead(
+async def test_a_deadline_check_waits_for_parked_events_and_dead_letters(
     routing: Database, clock: FixedClock, dead: bool
 ) -> None:
-    """The act that was in time may be what waits: the cursor has passed it, and it is not applied."""
+    """The act that was in time may be parked: the cursor has passed it, but it is not applied."""
     recorder = Recorder(routing, "breach", "mark")
     for case in ("parked", "free"):
         await schedule(routing, timer(case, "breach", NOW, is_deadline_check=True), timer(case, "mark", NOW))
@@ -169,7 +169,7 @@ async def test_a_judgement_waits_for_what_is_parked_or_dead(
     assert recorder.fired[-1] == ("parked", "breach")
 
 
-async def test_what_is_parked_between_the_look_and_the_lock_is_not_judged(
+async def test_an_event_parked_between_query_and_lock_stops_the_deadline_check(
     routing: Database, clock: FixedClock
 ) -> None:
     recorder = Recorder(routing, "breach")
@@ -191,7 +191,7 @@ async def test_what_is_parked_between_the_look_and_the_lock_is_not_judged(
     assert recorder.fired == []
 
 
-async def test_arming_again_replaces_and_disarming_takes_away(routing: Database, clock: FixedClock) -> None:
+async def test_scheduling_again_replaces_and_cancelling_removes(routing: Database, clock: FixedClock) -> None:
     recorder = Recorder(routing, "mark")
     await schedule(routing, timer("moved", "mark", NOW), timer("gone", "mark", NOW))
     await schedule(routing, timer("moved", "mark", NOW + MINUTE))
@@ -204,7 +204,7 @@ async def test_arming_again_replaces_and_disarming_takes_away(routing: Database,
     assert recorder.fired == [("moved", "mark")]
 
 
-async def test_a_timer_that_fails_is_tried_later_and_holds_nobody_up(
+async def test_a_timer_that_fails_is_retried_later_and_blocks_no_other(
     routing: Database, clock: FixedClock
 ) -> None:
     recorder = Recorder(routing, "mark")
@@ -231,9 +231,7 @@ async def test_a_timer_that_fails_is_tried_later_and_holds_nobody_up(
     assert ("bad", "fragile") in recorder.fired
 
 
-async def test_timers_of_a_kind_that_this_release_does_not_know_hold_nobody_up(
-    routing: Database, clock: FixedClock
-) -> None:
+async def test_timers_of_an_unknown_kind_block_no_other(routing: Database, clock: FixedClock) -> None:
     await schedule(routing, *(timer(f"case-{n}", "of-tomorrow", NOW - MINUTE) for n in range(600)))
     await schedule(routing, timer("case", "mark", NOW))
     recorder = Recorder(routing, "mark")

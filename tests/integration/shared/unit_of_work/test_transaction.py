@@ -1,4 +1,4 @@
-"""A unit of work on the real database: its time, and what a savepoint takes back."""
+"""A unit of work on a real database: its time, and the roll-back to a savepoint."""
 
 import asyncio
 import datetime as dt
@@ -7,7 +7,8 @@ import asyncpg
 import orjson
 import pytest
 
-from shared.clock import FixedClock, machine_now
+from harness.fixed_clock import FixedClock
+from shared.clock import machine_now
 from shared.contracts.routing import CaseTriaged
 from shared.unit_of_work.database import Database
 from tests.integration.shared.conftest import NOW
@@ -16,7 +17,7 @@ LONG = dt.timedelta(days=400)
 
 
 async def test_a_command_that_waited_for_its_row_has_the_time_after_the_wait(routing: Database) -> None:
-    """Else a higher sequence would carry an earlier time."""
+    """Otherwise a higher sequence would carry an earlier time."""
     clock = routing.clock = FixedClock(NOW)
 
     async def triage() -> None:
@@ -48,12 +49,12 @@ async def test_an_action_is_remembered_by_the_clock_of_the_machine(routing: Data
     assert await routing.pool.fetchval("SELECT seen_at FROM seen_event") >= before
 
 
-async def test_what_was_made_in_a_savepoint_is_forgotten_with_it(routing: Database) -> None:
+async def test_an_aggregate_created_in_a_savepoint_is_rolled_back_with_it(routing: Database) -> None:
     async with routing.transaction() as tx:
-        mark = tx.snapshot()
+        snapshot = tx.snapshot()
         with pytest.raises(asyncpg.DivisionByZeroError):
             async with tx.connection.transaction():
                 tx.create(["gone"])
                 await tx.connection.execute("SELECT 1 / 0")
-        tx.restore(mark)
+        tx.restore(snapshot)
     assert await routing.pool.fetchval("SELECT count(*) FROM aggregate") == 0

@@ -283,20 +283,30 @@ def test_a_chain_as_long_as_the_trace_is_shown() -> None:
 # ---- settings ----
 
 
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "00" * 32)
+
+
 def test_nothing_is_exported_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    assert AuditSettings.load().traces_url is None
+    assert AuditSettings.for_service("audit").traces_url is None
 
 
 def test_traces_go_below_the_endpoint_with_the_headers_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     for endpoint in ("https://collector.example:4318/otel", "https://collector.example:4318/otel/"):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-        assert AuditSettings.load().traces_url == "https://collector.example:4318/otel/v1/traces"
+        assert (
+            AuditSettings.for_service("audit").traces_url == "https://collector.example:4318/otel/v1/traces"
+        )
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20YTpi=, x-tenant = a ,")
     with pytest.raises(ValidationError):
-        AuditSettings.load()
+        AuditSettings.for_service("audit")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20YTpi=, x-tenant=a,")
-    assert AuditSettings.load().traces_headers == {"authorization": "Basic YTpi=", "x-tenant": "a"}
+    assert AuditSettings.for_service("audit").traces_headers == {
+        "authorization": "Basic YTpi=",
+        "x-tenant": "a",
+    }
 
 
 @pytest.mark.parametrize(
@@ -314,5 +324,5 @@ def test_a_setting_that_cannot_be_is_refused_and_not_repeated(
 ) -> None:
     monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
     with pytest.raises(ValidationError, match=f"OTEL_EXPORTER_OTLP_{name} must look like") as error:
-        AuditSettings.load()
+        AuditSettings.for_service("audit")
     assert "geheim" not in str(error.value)

@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from harness.fixed_clock import FixedClock
 from services.publisher.commands.publications import NoSuchPublication
 from services.publisher.commands.subscriptions import NoSuchSubscription, SubscriptionHasEnded
 from services.publisher.derived_secrets import DerivedSecrets
@@ -17,7 +18,6 @@ from services.publisher.http import feeds, pages, publications_api, subscription
 from services.publisher.http.answers import refusals
 from services.publisher.http.context import Context, context
 from services.publisher.push.guard import Guard
-from shared.clock import FixedClock
 from shared.decision import Refusal, Refused
 from shared.errors import Conflict
 from shared.ids import new_id

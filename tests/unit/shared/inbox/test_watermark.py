@@ -1,4 +1,4 @@
-"""How old the oldest unread event is: judgements hang on it, so neither too young nor for ever old."""
+"""The low watermark: deadline checks depend on it, so it must never be too recent, nor stay old forever."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from shared.inbox.consumer import Partition
 from shared.inbox.watermark import Watermark
+from shared.kafka.records import Partition
 
-MINE, SIBLINGS = ("t", 0), ("t", 1)
+MINE, SIBLING = ("t", 0), ("t", 1)
 
 
 class Service:
@@ -17,8 +17,8 @@ class Service:
 
     def __init__(self) -> None:
         self.name = "c"
-        self.at_broker: dict[Partition, int] = {MINE: 10, SIBLINGS: 4}
-        self.cursors: dict[Partition, int] = {MINE: 10, SIBLINGS: 4}
+        self.at_broker: dict[Partition, int] = {MINE: 10, SIBLING: 4}
+        self.cursors: dict[Partition, int] = {MINE: 10, SIBLING: 4}
         self.away: Exception | None = None
         self.pool = self
 
@@ -52,61 +52,61 @@ def watermark(service: Service, now: SimpleNamespace) -> Watermark:
     return Watermark(service, [service])  # type: ignore[arg-type,list-item]
 
 
-async def test_before_the_first_look_nothing_is_known(watermark: Watermark) -> None:
+async def test_before_the_first_sample_the_lag_is_infinite(watermark: Watermark) -> None:
     assert watermark.lag() == float("inf")
 
 
-async def test_what_is_applied_up_to_its_end_is_young(watermark: Watermark, now: SimpleNamespace) -> None:
-    await watermark.look()
+async def test_the_lag_is_zero_when_all_is_applied(watermark: Watermark, now: SimpleNamespace) -> None:
+    await watermark.sample()
     assert watermark.lag() == 0
     now.seconds += 3
     assert watermark.lag() == 3
 
 
-async def test_what_a_sibling_has_not_applied_ages_here_too(
+async def test_what_a_sibling_replica_has_not_applied_adds_to_the_lag(
     watermark: Watermark, service: Service, now: SimpleNamespace
 ) -> None:
-    await watermark.look()
-    service.at_broker[SIBLINGS] = 5
+    await watermark.sample()
+    service.at_broker[SIBLING] = 5
     for _ in range(40):
         now.seconds += 1
-        await watermark.look()
+        await watermark.sample()
     assert watermark.lag() == 40
-    service.cursors[SIBLINGS] = 5
+    service.cursors[SIBLING] = 5
     now.seconds += 1
-    await watermark.look()
+    await watermark.sample()
     assert watermark.lag() == 0
 
 
-async def test_whoever_reads_on_behind_a_steady_stream_is_as_old_as_the_distance(
+async def test_a_reader_behind_a_steady_stream_lags_by_its_distance(
     watermark: Watermark, service: Service, now: SimpleNamespace
 ) -> None:
     for second in range(60):
         service.at_broker[MINE] = 10 + second
         service.cursors[MINE] = max(10, 10 + second - 7)
-        await watermark.look()
+        await watermark.sample()
         now.seconds += 1
     assert watermark.lag() == 8
 
 
-async def test_a_partition_that_nobody_has_begun_is_unread(watermark: Watermark, service: Service) -> None:
+async def test_a_partition_without_a_cursor_is_unread(watermark: Watermark, service: Service) -> None:
     service.at_broker[("t", 2)] = 1
-    await watermark.look()
+    await watermark.sample()
     assert watermark.lag() == float("inf")
 
 
-async def test_while_the_broker_is_away_the_age_grows(
+async def test_while_the_broker_is_away_the_lag_grows(
     watermark: Watermark, service: Service, now: SimpleNamespace
 ) -> None:
-    await watermark.look()
+    await watermark.sample()
     service.away = KafkaConnectionError()
     now.seconds += 50
     with pytest.raises(KafkaConnectionError):
-        await watermark.look()
+        await watermark.sample()
     assert watermark.lag() == 50
 
 
-async def test_who_reads_nothing_has_nothing_unread(service: Service) -> None:
+async def test_a_service_that_reads_nothing_has_no_lag(service: Service) -> None:
     watermark = Watermark(service, [])  # type: ignore[arg-type]
-    await watermark.look()
+    await watermark.sample()
     assert watermark.lag() < 5

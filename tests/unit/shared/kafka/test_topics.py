@@ -57,7 +57,7 @@ def test_another_topic_has_no_unit(topic: str) -> None:
     assert code_of(topic) is None
 
 
-def test_the_shipped_declaration_keeps_what_the_design_says() -> None:
+def test_the_shipped_declaration_has_the_widths_and_retentions_that_the_services_need() -> None:
     specs = {spec.name: spec for spec in load_topics().specs("civic", ["parks"])}
     day = 24 * 60 * 60 * 1000
     retention = {name: int(spec.config["retention.ms"]) / day for name, spec in specs.items()}
@@ -130,7 +130,7 @@ def test_a_faulty_declaration_is_refused_with_file_and_place(
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"), [(b"a: [", "is no YAML"), (b"\xff\xfe\x00", "cannot be read"), (b"", "valid")]
+    ("content", "sentence"), [(b"a: [", "is not YAML"), (b"\xff\xfe\x00", "cannot be read"), (b"", "valid")]
 )
 def test_what_is_no_declaration_at_all_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
     file = tmp_path / "topics.yaml"

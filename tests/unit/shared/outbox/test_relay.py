@@ -1,4 +1,4 @@
-"""What the relay promises without a server: it ends when it is told to."""
+"""The relay without a server: it ends when it is cancelled."""
 
 import asyncio
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from shared.outbox.relay import Relay
 async def test_a_relay_that_is_cancelled_just_after_a_commit_ends(
     turns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A task group cancels once: who swallows that keeps the process until it is killed."""
+    """A task group cancels once: a loop that swallows it keeps the process alive until it is killed."""
     database: Any = SimpleNamespace(committed=asyncio.Event(), settings=SimpleNamespace(service="routing"))
     nobody: Any = None
     relay = Relay(database, nobody)

@@ -1,4 +1,4 @@
-"""What an erasure takes out of a value is named: no contract has free text inside that nobody would erase."""
+"""Every field of free text inside a value is among the redacted fields, so that an erasure removes it."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ CODES_ARE_SHORTER = 200
 
 
 def _is_free_text(schema: Any) -> bool:
-    """Whether somewhere in a field's schema a person may write at length."""
+    """Whether a field's schema has a long text anywhere."""
     if isinstance(schema, dict):
         return schema.get("maxLength", 0) > CODES_ARE_SHORTER or any(map(_is_free_text, schema.values()))
     return isinstance(schema, list) and any(map(_is_free_text, schema))
 
 
 @pytest.mark.parametrize("contract", REGISTRY.values(), ids=lambda c: c.type)
-def test_free_text_inside_a_value_is_named_as_spoken(contract: Contract) -> None:
+def test_free_text_inside_a_value_is_a_redacted_field(contract: Contract) -> None:
     schema = contract.data_type.model_json_schema()
     words = {name for name, one in schema.get("$defs", {}).items() if _is_free_text(one)}
     fields = schema.get("properties", {})

@@ -1,0 +1,94 @@
+"""Every private attribute and every patch of aiokafka that we use, each with the reason.
+
+`tests/unit/shared/kafka/test_aiokafka_internals.py` fails if the locked aiokafka no longer has one of them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+
+
+class PythonRecordBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    """aiokafka's pure-Python decoder of a record batch, with a hook for the bytes that it decodes.
+
+    The C decoder, which is the default, offers no way to decode header names that are not UTF-8.
+    """
+
+    def decodable(self, buffer: bytearray) -> bytearray:
+        """The uncompressed batch as the decoder reads it; a subclass may wrap it."""
+        return buffer
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer: bytearray = self.decodable(self._buffer)
+
+
+def use_record_parser(parser: type[Any]) -> None:
+    """Parses fetched partitions with `parser`, for every consumer of this process, FastStream's included.
+
+    aiokafka has no setting for it, and a record that its own parser cannot read stops the consumer for good.
+    """
+    fetcher.MemoryRecords = parser
+
+
+async def kill_producer(producer: Any, seconds: float) -> None:
+    """Ends a producer that does not stop: cancels its sender, closes its sockets, waits up to `seconds`.
+
+    The public `stop` waits for batches in flight. A sender that stays alive would send them once the
+    broker is back, behind what its successor has sent.
+    """
+    sending = producer._sender.sender_task
+    sending.cancel()
+    await producer.client.close()
+    await asyncio.wait([sending], timeout=seconds)
+
+
+async def fresh_partitions(consumer: Any, topic: str) -> set[int] | None:
+    """The topic's partitions as the broker knows them now; None if it does not have the topic.
+
+    The public `partitions_for_topic` answers from the cache, and a consumer without a subscription does not
+    refresh it.
+    """
+    await consumer._client.force_metadata_update()
+    metadata = await consumer._client.fetch_all_metadata()
+    partitions: set[int] | None = metadata.partitions_for_topic(topic)
+    return partitions
+
+
+def has_dead_task(consumer: Any) -> bool:
+    """Whether the consumer's coordination or fetch task has ended: then it stops reading without an error."""
+    tasks = consumer._coordinator._coordination_task, consumer._fetcher._fetch_task
+    return any(task.done() for task in tasks)
+
+
+def watch_polls(consumer: Any, on_poll: Callable[[bool], None]) -> None:
+    """Calls `on_poll` after each `getmany`, with whether it succeeded.
+
+    FastStream polls the consumer itself and only logs the errors, so nothing else shows that polls fail.
+    """
+    getmany = consumer.getmany
+
+    async def watched(*args: Any, **options: Any) -> Any:
+        try:
+            found = await getmany(*args, **options)
+        except Exception:
+            on_poll(False)
+            raise
+        on_poll(True)
+        return found
+
+    consumer.getmany = watched
+
+
+def position_of(consumer: Any, partition: Any) -> int | None:
+    """The next offset that the consumer will fetch from an assigned partition; None while it has none.
+
+    The public `position` waits for one, for as long as the broker is away.
+    """
+    state = consumer._subscription.subscription.assignment.state_value(partition)
+    if state is None or not state.has_valid_position:
+        return None
+    return int(state.position)
