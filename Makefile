@@ -56,8 +56,8 @@ bench: $(INSTALLED)  ## measures the project beside its floor
 	@exec $(BIN)/python -m bench
 
 ##@ Check it
-.PHONY: check lint types imports contracts-check contracts lock
-check: lint types imports contracts-check  ## everything that needs no run
+.PHONY: check lint types imports contracts-check rules contracts lock
+check: lint types imports contracts-check rules  ## everything that needs no run
 
 lint: $(INSTALLED)  ## ruff: rules and format
 	@$(BIN)/ruff check .
@@ -71,6 +71,10 @@ imports: $(INSTALLED)  ## who may import whom
 
 contracts-check: $(INSTALLED)  ## contracts/ is what the models say, and nothing published is broken
 	@$(BIN)/civicloom contracts check
+
+rules: $(INSTALLED)  ## what no tool off the shelf checks: size of functions, words, commit messages
+	@failed=; for check in function_size words commit_messages; do \
+		$(BIN)/python -m checks.$$check || failed=yes; done; [ -z "$$failed" ]
 
 contracts: $(INSTALLED)  ## write contracts/ anew from the models
 	@$(BIN)/civicloom contracts write
