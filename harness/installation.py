@@ -28,6 +28,7 @@ from shared.settings import REPOSITORY, SERVICES, ServiceName
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 20.0
+_PORT_TAKEN = "address already in use"
 
 Command = Callable[[ServiceName], Sequence[str]]
 
@@ -43,10 +44,10 @@ def as_shipped(service: ServiceName) -> Sequence[str]:
 
 @dataclass(slots=True)
 class Copy:
-    """One process of a service. It keeps its port and its log over restarts.
+    """One process of a service. Once it was ready it keeps its port, and it keeps its log over all restarts.
 
-    `expected_down` is set while somebody has ended it on purpose. A rival reads in a consumer group of its
-    own: what it owns is owned twice.
+    `expected_down` is set while it is down on purpose. A rival reads in a consumer group of its own: what it
+    owns is owned twice.
     """
 
     service: ServiceName
@@ -56,6 +57,9 @@ class Copy:
     port: int = field(default_factory=free_port)
     child: Child | None = None
     expected_down: bool = False
+    was_ready: bool = False
+    log_offset: int = 0
+    """Where the log of the present child begins."""
 
     @property
     def url(self) -> str:
@@ -165,6 +169,7 @@ class Installation:
         self._notice_end(copy)
         if not copy.running:
             copy.expected_down = False
+            copy.log_offset = copy.log.stat().st_size if copy.log.exists() else 0
             copy.child = spawn(
                 f"{service}-{number}",
                 self._command(service),
@@ -254,22 +259,33 @@ class Installation:
             )
 
     async def _ready(self, client: httpx.AsyncClient, copy: Copy, seconds: float) -> None:
-        said = "no answer"
+        reason = "no answer"
         deadline = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < deadline:
-            if not copy.running:
-                said = f"ended with {copy.child.returncode if copy.child else 'nothing started'}"
-                break
-            try:
-                answer = await client.get(f"{copy.url}/readyz")
-            except httpx.HTTPError as error:
-                said = repr(error)
+            if copy.running:
+                try:
+                    answer = await client.get(f"{copy.url}/readyz")
+                except httpx.HTTPError as error:
+                    reason = repr(error)
+                else:
+                    if answer.status_code == httpx.codes.OK:
+                        copy.was_ready = True
+                        return
+                    reason = answer.text
+            elif _found_its_port_taken(copy):
+                self._start_again(copy)
             else:
-                if answer.status_code == httpx.codes.OK:
-                    return
-                said = answer.text
+                reason = f"ended with {copy.child.returncode if copy.child else 'nothing started'}"
+                break
             await asyncio.sleep(_POLL_SECONDS)
-        raise NotReady(f"{copy.service}-{copy.number}: {said}\n{tail(copy.log)}")
+        raise NotReady(f"{copy.service}-{copy.number}: {reason}\n{tail(copy.log)}")
+
+    def _start_again(self, copy: Copy) -> None:
+        """After another process had its port: on a new one, or on the same one if clients know it already."""
+        copy.expected_down = True  # it is no crash of ours
+        if not copy.was_ready:
+            copy.port = free_port()
+        self.start(copy.service, copy.number)
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._admin_url)
@@ -277,3 +293,8 @@ class Installation:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+def _found_its_port_taken(copy: Copy) -> bool:
+    """Whether its last child ended since it could not listen."""
+    return copy.child is not None and _PORT_TAKEN in tail(copy.log, copy.log_offset).lower()
