@@ -17,7 +17,7 @@ unexport PORT DATA_DIR PACK
 BIN := .venv/bin
 INSTALLED := .venv/installed
 COMPOSE := docker compose -f deploy/docker-compose.yml
-PYTEST := $(BIN)/python -m pytest -q
+PYTEST := $(BIN)/python -m pytest -q --durations=15
 # A file's tests stay together: they share its database and topics. Each worker has a pair of its own.
 INTEGRATION := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/integration
 
@@ -112,7 +112,8 @@ help:
 		/^[a-z][a-z-]*:.*## / {sub(/:.*/, "", $$1); printf "  make %-17s %s\n", $$1, $$2}' Makefile
 	@printf '\n%s\n' "Settings: PORT, KAFKA_PORT, DATA_DIR, PACK; KAFKA_BOOTSTRAP and DATABASE_URL use servers that run already."
 
-# pip says what it fetches line by line; a stranger wants to know how far it is.
+# pip reports each fetch on a line; a count of packages says how far it is. Nothing is compiled beforehand:
+# Python compiles the few modules that are used when it first imports them.
 $(INSTALLED): requirements/dev.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Civicloom needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
@@ -120,7 +121,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@echo "installing what requirements/dev.txt locks into .venv; this may take some minutes, once"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 		echo "making .venv failed; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off --no-compile \
 		--require-hashes -r requirements/dev.txt \
 		| awk -v all="$$(grep -c '==' requirements/dev.txt)" ' \
 			/^(Collecting|Requirement already)/ {if (++n % 10 == 0) {printf "  %d of %d packages\n", n, all; fflush()}} \
