@@ -26,8 +26,11 @@ structlog.configure(
 
 @pytest.fixture(scope="session")
 def pair() -> Iterator[Pair]:
-    """A pair on fresh data for the whole run; `DATABASE_URL` and `KAFKA_BOOTSTRAP` name others instead."""
-    with temporary_folder() as folder, Pair(folder) as running:
+    """A pair on fresh data for the whole run; `DATABASE_URL` and `KAFKA_BOOTSTRAP` name others instead.
+
+    It does not wait for the disk: tests of durability start servers of their own.
+    """
+    with temporary_folder() as folder, Pair(folder, durable=False) as running:
         yield running
 
 

@@ -30,7 +30,8 @@ class Pair:
     `database_url` and `bootstrap`, else the environment's `DATABASE_URL` and `KAFKA_BOOTSTRAP`, name
     servers that run already: such a side is used as it is, neither started nor stopped, and `postgres` or
     `kafka` is None. `KAFKA_PORT` fixes the broker's port; raises UnusableSettingError if it is none. With
-    `for_load` the broker is made for throughput, not for a quick start.
+    `for_load` the broker is made for throughput, not for a quick start; with `durable=False` PostgreSQL does
+    not wait for the disk.
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class Pair:
         bootstrap: str | None = None,
         *,
         for_load: bool = False,
+        durable: bool = True,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self._database_url = database_url or os.environ.get("DATABASE_URL")
         self._bootstrap = bootstrap or os.environ.get("KAFKA_BOOTSTRAP")
         port = _kafka_port()
-        self.postgres = None if self._database_url else Postgres(self.data_dir / "postgres")
+        self.postgres = None if self._database_url else Postgres(self.data_dir / "postgres", durable=durable)
         self.kafka = None if self._bootstrap else Kafka(self.data_dir / "kafka", port=port, for_load=for_load)
         self._lock: IO[bytes] | None = None
 

@@ -16,11 +16,8 @@ from deploy.local.server import Server
 
 DATABASE = "civicloom"
 
-# Durable as in production (fsync and synchronous_commit stay on): the tests kill it and count what is left.
 _SETTINGS = {
-    "fsync": "on",
     "synchronous_commit": "on",
-    "full_page_writes": "on",
     "shared_buffers": "256MB",
     "max_connections": "200",
     "max_wal_size": "4GB",
@@ -35,6 +32,9 @@ _SETTINGS = {
     "log_lock_waits": "on",
     "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, a data folder's is not
 }
+# Kept through a kill of the server in either case; only without `fsync` lost with the machine.
+_DURABLE = {"fsync": "on", "full_page_writes": "on"}
+_NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108 - folders in it are made by mkdtemp or checked to be ours
 
 
@@ -43,7 +43,8 @@ class Postgres(Server):
 
     The first start makes the cluster and the database, later ones go on with the data. The log is
     `data_dir/postgres.log`, the cluster `data_dir/data` (a link into /var/tmp where PostgreSQL's account
-    could not reach it, as under root's home).
+    could not reach it, as under root's home). With `durable=False` it does not wait for the disk: for data
+    that are thrown away.
     """
 
     NAME = "PostgreSQL"
@@ -52,8 +53,9 @@ class Postgres(Server):
     STOP_SECONDS = 60.0
     STALE = ("lock file", "pre-existing shared memory block")
 
-    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+    def __init__(self, data_dir: Path, port: int | None = None, *, durable: bool = True) -> None:
         super().__init__(data_dir, port, "postgres.log")
+        self._durability = _DURABLE if durable else _NOT_DURABLE
         self._account = unprivileged_account()
 
     @property
@@ -70,11 +72,12 @@ class Postgres(Server):
         if self._running():
             return
         self._prepare()
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = _SETTINGS | self._durability
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         server: list[str | Path] = [self._program("postgres"), "-D", self._cluster()]
         self.child = spawn(
             "PostgreSQL",
-            [*server, "-h", "127.0.0.1", "-p", str(self.port), *settings],
+            [*server, "-h", "127.0.0.1", "-p", str(self.port), *options],
             env={"LC_ALL": "C"},  # its messages are read
             cwd=Path("/"),
             log=self.log,

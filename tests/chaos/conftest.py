@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.pair import temporary_folder
+from deploy.local.pair import Pair, temporary_folder
 
 # The clients of this process say many times a second that a killed broker is away.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[Pair]:
+    """As in production: its PostgreSQL waits for the disk."""
+    with temporary_folder() as folder, Pair(folder) as running:
+        yield running
 
 
 @pytest.fixture
