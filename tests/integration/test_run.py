@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from deploy.local.ports import free_port
 from deploy.local.process import poll_until
@@ -19,6 +20,7 @@ def _all_gone(children: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(children, timeout=0.1)[1]
 
 
+@pytest.mark.timeout(300)
 def test_a_city_lives_heals_stops_and_goes_on(open_tmp_path: Path) -> None:
     folder, port = open_tmp_path / "data", free_port()
     with city(folder, port, open_tmp_path / "first.txt") as first:

@@ -62,7 +62,7 @@ def test_a_log_with_three_levels_of_tiles_verifies_and_a_bit_in_its_middle_level
     assert "hash 200" in failure.reason
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_is_found_and_its_file_named(
     log: tuple[Path, str], data: st.DataObject

@@ -107,7 +107,7 @@ async def test_a_value_of_another_type_is_not_read_as_what_it_resembles(
     ).map(lambda value: json.dumps(value).encode())
     | st.fixed_dictionaries({"title": st.text(max_size=25)}).map(lambda value: json.dumps(value).encode())
 )
-@settings_of(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings_of(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_no_body_whatever_is_an_error_of_ours(client: httpx.AsyncClient, body: bytes) -> None:
     response = await client.post(NOTES, content=body, headers=JSON)
     assert response.status_code in (200, 400, 422)
