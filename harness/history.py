@@ -1,6 +1,6 @@
 """The history checker: what must hold over everything that ever stood on the topics, after whatever faults.
 
-A pure fold over records; `harness.quiescence` compares it with the tables. The names of the invariants
+A pure fold over records; `harness.at_rest` compares it with the tables. The names of the invariants
 are those of the reference on events, section 4.2.
 """
 

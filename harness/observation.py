@@ -11,9 +11,9 @@ from typing import Self
 import asyncpg
 import orjson
 
+from harness.at_rest import CoreState, LogEntry
 from harness.history import History
 from harness.installation import Installation
-from harness.quiescence import CoreState, LogEntry
 from shared.clock import open_clock
 from shared.contracts.addresses import code_of, topic_name
 from shared.contracts.readers import CONSUMERS

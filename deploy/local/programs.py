@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from deploy.local import caddy, oidc
-from deploy.local.keeper import Program
 from deploy.local.ports import free_port
+from deploy.local.supervised import Program
 from shared.policy.model import Pack
 from shared.settings import REPOSITORY, SERVICES
 

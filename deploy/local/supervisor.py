@@ -16,11 +16,11 @@ from types import FrameType
 from typing import IO
 
 from deploy.local.errors import FolderInUseError, LocalError, UnusableSettingError
-from deploy.local.keeper import Keeper, Program
 from deploy.local.pair import Pair
 from deploy.local.process import spawn, tail
 from deploy.local.programs import Plan
 from deploy.local.status import counts, get, sample_state, where_to_look
+from deploy.local.supervised import Program, SupervisedProgram
 from shared.policy.loader import load_pack
 from shared.settings import REPOSITORY
 
@@ -66,7 +66,7 @@ class Supervisor:
         self._pack = load_pack(pack)
         self._policies = pack.parent
         self._sample = sample
-        self._keepers: list[Keeper] = []
+        self._supervised: list[SupervisedProgram] = []
 
     def run(self) -> None:
         """Returns after a signal, when all is stopped; the data stay.
@@ -144,58 +144,60 @@ class Supervisor:
 
     def _start(self, programs: Sequence[Program]) -> None:
         for program in programs:
-            keeper = Keeper(program)
-            self._keepers.append(keeper)
-            keeper.start()
+            supervised = SupervisedProgram(program)
+            self._supervised.append(supervised)
+            supervised.start()
 
-    def _tend(self) -> None:
-        for keeper in self._keepers:
-            if sentence := keeper.tend():
+    def _restart_what_ended(self) -> None:
+        for supervised in self._supervised:
+            if sentence := supervised.restart_if_ended():
                 _say(sentence)
 
     def _wait_until_ready(self, plan: Plan) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while (answer := get(f"{plan.address}/readyz")).status != 200:
-            for keeper in self._keepers:
-                if keeper.restarts >= _HOPELESS:  # they wait for each other, so this is no matter of order
-                    program = keeper.program
+            for supervised in self._supervised:
+                if (
+                    supervised.restarts >= _HOPELESS
+                ):  # they wait for each other, so this is no matter of order
+                    program = supervised.program
                     raise NotReadyError(
                         f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}"
                     )
             if time.monotonic() > deadline:
                 raise NotReadyError(f"not ready after {_READY_SECONDS:.0f} s; /readyz says:\n{answer.body}")
-            self._tend()
+            self._restart_what_ended()
             time.sleep(_TICK)
 
     def _wait_for_the_first_case(self, plan: Plan) -> None:
         deadline = time.monotonic() + _SAMPLE_SECONDS
         while not sample_state(plan.sample_folder).get("show") and time.monotonic() < deadline:
-            self._tend()
+            self._restart_what_ended()
             time.sleep(_TICK)
 
     def _watch(self, plan: Plan, pair: Pair) -> None:
         """Until a signal comes: restarts what has ended, PostgreSQL and Kafka too, and counts."""
         next_count = 0.0
         while True:
-            self._tend()
+            self._restart_what_ended()
             for server in (pair.postgres, pair.kafka):
                 if server and server.child and server.child.returncode is not None:
                     _say(f"{server.child.name} ended; starting it again")
                     server.start()
             if sys.stdout.isatty() and time.monotonic() >= next_count:
-                line = counts(plan, sum(keeper.restarts for keeper in self._keepers))
+                line = counts(plan, sum(supervised.restarts for supervised in self._supervised))
                 print(f"\r\x1b[2K{line}", end="", flush=True)
                 next_count = time.monotonic() + _COUNT_SECONDS
             time.sleep(_TICK)
 
     def _stop(self) -> None:
         """The last started first asked; then all have the same time to end."""
-        for keeper in reversed(self._keepers):
-            keeper.request_stop()
+        for supervised in reversed(self._supervised):
+            supervised.request_stop()
         deadline = time.monotonic() + _STOP_SECONDS
-        for keeper in reversed(self._keepers):
-            keeper.stop(max(0.1, deadline - time.monotonic()))
-        self._keepers.clear()
+        for supervised in reversed(self._supervised):
+            supervised.stop(max(0.1, deadline - time.monotonic()))
+        self._supervised.clear()
 
 
 def _take(lock: IO[bytes], folder: Path) -> None:

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, async_playwright
 from deploy.local.pair import temporary_folder
 from deploy.local.ports import free_port
 from tests.browser.chromium import FLAGS, MISSING, find_chromium
-from tests.browser.town import Town, found
+from tests.browser.samples import Samples, create_samples
 from tests.browser.visitors import Visitors
 from tests.city import city
 
@@ -41,5 +41,5 @@ async def visitors(browser: Browser, address: str) -> Visitors:
 
 
 @pytest.fixture(scope="session")
-async def town(visitors: Visitors) -> Town:
-    return await found(visitors)
+async def samples(visitors: Visitors) -> Samples:
+    return await create_samples(visitors)

@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import orjson
 
+from harness.at_rest import CoreState, check_core
 from harness.history import History, Violation
-from harness.quiescence import CoreState, check_core
 from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.inquiry import InquiryRequestRefused
@@ -70,7 +70,7 @@ class World:
                     self.random.choice(tasks).crash()
             await telling
             await self._come_to_rest()
-        return await self._judge()
+        return await self._check()
 
     async def _tell(self) -> None:
         async def teller(number: int) -> None:
@@ -137,7 +137,7 @@ class World:
         ]
         return not any(waiting) and not unread and before == await reader.ends()
 
-    async def _judge(self) -> list[Violation]:
+    async def _check(self) -> list[Violation]:
         self.history = History(self.routing.settings.topic_namespace)
         reader = Reader(self.bootstrap, "judge", self.topics)
         await reader.start({})

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.installation import Installation
 from shared.settings import ServiceName
-from tests.chaos.judgement import deadlocks
+from tests.chaos.checks import deadlocks
 
 
 def ends_with_three(_: ServiceName) -> Sequence[str]:

@@ -8,8 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from harness.history import History, Violation
-from harness.quiescence import (
+from harness.at_rest import (
     CoreState,
     LogEntry,
     check_acknowledged,
@@ -17,6 +16,7 @@ from harness.quiescence import (
     check_log,
     check_resent,
 )
+from harness.history import History, Violation
 from shared.kafka.records import RawRecord
 
 INQUIRY, ROUTING = "/services/inquiry", "/services/routing"

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
+from harness.at_rest import CoreState, check_core
 from harness.history import History, Violation
-from harness.quiescence import CoreState, check_core
 from harness.traces import (
     File,
     Line,

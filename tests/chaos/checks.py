@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 
+from harness.at_rest import check_acknowledged, check_core, check_log, check_resent
 from harness.city import Citizens
 from harness.clocks import Clock, check_clocks
 from harness.faults import Injected
 from harness.history import History, Violation
 from harness.installation import Installation
 from harness.observation import Observation
-from harness.quiescence import check_acknowledged, check_core, check_log, check_resent
 from harness.traces import (
     File,
     Line,
@@ -50,7 +50,7 @@ ANSWERS = {
 """What each of these leads to in another service, exactly once, as far as the city accepts by rule."""
 
 
-async def judge(
+async def check_run(
     installation: Installation,
     observation: Observation,
     citizens: Citizens,
@@ -60,7 +60,7 @@ async def judge(
     """Everything that is wrong, with the history that shows it.
 
     `letters` is how often citizens got the letter of each notice.
-    What has not come to rest is wrong too: `Scene.at_work` tells it, and here its traces are found.
+    What has not come to rest is wrong too: `ChaosRun.at_work` tells it, and here its traces are found.
     """
     history = await observation.history()
     poison = {subject for subjects in injected.poison.values() for subject in subjects}
@@ -87,7 +87,7 @@ async def judge(
     return history, found
 
 
-async def _core(  # noqa: PLR0917  (the whole scene, handed on)
+async def _core(  # noqa: PLR0917  (the whole run, handed on)
     installation: Installation,
     observation: Observation,
     history: History,

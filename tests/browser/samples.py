@@ -29,7 +29,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
+class Samples:
     """Cases by the state that they are left in, and the ids of publications by theirs."""
 
     offered: Case
@@ -103,7 +103,7 @@ async def follow(context: BrowserContext, case: Case) -> None:
     await page.close()
 
 
-async def found(visitors: Visitors) -> Town:
+async def create_samples(visitors: Visitors) -> Samples:
     """Makes it all, and lets the visitors remember who follows which case (`of replied` and so on)."""
     async with (
         visitors.visit(CITIZEN) as someone,
@@ -152,7 +152,7 @@ async def found(visitors: Visitors) -> Town:
             async with visitors.visit(CITIZEN) as follower:
                 await follow(follower, cases[state])
                 await visitors.remember(f"of {state}", follower)
-    return Town(**cases, **publications)
+    return Samples(**cases, **publications)
 
 
 async def _told(answer: APIResponse) -> Json:

@@ -19,7 +19,7 @@ from harness.history import History, Violation
 from harness.installation import Command, Installation, NotReady, as_shipped
 from harness.observation import NotQuiet, Observation
 from shared.clock import FileClock
-from tests.chaos.judgement import judge
+from tests.chaos.checks import check_run
 from tests.chaos.memory import check_memory, resident
 from tests.chaos.operator import check_given_up, give_up
 from tests.integration.publisher.sinks import MailSink, mail_sink
@@ -29,7 +29,7 @@ CITIZENS = 4
 
 
 @dataclass(slots=True)
-class Scene:
+class ChaosRun:
     """What a run is made of. `memory` is what each copy had at its start, `unrest` what was wrong already
     before anything was judged."""
 
@@ -65,19 +65,19 @@ class Scene:
             while len(self.citizens.cases) < cases:
                 await asyncio.sleep(0.05)
 
-    async def judge(self) -> tuple[History, list[Violation]]:
+    async def check(self) -> tuple[History, list[Violation]]:
         """Everything that is wrong, and the history that shows it."""
         letters = Counter(identifier.strip("<>").partition("@")[0] for identifier in self.mail.ids)
-        history, found = await judge(
+        history, found = await check_run(
             self.installation, self.observation, self.citizens, self.faults.injected, letters
         )
         return history, self.unrest + found + check_memory(self.memory, resident(self.installation))
 
-    async def judge_given_up(self) -> list[Violation]:
+    async def check_after_discards(self) -> list[Violation]:
         """What is wrong once an operator has replayed and then discarded all that could not be applied."""
         discarded = await give_up(self.installation, self.observation)
         self.faults.injected.given_up = True
-        history, found = await self.judge()
+        history, found = await self.check()
         return found + check_given_up(history, discarded)
 
     async def _come_to_rest(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
@@ -100,9 +100,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(
+async def chaos_run(
     pair: Pair, folder: Path, random: Random, command: Command = as_shipped
-) -> AsyncIterator[Scene]:
+) -> AsyncIterator[ChaosRun]:
     """The services are ready, and nothing has happened yet. Whatever happens, all is closed in the end."""
     clock = folder / "clock"
     write_clock(clock, MONDAY)
@@ -124,7 +124,7 @@ async def scene(
         stack.push_async_callback(faults.close)
         departments = Departments(installation, installation.units, late=True)
         citizens = Citizens(installation, random)
-        yield Scene(
+        yield ChaosRun(
             installation, observation, citizens, departments, faults, clock, mail, resident(installation)
         )
 

@@ -25,7 +25,7 @@ class Program:
 
 
 @dataclass(slots=True)
-class Keeper:
+class SupervisedProgram:
     """Keeps one program running, with a growing pause between starts. Use it from the main thread."""
 
     program: Program
@@ -41,7 +41,7 @@ class Keeper:
         self._child = spawn(program.name, program.command, env=program.environment, log=program.log)
         self._started = time.monotonic()
 
-    def tend(self) -> str | None:
+    def restart_if_ended(self) -> str | None:
         """Notices its end and starts it again when its pause is over; a sentence if it has just ended."""
         now = time.monotonic()
         if self._child is None:
