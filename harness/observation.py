@@ -20,6 +20,7 @@ from shared.contracts.readers import CONSUMERS
 from shared.errors import CivicloomError
 from shared.infrastructure import is_infrastructure
 from shared.kafka.client import KafkaError, Reader
+from shared.kafka.records import RawRecord
 from shared.settings import ServiceName
 
 _POLL_SECONDS = 0.1
@@ -107,22 +108,28 @@ class Observation:
         return await self._ends.ends()
 
     async def history(self) -> History:
-        """Everything that stands on the topics at this moment; what comes meanwhile is left out."""
+        """All records that are on the topics at this moment; later ones are left out."""
         history = History(self._installation.namespace)
         ends = await self.ends()
+        async with asyncio.timeout(60 + sum(ends.values()) / 1000):
+            async for record in self._records_before(ends):
+                history.add(record)
+        return history
+
+    async def _records_before(self, ends: dict[Place, int]) -> AsyncIterator[RawRecord]:
+        """Every record below these ends, in the order of each partition."""
         missing = sum(ends.values())
         reader = Reader(self._installation.bootstrap, "history", self.topics)
         await reader.start({})
         try:
-            async with asyncio.timeout(60 + missing / 1000):
-                while missing > 0:
-                    for record in await reader.read(5000, 200):
-                        if record.offset < ends[record.topic, record.partition]:
-                            history.add(record)
-                            missing -= 1
+            while missing > 0:
+                batch = await reader.read(5000, 200)
+                wanted = [record for record in batch if record.offset < ends[record.topic, record.partition]]
+                missing -= len(wanted)
+                for record in wanted:
+                    yield record
         finally:
             await reader.stop()
-        return history
 
     async def core_state(self, service: ServiceName) -> CoreState:
         """The tables of a service's core."""
