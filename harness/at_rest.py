@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.history import History, Sequenced, Violation
+from harness.history import EventKey, History, Violation
 from shared.contracts.base import ordinal
 
 
@@ -15,7 +15,7 @@ class LogEntry(NamedTuple):
     kind: str
     source: str | None
     subject: str | None
-    position: int | None
+    ordinal: int | None
     digest: bytes
     """SHA-256 of the value that is kept beside the entry."""
 
@@ -43,7 +43,7 @@ def check_acknowledged(history: History, acknowledged: Iterable[tuple[str, int]]
     return [
         Violation("I1", f"inquiry acknowledged {subject} at {sequence}, which is nowhere")
         for subject, sequence in acknowledged
-        if Sequenced("/services/inquiry", subject, ordinal(1, sequence)) not in history.events
+        if EventKey("/services/inquiry", subject, ordinal(1, sequence)) not in history.events
     ]
 
 
@@ -76,22 +76,24 @@ def check_core(
     name = state.service
     if state.outbox:
         found.append(Violation("I6", f"{name}: {state.outbox} events stay in the outbox"))
-    for place, end in state.ends.items():
-        if end and state.cursors.get(place, 0) != end:
+    for partition, end in state.ends.items():
+        if end and state.cursors.get(partition, 0) != end:
             found.append(
-                Violation("I6", f"{name}: cursor {place} stands at {state.cursors.get(place, 0)} of {end}")
+                Violation(
+                    "I6", f"{name}: cursor {partition} stands at {state.cursors.get(partition, 0)} of {end}"
+                )
             )
-    places = {place[:2] for place in state.ends}
+    partitions = {partition[:2] for partition in state.ends}
     found += [
-        Violation("I6", f"{name}: {place[0]} reads {place[1]}, which nobody expects")
-        for place in state.cursors
-        if place[:2] not in places
+        Violation("I6", f"{name}: {partition[0]} reads {partition[1]}, which nobody expects")
+        for partition in state.cursors
+        if partition[:2] not in partitions
     ]
     if state.parked != parked:
         found.append(Violation("I5", f"{name}: parked are {sorted(state.parked)}, expected {sorted(parked)}"))
     if state.dead != dead:
         found.append(Violation("I5", f"{name}: {state.dead} dead letters, expected {dead}"))
-    emitted = {place: value for place, value in history.last_positions().items() if _is_of(name, place[1])}
+    emitted = {key: value for key, value in history.last_ordinals().items() if _is_of(name, key[1])}
     remembered = {
         (subject, source): value
         for subject, sources in state.sequences.items()
@@ -104,8 +106,8 @@ def check_core(
         if key[0] not in forged and emitted.get(key) != remembered.get(key)
     ]
     # Others than `handled` may or may not be remembered, but nothing that was never sent.
-    sent = history.last_positions()
-    for told, value in history.last_positions(handled, reads).items():
+    sent = history.last_ordinals()
+    for told, value in history.last_ordinals(handled, reads).items():
         applied = state.sequences.get(told[0], {}).get(told[1], 0)
         if told[0] not in forged and not value <= applied <= sent[told]:
             found.append(Violation("I1", f"{name}: {told}: applied up to {applied}, sent {value}"))
@@ -115,21 +117,21 @@ def check_core(
 def check_log(history: History, entries: Iterable[LogEntry]) -> list[Violation]:
     """The log holds each event of the four topics exactly once, as it was sent, and nothing else (I9)."""
     found = []
-    logged: Counter[Sequenced] = Counter()
+    logged: Counter[EventKey] = Counter()
     unparseable = 0
     for entry in entries:
         if entry.kind == "unparseable":
             unparseable += 1
         elif entry.kind != "event":
             found.append(Violation("I9", f"an entry of the kind {entry.kind} on {entry.subject}"))
-        elif entry.source is None or entry.subject is None or entry.position is None:
-            found.append(Violation("I9", f"an entry without its place: {entry.subject}"))
+        elif entry.source is None or entry.subject is None or entry.ordinal is None:
+            found.append(Violation("I9", f"an entry without source, subject or ordinal: {entry.subject}"))
         else:
-            key = Sequenced(entry.source, entry.subject, entry.position)
+            key = EventKey(entry.source, entry.subject, entry.ordinal)
             logged[key] += 1
             if key in history.events and history.events[key].digest != entry.digest:
                 found.append(Violation("I9", f"{key} is in the log with another value"))
-    expected = {key for key, seen in history.events.items() if seen.place.topic in history.logged_topics}
+    expected = {key for key, seen in history.events.items() if seen.location.topic in history.logged_topics}
     found += [Violation("I9", f"{key} is not in the log") for key in expected - logged.keys()]
     found += [Violation("I9", f"{key} is in the log but on no topic") for key in logged.keys() - expected]
     found += [

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from harness.history import History, Seen, Violation
+from harness.history import History, SeenEvent, Violation
 
 _INQUIRY = "/services/inquiry"
 _BEGINS = frozenset(f"civic.inquiry.{name}.v1" for name in ("received", "accepted", "reopened"))
@@ -31,13 +31,13 @@ class _Round:
 
     due: dt.datetime | None = None
     warned: Counter[int] = field(default_factory=Counter)
-    breached: list[Seen] = field(default_factory=list)
-    withdrawn: list[Seen] = field(default_factory=list)
-    replied: list[Seen] = field(default_factory=list)
-    closed: list[Seen] = field(default_factory=list)
+    breached: list[SeenEvent] = field(default_factory=list)
+    withdrawn: list[SeenEvent] = field(default_factory=list)
+    replied: list[SeenEvent] = field(default_factory=list)
+    closed: list[SeenEvent] = field(default_factory=list)
     reopened: bool = False
 
-    def add(self, event: Seen) -> None:
+    def add(self, event: SeenEvent) -> None:
         """Takes the next event of the round."""
         if event.type in _BEGINS and (deadline := event.data.get("deadline")):
             self.due = dt.datetime.fromisoformat(deadline["due"])
@@ -56,7 +56,7 @@ class _Round:
 def check_clocks(history: History, clock: Clock, forged: Container[str]) -> list[Violation]:
     """What is wrong in any round of any case, apart from the `forged` subjects, which no service made."""
     rounds: defaultdict[tuple[str, int], _Round] = defaultdict(_Round)
-    for key, seen in sorted(history.events.items(), key=lambda item: item[0].position):
+    for key, seen in sorted(history.events.items(), key=lambda item: item[0].ordinal):
         if key.source == _INQUIRY and key.subject not in forged:
             rounds[key.subject, seen.data.get("cycle", 1)].add(seen)
             if seen.type == _REOPENED:

@@ -40,7 +40,7 @@ class Violation:
         return f"{self.invariant}: {self.detail}"
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a record stands."""
 
     topic: str
@@ -48,19 +48,19 @@ class Place(NamedTuple):
     offset: int
 
 
-class Sequenced(NamedTuple):
+class EventKey(NamedTuple):
     """What makes an event one: two records with the same are one event sent twice."""
 
     source: str
     subject: str
-    position: int
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenEvent:
     """An event at its first appearance: SHA-256 of its value and of its words, `data` only of a few types."""
 
-    place: Place
+    location: Location
     id: str
     type: str
     causation: str | None
@@ -106,14 +106,14 @@ class History:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.logged_topics = frozenset(topic_name(namespace, service) for service in SERVICES)
-        self.events: dict[Sequenced, Seen] = {}
+        self.events: dict[EventKey, SeenEvent] = {}
         self.actions: dict[Action, str] = {}
         self.unreadable: list[RawRecord] = []
         self.resent_ms: list[int] = []
         self._last: dict[tuple[str, str], int] = {}
-        self._ids: dict[tuple[str, str], Sequenced] = {}
+        self._ids: dict[tuple[str, str], EventKey] = {}
         self._partitions: dict[tuple[str, bytes | None], int] = {}
-        self._digests: dict[Place, bytes] = {}
+        self._digests: dict[Location, bytes] = {}
         self._found: list[Violation] = []
 
     @property
@@ -123,17 +123,17 @@ class History:
 
     def add(self, record: RawRecord) -> None:
         """Takes the next record of its partition."""
-        place = Place(record.topic, record.partition, record.offset)
+        location = Location(record.topic, record.partition, record.offset)
         is_action = record.topic.endswith(".actions.v1")
         if code_of(record.topic) is not None and not is_action:
-            self._digests[place] = hashlib.sha256(record.value or b"").digest()
+            self._digests[location] = hashlib.sha256(record.value or b"").digest()
         event = _parse(record.value)
         if event is None:
             self.unreadable.append(record)
         elif is_action:
             self.actions.setdefault(Action(record.topic, event["id"]), event["subject"])
         else:
-            self._add_event(place, record, event)
+            self._add_event(location, record, event)
 
     def violations(self) -> list[Violation]:
         """What is wrong on the topics alone."""
@@ -160,46 +160,46 @@ class History:
             if given[identifier] != 1
         ]
 
-    def last_positions(
+    def last_ordinals(
         self, types: frozenset[str] | None = None, topics: frozenset[str] | None = None
     ) -> dict[tuple[str, str], int]:
         """The highest position by (subject, source); of events of `types` and on `topics` alone, if given."""
         last: dict[tuple[str, str], int] = {}
         for key, seen in self.events.items():
-            if (types is None or seen.type in types) and (topics is None or seen.place.topic in topics):
-                place = (key.subject, key.source)
-                last[place] = max(last.get(place, 0), key.position)
+            if (types is None or seen.type in types) and (topics is None or seen.location.topic in topics):
+                source = (key.subject, key.source)
+                last[source] = max(last.get(source, 0), key.ordinal)
         return last
 
-    def _add_event(self, place: Place, record: RawRecord, event: Mapping[str, Any]) -> None:
-        key = Sequenced(event["source"], event["subject"], ordinal(event.get("epoch", 1), event["sequence"]))
+    def _add_event(self, location: Location, record: RawRecord, event: Mapping[str, Any]) -> None:
+        key = EventKey(event["source"], event["subject"], ordinal(event.get("epoch", 1), event["sequence"]))
         if record.key is None or record.key.decode("utf-8", "replace") != key.subject:
             self._say("I3", f"{key} has the record key {record.key!r}")
-        partition = self._partitions.setdefault((place.topic, record.key), place.partition)
-        if partition != place.partition:
-            self._say("I3", f"{key} stands on partition {place.partition}, its key on {partition}")
+        partition = self._partitions.setdefault((location.topic, record.key), location.partition)
+        if partition != location.partition:
+            self._say("I3", f"{key} stands on partition {location.partition}, its key on {partition}")
         digest = hashlib.sha256(record.value or b"").digest()
         words = hashlib.sha256(record.header("words") or b"").digest()
         known = self.events.get(key)
         if known is not None:
             self.resent_ms.append(record.timestamp_ms)
             if (known.digest, known.words) != (digest, words):
-                self._say("I2", f"{key} stands at {known.place} and with other bytes at {place}")
+                self._say("I2", f"{key} stands at {known.location} and with other bytes at {location}")
             return
         before = self._last.get((key.source, key.subject))
-        if before is None and not _begins_an_epoch(key.position):
+        if before is None and not _begins_an_epoch(key.ordinal):
             self._say("I1", f"{key} is the first of its source and subject: earlier ones are missing")
-        elif before is not None and key.position != before + 1 and not _begins_an_epoch(key.position):
-            what = "I3" if key.position <= before else "I1"
-            self._say(what, f"{key} at {place} comes after {before % 10**10}")
-        self._last[key.source, key.subject] = max(before or 0, key.position)
+        elif before is not None and key.ordinal != before + 1 and not _begins_an_epoch(key.ordinal):
+            what = "I3" if key.ordinal <= before else "I1"
+            self._say(what, f"{key} at {location} comes after {before % 10**10}")
+        self._last[key.source, key.subject] = max(before or 0, key.ordinal)
         same_id = self._ids.setdefault((key.source, event["id"]), key)
         if same_id != key:
             # Ids are derived from cause and type: a handler that ran twice gives the same id twice.
             self._say("I2", f"the id {event['id']} is {same_id} and {key}: its cause was applied twice")
         data = event["data"] if event["type"] in _COMPARED else {}
-        self.events[key] = Seen(
-            place,
+        self.events[key] = SeenEvent(
+            location,
             event["id"],
             event["type"],
             event.get("causationid"),
@@ -225,18 +225,20 @@ class History:
 
     def _deliveries(self) -> Iterable[Violation]:
         records = {
-            seen.id: (key, seen) for key, seen in self.events.items() if code_of(seen.place.topic) is not None
+            seen.id: (key, seen)
+            for key, seen in self.events.items()
+            if code_of(seen.location.topic) is not None
         }
         told: Counter[str] = Counter()
         for key, seen in self.events.items():
             if seen.type != "civic.delivery.succeeded.v1":
                 continue
             told[seen.data["record"]] += 1
-            place = Place(seen.data["topic"], seen.data["partition"], seen.data["offset"])
+            location = Location(seen.data["topic"], seen.data["partition"], seen.data["offset"])
             if seen.data["record"] not in records:
                 yield Violation("I4", f"{key} tells of a record that stands on no unit's topic")
-            elif self._digests.get(place, b"").hex() != seen.data["hash"]:
-                yield Violation("I4", f"{key} has not the hash of the bytes at {place}")
+            elif self._digests.get(location, b"").hex() != seen.data["hash"]:
+                yield Violation("I4", f"{key} has not the hash of the bytes at {location}")
         for identifier, (key, seen) in records.items():
             if told[identifier] != 1:
                 yield Violation("I4", f"{key} ({seen.type}) is told delivered {told[identifier]} times")
@@ -244,11 +246,11 @@ class History:
     def _offers(self) -> Iterable[Violation]:
         """Each dispatch offers the case to its units, those that have a topic, once each and to no other."""
         offered: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
-        with_topic = {unit for seen in self.events.values() if (unit := code_of(seen.place.topic))}
-        dispatches: dict[str, tuple[Sequenced, set[str]]] = {}
+        with_topic = {unit for seen in self.events.values() if (unit := code_of(seen.location.topic))}
+        dispatches: dict[str, tuple[EventKey, set[str]]] = {}
         for key, seen in self.events.items():
             if seen.type == "civic.department.case_offered.v1":
-                offered[seen.causation][code_of(seen.place.topic) or ""] += 1
+                offered[seen.causation][code_of(seen.location.topic) or ""] += 1
             elif seen.type == "civic.case.dispatched.v1":
                 dispatches[seen.id] = (key, {seen.data["lead"], *seen.data.get("co", ())})
         for identifier, (key, units) in dispatches.items():
@@ -275,8 +277,8 @@ class History:
         self._found.append(Violation(invariant, detail))
 
 
-def _begins_an_epoch(place: int) -> bool:
-    return place % 10**10 == 1
+def _begins_an_epoch(number: int) -> bool:
+    return number % 10**10 == 1
 
 
 def _parse(value: bytes | None) -> dict[str, Any] | None:

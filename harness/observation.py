@@ -26,7 +26,7 @@ from shared.settings import ServiceName
 _POLL_SECONDS = 0.1
 # A judgement about a case of which something is dead waits for an operator, and business time goes on.
 _MAY_FIRE = "NOT (judges AND EXISTS (SELECT FROM parked_key WHERE key = aggregate))"
-Place = tuple[str, int]
+Partition = tuple[str, int]
 
 
 class NotQuiet(CivicloomError):
@@ -99,7 +99,7 @@ class Observation:
             reasons.append("topics grow")
         return reasons
 
-    async def ends(self) -> dict[Place, int]:
+    async def ends(self) -> dict[Partition, int]:
         """The offset after the last record of every partition of every topic."""
         if self._ends is None:
             reader = Reader(self._installation.bootstrap, "ends", self.topics)
@@ -116,7 +116,7 @@ class Observation:
                 history.add(record)
         return history
 
-    async def _records_before(self, ends: dict[Place, int]) -> AsyncIterator[RawRecord]:
+    async def _records_before(self, ends: dict[Partition, int]) -> AsyncIterator[RawRecord]:
         """Every record below these ends, in the order of each partition."""
         missing = sum(ends.values())
         reader = Reader(self._installation.bootstrap, "history", self.topics)
@@ -178,7 +178,7 @@ class Observation:
                 found.append(await tables.fetchval(f"SELECT min(fires_at) FROM timer WHERE {_MAY_FIRE}"))
         return min((moment for moment in found if moment is not None), default=None)
 
-    async def _moving(self, service: ServiceName, ends: dict[Place, int]) -> Sequence[str]:
+    async def _moving(self, service: ServiceName, ends: dict[Partition, int]) -> Sequence[str]:
         async with self.tables(service) as tables:
             outbox = await tables.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outbox_aside)"
@@ -195,11 +195,15 @@ class Observation:
                 else []
             )
         cursors = {(row["consumer"], row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        unread = sum(end - cursors.get(place, 0) for place, end in self._read_by(service, ends).items())
+        unread = sum(
+            end - cursors.get(partition, 0) for partition, end in self._read_by(service, ends).items()
+        )
         if service == "audit":
             logged = {(row["topic"], row["partition"]): row["next_offset"] for row in log}
             unread += sum(
-                end - logged.get(place, 0) for place, end in ends.items() if self._is_logged(place[0])
+                end - logged.get(partition, 0)
+                for partition, end in ends.items()
+                if self._is_logged(partition[0])
             )
         counts = {"in the outbox": outbox, "timers due": due, "keys parked": parked, "unread": unread}
         return [f"{service}: {count} {what}" for what, count in counts.items() if count]
@@ -207,14 +211,14 @@ class Observation:
     def _is_logged(self, topic: str) -> bool:
         return topic in self.topics[:4]
 
-    def _read_by(self, service: ServiceName, ends: dict[Place, int]) -> dict[tuple[str, str, int], int]:
+    def _read_by(self, service: ServiceName, ends: dict[Partition, int]) -> dict[tuple[str, str, int], int]:
         """The ends of what a service's consumers read, whether they have begun to or not."""
         logical = {topic: _logical(topic) for topic, _ in ends}
         return {
-            (consumer, *place): end
+            (consumer, *partition): end
             for consumer, topics in CONSUMERS[service].items()
-            for place, end in ends.items()
-            if logical[place[0]] in topics
+            for partition, end in ends.items()
+            if logical[partition[0]] in topics
         }
 
     @asynccontextmanager

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.history import History, Seen, Sequenced, Violation
+from harness.history import EventKey, History, SeenEvent, Violation
 from shared.contracts.addresses import code_of
 from shared.ids import derived_id
 
@@ -125,25 +125,27 @@ def check_files(history: History, files: Iterable[File], forged: Container[str])
     ]
 
 
-def check_units_told(history: History) -> list[Violation]:
+def check_unit_records(history: History) -> list[Violation]:
     """Of each answer the unit that asked, of each closing and reopening the lead hears exactly once.
 
     As far as they have topics; those that do act by them alone here.
     """
-    with_topic = {unit for seen in history.events.values() if (unit := code_of(seen.place.topic))}
+    with_topic = {unit for seen in history.events.values() if (unit := code_of(seen.location.topic))}
     leads = {
         key.subject: seen.data["lead"]
         for key, seen in _in_order(history)
         if seen.type == "civic.case.dispatched.v1"
     }
-    told = Counter((seen.causation, seen.type, code_of(seen.place.topic)) for seen in history.events.values())
+    sent = Counter(
+        (seen.causation, seen.type, code_of(seen.location.topic)) for seen in history.events.values()
+    )
     found = []
     for key, seen in history.events.items():
         # A request that was none of a unit's has no unit to be told.
         unit = seen.data.get("unit") if seen.type in _ANSWERS else leads.get(key.subject)
         if seen.type not in _RECORDS or unit not in with_topic:
             continue
-        count = told[seen.id, _RECORDS[seen.type], unit]
+        count = sent[seen.id, _RECORDS[seen.type], unit]
         if count != 1:
             found.append(
                 Violation("I2" if count else "I1", f"routing: {unit} was told {count} times of {key}")
@@ -188,8 +190,8 @@ def check_notices(history: History, ledger: Sequence[Notice], letters: Mapping[s
     return found + [Violation("I4", f"publisher: the letter {one} is in no ledger") for one in strange]
 
 
-def _in_order(history: History) -> Iterator[tuple[Sequenced, Seen]]:
-    yield from sorted(history.events.items(), key=lambda item: item[0].position)
+def _in_order(history: History) -> Iterator[tuple[EventKey, SeenEvent]]:
+    yield from sorted(history.events.items(), key=lambda item: item[0].ordinal)
 
 
 def _line(kind: str, data: Mapping[str, Any], names: Iterable[str]) -> str:

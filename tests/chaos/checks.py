@@ -24,7 +24,7 @@ from harness.traces import (
     check_files,
     check_notices,
     check_timeline,
-    check_units_told,
+    check_unit_records,
 )
 from services.inquiry.handlers import handlers as inquiry_handlers
 from services.publisher.handlers import make_handlers as publisher_handlers
@@ -126,7 +126,7 @@ async def _cases(
     last: dict[str, dict[str, tuple[int, str]]] = {}
     for key, seen in history.events.items():
         if key.subject not in poison and key.source == "/services/inquiry":
-            last.setdefault(key.subject, {})[seen.type] = (key.position, seen.id)
+            last.setdefault(key.subject, {})[seen.type] = (key.ordinal, seen.id)
     received = {subject for subject, kinds in last.items() if "civic.inquiry.received.v1" in kinds}
     async with observation.tables("inquiry") as tables:
         cases = await tables.fetch("SELECT id, stage FROM inquiry WHERE number IS NOT NULL")
@@ -180,7 +180,7 @@ async def _traces(
             poison,
         ),
         *check_files(history, (File(*row) for row in files), poison),
-        *check_units_told(history),
+        *check_unit_records(history),
         *_differ("contacts", {row["inquiry"] for row in contacts}, stated),
         *check_notices(history, [Notice(*row) for row in ledger], letters),
     ]

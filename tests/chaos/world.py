@@ -131,9 +131,9 @@ class World:
         ]
         read = (await self._state(self.inquiry, "inquiry", before)).cursors
         unread = [
-            place
-            for place, end in before.items()
-            if place[0] == self.topics[0] and read.get(("world", *place), 0) < end
+            partition
+            for partition, end in before.items()
+            if partition[0] == self.topics[0] and read.get(("world", *partition), 0) < end
         ]
         return not any(waiting) and not unread and before == await reader.ends()
 
@@ -153,7 +153,7 @@ class World:
         found = [*self.history.violations(), *self.history.unanswered({TOLD: frozenset({ANSWERED})})]
         reads = {self.inquiry: frozenset(self.topics[:1]), self.routing: frozenset[str]()}
         for database, topics in reads.items():
-            mine = {place: end for place, end in ends.items() if place[0] in topics}
+            mine = {partition: end for partition, end in ends.items() if partition[0] in topics}
             state = await self._state(database, database.settings.service, mine)
             found += check_core(self.history, state, handled=frozenset({TOLD}), reads=topics)
         return found
@@ -164,7 +164,7 @@ class World:
             service,
             await database.pool.fetchval("SELECT count(*) FROM outbox"),
             {("world", row["topic"], row["partition"]): row["next_offset"] for row in cursors},
-            {("world", *place): end for place, end in ends.items()},
+            {("world", *partition): end for partition, end in ends.items()},
             await _sequences(database),
             frozenset(),
             0,

@@ -21,7 +21,7 @@ CONCERN = {"title": "井盖丢失", "text": "路口。", "service_code": "munici
 
 def told_of(history: History, subject: str, source: str) -> list[str]:
     found = [
-        (key.position, seen.type)
+        (key.ordinal, seen.type)
         for key, seen in history.events.items()
         if key.subject == subject and key.source == source
     ]

@@ -15,7 +15,7 @@ from harness.traces import (
     check_files,
     check_notices,
     check_timeline,
-    check_units_told,
+    check_unit_records,
 )
 from shared.ids import derived_id
 from shared.kafka.records import RawRecord
@@ -114,7 +114,7 @@ def invariants(violations: Sequence[Violation]) -> set[str]:
 def test_what_every_event_left_behind_passes(history: History) -> None:
     assert check_timeline(history, LINES, NOBODY) == []
     assert check_files(history, [File("case", "closed", 2)], NOBODY) == []
-    assert check_units_told(history) == []
+    assert check_unit_records(history) == []
     assert check_notices(history, LEDGER, LETTERS) == []
 
 
@@ -147,7 +147,7 @@ def test_a_unit_that_was_not_told_is_found(history: History, number: int) -> Non
     for key, seen in list(history.events.items()):
         if seen.id == identifier(number):
             del history.events[key]
-    assert invariants(check_units_told(history)) == {"I1"}
+    assert invariants(check_unit_records(history)) == {"I1"}
 
 
 @pytest.mark.parametrize("lost", range(len(LEDGER)))
