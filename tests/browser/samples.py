@@ -1,20 +1,18 @@
 """What there is to see: cases in each state and publications, made over the public API."""
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.async_api import APIRequestContext, APIResponse, BrowserContext
 
 from tests.browser.visitors import CITIZEN, OFFICER, Visitors
+from tests.waiting import until
 
 INQUIRIES = "/api/inquiry/v1/inquiries"
 CASES = "/api/routing/v1/cases"
 PUBLICATIONS = "/api/publisher/v1/publications"
 SERVICE = "utilities-communications"  # goes to telecom, wherever it is
-PATIENCE_SECONDS = 30.0
 
 Json = dict[str, Any]
 
@@ -43,13 +41,6 @@ class Samples:
     withdrawn: str
 
 
-async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
-    """Asks until it is so. Raises TimeoutError: services tell each other by events, which take a moment."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await check():
-            await asyncio.sleep(0.1)
-
-
 async def write(client: APIRequestContext, path: str, body: Json, **headers: str) -> Json:
     """A write of the API, under a key of its own."""
     answer = await client.post(path, data=body, headers={"Idempotency-Key": secrets.token_hex(8), **headers})
@@ -69,7 +60,7 @@ async def act(officer: APIRequestContext, case: Case, verb: str, **body: str) ->
     async def offered() -> bool:
         return (await officer.get(f"{CASES}/{case.id}")).status == 200
 
-    await eventually(offered)
+    await until(offered)
     await write(officer, f"{CASES}/{case.id}/actions/{verb}", body)
 
 
@@ -80,7 +71,7 @@ async def reaches(client: APIRequestContext, case: Case, state: str) -> None:
         answer = await client.get(f"{INQUIRIES}/{case.number}", headers={"X-Case-Secret": case.secret})
         return bool((await _told(answer))["state"] == state)
 
-    await eventually(there)
+    await until(there)
 
 
 async def publish(editor: APIRequestContext, approver: APIRequestContext, content: Json, *acts: str) -> str:
