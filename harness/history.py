@@ -1,7 +1,16 @@
-"""The history checker: what must hold over everything that ever stood on the topics, after whatever faults.
+"""The history checker: what must hold over all records of all topics, whatever faults there were.
 
-A pure fold over records; `harness.at_rest` compares it with the tables. The names of the invariants
-are those of the reference on events, section 4.2.
+A pure fold over records; `harness.at_rest` compares it with the tables. A violation names its invariant:
+
+- I1: no event is lost: sequences have no gap, causes have their effects.
+- I2: no event is applied twice.
+- I3: the events of a key are in order, on one partition.
+- I4: a state changes if and only if there is an event, and tables agree with topics.
+- I5: a failed event stops its own key and no other; it is replayed or discarded, never skipped silently.
+- I6: an installation without faults comes to rest, with empty outboxes and cursors at the ends.
+- I7: memory stays bounded.
+- I8: every event names its cause and keeps the correlation id of its case.
+- I9: the log holds each event once, as it was sent, and verifies.
 """
 
 import hashlib
@@ -31,7 +40,7 @@ OUTCOMES_OF_ACTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that must never be: which invariant, and where."""
+    """A broken invariant, and where."""
 
     invariant: str
     detail: str
@@ -41,7 +50,7 @@ class Violation:
 
 
 class Location(NamedTuple):
-    """Where a record stands."""
+    """The topic, partition and offset of a record."""
 
     topic: str
     partition: int
@@ -49,7 +58,7 @@ class Location(NamedTuple):
 
 
 class EventKey(NamedTuple):
-    """What makes an event one: two records with the same are one event sent twice."""
+    """Identifies an event: two records with the same key are one event that was sent twice."""
 
     source: str
     subject: str
@@ -118,7 +127,7 @@ class History:
 
     @property
     def resent(self) -> int:
-        """How many records are events that stood on their topic before."""
+        """How many records repeat an event that was on its topic before."""
         return len(self.resent_ms)
 
     def add(self, record: RawRecord) -> None:
@@ -177,14 +186,14 @@ class History:
             self._say("I3", f"{key} has the record key {record.key!r}")
         partition = self._partitions.setdefault((location.topic, record.key), location.partition)
         if partition != location.partition:
-            self._say("I3", f"{key} stands on partition {location.partition}, its key on {partition}")
+            self._say("I3", f"{key} is on partition {location.partition}, its key on {partition}")
         digest = hashlib.sha256(record.value or b"").digest()
         words = hashlib.sha256(record.header("words") or b"").digest()
         known = self.events.get(key)
         if known is not None:
             self.resent_ms.append(record.timestamp_ms)
             if (known.digest, known.words) != (digest, words):
-                self._say("I2", f"{key} stands at {known.location} and with other bytes at {location}")
+                self._say("I2", f"{key} is at {known.location} and with other bytes at {location}")
             return
         before = self._last.get((key.source, key.subject))
         if before is None and not _begins_an_epoch(key.ordinal):
@@ -218,7 +227,9 @@ class History:
             if seen.causation is None:
                 continue
             if seen.causation not in ids:
-                yield Violation("I8", f"{key} ({seen.type}) has the cause {seen.causation}, which is nowhere")
+                yield Violation(
+                    "I8", f"{key} ({seen.type}) has the cause {seen.causation}, which is on no topic"
+                )
             subject, correlation = correlations.get(seen.causation, (None, None))
             if subject == key.subject and correlation != seen.correlation:
                 yield Violation("I8", f"{key} ({seen.type}) leaves the trace {correlation} of its cause")
@@ -229,22 +240,24 @@ class History:
             for key, seen in self.events.items()
             if code_of(seen.location.topic) is not None
         }
-        told: Counter[str] = Counter()
+        delivered: Counter[str] = Counter()
         for key, seen in self.events.items():
             if seen.type != "civic.delivery.succeeded.v1":
                 continue
-            told[seen.data["record"]] += 1
+            delivered[seen.data["record"]] += 1
             location = Location(seen.data["topic"], seen.data["partition"], seen.data["offset"])
             if seen.data["record"] not in records:
-                yield Violation("I4", f"{key} tells of a record that stands on no unit's topic")
+                yield Violation("I4", f"{key} reports a record that is on no unit's topic")
             elif self._digests.get(location, b"").hex() != seen.data["hash"]:
                 yield Violation("I4", f"{key} has not the hash of the bytes at {location}")
         for identifier, (key, seen) in records.items():
-            if told[identifier] != 1:
-                yield Violation("I4", f"{key} ({seen.type}) is told delivered {told[identifier]} times")
+            if delivered[identifier] != 1:
+                yield Violation(
+                    "I4", f"{key} ({seen.type}) is reported delivered {delivered[identifier]} times"
+                )
 
     def _offers(self) -> Iterable[Violation]:
-        """Each dispatch offers the case to its units, those that have a topic, once each and to no other."""
+        """Each dispatch offers the case once to each of its units that has a topic, and to no other."""
         offered: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
         with_topic = {unit for seen in self.events.values() if (unit := code_of(seen.location.topic))}
         dispatches: dict[str, tuple[EventKey, set[str]]] = {}

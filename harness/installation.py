@@ -1,6 +1,6 @@
 """A whole Civicloom on a given PostgreSQL and Kafka: services as processes, each in as many copies as asked.
 
-Used by chaos, by the tests of the imports and by the bench. Processes end with whoever started them.
+Used by chaos, by the tests of the imports and by the bench. Processes end with the process that started them.
 """
 
 import asyncio
@@ -73,9 +73,9 @@ class Copy:
 class Installation:
     """Async context manager; enter it on the main thread, since children end with the thread that made them.
 
-    `admin_url` is a superuser's: a database of its own is made in that server (`database_url`) and dropped at
-    the end. `namespace` separates its topics on the broker. `environment` is added to that of every process;
-    `command` tells how a service is started.
+    `admin_url` is a superuser's: the installation makes its own database in that server (`database_url`) and
+    drops it at the end. `namespace` separates its topics on the broker. `environment` is added to that of
+    every process; `command` says how a service is started.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Installation:
             )
 
     def start(self, service: ServiceName, number: int = 0) -> None:
-        """Starts a copy and does not wait for it; nothing happens if it runs."""
+        """Starts a copy unless it runs, and does not wait until it is ready."""
         copy = self.copy(service, number)
         self._notice_end(copy)
         if not copy.running:
@@ -187,7 +187,7 @@ class Installation:
             copy.child.kill()
 
     def pause(self, service: ServiceName, number: int = 0) -> None:
-        """SIGSTOP: the copy lives, holds what it holds and does nothing, a zombie in the making."""
+        """SIGSTOP: the copy keeps its locks and partitions and does nothing."""
         copy = self.copy(service, number)
         if copy.child:
             copy.child.send(SIGSTOP)
@@ -208,7 +208,7 @@ class Installation:
         await self.ready([copy])
 
     async def stop(self) -> None:
-        """Asks all at once, then waits; whoever is paused is woken first."""
+        """Sends SIGTERM to all copies, then waits; paused ones are resumed first."""
         children = []
         for copy in self.copies:
             self._notice_end(copy)
@@ -219,7 +219,7 @@ class Installation:
         await asyncio.gather(*(asyncio.to_thread(child.stop, grace=_STOP_SECONDS) for child in children))
 
     def ended_by_themselves(self) -> list[str]:
-        """Every time that a copy ended though nobody had asked it to, each with the end of its log then."""
+        """Every unexpected end of a copy, each with the end of its log at that time."""
         for copy in self.copies:
             self._notice_end(copy)
         return list(self._endings)
@@ -243,7 +243,7 @@ class Installation:
             "SECRET_KEY": SECRET,
             f"{copy.service.upper()}_HOST": "127.0.0.1",
             f"{copy.service.upper()}_PORT": str(copy.port),
-            # Empty counts as unset: what our own environment names must not lead elsewhere.
+            # An empty value counts as unset: our own CLOCK_FILE must not reach the copies.
             "CLOCK_FILE": str(self.clock_file or ""),
         }
         if copy.is_rival:
@@ -251,7 +251,7 @@ class Installation:
         return common | self._environment
 
     def _notice_end(self, copy: Copy) -> None:
-        """Before whatever may hide it: a copy that is killed or started again."""
+        """Records an unexpected end. Call it before the copy is killed or started again."""
         if copy.child and not copy.running and not copy.expected_down:
             copy.expected_down = True
             self._endings.append(

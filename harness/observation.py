@@ -1,4 +1,4 @@
-"""Looks at a running installation from outside: what its topics and tables hold, and whether it is quiet."""
+"""Observes a running installation from outside: its topics, its tables, and whether it is at rest."""
 
 import asyncio
 import datetime as dt
@@ -24,17 +24,17 @@ from shared.kafka.records import RawRecord
 from shared.settings import ServiceName
 
 _POLL_SECONDS = 0.1
-# A judgement about a case of which something is dead waits for an operator, and business time goes on.
+# A deadline check of a case with a parked key waits for an operator, while business time goes on.
 _MAY_FIRE = "NOT (judges AND EXISTS (SELECT FROM parked_key WHERE key = aggregate))"
 Partition = tuple[str, int]
 
 
 class NotQuiet(CivicloomError):
-    """It did not come to rest in time; the message says what still moves."""
+    """The installation did not come to rest in time; the message says what still moves."""
 
 
 class Observation:
-    """Async context manager over an installation that is prepared."""
+    """Async context manager over an installation whose database and topics exist."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -68,7 +68,7 @@ class Observation:
         return [topic for topic in self.topics if _logical(topic) in logical]
 
     async def settle(self, seconds: float = 60) -> None:
-        """Returns when nothing moves any more of itself. Raises NotQuiet."""
+        """Returns when the installation is at rest. Raises NotQuiet."""
         reasons = ["nothing was seen"]
         deadline = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < deadline:
@@ -84,10 +84,10 @@ class Observation:
         raise NotQuiet("; ".join(reasons))
 
     async def unrest(self) -> list[str]:
-        """What still moves, in sentences; empty if all is at rest.
+        """What still moves, one sentence each; empty if the installation is at rest.
 
-        Everything moves by outbox, topic and cursor or by a timer: so if the ends of the topics are the same
-        before and after the tables were read, and every cursor stands at its end, nothing was under way.
+        All work passes through an outbox, a topic and a cursor, or a timer. So if the ends of the topics are
+        the same before and after the tables were read, and every cursor is at its end, no work was under way.
         """
         before = await self.ends()
         reasons = [
@@ -100,7 +100,7 @@ class Observation:
         return reasons
 
     async def ends(self) -> dict[Partition, int]:
-        """The offset after the last record of every partition of every topic."""
+        """The end offset of every partition of every topic."""
         if self._ends is None:
             reader = Reader(self._installation.bootstrap, "ends", self.topics)
             await reader.start({})
@@ -132,7 +132,7 @@ class Observation:
             await reader.stop()
 
     async def core_state(self, service: ServiceName) -> CoreState:
-        """The tables of a service's core."""
+        """The contents of the core tables of a service."""
         ends = await self.ends()
         async with self.tables(service) as tables:
             waiting = await tables.fetchval(
@@ -171,7 +171,7 @@ class Observation:
         ]
 
     async def next_due(self) -> dt.datetime | None:
-        """The moment of business time when the next timer of any service fires."""
+        """The business time at which the next timer of any service fires."""
         found = []
         for service in self._installation.services:
             async with self.tables(service) as tables:
@@ -212,7 +212,7 @@ class Observation:
         return topic in self.topics[:4]
 
     def _read_by(self, service: ServiceName, ends: dict[Partition, int]) -> dict[tuple[str, str, int], int]:
-        """The ends of what a service's consumers read, whether they have begun to or not."""
+        """The end offsets of what a service's consumers read, by consumer, topic and partition."""
         logical = {topic: _logical(topic) for topic, _ in ends}
         return {
             (consumer, *partition): end
@@ -223,7 +223,7 @@ class Observation:
 
     @asynccontextmanager
     async def tables(self, service: ServiceName) -> AsyncIterator[asyncpg.Connection]:
-        """The tables of a service by their plain names, in one snapshot, to read."""
+        """A read-only snapshot of a service's tables, which are found by their plain names."""
         connection = await asyncpg.connect(
             self._installation.database_url, timeout=10, server_settings={"search_path": service}
         )

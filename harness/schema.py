@@ -1,4 +1,4 @@
-"""Schemas for tests: a service's tables in a fresh database, without the command line."""
+"""Migrated schemas for tests: a service's tables in a fresh database, without the command line."""
 
 import asyncpg
 
@@ -42,7 +42,7 @@ async def open_service_database(
 
 
 async def outbox_records(connection: asyncpg.Connection | asyncpg.Pool, topic: str) -> list[RawRecord]:
-    """What the relay would send on `topic`, as a consumer would get it: one partition, in order."""
+    """The records that the relay would send on `topic`, in order, as a consumer gets them."""
     rows = await connection.fetch(
         "SELECT id, key, value, words FROM outbox WHERE topic = $1 ORDER BY id", topic
     )
@@ -61,5 +61,5 @@ async def outbox_records(connection: asyncpg.Connection | asyncpg.Pool, topic: s
 
 
 async def make_topics(bootstrap: str, namespace: str, units: list[str]) -> None:
-    """The declared topics of a namespace, with those of `units`."""
+    """Creates the declared topics of a namespace, with those of `units`."""
     await apply(bootstrap, load_topics().specs(namespace, units))
