@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 
 
 async def until(found: Callable[[], object], what: str | None = None, seconds: float = 40) -> Any:

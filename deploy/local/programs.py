@@ -19,7 +19,7 @@ from shared.settings import REPOSITORY, SERVICES
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The programs of a sample city and their settings. Other ports than `port` are free ones, new at each start.
+    """The programs of a sample city and their settings. Its other ports are free ones, new at each start.
 
     `pair` are the settings of PostgreSQL and Kafka. Without `smtp_url` mail is written to `data_dir/mail`.
     """
