@@ -1,4 +1,4 @@
-"""One city and one Chromium for the whole run."""
+"""One sample city and one Chromium for the whole run."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -15,7 +15,7 @@ from tests.city import city
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
-    """Where a city answers in which nothing happens but what the tests do."""
+    """The address of a city without sample traffic."""
     with (
         temporary_folder() as folder,
         city(folder / "data", free_port(), folder / "said.txt", "--no-sample") as running,

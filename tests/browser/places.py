@@ -1,4 +1,4 @@
-"""Every page, and how one comes to it."""
+"""Every page, and the steps to it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What there is to see: cases in each state and publications, made over the public API."""
+"""Sample cases in each state, and publications, made over the public API."""
 
 import secrets
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a citizen has in hand, and the id that staff's addresses have."""
+    """What a citizen gets for a case, and the id in the addresses of staff pages."""
 
     id: str
     number: str
@@ -28,7 +28,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Cases by the state that they are left in, and the ids of publications by theirs."""
+    """Cases by their final state, and ids of publications by theirs."""
 
     offered: Case
     signed: Case
@@ -42,20 +42,20 @@ class Samples:
 
 
 async def write(client: APIRequestContext, path: str, body: Json, **headers: str) -> Json:
-    """A write of the API, under a key of its own."""
+    """A write over the API, with a new idempotency key."""
     answer = await client.post(path, data=body, headers={"Idempotency-Key": secrets.token_hex(8), **headers})
-    return await _told(answer)
+    return await _json(answer)
 
 
 async def ask(client: APIRequestContext, title: str, text: str, **more: object) -> Case:
-    """A new case; without more it goes to the officer's unit at once."""
+    """A new case; by default it is dispatched to the officer's unit at once."""
     concern = {"title": title, "text": text, "service_code": SERVICE, **more}
     taken = await write(client, INQUIRIES, concern)
     return Case(taken["id"], taken["number"], taken["secret"])
 
 
 async def act(officer: APIRequestContext, case: Case, verb: str, **body: str) -> None:
-    """The officer signs, replies or returns, as soon as the unit has the case."""
+    """The officer signs, replies or returns as soon as the unit has the case."""
 
     async def offered() -> bool:
         return (await officer.get(f"{CASES}/{case.id}")).status == 200
@@ -65,17 +65,17 @@ async def act(officer: APIRequestContext, case: Case, verb: str, **body: str) ->
 
 
 async def reaches(client: APIRequestContext, case: Case, state: str) -> None:
-    """Waits until the citizen is told this state."""
+    """Waits until the citizen sees this state."""
 
     async def there() -> bool:
         answer = await client.get(f"{INQUIRIES}/{case.number}", headers={"X-Case-Secret": case.secret})
-        return bool((await _told(answer))["state"] == state)
+        return bool((await _json(answer))["state"] == state)
 
     await until(there)
 
 
 async def publish(editor: APIRequestContext, approver: APIRequestContext, content: Json, *acts: str) -> str:
-    """A publication on which the second person has done `acts`; its id."""
+    """A publication on which the approver has done `acts`; returns its id."""
     made = await write(editor, PUBLICATIONS, content)
     for verb in acts:
         body = {"version": made["version"]} | ({"reason": "已由新办法代替。"} if verb == "withdraw" else {})
@@ -95,7 +95,7 @@ async def follow(context: BrowserContext, case: Case) -> None:
 
 
 async def create_samples(visitors: Visitors) -> Samples:
-    """Makes it all, and lets the visitors remember who follows which case (`of replied` and so on)."""
+    """Makes all samples; the visitors remember who follows which case (`of replied` and so on)."""
     async with (
         visitors.visit(CITIZEN) as someone,
         visitors.visit(OFFICER) as at_desk,
@@ -146,7 +146,7 @@ async def create_samples(visitors: Visitors) -> Samples:
     return Samples(**cases, **publications)
 
 
-async def _told(answer: APIResponse) -> Json:
+async def _json(answer: APIResponse) -> Json:
     assert answer.ok, f"{answer.url}: {answer.status} {await answer.text()}"
-    told: Json = await answer.json()
-    return told
+    content: Json = await answer.json()
+    return content

@@ -85,7 +85,7 @@ async def test_pressing_send_again_while_the_answer_is_slow_makes_one_case(
         if taken.is_set():
             await route.continue_()
             return
-        await route.fetch(max_redirects=0)  # the service has it, but the browser is not told
+        await route.fetch(max_redirects=0)  # the service has it, but the browser gets no answer
         taken.set()
 
     async with visitors.visit() as context, visitors.visit(OFFICER) as at_desk:

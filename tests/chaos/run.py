@@ -1,4 +1,4 @@
-"""A city at work on four real services in two copies each, and what it must look like when it rests."""
+"""One chaos run: citizens and departments on four real services in two copies each, and its checks."""
 
 import asyncio
 import datetime as dt
@@ -30,8 +30,7 @@ CITIZENS = 4
 
 @dataclass(slots=True)
 class ChaosRun:
-    """What a run is made of. `memory` is what each copy had at its start, `unrest` what was wrong already
-    before anything was judged."""
+    """The parts of a run. `memory` is that of each copy at its start, `unrest` what was wrong before."""
 
     installation: Installation
     observation: Observation
@@ -60,7 +59,7 @@ class ChaosRun:
             playing.cancel()
 
     async def asked(self, cases: int) -> None:
-        """Until so many cases were taken in. Raises TimeoutError after three minutes: a guard, no measure."""
+        """Returns when so many cases were taken in. Raises TimeoutError after three minutes."""
         async with asyncio.timeout(180):
             while len(self.citizens.cases) < cases:
                 await asyncio.sleep(0.05)
@@ -103,7 +102,7 @@ class ChaosRun:
 async def chaos_run(
     pair: Pair, folder: Path, random: Random, command: Command = as_shipped
 ) -> AsyncIterator[ChaosRun]:
-    """The services are ready, and nothing has happened yet. Whatever happens, all is closed in the end."""
+    """A run whose services are ready; everything is closed at the end."""
     clock = folder / "clock"
     write_clock(clock, MONDAY)
     async with AsyncExitStack() as stack:
@@ -130,7 +129,7 @@ async def chaos_run(
 
 
 async def _ask(citizens: Citizens, stop: asyncio.Event) -> None:
-    """One case after another; now and then somebody looks back at an old one and rates it."""
+    """Sends one concern after another, and now and then rates an older case."""
     async with httpx.AsyncClient(timeout=10) as client:
         while not stop.is_set():
             await citizens.ask(client)

@@ -1,7 +1,7 @@
-"""A service as shipped but for one mechanism of the core, broken on purpose: the judge must find it.
+"""A service as shipped, with one mechanism of the core broken on purpose: the checks must find it.
 
-`python -m tests.chaos.sabotage NAME SERVICE` starts it; NAME is one of `SABOTAGES`. What is shipped has no
-switch for this: here the mechanism is replaced before the service is imported.
+`python -m tests.chaos.sabotage NAME SERVICE` starts it; NAME is one of `SABOTAGES`. The product
+has no switch for this: the mechanism is replaced here before the service is imported.
 """
 
 import runpy
@@ -31,11 +31,11 @@ from shared.settings import ServiceName
 from shared.unit_of_work.transaction import Tx
 
 SWALLOWED = frozenset({"civic.assignment.signed.v1", "civic.inquiry.replied.v1"})
-"""Neither begins nor ends a case; each of the three services reads one of them at least."""
+"""Types that neither begin nor end a case; each of the three services reads at least one."""
 
 
 class OffsetsFirst(PartitionBatchProcessor):
-    """Commits the place before the work, as `ACK_FIRST` does."""
+    """Commits the offset before the work, as `ACK_FIRST` does."""
 
     async def process(
         self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
@@ -51,7 +51,7 @@ class OffsetsFirst(PartitionBatchProcessor):
 
 
 class NoCursor(PartitionBatchProcessor):
-    """Believes whatever is delivered to be new; `no_duplicates` takes the second check away."""
+    """Takes every record for new; `no_duplicates` removes the second check."""
 
     async def _after_cursor(self, tx: Tx, records: Sequence[RawRecord], **_: Any) -> Sequence[RawRecord]:
         await super()._after_cursor(tx, records, accept_gap=True, accept_old=True)
@@ -59,14 +59,14 @@ class NoCursor(PartitionBatchProcessor):
 
 
 class NoLock(Relay):
-    """Sends every shard, whoever else does."""
+    """Sends every shard, also those of other relays."""
 
     async def _share(self, _: asyncpg.Connection) -> None:
         self._shards = list(range(SHARDS))
 
 
 class LocksLate(PartitionBatchProcessor):
-    """Locks for one event after another, in the order in which they come."""
+    """Locks the aggregates of one event after another, in the order of the events."""
 
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Any:
         tx.lock = _nothing  # type: ignore[method-assign,assignment]
@@ -87,7 +87,7 @@ async def _nothing(_: Any) -> None:
 async def swallowing(
     tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool
 ) -> list[Fault | None]:
-    """Takes some events for applied that nobody has seen; what comes after them is applied."""
+    """Marks some events as processed without applying them; later ones are applied."""
     seen = [event for event in events if not _is_swallowed(event)]
     faults = dict(
         zip(
@@ -107,7 +107,7 @@ def _is_swallowed(event: IncomingEvent[Any]) -> bool:
 
 
 def no_duplicates(*_: Any) -> bool:
-    """The check of sequences, switched off."""
+    """The check of sequences, disabled."""
     return False
 
 
@@ -130,7 +130,7 @@ def _locks_late() -> None:
 
 
 class PostsTwice(MailSession):
-    """Sends each letter and, as if it had forgotten that, once more."""
+    """Sends each letter twice."""
 
     async def send(self, letter: Letter) -> Outcome:
         await super().send(letter)

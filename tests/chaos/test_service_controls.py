@@ -1,7 +1,7 @@
-"""Controls against the real services: with a mechanism of the core broken in all of them, the judge finds it.
+"""Controls against the real services: with a mechanism of the core broken in all of them, the checks find it.
 
-Each run is short and has only the faults that bring its sabotage to light; the same judge then sees the same
-faults on the services as shipped, and finds nothing.
+Each run is short and has only the faults that bring its sabotage to light; the same checks then find nothing
+after the same faults on the services as shipped.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the tests of imports share: the command as a process, a city at rest, what stands on its topics."""
+"""Shared by the tests of imports: the command as a process, a city at rest, the records of its topics."""
 
 import asyncio
 import csv
@@ -101,7 +101,7 @@ async def nothing_is_left_of_imports(pool: asyncpg.Pool) -> bool:
 
 
 async def read_topics(bootstrap: str, topics: Iterable[str]) -> list[ConsumerRecord]:
-    """Every record that stands on the topics now."""
+    """Every record that is on the topics now."""
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer:
         ends = await _end_offsets(consumer, topics)
         unread = {partition for partition, end in ends.items() if end}
@@ -164,9 +164,9 @@ async def _unrest(pool: asyncpg.Pool, consumer: AIOKafkaConsumer, topics: list[s
 
 
 async def offers(city: Installation) -> dict[str, list[dict[str, Any]]]:
-    """What each department was offered, as its own system reads it: the events by unit.
+    """The offers to each unit, as its own system reads them: the events by unit.
 
-    A relay that was killed sends again what it cannot know to be sent; by its id the reader knows it.
+    A relay that was killed may send an event again; readers know it by its id.
     """
     unit_of = {f"{city.namespace}.department.{unit}.v1": unit for unit in city.units}
     found: dict[str, dict[str, Any]] = {unit: {} for unit in city.units}

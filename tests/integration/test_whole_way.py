@@ -122,11 +122,11 @@ async def test_a_concern_is_asked_dispatched_signed_answered_rated_and_logged(
     assert rated.status_code in {200, 201}, rated.text
     await citizen.reaches("closed")
 
-    async def told() -> bool:
+    async def notified() -> bool:
         mails = [mail for mail in mailbox[0].mails if "wang@example.org" in str(mail["To"])]
         return len(mails) >= 3
 
-    await until(told)
+    await until(notified)
     mine = [mail for mail in mailbox[0].mails if "wang@example.org" in str(mail["To"])]
     assert len({mail["Message-ID"] for mail in mine}) == len(mine)
     assert all(citizen.case["number"] in mail.get_content() for mail in mine)

@@ -1,4 +1,4 @@
-"""How a server starts: on which port, behind whom, with which settings, and what it says if it cannot."""
+"""Starts of a server: its port, a previous server on its folder, its settings, and its errors."""
 
 import shutil
 import signal
@@ -34,7 +34,7 @@ def test_a_start_that_fails_says_why_with_the_end_of_the_log(
 
 
 @pytest.mark.parametrize("server", [Postgres, Kafka])
-def test_a_port_that_somebody_took_meanwhile_is_replaced(
+def test_a_port_that_was_taken_meanwhile_is_replaced(
     server: type[Postgres | Kafka], open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", free_port())) as squatter:

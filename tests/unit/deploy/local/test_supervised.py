@@ -25,7 +25,7 @@ def _reported(program: SupervisedProgram) -> str:
     return said[0]
 
 
-def test_what_ended_is_told_and_started_again(tmp_path: Path) -> None:
+def test_what_ended_is_reported_and_started_again(tmp_path: Path) -> None:
     program = supervised(tmp_path, "import os; print(os.environ['SAYS'], flush=True); raise SystemExit(7)")
     program.start()
     assert "exit code 7" in _reported(program)
@@ -52,7 +52,7 @@ def test_a_running_program_is_left_alone_and_stops_when_asked(tmp_path: Path) ->
     assert program.pid is None
 
 
-def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
+def test_a_program_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
     deaf = (
         "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     )
