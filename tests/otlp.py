@@ -17,14 +17,18 @@ def parse(document: dict[str, Any]) -> ExportTraceServiceRequest:
     for resource in document["resourceSpans"]:
         for scope in resource["scopeSpans"]:
             for span in scope["spans"]:
-                assert type(span["kind"]) is int  # names of enums are not allowed in OTLP/JSON
-                for name, length in _IDS.items():
-                    if name in span:
-                        identifier = bytes.fromhex(span[name])
-                        assert len(identifier) == length
-                        assert any(identifier)
-                        span[name] = base64.b64encode(identifier).decode()
+                _ids_to_base64(span)
     return json_format.ParseDict(document, ExportTraceServiceRequest())
+
+
+def _ids_to_base64(span: dict[str, Any]) -> None:
+    assert type(span["kind"]) is int  # names of enums are not allowed in OTLP/JSON
+    for name, length in _IDS.items():
+        if name in span:
+            identifier = bytes.fromhex(span[name])
+            assert len(identifier) == length
+            assert any(identifier)
+            span[name] = base64.b64encode(identifier).decode()
 
 
 def by_service(request: ExportTraceServiceRequest) -> dict[str, list[Span]]:
@@ -45,7 +49,7 @@ def all_spans(request: ExportTraceServiceRequest) -> list[Span]:
 
 
 def roots(spans: list[Span]) -> list[Span]:
-    """Those that hang at no other of these; the rest reaches one of them, or it is an error."""
+    """The spans whose parent is not among these; every other span must lead to one of them."""
     by_id = {span.span_id: span for span in spans}
     assert len(by_id) == len(spans)
     for span in spans:
