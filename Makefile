@@ -63,7 +63,7 @@ lint: $(INSTALLED)  ## ruff: rules and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(INSTALLED)  ## mypy --strict
+types: $(INSTALLED)  ## mypy --strict; tests less strictly
 	@$(BIN)/mypy
 
 imports: $(INSTALLED)  ## import rules between layers and services

@@ -7,6 +7,7 @@ has no switch for this: the mechanism is replaced here before the service is imp
 import runpy
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import asyncpg
@@ -111,22 +112,27 @@ def no_duplicates(*_: Any) -> bool:
     return False
 
 
+def _replace(module: ModuleType, name: str, part: object) -> None:
+    assert hasattr(module, name), f"{module.__name__} has no {name}: nothing would be broken"
+    setattr(module, name, part)
+
+
 def _offsets_first() -> None:
-    shared.inbox.consumer.PartitionBatchProcessor = OffsetsFirst  # type: ignore[misc]
+    _replace(shared.inbox.consumer, "PartitionBatchProcessor", OffsetsFirst)
 
 
 def _no_cursor() -> None:
-    shared.inbox.consumer.PartitionBatchProcessor = NoCursor  # type: ignore[misc]
-    shared.inbox.partition_batch.is_duplicate = no_duplicates
-    shared.inbox.parking.is_duplicate = no_duplicates
+    _replace(shared.inbox.consumer, "PartitionBatchProcessor", NoCursor)
+    _replace(shared.inbox.partition_batch, "is_duplicate", no_duplicates)
+    _replace(shared.inbox.parking, "is_duplicate", no_duplicates)
 
 
 def _no_lock() -> None:
-    shared.service.Relay = NoLock  # type: ignore[misc]
+    _replace(shared.service, "Relay", NoLock)
 
 
 def _locks_late() -> None:
-    shared.inbox.consumer.PartitionBatchProcessor = LocksLate  # type: ignore[misc]
+    _replace(shared.inbox.consumer, "PartitionBatchProcessor", LocksLate)
 
 
 class PostsTwice(MailSession):
@@ -138,11 +144,11 @@ class PostsTwice(MailSession):
 
 
 def _posts_twice() -> None:
-    services.publisher.push.mail.MailSession = PostsTwice  # type: ignore[misc]
+    _replace(services.publisher.push.mail, "MailSession", PostsTwice)
 
 
 def _swallows() -> None:
-    shared.inbox.partition_batch.apply = swallowing  # type: ignore[attr-defined]
+    _replace(shared.inbox.partition_batch, "apply", swallowing)
 
 
 SABOTAGES: Mapping[str, Callable[[], None]] = {

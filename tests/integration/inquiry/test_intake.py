@@ -269,7 +269,9 @@ async def test_a_failure_inside_the_transaction_leaves_nothing(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
-        intake_module.QUERIES, "insert_values", "SELECT 1/0 FROM unnest($1::text[], $2::bytea[], $3::bytea[])"
+        intake_module.QUERIES,  # type: ignore[attr-defined]
+        "insert_values",
+        "SELECT 1/0 FROM unnest($1::text[], $2::bytea[], $3::bytea[])",
     )
     before = await counts(running)
     answer = await running.post(API, CONCERN)
