@@ -41,6 +41,7 @@ _FILES = (
     "Dockerfile",
     "Caddyfile",
     ".ci/run",
+    ".env.example",
 )
 _NOT_OURS = ("contracts/", "policies/", "imports/")
 _ABOUT_WORDS = frozenset({"checks/words.py", "tests/unit/checks/test_words.py"})

@@ -1,8 +1,9 @@
 """A copy of a service whose port another process took between the choice and the bind."""
 
-import socket
+import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,33 @@ import pytest
 from harness.installation import Installation, NotReady
 from shared.settings import ServiceName
 
-# As a service listens: by uvicorn, ready at once.
+# It listens by asyncio, as services do, so its error reads the same; and it is ready at once.
 _SERVICE = """
-import os
-import uvicorn
-async def app(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"ready"})
-uvicorn.run(app, host=os.environ["INQUIRY_HOST"], port=int(os.environ["INQUIRY_PORT"]), lifespan="off")
+import asyncio, os
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\nConnection: close\\r\\n\\r\\nready")
+    writer.close()
+
+async def main():
+    host, port = os.environ["INQUIRY_HOST"], int(os.environ["INQUIRY_PORT"])
+    async with await asyncio.start_server(answer, host, port) as server:
+        await server.serve_forever()
+
+asyncio.run(main())
 """
 
 
 def listens(_: ServiceName) -> Sequence[str]:
     return (sys.executable, "-c", _SERVICE)
+
+
+@asynccontextmanager
+async def taken(port: int) -> AsyncIterator[None]:
+    """Another server has the port; it closes every connection."""
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
+        yield
 
 
 @pytest.fixture
@@ -32,10 +47,11 @@ def installation(tmp_path: Path) -> Installation:
 
 async def test_it_starts_on_another_port(installation: Installation) -> None:
     copy = installation.copy("inquiry")
-    with socket.create_server(("127.0.0.1", copy.port)) as other:
+    port = copy.port
+    async with taken(port):
         installation.start("inquiry")
         await installation.ready()
-        assert copy.port != other.getsockname()[1]
+        assert copy.port != port
     assert installation.ended_by_themselves() == []
     await installation.stop()
 
@@ -45,10 +61,10 @@ async def test_it_waits_for_the_port_that_its_clients_know(installation: Install
     await installation.ready()
     copy, known = installation.copy("inquiry"), installation.url("inquiry")
     installation.kill("inquiry")
-    with socket.create_server(("127.0.0.1", copy.port)):
+    async with taken(copy.port):
         installation.start("inquiry")
         with pytest.raises(NotReady):
-            await installation.ready(seconds=2)
+            await installation.ready(seconds=1)
     await installation.ready()
     assert installation.url("inquiry") == known
     assert installation.ended_by_themselves() == []
