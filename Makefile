@@ -1,4 +1,4 @@
-# `make` lists the targets. Nothing has to be set up: the first one that needs it makes .venv.
+# `make` lists the targets. Nothing has to be set up: the first target that needs .venv makes it.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -10,35 +10,35 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 PORT ?= 8080
 DATA_DIR ?= .data
 PACK ?= cn-city
-# For `run` alone; tests and services have their own meaning for these names.
+# For `run` alone: these names have other meanings for tests and services.
 unexport PORT DATA_DIR PACK
-# KAFKA_PORT, KAFKA_BOOTSTRAP, DATABASE_URL and SMTP_URL pass through when they are set.
+# KAFKA_PORT, KAFKA_BOOTSTRAP, DATABASE_URL and SMTP_URL are passed on when they are set.
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
 COMPOSE := docker compose -f deploy/docker-compose.yml
-PYTEST := $(BIN)/python -m pytest -q
-# A file's tests stay together: they share its database and topics. Each worker has a pair of its own.
+PYTEST := $(BIN)/python -m pytest -q --durations=15
+# A file's tests stay together: they share its database and topics. Each worker has its own pair of servers.
 INTEGRATION := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/integration
 
 ##@ Try it
 .PHONY: run
-run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it, its data stay in .data
+run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it and keeps its data in .data
 	@exec $(BIN)/civicloom run --port "$(PORT)" --data-dir "$(DATA_DIR)" --pack "$(PACK)"
 
 ##@ Test it
 .PHONY: test test-unit test-integration test-browser test-containers chaos chaos-short bench
-test: $(INSTALLED)  ## the whole suite, against a real PostgreSQL and Kafka of its own
+test: $(INSTALLED)  ## the whole suite, on its own PostgreSQL and Kafka
 	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
 	@$(INTEGRATION)
 
-test-unit: $(INSTALLED)  ## what needs no broker: unit, contract and property tests
+test-unit: $(INSTALLED)  ## unit, contract and property tests; they need no broker
 	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
 
-test-integration: $(INSTALLED)  ## what needs PostgreSQL and Kafka
+test-integration: $(INSTALLED)  ## tests on PostgreSQL and Kafka
 	@$(INTEGRATION)
 
-test-browser: $(INSTALLED)  ## every page in a real Chromium, as its readers use it; CHROMIUM= names one
+test-browser: $(INSTALLED)  ## every page in a real Chromium; CHROMIUM= names one
 	@$(BIN)/python -m tests.browser.chromium
 	@$(PYTEST) tests/browser
 
@@ -46,36 +46,40 @@ test-containers: $(INSTALLED)  ## the integration suite on containers; needs a D
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, or use make test" >&2; exit 1; }
 	@$(PYTEST) -s tests/containers
 
-chaos: $(INSTALLED)  ## kills, pauses and doubles everything, for long, then checks the history
+chaos: $(INSTALLED)  ## ten minutes of kills, pauses and duplicates, then a check of the whole history
 	@CHAOS=long $(PYTEST) tests/chaos
 
-chaos-short: $(INSTALLED)  ## the same for some minutes
+chaos-short: $(INSTALLED)  ## the same for half a minute
 	@CHAOS=short $(PYTEST) tests/chaos
 
-bench: $(INSTALLED)  ## measures the project beside its floor
+bench: $(INSTALLED)  ## measures throughput and latency beside the floor of the machine
 	@exec $(BIN)/python -m bench
 
 ##@ Check it
-.PHONY: check lint types imports contracts-check contracts lock
-check: lint types imports contracts-check  ## everything that needs no run
+.PHONY: check lint types imports contracts-check rules contracts lock
+check: lint types imports contracts-check rules  ## all checks of the code and the repository
 
 lint: $(INSTALLED)  ## ruff: rules and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(INSTALLED)  ## mypy --strict
+types: $(INSTALLED)  ## mypy --strict; tests less strictly
 	@$(BIN)/mypy
 
-imports: $(INSTALLED)  ## who may import whom
+imports: $(INSTALLED)  ## import rules between layers and services
 	@$(BIN)/lint-imports
 
-contracts-check: $(INSTALLED)  ## contracts/ is what the models say, and nothing published is broken
+contracts-check: $(INSTALLED)  ## contracts/ matches the models and stays compatible
 	@$(BIN)/civicloom contracts check
 
-contracts: $(INSTALLED)  ## write contracts/ anew from the models
+rules: $(INSTALLED)  ## our own checks: function sizes, words, commit messages
+	@failed=; for check in function_size words commit_messages; do \
+		$(BIN)/python -m checks.$$check || failed=yes; done; [ -z "$$failed" ]
+
+contracts: $(INSTALLED)  ## generate contracts/ from the models
 	@$(BIN)/civicloom contracts write
 
-lock:  ## pin requirements/*.in anew, with hashes; needs uv
+lock:  ## pin requirements/*.in again, with hashes; needs uv
 	@for part in base trial local dev docs; do \
 		uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 \
 			requirements/$$part.in -o requirements/$$part.txt; done
@@ -92,7 +96,7 @@ up: deploy/.env  ## Docker Compose: Kafka, PostgreSQL, the services, Caddy, Prom
 	@$(COMPOSE) up --build --wait
 	@echo "Civicloom answers at $$(sed -n 's/^PUBLIC_URL=//p' deploy/.env)"
 
-down:  ## stop what `make up` started; the data stay
+down:  ## stop what `make up` started, and keep the data
 	@$(COMPOSE) down
 
 deploy/.env:
@@ -100,7 +104,7 @@ deploy/.env:
 	for name in POSTGRES PUBLISHER INQUIRY ROUTING AUDIT; do \
 		password=$$(openssl rand -hex 16); settings="$$settings; s/^$${name}_PASSWORD=.*/$${name}_PASSWORD=$$password/"; done; \
 	sed "$$settings" deploy/.env.example > $@.new; mv $@.new $@
-	@echo "made deploy/.env with secrets of its own; look at it before others use this installation"
+	@echo "made deploy/.env with new secrets; review it before others use this installation"
 
 ##@ Housekeeping
 .PHONY: clean help
@@ -114,7 +118,8 @@ help:
 		/^[a-z][a-z-]*:.*## / {sub(/:.*/, "", $$1); printf "  make %-17s %s\n", $$1, $$2}' Makefile
 	@printf '\n%s\n' "Settings: PORT, KAFKA_PORT, DATA_DIR, PACK; KAFKA_BOOTSTRAP and DATABASE_URL use servers that run already."
 
-# pip says what it fetches line by line; a stranger wants to know how far it is.
+# pip reports each fetch on a line; a count of packages says how far it is. Nothing is compiled beforehand:
+# Python compiles the few modules that are used when it first imports them.
 $(INSTALLED): requirements/dev.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Civicloom needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
@@ -122,7 +127,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@echo "installing what requirements/dev.txt locks into .venv; this may take some minutes, once"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 		echo "making .venv failed; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off --no-compile \
 		--require-hashes -r requirements/dev.txt \
 		| awk -v all="$$(grep -c '==' requirements/dev.txt)" ' \
 			/^(Collecting|Requirement already)/ {if (++n % 10 == 0) {printf "  %d of %d packages\n", n, all; fflush()}} \

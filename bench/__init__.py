@@ -1,1 +1,1 @@
-"""How fast the project is, always beside a floor measured in the same run: `python -m bench --help`."""
+"""Benchmarks of the project, each beside a floor measured in the same run: `python -m bench --help`."""

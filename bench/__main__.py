@@ -1,4 +1,4 @@
-"""`python -m bench [RUN ...]`: figures of the project, and their ratio to the floor of the same run."""
+"""`python -m bench [RUN ...]`: measures the project and its ratio to the floor of the same run."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ from bench.shape import Shape, measure_shape
 from bench.stage import Servers, Stage, machine, servers, stage
 from bench.whole import Failed, Result, run_whole
 
-# In the order in which they run. The amounts are those of the goals; fewer for a quick look.
+# In the order in which they run. The amounts are those of the published results; use fewer for a quick look.
 AMOUNTS = {"whole": 200_000, "intake": 20_000, "log": 300_000, "latency": 0, "floor": 5_000}
 _FLOOR_INQUIRIES = 20_000
 _RATE_LOOK = 10_000

@@ -1,4 +1,4 @@
-"""How long after its beginning each record was appended to the units' topics, read from these afterwards."""
+"""Latencies from the intake to the append of each record, read from the units' topics afterwards."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The floor: the whole way's events over the same hops by aiokafka and COPY, with no logic at all.
+"""The floor: the events of the whole way over the same hops by aiokafka and COPY, without any logic.
 
 Five processes like the project's: a generator that stores and sends, routing, inquiry, publisher, the log.
 Each hop reads, COPYs as many rows of as many bytes as the project leaves behind there, and sends as many
@@ -37,7 +37,7 @@ _EPSILON = 1e-3  # sums of fractions end a little below the whole number that th
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The servers, topics and amount of one run of the floor; `rate` per second, or 0 for all it can."""
+    """The servers, topics and amount of one run of the floor; `rate` per second, or 0 for no limit."""
 
     database_url: str
     bootstrap: str
@@ -69,7 +69,7 @@ class Floor:
 async def floor_rate(
     database_url: str, bootstrap: str, units: Sequence[str], shape: Shape, inquiries: int
 ) -> float:
-    """Inquiries a second, the median of three runs, each on topics and tables of its own."""
+    """Inquiries a second, the median of three runs, each on its own topics and tables."""
     rates = []
     for number in range(_RUNS):
         namespace = f"floor{os.getpid()}-{number}"
@@ -125,7 +125,7 @@ def _main(hop: str, floor: Floor, done: dict[str, Any], ready: Any) -> None:
 
 
 class _Store:
-    """Rows by COPY, of the shape that this hop has."""
+    """Stores rows of this hop's shape by COPY."""
 
     def __init__(self, hop: str, shape: Shape, connection: asyncpg.Connection) -> None:
         self._table = f"floor_{hop}"
@@ -149,7 +149,7 @@ class _Store:
 
 
 class _Sender:
-    """Record batches, one per partition, like the relay's waves."""
+    """Record batches, one per partition, like the relay's publish batches."""
 
     def __init__(self, bootstrap: str) -> None:
         self._producer: Any = AIOKafkaProducer(
@@ -186,7 +186,7 @@ class _Sender:
 
 
 def _key(begun_ms: int) -> bytes:
-    """As long as an id, and like it with the moment of the beginning."""
+    """A key as long as an id, which likewise holds the time at which it was made."""
     return b"%036d" % begun_ms
 
 

@@ -1,4 +1,4 @@
-"""Takes concerns in, in a process of its own, as an import would: batches, each one transaction."""
+"""Takes in concerns in a separate process, as an import does: each batch is one transaction."""
 
 import asyncio
 import gc
@@ -33,7 +33,7 @@ def _counter() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Shared with the generator: how far it may go, and how far it has come."""
+    """Shared with the generator: how many inquiries it may make, and how many it has made."""
 
     allowed: Any = field(default_factory=_counter)
     committed: Any = field(default_factory=_counter)
@@ -44,7 +44,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to generate: `total` inquiries, `batch` a transaction; `rate` per second, or 0 for as allowed."""
+    """What to generate: `total` inquiries, `batch` a transaction; `rate` per second, or 0 for no limit."""
 
     total: int
     batch: int

@@ -1,4 +1,4 @@
-"""A light closed loop over HTTP in a process of its own: N connections, each asks again once answered."""
+"""A light closed loop over HTTP in a separate process: each connection sends on once it is answered."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ class Answered:
 
 
 async def run_load(load: Load) -> Answered:
-    """Runs it and returns when every request is answered. Raises RuntimeError if the process ends without."""
+    """Runs it until every request is answered. Raises RuntimeError if the process ends before."""
     ours, theirs = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=_main, args=(load, theirs), daemon=True)
     process.start()

@@ -1,4 +1,4 @@
-"""At half of the whole way's rate: from the intake of an inquiry to its record on the department's topic."""
+"""Latency from intake to its record on the unit's topic, at half the rate of the whole way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _HELD = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of so many records.
+    """Percentiles in milliseconds over so many records.
 
     They count from the moment in the inquiry's id, which is that of its transaction's start: what the commit
     itself takes is in it.
@@ -34,7 +34,7 @@ class Latency:
 
 
 async def run_latency(on: Stage, rate: float, tell: Tell) -> tuple[Latency, Result]:
-    """Generates at `rate` for a minute and a little, then reads the units' topics. `on` must be fresh.
+    """Generates at `rate` for a little more than a minute, then reads the units' topics. `on` must be fresh.
 
     Raises Failed if the rate was not held: the figures of another rate would pass for those of this one.
     """

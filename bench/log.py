@@ -1,4 +1,4 @@
-"""The log alone: audit's writer over topics that are full already, beside plain COPY in the same run."""
+"""The log alone: audit's writer over prefilled topics, beside plain COPY in the same run."""
 
 import asyncio
 import hashlib
@@ -42,7 +42,7 @@ class Log:
 
 
 async def run_log(on: Stage, entries: int, tell: Tell) -> Log:
-    """Fills the topics, starts audit, and waits until all is logged. `on` has audit alone, not started."""
+    """Fills the topics, starts audit, and waits until all is logged. `on` has only audit, not started."""
     entries -= entries % 3
     installation = on.installation
     await prefill(installation.bootstrap, installation.namespace, on.pack, entries)

@@ -39,7 +39,7 @@ async def prefill(bootstrap: str, namespace: str, pack: Pack, records: int) -> N
 
 
 async def _send(producer: Producer, rows: list[Record]) -> list[Record]:
-    """What did not fit into its partition's batch comes again, in order."""
+    """Rows that did not fit into their partition's batch are sent again, in order."""
     outcome = await producer.publish(rows)
     if outcome.failed:
         raise RuntimeError(f"the broker refuses: {outcome.failed}")

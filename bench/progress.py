@@ -1,4 +1,4 @@
-"""How far each step of the whole way has come, read from offsets and cursors: cheap, whatever the volume."""
+"""Progress of each step of the whole way, read from offsets and cursors: cheap at any volume."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SELECT 'publisher', topic, sum(next_offset)::bigint FROM publisher.cursor GROUP 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Inquiries through each of STEPS, and whether nothing is on its way any more.
+    """Inquiries through each of STEPS, and whether all of them are at rest.
 
     Where a step is an event among others, the number of inquiries is its share of them.
     """
@@ -86,7 +86,7 @@ class Way:
     checkpoint: Path
 
     async def look(self) -> Progress:
-        """Where everything stands just now."""
+        """The present counts of all steps."""
         committed, records = self.counters.committed.value, self.counters.records.value
         done = {
             (row["service"], row["topic"]): int(row["done"]) for row in await self.connection.fetch(_CURSORS)
@@ -95,9 +95,9 @@ class Way:
         logged = published_size(self.checkpoint)
         inquiry, routing, contact = (self._topic(name) for name in ("inquiry", "routing", "contact"))
         delivered = sum(ends[topic] for topic in self.departments)
-        # What one inquiry makes on routing's topic: case.dispatched, and delivery.succeeded for each record.
+        # Events per inquiry on routing's topic: case.dispatched, and delivery.succeeded for each record.
         said = 1 + records / committed if committed else 1.0
-        told = min(
+        notified = min(
             done.get(("publisher", inquiry), 0),
             round(done.get(("publisher", routing), 0) / said),
         )
@@ -108,7 +108,7 @@ class Way:
             round(delivered / (said - 1)) if said > 1 else 0,
             round(done.get(("inquiry", routing), 0) / said),
             round(logged / (1 + said)),
-            told,
+            notified,
         )
         logging = sum(ends[self._topic(name)] for name in ("inquiry", "routing", "publisher", "audit"))
         arrived = (

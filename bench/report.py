@@ -1,4 +1,4 @@
-"""Figures as people read them: aligned tables on a terminal."""
+"""Results as aligned tables for a terminal."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ _NAMES = {
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need; all but the first to the right."""
+    """Aligns columns, the first to the left and all others to the right."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = []
     for row in (head, ["-" * width for width in widths], *rows):
@@ -82,7 +82,7 @@ def latency_report(rate: float, found: Latency, floor: Latency) -> str:
 
 
 def cost_table(cpu_us: Mapping[str, float], head: str) -> str:
-    """Where the time goes; what costs less than a microsecond is left out."""
+    """CPU time by process; less than a microsecond is left out."""
     rows = [(_NAMES.get(name, name), f"{cost:,.0f}") for name, cost in cpu_us.items() if cost >= 1]
     return table(("where", head), [*rows, ("all", f"{sum(cpu_us.values()):,.0f}")])
 

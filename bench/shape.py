@@ -1,4 +1,4 @@
-"""What an inquiry leaves behind in tables and on topics, measured after a run: the floor moves the same."""
+"""The rows and records per inquiry, measured after a run: the floor moves the same amounts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Shape:
 async def measure_shape(
     connection: asyncpg.Connection, bootstrap: str, departments: Sequence[str], inquiries: int, records: int
 ) -> Shape:
-    """The shape of what a finished run has left."""
+    """The shape, from the tables and topics of a finished run."""
     # Statistics of other sessions arrive when these are idle, at the latest after some seconds.
     await connection.execute("SELECT pg_stat_clear_snapshot()")
     rows = await connection.fetch(_STORED)

@@ -1,4 +1,4 @@
-"""Where a run takes place: a fresh PostgreSQL and Kafka, and the four services, each once, on them."""
+"""The servers of a run: a fresh PostgreSQL and Kafka, and one copy of each of the four services."""
 
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -18,7 +18,7 @@ from shared.settings import REPOSITORY, SERVICES, ServiceName
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """A running pair with a folder for what a run writes."""
+    """A running pair, and a folder for the files of a run."""
 
     pair: Pair
     folder: Path
@@ -37,7 +37,7 @@ class Servers:
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """A pair on fresh data, gone afterwards."""
+    """A pair on fresh data, deleted afterwards."""
     with temporary_folder() as folder, Pair(folder, for_load=True) as pair:
         yield Servers(pair, folder)
 
@@ -64,7 +64,7 @@ class Stage:
 async def stage(
     on: Servers, name: str, *, services: Sequence[ServiceName] = SERVICES, start: bool = True
 ) -> AsyncIterator[Stage]:
-    """An installation of its own database and topics; with `start=False` nothing of it runs yet."""
+    """An installation with its own database and topics; with `start=False` no service runs yet."""
     installation = Installation(
         on.pair.database_url,
         on.pair.bootstrap,
@@ -91,7 +91,7 @@ async def stage(
 
 
 def machine() -> str:
-    """What the figures were taken on."""
+    """The machine and the versions that were measured."""
     model = "unknown CPU"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""What processes cost: CPU seconds and memory, sampled; PostgreSQL's backends by what they work for."""
+"""CPU seconds and memory of processes, sampled; PostgreSQL's backends by the client they work for."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ class Meter:
         self.memory.setdefault("postgresql", []).append(private // _MEBIBYTE)
 
     def begin(self) -> None:
-        """Counts from here: what was used before is not the run's."""
+        """Starts to count: earlier use does not belong to the run."""
         self._first = dict(self._cpu)
         self.memory.clear()
 

@@ -87,7 +87,7 @@ async def _watch(on: Stage, way: Way, generator: BaseProcess, inquiries: int, te
     meter.begin()
     counters = way.counters
     begun = time.monotonic()
-    moved, told = begun, begun
+    moved, reported = begun, begun
     through: list[tuple[float, int]] = [(0.0, 0)]
     done_at: dict[str, float] = {}
     while True:
@@ -105,8 +105,8 @@ async def _watch(on: Stage, way: Way, generator: BaseProcess, inquiries: int, te
         ended = not generator.is_alive() and counters.committed.value < inquiries
         if ended or now - moved > _STALL_SECONDS:
             raise Failed(f"stuck: {_line(progress)}")
-        if now - told >= 1:
-            told = now
+        if now - reported >= 1:
+            reported = now
             await meter.take(on.connection)
             tell(_line(progress))
         await asyncio.sleep(_LOOK_SECONDS)

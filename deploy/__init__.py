@@ -1,1 +1,1 @@
-"""What puts Civicloom on a machine: containers, topics, and the local run without either."""
+"""Deployment: containers, topics, alerts, and the local run without containers."""

@@ -45,7 +45,7 @@ class ImportGraph:
 
     @property
     def floors(self) -> list[list[str]]:
-        """The children from the bottom up: each stands above all that it imports, circles aside."""
+        """The children from the bottom up: each stands above all that it imports, except in a circle."""
         height: dict[str, int] = {}
 
         def measure(name: str, path: frozenset[str]) -> int:

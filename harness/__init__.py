@@ -1,1 +1,1 @@
-"""Helpers for tests, benchmarks and drills; nothing in a service imports this."""
+"""Helpers for tests, benchmarks and drills; no service imports them."""

@@ -1,4 +1,4 @@
-"""A city for tests, by public interfaces alone: citizens over HTTP, departments over their topics."""
+"""A city for tests that uses public interfaces alone: citizens over HTTP, departments over their topics."""
 
 import asyncio
 import datetime as dt
@@ -46,7 +46,7 @@ CONCERNS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a citizen keeps: id, number, secret and the sequence of the intake."""
+    """What a citizen keeps of a case: id, number, secret and the sequence of the intake."""
 
     id: str
     number: str
@@ -56,10 +56,10 @@ class Case:
 
 @dataclass(slots=True)
 class Citizens:
-    """They ask again under the same Idempotency-Key until they are told what became of it.
+    """Citizens who repeat each request under the same Idempotency-Key until it is answered.
 
-    `cases` has one entry a key; `evaluated` the cases whose evaluation was taken, with its sequence. Only an
-    outage (no answer, or 503) is waited out: any other answer that is not foreseen raises AssertionError.
+    `cases` has one entry per key; `evaluated` the sequence of each evaluation that was accepted, by case id.
+    Only an outage (no answer, or 503) is retried: any other unexpected answer raises AssertionError.
     """
 
     installation: Installation
@@ -69,21 +69,21 @@ class Citizens:
     faults: int = 0
 
     async def ask(self, client: httpx.AsyncClient, concern: dict[str, Any] | None = None) -> Case:
-        """One concern; every second citizen leaves an address, in the concerns of our own."""
+        """Sends one concern, by default one of `CONCERNS`, half of them with a mail address."""
         key = str(uuid.UUID(int=self.random.getrandbits(128)))
         body = concern or self.random.choice(CONCERNS)
         if concern is None and self.random.random() < 0.5:
             body = body | {"contact": {"email": f"{key}@citizens.example"}}
-        told = (await self._insist(client, _API, key, body, _TAKEN)).json()
-        self.cases[key] = Case(told["id"], told["number"], told["secret"], told["sequence"])
+        taken = (await self._insist(client, _API, key, body, _TAKEN)).json()
+        self.cases[key] = Case(taken["id"], taken["number"], taken["secret"], taken["sequence"])
         if self.random.random() < 0.2:
-            # An answer that got lost on its way: the citizen sends the form again.
+            # As if the answer had been lost: the citizen sends the form again.
             again = (await self._insist(client, _API, key, body, _TAKEN)).json()
-            assert again == told  # noqa: S101
+            assert again == taken  # noqa: S101
         return self.cases[key]
 
     async def evaluate(self, client: httpx.AsyncClient, case: Case, solved: str = "yes") -> bool:
-        """Whether it was taken; a case that is not answered yet refuses."""
+        """Evaluates a case; False if it was refused since the case is not answered yet."""
         body = {"solved": solved, "rating": 4, "contacted": True, "secret": case.secret}
         key = str(uuid.UUID(int=self.random.getrandbits(128)))
         answer = await self._insist(
@@ -113,10 +113,10 @@ class Citizens:
 
 
 class Departments:
-    """Each signs what it is offered and answers what it leads; an action's id follows from its record's.
+    """Departments that sign every offer and reply where they lead.
 
-    Reading again gives the same actions, so a crash of theirs is harmless too. With `late` every fourth
-    offer is answered only when its reply is overdue by business time.
+    An action's id is derived from the record's id: reading a record again gives the same action, so they may
+    crash too. With `late` every fourth reply is sent only when it is overdue in business time.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Departments:
         self._answered: set[str] = set()
 
     async def run(self) -> None:
-        """Until cancelled; a broker that is away is waited for."""
+        """Runs until cancelled, and reconnects to a broker that is away."""
         try:
             while True:
                 try:

@@ -1,4 +1,7 @@
-"""What a case's clocks must have said: late is judged if and only if it was late, and nothing twice. Pure."""
+"""Checks the clocks of every case: a breach stands if and only if the reply was late, and all fire once.
+
+Pure: it reads a history and nothing else.
+"""
 
 import datetime as dt
 from collections import Counter, defaultdict
@@ -6,7 +9,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from harness.history import History, Seen, Sequenced, Violation
+from harness.history import History, SeenEvent, Violation
 
 _INQUIRY = "/services/inquiry"
 _BEGINS = frozenset(f"civic.inquiry.{name}.v1" for name in ("received", "accepted", "reopened"))
@@ -16,7 +19,7 @@ _CLOSED, _REOPENED = "civic.inquiry.closed.v1", "civic.inquiry.reopened.v1"
 
 
 class Clock(NamedTuple):
-    """Where business time stood when all was at rest, and how long a judgement waits after its moment."""
+    """Business time when everything was at rest, and how long after its due moment a deadline is judged."""
 
     now: dt.datetime
     grace: dt.timedelta
@@ -28,19 +31,36 @@ class _Round:
 
     due: dt.datetime | None = None
     warned: Counter[int] = field(default_factory=Counter)
-    breached: list[Seen] = field(default_factory=list)
-    withdrawn: list[Seen] = field(default_factory=list)
-    replied: list[Seen] = field(default_factory=list)
-    closed: list[Seen] = field(default_factory=list)
+    breached: list[SeenEvent] = field(default_factory=list)
+    withdrawn: list[SeenEvent] = field(default_factory=list)
+    replied: list[SeenEvent] = field(default_factory=list)
+    closed: list[SeenEvent] = field(default_factory=list)
     reopened: bool = False
+
+    def add(self, event: SeenEvent) -> None:
+        """Takes the next event of the round."""
+        if event.type in _BEGINS and (deadline := event.data.get("deadline")):
+            self.due = dt.datetime.fromisoformat(deadline["due"])
+        if event.type == _WARNED:
+            self.warned[event.data["percent"]] += 1
+        events = {
+            _BREACHED: self.breached,
+            _WITHDRAWN: self.withdrawn,
+            _REPLIED: self.replied,
+            _CLOSED: self.closed,
+        }
+        if event.type in events:
+            events[event.type].append(event)
 
 
 def check_clocks(history: History, clock: Clock, forged: Container[str]) -> list[Violation]:
-    """Every round of every case; `forged` are subjects that no service has told of."""
+    """What is wrong in any round of any case, apart from the `forged` subjects, which no service made."""
     rounds: defaultdict[tuple[str, int], _Round] = defaultdict(_Round)
-    for key, seen in sorted(history.events.items(), key=lambda item: item[0].position):
+    for key, seen in sorted(history.events.items(), key=lambda item: item[0].ordinal):
         if key.source == _INQUIRY and key.subject not in forged:
-            _add(rounds, key, seen)
+            rounds[key.subject, seen.data.get("cycle", 1)].add(seen)
+            if seen.type == _REOPENED:
+                rounds[key.subject, seen.data["cycle"] - 1].reopened = True
     return [
         Violation("clock", f"{subject} in round {cycle}: {wrong}")
         for (subject, cycle), one in rounds.items()
@@ -48,42 +68,24 @@ def check_clocks(history: History, clock: Clock, forged: Container[str]) -> list
     ]
 
 
-def _add(rounds: defaultdict[tuple[str, int], _Round], key: Sequenced, seen: Seen) -> None:
-    one = rounds[key.subject, seen.data.get("cycle", 1)]
-    if seen.type in _BEGINS and (deadline := seen.data.get("deadline")):
-        one.due = dt.datetime.fromisoformat(deadline["due"])
-    if seen.type == _REOPENED:
-        rounds[key.subject, seen.data["cycle"] - 1].reopened = True
-    elif seen.type == _WARNED:
-        one.warned[seen.data["percent"]] += 1
-    elif seen.type == _BREACHED:
-        one.breached.append(seen)
-    elif seen.type == _WITHDRAWN:
-        one.withdrawn.append(seen)
-    elif seen.type == _REPLIED:
-        one.replied.append(seen)
-    elif seen.type == _CLOSED:
-        one.closed.append(seen)
-
-
 def _fired_once(one: _Round) -> Iterator[str]:
     for percent, count in one.warned.items():
         if count > 1:
-            yield f"the mark of {percent} % was told {count} times"
+            yield f"the warning at {percent} % fired {count} times"
     if list(one.warned) != sorted(one.warned):
-        yield f"the marks came in the order {list(one.warned)}"
-    for what, told in (
+        yield f"the warnings fired in the order {list(one.warned)}"
+    for what, events in (
         ("breached", one.breached),
         ("withdrawn", one.withdrawn),
         ("replied", one.replied),
         ("closed", one.closed),
     ):
-        if len(told) > 1:
-            yield f"it is {what} {len(told)} times"
+        if len(events) > 1:
+            yield f"it is {what} {len(events)} times"
 
 
 def _judged_rightly(one: _Round, clock: Clock) -> Iterator[str]:
-    """The judgement that stands in the end is the truth, and a timer has not judged before its time."""
+    """The final judgement matches the reply's time, and no timer judged before the grace period was over."""
     stands = len(one.breached) - len(one.withdrawn)
     if one.due is None:
         if one.breached or one.withdrawn:
@@ -96,7 +98,7 @@ def _judged_rightly(one: _Round, clock: Clock) -> Iterator[str]:
         acted = _moment(one.replied[0].effective)
         in_time = acted <= one.due
         if one.replied[0].data["on_time"] != in_time:
-            yield f"a reply of {acted}, due {one.due}, is told to be in time or not, wrongly"
+            yield f"a reply of {acted}, due {one.due}, has the wrong `on_time`"
         if stands != (not in_time):
             yield f"replied {acted}, due {one.due}: {stands} judgements stand"
     elif one.withdrawn:
@@ -106,7 +108,7 @@ def _judged_rightly(one: _Round, clock: Clock) -> Iterator[str]:
 
 
 def _closed_rightly(one: _Round, clock: Clock) -> Iterator[str]:
-    """Nobody is cut off from evaluating before the window has ended, nor is a case left open after it."""
+    """A case is not closed before the time to evaluate it has ended, nor is it left open after that."""
     if not one.replied:
         return
     until = _moment(one.replied[0].data["evaluate_until"]) + clock.grace
@@ -119,5 +121,5 @@ def _closed_rightly(one: _Round, clock: Clock) -> Iterator[str]:
 
 def _moment(text: str | None) -> dt.datetime:
     if text is None:
-        raise ValueError("an event that is judged by has no moment")
+        raise ValueError("an event that the check relies on has no time")
     return dt.datetime.fromisoformat(text)

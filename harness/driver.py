@@ -1,4 +1,4 @@
-"""Moves the business time of an installation from due moment to due moment (`CLOCK_FILE`)."""
+"""Moves the business time of an installation (`CLOCK_FILE`) from one due timer to the next."""
 
 import datetime as dt
 from pathlib import Path
@@ -9,11 +9,11 @@ from shared.errors import CivicloomError
 
 
 class ClockGoesBack(CivicloomError):
-    """Business time was asked to go back; a jump back is injected with `write_clock`."""
+    """Business time would go back; use `write_clock` to inject a jump back."""
 
 
 def write_clock(clock_file: Path, moment: dt.datetime) -> None:
-    """Sets business time for every process that reads the file; a reader sees the old moment or the new."""
+    """Sets business time for every process that reads the file, atomically."""
     draft = clock_file.with_name(f"{clock_file.name}.new")
     draft.write_text(moment.astimezone(dt.UTC).isoformat())
     draft.replace(clock_file)
@@ -22,8 +22,8 @@ def write_clock(clock_file: Path, moment: dt.datetime) -> None:
 class ClockDriver:
     """Drives the clock of an installation that was started with `clock_file`.
 
-    Time stands still until all is quiet: outboxes empty, lag zero, nothing due. So what happens, happens at
-    its moment, and a year goes by in seconds.
+    Time stands still until the installation is at rest: outboxes empty, lag zero, no timer due. So each timer
+    fires at its own moment, and a year passes in seconds.
     """
 
     def __init__(self, clock_file: Path, observation: Observation, *, settle_seconds: float = 60) -> None:
@@ -36,7 +36,7 @@ class ClockDriver:
         return FileClock(self._clock_file).now()
 
     async def advance_to(self, moment: dt.datetime) -> int:
-        """Goes on to `moment`, stopping at each due moment before it; the number of stops.
+        """Advances to `moment`, stopping at each due timer before it; returns the number of stops.
 
         Raises ClockGoesBack, and NotQuiet if the installation does not come to rest.
         """
@@ -53,5 +53,5 @@ class ClockDriver:
         return stops
 
     async def advance(self, by: dt.timedelta) -> int:
-        """The same, by a duration."""
+        """Advances by a duration, as `advance_to` does."""
         return await self.advance_to(self.now + by)

@@ -1,6 +1,6 @@
-"""Faults to inject into a running installation, each by itself and mended before the next one if it can be.
+"""Faults to inject into a running installation, one at a time, each repaired before the next where possible.
 
-What runs beside the faults must survive them; `harness.history` says whether it did.
+The installation must survive them; `harness.history` and `harness.at_rest` check whether it did.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ Fault = Callable[..., Coroutine[Any, Any, None]]
 
 
 class Server(Protocol):
-    """A server of the pair, as far as it is broken here."""
+    """A server of the pair, with the methods that faults need."""
 
     def kill(self) -> None: ...
 
@@ -45,10 +45,10 @@ class Server(Protocol):
 
 @dataclass(slots=True)
 class Injected:
-    """What was put on topics that nobody can apply: `poison` are the subjects, by logical topic.
+    """What was injected: `poison` are the subjects of records that no handler can apply, by logical topic.
 
-    `since_ms` is when the first fault began, in milliseconds since 1970: until then nothing was broken.
-    `given_up`: an operator has discarded all of it.
+    `since_ms` is when the first fault began, in milliseconds since 1970. `given_up`: an operator has
+    discarded all of it.
     """
 
     poison: dict[str, set[str]] = field(default_factory=dict)
@@ -57,9 +57,10 @@ class Injected:
 
 
 class Faults:
-    """The faults, and what they left behind. `broker` and `database` are None if not ours to break.
+    """Injects faults and counts them. `broker` and `database` are None if they must not be broken.
 
-    A server is started and stopped on the loop, which waits: it ends with the thread that starts it.
+    A server is started and stopped in the event loop's thread, which blocks it: a server ends with the thread
+    that started it.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Faults:
         return {fault.__name__: fault for fault in faults}
 
     async def inject(self, name: str, *how: Any) -> None:
-        """Injects one and counts it; what it needs may still be away after another one: it is tried again."""
+        """Injects one; repeats it while what it needs is still away after an earlier fault."""
         fault = self.all[name]
         self.counts[name] = self.counts.get(name, 0) + 1
         if self.injected.since_ms is None:
@@ -125,7 +126,7 @@ class Faults:
         await self._producer.stop()
 
     async def end_leases(self, seconds: float) -> None:
-        """As if the minutes had gone by after which a letter in the hands of a crashed copy is sent again.
+        """Makes every letter due now, also those whose lease a crashed copy still holds.
 
         Returns when no letter is left to be sent. Raises NotQuiet.
         """
@@ -147,24 +148,24 @@ class Faults:
             if not waiting:
                 return
             await asyncio.sleep(0.1)
-        raise NotQuiet(f"{waiting} letters are not sent")
+        raise NotQuiet(f"{waiting} letters are still not sent")
 
     async def kill_a_copy(self) -> None:
-        """SIGKILL at any moment; started again as a supervisor would."""
+        """SIGKILL at any moment, then a start, as a supervisor would do."""
         copy = self._any_copy()
         self._installation.kill(copy.service, copy.number)
         await self._pause(0, 1)
         self._installation.start(copy.service, copy.number)
 
     async def kill_a_whole_service(self) -> None:
-        """All copies at once."""
+        """SIGKILL to all copies of a service at once."""
         service = self._any_service()
         self._kill_all(service)
         await self._pause(0, 1)
         self._start_all(service)
 
     async def kill_amid_work(self, service: ServiceName | None = None) -> None:
-        """A stalled database, until all copies of a service are in the middle of something, then SIGKILL."""
+        """SIGKILL to all copies of a service while their transactions wait for a lock."""
         service = service or self._any_service()
         async with self._stalled(service):
             await self._pause(1, 2)
@@ -172,14 +173,14 @@ class Faults:
         self._start_all(service)
 
     async def pause_a_copy(self) -> None:
-        """SIGSTOP for longer than others wait, so that it wakes as a zombie."""
+        """SIGSTOP for longer than the session timeouts, so that the copy wakes as a zombie."""
         copy = self._any_copy()
         self._installation.pause(copy.service, copy.number)
         await self._pause(2, 6)
         self._installation.resume(copy.service, copy.number)
 
     async def own_twice(self, service: ServiceName | None = None) -> None:
-        """From now on the last copy of a service reads in a group of its own, until it is its turn again."""
+        """Restarts the last copy of a service in a consumer group of its own, or back in the common one."""
         service = service or self._any_service()
         copy = self._copies_of(service)[-1]
         self._installation.kill(service, copy.number)
@@ -187,7 +188,7 @@ class Faults:
         self._installation.start(service, copy.number)
 
     async def cut_sessions(self) -> None:
-        """`pg_terminate_backend` of some sessions of the services, in the middle of whatever they do."""
+        """`pg_terminate_backend` of some sessions of the services, whatever they are doing."""
         connection = await asyncpg.connect(self._installation.database_url, timeout=5)
         try:
             await connection.execute(
@@ -218,23 +219,23 @@ class Faults:
         self._move_clock(self._random.choice([-30, -5, 60, 240]))
 
     async def jump_past_deadlines(self) -> None:
-        """Past the two hours that an urgent case has, whether its reply is on its way or not."""
+        """Jumps past the two hours of an urgent case, whether its reply is on its way or not."""
         self._move_clock(150)
 
     async def send_again(self) -> None:
-        """Old records once more, late and in any order, as after crashes of relays."""
+        """Sends old records once more, late and shuffled, as relays do after a crash."""
         topics = self._observation.topics
         await self._send_again({*self._random.sample(topics, 8), *topics[:5]}, share=0.3)
 
     async def pile_up(self, service: ServiceName | None = None) -> None:
-        """A stalled database, while all that a service has read comes again: then it does all at once."""
+        """Sends a service all records again while its transactions wait: then it applies them all at once."""
         reader = self._random.choice(_CONSUMERS) if service is None else service
         async with self._stalled(reader):
             await self._send_again(self._observation.read_by(reader), share=1)
             await self._pause(0.5, 1)
 
     async def send_noise(self) -> None:
-        """Bytes that are no event, where services and units write."""
+        """Sends bytes that are no event to topics that services and units write to."""
         unit = self._random.choice(self._installation.units)
         names = [
             topic_name(self._installation.namespace, name) for name in ("inquiry", "routing", "publisher")
@@ -243,7 +244,7 @@ class Faults:
         await self._send([(topic, b"noise", b"\xff\x00" + secrets.token_bytes(20), None) for topic in names])
 
     async def send_poison(self) -> None:
-        """An envelope without fault around facts that no handler can read."""
+        """Sends a valid envelope around data that no handler can read."""
         for logical, kind in (("inquiry", "inquiry.received"), ("routing", "assignment.signed")):
             subject = new_id(machine_now())
             event = {
@@ -286,7 +287,7 @@ class Faults:
             self._installation.start(service, copy.number)
 
     async def _killed_for_a_while(self, server: Server) -> None:
-        """Started again even if the run is given up meanwhile: others need the server too."""
+        """The start happens even if the run is cancelled meanwhile: other tests need the server too."""
         server.kill()
         try:
             await self._pause(0, 2)
@@ -295,7 +296,7 @@ class Faults:
 
     @asynccontextmanager
     async def _stalled(self, service: ServiceName) -> AsyncIterator[None]:
-        """Whoever is about to lock or to make an aggregate of the service waits for as long as the body."""
+        """While the body runs, every transaction that locks or creates an aggregate of the service waits."""
         connection = await asyncpg.connect(self._installation.database_url, timeout=5)
         try:
             async with connection.transaction():
@@ -327,7 +328,7 @@ class Faults:
         await self._send([(t, k, v, w) for t, k, v, w in chosen if k is not None and v is not None])
 
     async def _send(self, rows: list[tuple[str, bytes, bytes, bytes | None]]) -> None:
-        """Until the broker has taken every row: one in doubt is sent again, not replaced by another."""
+        """Returns when the broker has taken every row; a row in doubt is sent again."""
         waiting = rows
         while waiting:
             try:

@@ -1,7 +1,16 @@
-"""The history checker: what must hold over everything that ever stood on the topics, after whatever faults.
+"""The history checker: what must hold over all records of all topics, whatever faults there were.
 
-A pure fold over records; `harness.quiescence` compares it with the tables. The names of the invariants
-are those of the reference on events, section 4.2.
+A pure fold over records; `harness.at_rest` compares it with the tables. A violation names its invariant:
+
+- I1: no event is lost: sequences have no gap, causes have their effects.
+- I2: no event is applied twice.
+- I3: the events of a key are in order, on one partition.
+- I4: a state changes if and only if there is an event, and tables agree with topics.
+- I5: a failed event stops its own key and no other; it is replayed or discarded, never skipped silently.
+- I6: an installation without faults comes to rest, with empty outboxes and cursors at the ends.
+- I7: memory stays bounded.
+- I8: every event names its cause and keeps the correlation id of its case.
+- I9: the log holds each event once, as it was sent, and verifies.
 """
 
 import hashlib
@@ -31,7 +40,7 @@ OUTCOMES_OF_ACTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that must never be: which invariant, and where."""
+    """A broken invariant, and where."""
 
     invariant: str
     detail: str
@@ -40,27 +49,27 @@ class Violation:
         return f"{self.invariant}: {self.detail}"
 
 
-class Place(NamedTuple):
-    """Where a record stands."""
+class Location(NamedTuple):
+    """The topic, partition and offset of a record."""
 
     topic: str
     partition: int
     offset: int
 
 
-class Sequenced(NamedTuple):
-    """What makes an event one: two records with the same are one event sent twice."""
+class EventKey(NamedTuple):
+    """Identifies an event: two records with the same key are one event that was sent twice."""
 
     source: str
     subject: str
-    position: int
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenEvent:
     """An event at its first appearance: SHA-256 of its value and of its words, `data` only of a few types."""
 
-    place: Place
+    location: Location
     id: str
     type: str
     causation: str | None
@@ -106,34 +115,34 @@ class History:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.logged_topics = frozenset(topic_name(namespace, service) for service in SERVICES)
-        self.events: dict[Sequenced, Seen] = {}
+        self.events: dict[EventKey, SeenEvent] = {}
         self.actions: dict[Action, str] = {}
         self.unreadable: list[RawRecord] = []
         self.resent_ms: list[int] = []
         self._last: dict[tuple[str, str], int] = {}
-        self._ids: dict[tuple[str, str], Sequenced] = {}
+        self._ids: dict[tuple[str, str], EventKey] = {}
         self._partitions: dict[tuple[str, bytes | None], int] = {}
-        self._digests: dict[Place, bytes] = {}
+        self._digests: dict[Location, bytes] = {}
         self._found: list[Violation] = []
 
     @property
     def resent(self) -> int:
-        """How many records are events that stood on their topic before."""
+        """How many records repeat an event that was on its topic before."""
         return len(self.resent_ms)
 
     def add(self, record: RawRecord) -> None:
         """Takes the next record of its partition."""
-        place = Place(record.topic, record.partition, record.offset)
+        location = Location(record.topic, record.partition, record.offset)
         is_action = record.topic.endswith(".actions.v1")
         if code_of(record.topic) is not None and not is_action:
-            self._digests[place] = hashlib.sha256(record.value or b"").digest()
+            self._digests[location] = hashlib.sha256(record.value or b"").digest()
         event = _parse(record.value)
         if event is None:
             self.unreadable.append(record)
         elif is_action:
             self.actions.setdefault(Action(record.topic, event["id"]), event["subject"])
         else:
-            self._add_event(place, record, event)
+            self._add_event(location, record, event)
 
     def violations(self) -> list[Violation]:
         """What is wrong on the topics alone."""
@@ -160,46 +169,46 @@ class History:
             if given[identifier] != 1
         ]
 
-    def last_positions(
+    def last_ordinals(
         self, types: frozenset[str] | None = None, topics: frozenset[str] | None = None
     ) -> dict[tuple[str, str], int]:
         """The highest position by (subject, source); of events of `types` and on `topics` alone, if given."""
         last: dict[tuple[str, str], int] = {}
         for key, seen in self.events.items():
-            if (types is None or seen.type in types) and (topics is None or seen.place.topic in topics):
-                place = (key.subject, key.source)
-                last[place] = max(last.get(place, 0), key.position)
+            if (types is None or seen.type in types) and (topics is None or seen.location.topic in topics):
+                source = (key.subject, key.source)
+                last[source] = max(last.get(source, 0), key.ordinal)
         return last
 
-    def _add_event(self, place: Place, record: RawRecord, event: Mapping[str, Any]) -> None:
-        key = Sequenced(event["source"], event["subject"], ordinal(event.get("epoch", 1), event["sequence"]))
+    def _add_event(self, location: Location, record: RawRecord, event: Mapping[str, Any]) -> None:
+        key = EventKey(event["source"], event["subject"], ordinal(event.get("epoch", 1), event["sequence"]))
         if record.key is None or record.key.decode("utf-8", "replace") != key.subject:
             self._say("I3", f"{key} has the record key {record.key!r}")
-        partition = self._partitions.setdefault((place.topic, record.key), place.partition)
-        if partition != place.partition:
-            self._say("I3", f"{key} stands on partition {place.partition}, its key on {partition}")
+        partition = self._partitions.setdefault((location.topic, record.key), location.partition)
+        if partition != location.partition:
+            self._say("I3", f"{key} is on partition {location.partition}, its key on {partition}")
         digest = hashlib.sha256(record.value or b"").digest()
         words = hashlib.sha256(record.header("words") or b"").digest()
         known = self.events.get(key)
         if known is not None:
             self.resent_ms.append(record.timestamp_ms)
             if (known.digest, known.words) != (digest, words):
-                self._say("I2", f"{key} stands at {known.place} and with other bytes at {place}")
+                self._say("I2", f"{key} is at {known.location} and with other bytes at {location}")
             return
         before = self._last.get((key.source, key.subject))
-        if before is None and not _begins_an_epoch(key.position):
+        if before is None and not _begins_an_epoch(key.ordinal):
             self._say("I1", f"{key} is the first of its source and subject: earlier ones are missing")
-        elif before is not None and key.position != before + 1 and not _begins_an_epoch(key.position):
-            what = "I3" if key.position <= before else "I1"
-            self._say(what, f"{key} at {place} comes after {before % 10**10}")
-        self._last[key.source, key.subject] = max(before or 0, key.position)
+        elif before is not None and key.ordinal != before + 1 and not _begins_an_epoch(key.ordinal):
+            what = "I3" if key.ordinal <= before else "I1"
+            self._say(what, f"{key} at {location} comes after {before % 10**10}")
+        self._last[key.source, key.subject] = max(before or 0, key.ordinal)
         same_id = self._ids.setdefault((key.source, event["id"]), key)
         if same_id != key:
             # Ids are derived from cause and type: a handler that ran twice gives the same id twice.
             self._say("I2", f"the id {event['id']} is {same_id} and {key}: its cause was applied twice")
         data = event["data"] if event["type"] in _COMPARED else {}
-        self.events[key] = Seen(
-            place,
+        self.events[key] = SeenEvent(
+            location,
             event["id"],
             event["type"],
             event.get("causationid"),
@@ -218,37 +227,43 @@ class History:
             if seen.causation is None:
                 continue
             if seen.causation not in ids:
-                yield Violation("I8", f"{key} ({seen.type}) has the cause {seen.causation}, which is nowhere")
+                yield Violation(
+                    "I8", f"{key} ({seen.type}) has the cause {seen.causation}, which is on no topic"
+                )
             subject, correlation = correlations.get(seen.causation, (None, None))
             if subject == key.subject and correlation != seen.correlation:
                 yield Violation("I8", f"{key} ({seen.type}) leaves the trace {correlation} of its cause")
 
     def _deliveries(self) -> Iterable[Violation]:
         records = {
-            seen.id: (key, seen) for key, seen in self.events.items() if code_of(seen.place.topic) is not None
+            seen.id: (key, seen)
+            for key, seen in self.events.items()
+            if code_of(seen.location.topic) is not None
         }
-        told: Counter[str] = Counter()
+        delivered: Counter[str] = Counter()
         for key, seen in self.events.items():
             if seen.type != "civic.delivery.succeeded.v1":
                 continue
-            told[seen.data["record"]] += 1
-            place = Place(seen.data["topic"], seen.data["partition"], seen.data["offset"])
+            delivered[seen.data["record"]] += 1
+            location = Location(seen.data["topic"], seen.data["partition"], seen.data["offset"])
             if seen.data["record"] not in records:
-                yield Violation("I4", f"{key} tells of a record that stands on no unit's topic")
-            elif self._digests.get(place, b"").hex() != seen.data["hash"]:
-                yield Violation("I4", f"{key} has not the hash of the bytes at {place}")
+                yield Violation("I4", f"{key} reports a record that is on no unit's topic")
+            elif self._digests.get(location, b"").hex() != seen.data["hash"]:
+                yield Violation("I4", f"{key} has not the hash of the bytes at {location}")
         for identifier, (key, seen) in records.items():
-            if told[identifier] != 1:
-                yield Violation("I4", f"{key} ({seen.type}) is told delivered {told[identifier]} times")
+            if delivered[identifier] != 1:
+                yield Violation(
+                    "I4", f"{key} ({seen.type}) is reported delivered {delivered[identifier]} times"
+                )
 
     def _offers(self) -> Iterable[Violation]:
-        """Each dispatch offers the case to its units, those that have a topic, once each and to no other."""
+        """Each dispatch offers the case once to each of its units that has a topic, and to no other."""
         offered: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
-        with_topic = {unit for seen in self.events.values() if (unit := code_of(seen.place.topic))}
-        dispatches: dict[str, tuple[Sequenced, set[str]]] = {}
+        with_topic = {unit for seen in self.events.values() if (unit := code_of(seen.location.topic))}
+        dispatches: dict[str, tuple[EventKey, set[str]]] = {}
         for key, seen in self.events.items():
             if seen.type == "civic.department.case_offered.v1":
-                offered[seen.causation][code_of(seen.place.topic) or ""] += 1
+                offered[seen.causation][code_of(seen.location.topic) or ""] += 1
             elif seen.type == "civic.case.dispatched.v1":
                 dispatches[seen.id] = (key, {seen.data["lead"], *seen.data.get("co", ())})
         for identifier, (key, units) in dispatches.items():
@@ -275,8 +290,8 @@ class History:
         self._found.append(Violation(invariant, detail))
 
 
-def _begins_an_epoch(place: int) -> bool:
-    return place % 10**10 == 1
+def _begins_an_epoch(number: int) -> bool:
+    return number % 10**10 == 1
 
 
 def _parse(value: bytes | None) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """A whole Civicloom on a given PostgreSQL and Kafka: services as processes, each in as many copies as asked.
 
-Used by chaos, by the tests of the imports and by the bench. Processes end with whoever started them.
+Used by chaos, by the tests of the imports and by the bench. Processes end with the process that started them.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from shared.settings import REPOSITORY, SERVICES, ServiceName
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _STOP_SECONDS = 20.0
+_PORT_TAKEN = "address already in use"
 
 Command = Callable[[ServiceName], Sequence[str]]
 
@@ -43,10 +44,10 @@ def as_shipped(service: ServiceName) -> Sequence[str]:
 
 @dataclass(slots=True)
 class Copy:
-    """One process of a service. It keeps its port and its log over restarts.
+    """One process of a service. Once it was ready it keeps its port, and it keeps its log over all restarts.
 
-    `expected_down` is set while somebody has ended it on purpose. A rival reads in a consumer group of its
-    own: what it owns is owned twice.
+    `expected_down` is set while it is down on purpose. A rival reads in a consumer group of its own: what it
+    owns is owned twice.
     """
 
     service: ServiceName
@@ -56,6 +57,9 @@ class Copy:
     port: int = field(default_factory=free_port)
     child: Child | None = None
     expected_down: bool = False
+    was_ready: bool = False
+    log_offset: int = 0
+    """Where the log of the present child begins."""
 
     @property
     def url(self) -> str:
@@ -69,9 +73,9 @@ class Copy:
 class Installation:
     """Async context manager; enter it on the main thread, since children end with the thread that made them.
 
-    `admin_url` is a superuser's: a database of its own is made in that server (`database_url`) and dropped at
-    the end. `namespace` separates its topics on the broker. `environment` is added to that of every process;
-    `command` tells how a service is started.
+    `admin_url` is a superuser's: the installation makes its own database in that server (`database_url`) and
+    drops it at the end. `namespace` separates its topics on the broker. `environment` is added to that of
+    every process; `command` says how a service is started.
     """
 
     def __init__(
@@ -160,11 +164,12 @@ class Installation:
             )
 
     def start(self, service: ServiceName, number: int = 0) -> None:
-        """Starts a copy and does not wait for it; nothing happens if it runs."""
+        """Starts a copy unless it runs, and does not wait until it is ready."""
         copy = self.copy(service, number)
         self._notice_end(copy)
         if not copy.running:
             copy.expected_down = False
+            copy.log_offset = copy.log.stat().st_size if copy.log.exists() else 0
             copy.child = spawn(
                 f"{service}-{number}",
                 self._command(service),
@@ -182,7 +187,7 @@ class Installation:
             copy.child.kill()
 
     def pause(self, service: ServiceName, number: int = 0) -> None:
-        """SIGSTOP: the copy lives, holds what it holds and does nothing, a zombie in the making."""
+        """SIGSTOP: the copy keeps its locks and partitions and does nothing."""
         copy = self.copy(service, number)
         if copy.child:
             copy.child.send(SIGSTOP)
@@ -203,7 +208,7 @@ class Installation:
         await self.ready([copy])
 
     async def stop(self) -> None:
-        """Asks all at once, then waits; whoever is paused is woken first."""
+        """Sends SIGTERM to all copies, then waits; paused ones are resumed first."""
         children = []
         for copy in self.copies:
             self._notice_end(copy)
@@ -214,7 +219,7 @@ class Installation:
         await asyncio.gather(*(asyncio.to_thread(child.stop, grace=_STOP_SECONDS) for child in children))
 
     def ended_by_themselves(self) -> list[str]:
-        """Every time that a copy ended though nobody had asked it to, each with the end of its log then."""
+        """Every unexpected end of a copy, each with the end of its log at that time."""
         for copy in self.copies:
             self._notice_end(copy)
         return list(self._endings)
@@ -238,7 +243,7 @@ class Installation:
             "SECRET_KEY": SECRET,
             f"{copy.service.upper()}_HOST": "127.0.0.1",
             f"{copy.service.upper()}_PORT": str(copy.port),
-            # Empty counts as unset: what our own environment names must not lead elsewhere.
+            # An empty value counts as unset: our own CLOCK_FILE must not reach the copies.
             "CLOCK_FILE": str(self.clock_file or ""),
         }
         if copy.is_rival:
@@ -246,7 +251,7 @@ class Installation:
         return common | self._environment
 
     def _notice_end(self, copy: Copy) -> None:
-        """Before whatever may hide it: a copy that is killed or started again."""
+        """Records an unexpected end. Call it before the copy is killed or started again."""
         if copy.child and not copy.running and not copy.expected_down:
             copy.expected_down = True
             self._endings.append(
@@ -254,22 +259,33 @@ class Installation:
             )
 
     async def _ready(self, client: httpx.AsyncClient, copy: Copy, seconds: float) -> None:
-        said = "no answer"
+        reason = "no answer"
         deadline = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < deadline:
-            if not copy.running:
-                said = f"ended with {copy.child.returncode if copy.child else 'nothing started'}"
-                break
-            try:
-                answer = await client.get(f"{copy.url}/readyz")
-            except httpx.HTTPError as error:
-                said = repr(error)
+            if copy.running:
+                try:
+                    answer = await client.get(f"{copy.url}/readyz")
+                except httpx.HTTPError as error:
+                    reason = repr(error)
+                else:
+                    if answer.status_code == httpx.codes.OK:
+                        copy.was_ready = True
+                        return
+                    reason = answer.text
+            elif _found_its_port_taken(copy):
+                self._start_again(copy)
             else:
-                if answer.status_code == httpx.codes.OK:
-                    return
-                said = answer.text
+                reason = f"ended with {copy.child.returncode if copy.child else 'nothing started'}"
+                break
             await asyncio.sleep(_POLL_SECONDS)
-        raise NotReady(f"{copy.service}-{copy.number}: {said}\n{tail(copy.log)}")
+        raise NotReady(f"{copy.service}-{copy.number}: {reason}\n{tail(copy.log)}")
+
+    def _start_again(self, copy: Copy) -> None:
+        """After another process had its port: on a new one, or on the same one if clients know it already."""
+        copy.expected_down = True  # it is no crash of ours
+        if not copy.was_ready:
+            copy.port = free_port()
+        self.start(copy.service, copy.number)
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._admin_url)
@@ -277,3 +293,8 @@ class Installation:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+def _found_its_port_taken(copy: Copy) -> bool:
+    """Whether its last child ended since it could not listen."""
+    return copy.child is not None and _PORT_TAKEN in tail(copy.log, copy.log_offset).lower()

@@ -1,4 +1,4 @@
-"""Looks at a running installation from outside: what its topics and tables hold, and whether it is quiet."""
+"""Observes a running installation from outside: its topics, its tables, and whether it is at rest."""
 
 import asyncio
 import datetime as dt
@@ -11,29 +11,30 @@ from typing import Self
 import asyncpg
 import orjson
 
+from harness.at_rest import CoreState, LogEntry
 from harness.history import History
 from harness.installation import Installation
-from harness.quiescence import CoreState, LogEntry
 from shared.clock import open_clock
 from shared.contracts.addresses import code_of, topic_name
 from shared.contracts.readers import CONSUMERS
 from shared.errors import CivicloomError
 from shared.infrastructure import is_infrastructure
 from shared.kafka.client import KafkaError, Reader
+from shared.kafka.records import RawRecord
 from shared.settings import ServiceName
 
 _POLL_SECONDS = 0.1
-# A judgement about a case of which something is dead waits for an operator, and business time goes on.
+# A deadline check of a case with a parked key waits for an operator, while business time goes on.
 _MAY_FIRE = "NOT (judges AND EXISTS (SELECT FROM parked_key WHERE key = aggregate))"
-Place = tuple[str, int]
+Partition = tuple[str, int]
 
 
 class NotQuiet(CivicloomError):
-    """It did not come to rest in time; the message says what still moves."""
+    """The installation did not come to rest in time; the message says what still moves."""
 
 
 class Observation:
-    """Async context manager over an installation that is prepared."""
+    """Async context manager over an installation whose database and topics exist."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -67,7 +68,7 @@ class Observation:
         return [topic for topic in self.topics if _logical(topic) in logical]
 
     async def settle(self, seconds: float = 60) -> None:
-        """Returns when nothing moves any more of itself. Raises NotQuiet."""
+        """Returns when the installation is at rest. Raises NotQuiet."""
         reasons = ["nothing was seen"]
         deadline = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < deadline:
@@ -83,10 +84,10 @@ class Observation:
         raise NotQuiet("; ".join(reasons))
 
     async def unrest(self) -> list[str]:
-        """What still moves, in sentences; empty if all is at rest.
+        """What still moves, one sentence each; empty if the installation is at rest.
 
-        Everything moves by outbox, topic and cursor or by a timer: so if the ends of the topics are the same
-        before and after the tables were read, and every cursor stands at its end, nothing was under way.
+        All work passes through an outbox, a topic and a cursor, or a timer. So if the ends of the topics are
+        the same before and after the tables were read, and every cursor is at its end, no work was under way.
         """
         before = await self.ends()
         reasons = [
@@ -98,8 +99,8 @@ class Observation:
             reasons.append("topics grow")
         return reasons
 
-    async def ends(self) -> dict[Place, int]:
-        """The offset after the last record of every partition of every topic."""
+    async def ends(self) -> dict[Partition, int]:
+        """The end offset of every partition of every topic."""
         if self._ends is None:
             reader = Reader(self._installation.bootstrap, "ends", self.topics)
             await reader.start({})
@@ -107,25 +108,31 @@ class Observation:
         return await self._ends.ends()
 
     async def history(self) -> History:
-        """Everything that stands on the topics at this moment; what comes meanwhile is left out."""
+        """All records that are on the topics at this moment; later ones are left out."""
         history = History(self._installation.namespace)
         ends = await self.ends()
+        async with asyncio.timeout(60 + sum(ends.values()) / 1000):
+            async for record in self._records_before(ends):
+                history.add(record)
+        return history
+
+    async def _records_before(self, ends: dict[Partition, int]) -> AsyncIterator[RawRecord]:
+        """Every record below these ends, in the order of each partition."""
         missing = sum(ends.values())
         reader = Reader(self._installation.bootstrap, "history", self.topics)
         await reader.start({})
         try:
-            async with asyncio.timeout(60 + missing / 1000):
-                while missing > 0:
-                    for record in await reader.read(5000, 200):
-                        if record.offset < ends[record.topic, record.partition]:
-                            history.add(record)
-                            missing -= 1
+            while missing > 0:
+                batch = await reader.read(5000, 200)
+                wanted = [record for record in batch if record.offset < ends[record.topic, record.partition]]
+                missing -= len(wanted)
+                for record in wanted:
+                    yield record
         finally:
             await reader.stop()
-        return history
 
     async def core_state(self, service: ServiceName) -> CoreState:
-        """The tables of a service's core."""
+        """The contents of the core tables of a service."""
         ends = await self.ends()
         async with self.tables(service) as tables:
             waiting = await tables.fetchval(
@@ -164,14 +171,14 @@ class Observation:
         ]
 
     async def next_due(self) -> dt.datetime | None:
-        """The moment of business time when the next timer of any service fires."""
+        """The business time at which the next timer of any service fires."""
         found = []
         for service in self._installation.services:
             async with self.tables(service) as tables:
                 found.append(await tables.fetchval(f"SELECT min(fires_at) FROM timer WHERE {_MAY_FIRE}"))
         return min((moment for moment in found if moment is not None), default=None)
 
-    async def _moving(self, service: ServiceName, ends: dict[Place, int]) -> Sequence[str]:
+    async def _moving(self, service: ServiceName, ends: dict[Partition, int]) -> Sequence[str]:
         async with self.tables(service) as tables:
             outbox = await tables.fetchval(
                 "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outbox_aside)"
@@ -188,11 +195,15 @@ class Observation:
                 else []
             )
         cursors = {(row["consumer"], row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        unread = sum(end - cursors.get(place, 0) for place, end in self._read_by(service, ends).items())
+        unread = sum(
+            end - cursors.get(partition, 0) for partition, end in self._read_by(service, ends).items()
+        )
         if service == "audit":
             logged = {(row["topic"], row["partition"]): row["next_offset"] for row in log}
             unread += sum(
-                end - logged.get(place, 0) for place, end in ends.items() if self._is_logged(place[0])
+                end - logged.get(partition, 0)
+                for partition, end in ends.items()
+                if self._is_logged(partition[0])
             )
         counts = {"in the outbox": outbox, "timers due": due, "keys parked": parked, "unread": unread}
         return [f"{service}: {count} {what}" for what, count in counts.items() if count]
@@ -200,19 +211,19 @@ class Observation:
     def _is_logged(self, topic: str) -> bool:
         return topic in self.topics[:4]
 
-    def _read_by(self, service: ServiceName, ends: dict[Place, int]) -> dict[tuple[str, str, int], int]:
-        """The ends of what a service's consumers read, whether they have begun to or not."""
+    def _read_by(self, service: ServiceName, ends: dict[Partition, int]) -> dict[tuple[str, str, int], int]:
+        """The end offsets of what a service's consumers read, by consumer, topic and partition."""
         logical = {topic: _logical(topic) for topic, _ in ends}
         return {
-            (consumer, *place): end
+            (consumer, *partition): end
             for consumer, topics in CONSUMERS[service].items()
-            for place, end in ends.items()
-            if logical[place[0]] in topics
+            for partition, end in ends.items()
+            if logical[partition[0]] in topics
         }
 
     @asynccontextmanager
     async def tables(self, service: ServiceName) -> AsyncIterator[asyncpg.Connection]:
-        """The tables of a service by their plain names, in one snapshot, to read."""
+        """A read-only snapshot of a service's tables, which are found by their plain names."""
         connection = await asyncpg.connect(
             self._installation.database_url, timeout=10, server_settings={"search_path": service}
         )

@@ -1,13 +1,13 @@
-"""What each single event must have left behind in the services that read it: rows, records and letters. Pure.
+"""Checks that each single event left its rows, records and letters in the services that read it. Pure.
 
-That a service stands at the last event of a case says nothing about those before it; these rows do.
+The last applied ordinal of a case says nothing about the events before it; these rows do.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.history import History, Seen, Sequenced, Violation
+from harness.history import EventKey, History, SeenEvent, Violation
 from shared.contracts.addresses import code_of
 from shared.ids import derived_id
 
@@ -24,7 +24,7 @@ _TIMELINE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "civic.assignment.signed.v1": ("signed", ("unit", "role")),
     "civic.assignment.returned.v1": ("returned", ("unit", "role", "reason")),
 }
-"""The line of inquiry's timeline that an event makes, and what both say."""
+"""The line of inquiry's timeline that an event makes, and the data that both have."""
 _OWN_LINES = frozenset(line for kind, (line, _) in _TIMELINE.items() if kind.startswith("civic.inquiry."))
 _PHASES = {
     "civic.inquiry.accepted.v1": "accepted",
@@ -38,7 +38,7 @@ _RECORDS = {
     "civic.inquiry.closed.v1": "civic.department.case_closed.v1",
     "civic.inquiry.reopened.v1": "civic.department.case_reopened.v1",
 }
-"""What routing tells a unit when it reads the event."""
+"""The record that routing sends to a unit when it applies the event."""
 _ANSWERS = frozenset({"civic.inquiry.replied.v1", "civic.inquiry.request_refused.v1"})
 _NOTICED = frozenset(
     f"civic.{step}.v1"
@@ -64,7 +64,7 @@ class Line(NamedTuple):
 
 
 class File(NamedTuple):
-    """What routing knows of a case from inquiry."""
+    """What routing keeps of a case from inquiry's events."""
 
     inquiry: str
     phase: str
@@ -72,7 +72,7 @@ class File(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """A row of publisher's ledger that tells a citizen of a step."""
+    """A row of publisher's ledger: a notice to a citizen about a step."""
 
     id: str
     inquiry: str
@@ -84,7 +84,7 @@ class Notice(NamedTuple):
 def check_timeline(history: History, lines: Iterable[Line], forged: Container[str]) -> list[Violation]:
     """Each event of inquiry and of routing that makes a line made exactly one, in the order of its source.
 
-    `lines` in the order in which they were written; `forged` are subjects that no service has told of.
+    `lines` are in the order in which they were written; `forged` are subjects that no service made.
     """
     expected: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, seen in _in_order(history):
@@ -119,43 +119,45 @@ def check_files(history: History, files: Iterable[File], forged: Container[str])
             expected[key.subject] = File(key.subject, _PHASES[seen.type], cycle)
     found = {file.inquiry: file for file in files if file.inquiry not in forged}
     return [
-        Violation("I4", f"routing: {subject} is {found.get(subject)}, told {expected.get(subject)}")
+        Violation("I4", f"routing: {subject} is {found.get(subject)}, expected {expected.get(subject)}")
         for subject in sorted(expected.keys() | found.keys())
         if expected.get(subject) != found.get(subject)
     ]
 
 
-def check_units_told(history: History) -> list[Violation]:
-    """Of each answer the unit that asked, of each closing and reopening the lead hears exactly once.
+def check_unit_records(history: History) -> list[Violation]:
+    """Each answer has one record for the unit that asked, each closing and reopening one for the lead.
 
-    As far as they have topics; those that do act by them alone here.
+    Units without topics get none.
     """
-    with_topic = {unit for seen in history.events.values() if (unit := code_of(seen.place.topic))}
+    with_topic = {unit for seen in history.events.values() if (unit := code_of(seen.location.topic))}
     leads = {
         key.subject: seen.data["lead"]
         for key, seen in _in_order(history)
         if seen.type == "civic.case.dispatched.v1"
     }
-    told = Counter((seen.causation, seen.type, code_of(seen.place.topic)) for seen in history.events.values())
+    sent = Counter(
+        (seen.causation, seen.type, code_of(seen.location.topic)) for seen in history.events.values()
+    )
     found = []
     for key, seen in history.events.items():
-        # A request that was none of a unit's has no unit to be told.
+        # A request that did not come from a unit has no unit to answer.
         unit = seen.data.get("unit") if seen.type in _ANSWERS else leads.get(key.subject)
         if seen.type not in _RECORDS or unit not in with_topic:
             continue
-        count = told[seen.id, _RECORDS[seen.type], unit]
+        count = sent[seen.id, _RECORDS[seen.type], unit]
         if count != 1:
             found.append(
-                Violation("I2" if count else "I1", f"routing: {unit} was told {count} times of {key}")
+                Violation("I2" if count else "I1", f"routing: {unit} got {count} records about {key}")
             )
     return found
 
 
 def check_notices(history: History, ledger: Sequence[Notice], letters: Mapping[str, int]) -> list[Violation]:
-    """Each step of a case with a contact has one notice, sent, told and come; others have none.
+    """Each step of a case with a contact has one notice that was sent, reported and received; others none.
 
-    `letters` is how often a letter with the id of a notice came. Twice is allowed where an attempt had no
-    known outcome, and never oftener than there were attempts.
+    `letters` is how often a letter with the id of a notice was received: more than once only if an attempt
+    had no known outcome, and never more often than there were attempts.
     """
     reachable = {
         key.subject
@@ -174,7 +176,7 @@ def check_notices(history: History, ledger: Sequence[Notice], letters: Mapping[s
         *(Violation("I1", f"publisher: no notice {one}") for one in (expected - kept)),
         *(Violation("I4", f"publisher: the notice {one} has no step") for one in (kept - expected)),
     ]
-    told = Counter(
+    reported = Counter(
         seen.data["notice"] for seen in history.events.values() if seen.type == "civic.push.notice_sent.v1"
     )
     for notice in ledger:
@@ -182,14 +184,14 @@ def check_notices(history: History, ledger: Sequence[Notice], letters: Mapping[s
             found.append(Violation("I6", f"publisher: {notice} is not sent"))
         elif not 1 <= letters.get(notice.id, 0) <= notice.attempts:
             found.append(Violation("I2", f"publisher: {notice} came {letters.get(notice.id, 0)} times"))
-        if told[notice.id] != (notice.state == "sent"):
-            found.append(Violation("I4", f"publisher: {notice} is told sent {told[notice.id]} times"))
+        if reported[notice.id] != (notice.state == "sent"):
+            found.append(Violation("I4", f"publisher: {notice} is reported sent {reported[notice.id]} times"))
     strange = letters.keys() - {notice.id for notice in ledger}
     return found + [Violation("I4", f"publisher: the letter {one} is in no ledger") for one in strange]
 
 
-def _in_order(history: History) -> Iterator[tuple[Sequenced, Seen]]:
-    yield from sorted(history.events.items(), key=lambda item: item[0].position)
+def _in_order(history: History) -> Iterator[tuple[EventKey, SeenEvent]]:
+    yield from sorted(history.events.items(), key=lambda item: item[0].ordinal)
 
 
 def _line(kind: str, data: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -199,6 +201,6 @@ def _line(kind: str, data: Mapping[str, Any], names: Iterable[str]) -> str:
 def _differ(what: str, expected: list[str], found: list[str]) -> Iterator[Violation]:
     missing, extra = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
     yield from (Violation("I1", f"{what}: {one} is missing") for one in missing.elements())
-    yield from (Violation("I2", f"{what}: {one} is there without its event") for one in extra.elements())
+    yield from (Violation("I2", f"{what}: {one} has no event") for one in extra.elements())
     if not missing and not extra and expected != found:
-        yield Violation("I3", f"{what}: told {expected}, written {found}")
+        yield Violation("I3", f"{what}: expected {expected}, written {found}")

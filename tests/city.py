@@ -1,4 +1,4 @@
-"""One `civicloom run` of its own, as a test starts, asks and ends it."""
+"""A `civicloom run` that a test starts, queries and ends."""
 
 import json
 import os
@@ -21,7 +21,7 @@ STOP_SECONDS = 40
 
 
 class City:
-    """One `civicloom run` with more `options` of it, and what it has said so far."""
+    """A running `civicloom run` with more `options`, and its output so far."""
 
     def __init__(self, folder: Path, port: int, output: Path, *options: str) -> None:
         self.folder, self.output = folder, output
@@ -37,7 +37,7 @@ class City:
             str(folder),
             *options,
         ]
-        # The real thing, also where the suite itself uses servers of others.
+        # With its own servers, also where the suite itself uses others.
         outside = {"DATABASE_URL", "KAFKA_BOOTSTRAP", "KAFKA_PORT", "SMTP_URL"}
         environment = {name: value for name, value in os.environ.items() if name not in outside}
         with output.open("wb") as opened:
@@ -81,12 +81,12 @@ class City:
 
 @contextmanager
 def city(folder: Path, port: int, output: Path, *options: str) -> Iterator[City]:
-    """A city that is gone at the end, whatever happened."""
+    """A city that is stopped at the end, whatever happened."""
     running = City(folder, port, output, *options)
     try:
         yield running
     finally:
         children = running.children() if running.process.poll() is None else []
-        running.process.kill()  # its children are told by the kernel
+        running.process.kill()  # the kernel signals its children
         running.process.wait()
         psutil.wait_procs(children, STOP_SECONDS)

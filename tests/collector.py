@@ -1,4 +1,4 @@
-"""A collector in this process: answers what it is told to, and keeps what it took."""
+"""An OpenTelemetry collector in this process, with scripted answers; it keeps what it accepted."""
 
 import json
 import threading
@@ -16,9 +16,9 @@ Answer = tuple[int, dict[str, str], dict[str, Any]]
 
 
 class FakeCollector:
-    """`answers` are given one by one, then it takes everything; an answer below 300 takes the request too.
+    """Gives the scripted `answers` one by one, then accepts everything. A status below 300 accepts a request.
 
-    `largest` are the bytes of a request that it takes at most.
+    It refuses requests of more than `largest` bytes.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,12 +32,12 @@ class FakeCollector:
 
     @property
     def spans(self) -> list[Span]:
-        """All that it took, in the order in which it came."""
+        """All accepted spans in order of arrival."""
         return [span for request in self.taken for span in request]
 
     @property
     def indexes(self) -> list[int]:
-        """The log indexes of all that it took, in the order in which it came."""
+        """The log indexes of all accepted spans in order of arrival."""
         return [index(span) for span in self.spans]
 
 
@@ -48,7 +48,7 @@ def index(span: Span) -> int:
 
 @contextmanager
 def fake_collector() -> Iterator[FakeCollector]:
-    """One that listens on a port of its own."""
+    """A collector that listens on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -8,10 +8,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
+import hypothesis
 import pytest
 import structlog
 
 from deploy.local.pair import Pair, temporary_folder
+from tests.chaos.length import SECONDS
+
+# On two busy cores a deadline per example says more about the neighbours than about the code.
+hypothesis.settings.register_profile("civicloom", deadline=None)
+hypothesis.settings.load_profile("civicloom")
 
 # Else every logged exception is drawn with its local variables, which takes seconds.
 structlog.configure(
@@ -26,8 +32,11 @@ structlog.configure(
 
 @pytest.fixture(scope="session")
 def pair() -> Iterator[Pair]:
-    """A pair on fresh data for the whole run; `DATABASE_URL` and `KAFKA_BOOTSTRAP` name others instead."""
-    with temporary_folder() as folder, Pair(folder) as running:
+    """A pair on fresh data for the whole run; `DATABASE_URL` and `KAFKA_BOOTSTRAP` name others instead.
+
+    It does not wait for the disk: tests of durability start servers of their own.
+    """
+    with temporary_folder() as folder, Pair(folder, durable=False) as running:
         yield running
 
 
@@ -74,6 +83,14 @@ def _wait_for(work: Coroutine[object, object, None]) -> None:
 _LONG = ("test_run.py", "test_baltimore.py", "test_petitions.py", "test_import.py", "test_clock_driver.py")
 
 
+# Seconds that a test function may take where the limit of pyproject.toml is too short. Chaos waits for an
+# installation to come to rest, containers are built, a browser visits a page in four looks.
+_LIMITS = {"chaos": 600 + SECONDS, "browser": 240, "containers": 3600}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--no-loadscope-reorder` workers take the files in this order."""
+    """Limits by folder; and with `--no-loadscope-reorder` workers take the files in this order."""
+    for item in items:
+        if limit := _LIMITS.get(item.path.parent.name):
+            item.add_marker(pytest.mark.timeout(limit))
     items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))

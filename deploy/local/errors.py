@@ -1,4 +1,4 @@
-"""What can go wrong when the local servers are made ready: one tree, with fields a caller can use."""
+"""The errors of the local servers, one tree; callers can use their fields."""
 
 from pathlib import Path
 

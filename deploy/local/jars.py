@@ -1,7 +1,6 @@
 """The broker's jars: resolved without Maven, accepted only by hash.
 
-`python -m deploy.local.jars` fetches them; `--pin` writes `kafka.sha256` anew after the version above it
-was changed.
+`python -m deploy.local.jars` fetches them; `--pin` rewrites `kafka.sha256` after KAFKA_VERSION has changed.
 """
 
 import argparse
@@ -22,8 +21,7 @@ from deploy.local.errors import JarsRefusedError, JarsUnavailableError, LocalErr
 
 KAFKA_VERSION = "4.3.1"
 
-# Two resolutions on purpose: slf4j and log4j together make the resolver pick a kafka-clients of another
-# version.
+# Two resolutions on purpose: with slf4j in the first, the resolver picks another version of kafka-clients.
 _ENDPOINTS = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.apache.kafka:kafka-tools:{KAFKA_VERSION}",
     "org.slf4j:slf4j-simple:1.7.36",
@@ -35,15 +33,15 @@ Advance = Callable[[int], None]
 
 
 def cache_folder() -> Path:
-    """Where fetched things are kept: `CIVICLOOM_CACHE`, else `.cache` of the repository."""
+    """The folder for downloads: `CIVICLOOM_CACHE`, else `.cache` in the repository."""
     return Path(os.environ.get("CIVICLOOM_CACHE", _REPO / ".cache")).absolute()
 
 
 def kafka_libs() -> Path:
-    """The folder whose `*.jar` make a broker's class path; fetched on the first call, verified on each.
+    """The folder whose `*.jar` are a broker's class path; fetched on the first call, verified on each.
 
-    With `KAFKA_HOME` set, the `libs` of that unpacked official Kafka, taken as it is. Safe in concurrent
-    runs: the first fetches, the others wait. Raises JarsRefusedError for a wrong hash, JarsUnavailableError
+    If `KAFKA_HOME` is set, the `libs` of that unpacked official Kafka, not verified. Safe in concurrent runs:
+    the first fetches, the others wait. Raises JarsRefusedError for a wrong hash, JarsUnavailableError
     when the registry cannot be reached, LocalError for a KAFKA_HOME without jars.
     """
     if home := os.environ.get("KAFKA_HOME"):
@@ -99,7 +97,7 @@ def _fetch(target: Path, expected: int | None = None) -> None:
                 environment = jgo.build(
                     endpoint, cache_dir=Path(work), resolver=PythonResolver(progress_callback=report)
                 )
-            except Exception as error:  # the resolver has no tree of its own: requests, OSError, RuntimeError
+            except Exception as error:  # the resolver has no common base: requests, OSError, RuntimeError
                 raise JarsUnavailableError(
                     f"cannot fetch {endpoint}: {error}. "
                     "Without a registry, set KAFKA_HOME to an unpacked Apache Kafka"

@@ -1,6 +1,6 @@
-"""A mail server that delivers nothing: every mail becomes a file that one can open and read.
+"""A mail server that delivers nothing: it writes every mail to a file.
 
-`python -m deploy.local.mail PORT FOLDER`; it listens on 127.0.0.1 alone.
+`python -m deploy.local.mail PORT FOLDER`; it listens on 127.0.0.1 only.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from aiosmtpd.controller import UnthreadedController
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 _KEPT = 500
-"""A sample city sends mail without end; the oldest files go."""
+"""A sample city sends mail without end; the oldest files are deleted."""
 
 
 class Folder:
@@ -25,7 +25,7 @@ class Folder:
         last = max((int(file.stem) for file in folder.glob("*.eml")), default=0)
         self._numbers = itertools.count(last + 1)
 
-    # The name is aiosmtpd's.
+    # aiosmtpd calls it by this name.
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         number = next(self._numbers)
         (self._folder / f"{number:06}.eml").write_bytes(envelope.original_content or b"")

@@ -1,9 +1,9 @@
 """The local sign-in provider: oidc-provider-mock with one sample person per role.
 
-It believes everybody and asks for no password, so it listens on the loopback address alone; in a container,
-`python -m deploy.local.oidc`, on what the container shows of itself. It runs as a
-process of its own, because importing it warns. It takes its issuer from the Host header: the browser and
-the services must use the same host name and port.
+It asks for no password, so it listens on the loopback address only; in a container (`python -m
+deploy.local.oidc`) on the container's addresses. It runs as a separate process, because importing it emits
+warnings. It takes its issuer from the Host header: the browser and the services must use the same host name
+and port.
 """
 
 import argparse
@@ -32,15 +32,13 @@ class SamplePerson:
     unit: str | None = None
 
     def claims(self) -> dict[str, object]:
-        """The claims that the provider tells about the person (OpenID Connect Core 5.1, and our `roles`,
-        `unit`).
-        """
+        """The claims about the person (OpenID Connect Core 5.1, and our own `roles` and `unit`)."""
         claims: dict[str, object] = {"sub": self.subject, "name": self.name, "roles": [self.role]}
         return claims | ({"unit": self.unit} if self.unit else {})
 
 
 def sample_people(officer_units: Iterable[str]) -> tuple[SamplePerson, ...]:
-    """One person per role, and an officer in each of these departments. The names are invented."""
+    """One person per role, and an officer in each of these units. The names are invented."""
     return (
         SamplePerson("clerk", "周受理", "clerk"),
         SamplePerson("dispatcher", "吴派单", "dispatcher"),
@@ -56,15 +54,15 @@ def sample_people(officer_units: Iterable[str]) -> tuple[SamplePerson, ...]:
 
 
 def officer_units(pack: Pack) -> tuple[str, ...]:
-    """Whose officers can sign in: units without Kafka, since in a sample city nobody else does their work,
-    and one with it, whose work can be watched (two, if there are none without)."""
+    """The units whose officers can sign in: those without Kafka, whose work only people do, and one with
+    Kafka, whose work can be watched (two, if all have Kafka)."""
     without = [unit.code for unit in pack.departments if not unit.kafka]
     with_kafka = [unit.code for unit in pack.departments if unit.kafka and unit.kind != "centre"]
     return (*without, *with_kafka[: 1 if without else 2])
 
 
 def client_environment(port: int) -> Mapping[str, str]:
-    """What the services need for the provider on `port`. It takes any secret, but wants one."""
+    """The settings of the services for the provider on `port`. It accepts any secret, but needs one."""
     return {
         "OIDC_ISSUER": f"http://127.0.0.1:{port}",
         "OIDC_CLIENT_ID": "civicloom",
@@ -84,14 +82,16 @@ def command(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m deploy.local.oidc", description="Believes everybody.")
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local.oidc", description="Signs in without passwords."
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--pack", default="cn-city")
     arguments = parser.parse_args()
     pack = load_pack(REPOSITORY / "policies" / arguments.pack)
     program, environment = command(arguments.port, sample_people(officer_units(pack)), arguments.host)
-    os.execvpe(program[0], program, {**os.environ, **environment})  # noqa: S606 - it becomes the provider
+    os.execvpe(program[0], program, {**os.environ, **environment})  # noqa: S606 - this process becomes the provider
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""PostgreSQL and Kafka together, or the ones that the environment names.
+"""PostgreSQL and Kafka together, or the servers that the environment names.
 
-`python -m deploy.local.pair [--data DIR] -- CMD...` runs a command with both and passes its exit code on.
+`python -m deploy.local.pair [--data DIR] -- CMD...` runs a command with both and returns its exit code.
 """
 
 import argparse
@@ -28,9 +28,10 @@ class Pair:
     """Both servers, started side by side on `data_dir/postgres` and `data_dir/kafka`; a context manager.
 
     `database_url` and `bootstrap`, else the environment's `DATABASE_URL` and `KAFKA_BOOTSTRAP`, name
-    servers that run already: such a side is used as it is, neither started nor stopped, and `postgres` or
-    `kafka` is None. `KAFKA_PORT` fixes the broker's port; raises UnusableSettingError if it is none. With
-    `for_load` the broker is made for throughput, not for a quick start.
+    servers that run already: such a server is neither started nor stopped, and `postgres` or `kafka` is
+    None. `KAFKA_PORT` fixes the broker's port; raises UnusableSettingError if it is not a port. With
+    `for_load` the broker is made for throughput, not for a quick start; with `durable=False` PostgreSQL does
+    not wait for the disk.
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class Pair:
         bootstrap: str | None = None,
         *,
         for_load: bool = False,
+        durable: bool = True,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self._database_url = database_url or os.environ.get("DATABASE_URL")
         self._bootstrap = bootstrap or os.environ.get("KAFKA_BOOTSTRAP")
         port = _kafka_port()
-        self.postgres = None if self._database_url else Postgres(self.data_dir / "postgres")
+        self.postgres = None if self._database_url else Postgres(self.data_dir / "postgres", durable=durable)
         self.kafka = None if self._bootstrap else Kafka(self.data_dir / "kafka", port=port, for_load=for_load)
         self._lock: IO[bytes] | None = None
 
@@ -61,11 +63,11 @@ class Pair:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a child needs in order to find both."""
+        """The settings by which a child process finds both."""
         return {"DATABASE_URL": self.database_url, "KAFKA_BOOTSTRAP": self.bootstrap}
 
     def start(self) -> Self:
-        """Starts what is ours and does not run, both at a time, from the main thread; waits till they answer.
+        """Starts our servers that do not run, side by side, from the main thread; returns when they answer.
 
         Raises FolderInUseError when another run has the folder, StartFailedError when a server does not
         come up (the other one is then stopped again), JarsRefusedError and JarsUnavailableError from the
@@ -86,7 +88,7 @@ class Pair:
         return self
 
     def stop(self) -> None:
-        """Stops what was started; the data stay."""
+        """Stops what was started and keeps the data."""
         if self.kafka:
             self.kafka.request_stop()
         if self.postgres:
@@ -104,7 +106,7 @@ class Pair:
         self.stop()
 
     def _take_folder(self) -> None:
-        """A lock that the kernel gives back however we end."""
+        """Takes a lock that the kernel releases however we end."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         lock = (self.data_dir / "lock").open("ab")
         try:
@@ -117,7 +119,7 @@ class Pair:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards; PostgreSQL's account may pass through it, unlike a plain mkdtemp."""
+    """A folder that is deleted afterwards. Unlike with mkdtemp alone, PostgreSQL's account may enter it."""
     folder = Path(tempfile.mkdtemp(prefix="civicloom-pair-"))
     folder.chmod(0o711)
     try:
@@ -127,16 +129,16 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _kafka_port() -> int | None:
-    told = os.environ.get("KAFKA_PORT")
-    if not told:
+    port = os.environ.get("KAFKA_PORT")
+    if not port:
         return None
-    if not (told.isascii() and told.isdigit() and 0 < int(told) < 65536):
-        raise UnusableSettingError(f"KAFKA_PORT={told} is no port: name one from 1 to 65535")
-    return int(told)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise UnusableSettingError(f"KAFKA_PORT={port} is not a port: use one from 1 to 65535")
+    return int(port)
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM or SIGHUP came: unwind, so that everything stops in order."""
+    """SIGTERM or SIGHUP was received: unwind, so that everything stops in order."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -152,7 +154,7 @@ def run(data_dir: Path, command: list[str]) -> int:
         child = spawn(command[0], command, env=pair.environment, own_group=False)
         try:
             code = child.wait()
-        except KeyboardInterrupt:  # the terminal has told the command too: let it finish by itself
+        except KeyboardInterrupt:  # the command got the signal too: let it finish by itself
             child.wait(_GRACE_SECONDS)
             raise
         finally:
@@ -165,9 +167,7 @@ def main() -> int:
         prog="python -m deploy.local.pair",
         description="Run a command with a PostgreSQL (DATABASE_URL) and a Kafka (KAFKA_BOOTSTRAP).",
     )
-    parser.add_argument(
-        "--data", type=Path, help="folder to keep the data in; without it they are thrown away"
-    )
+    parser.add_argument("--data", type=Path, help="folder to keep the data in; without it they are deleted")
     parser.add_argument("command", nargs="+", metavar="CMD", help="the command with its arguments, after --")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):

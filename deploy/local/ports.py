@@ -25,11 +25,11 @@ def _is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now, below the range of outgoing connections where that leaves room.
+    """A port that is free now, below the range of outgoing connections where that leaves room.
 
-    A port inside that range can be lost while its server is restarted: a client that keeps trying to
-    connect to it may be given that very port as its own and then talks to itself. Between this answer and
-    the server's bind another process may still take the port, so the caller tries again with another one.
+    A port inside that range can be lost while its server restarts: a client that keeps connecting to it may
+    get that very port as its own source port and then talks to itself. Another process may still take the
+    port before the server binds it, so the caller must be ready to try another one.
     """
     room = _first_ephemeral_port() - _LOWEST
     for _ in range(100 if room > 1_000 else 0):

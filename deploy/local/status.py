@@ -1,4 +1,4 @@
-"""What `make run` tells: where to look, and one line of counts while it runs."""
+"""The output of `make run`: addresses to open, and one line of counts while it runs."""
 
 import json
 import urllib.error
@@ -15,14 +15,14 @@ _SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an address answered; status 0 if nothing did."""
+    """The answer of an address; status 0 if there was none."""
 
     status: int
     body: str
 
 
 def get(url: str) -> Answer:
-    """GET, with whatever status."""
+    """GET; every status is an answer, and no connection is status 0."""
     try:
         with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - our own address
             return Answer(answer.status, answer.read().decode(errors="replace"))
@@ -33,7 +33,7 @@ def get(url: str) -> Answer:
 
 
 def sample_state(folder: Path) -> dict[str, Any]:
-    """What the sample city has done so far: `asked`, `answered`, `rated`, and `show`, a case to look at."""
+    """The state of the sample city: counts `asked`, `answered`, `rated`, and `show`, a case to look at."""
     try:
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def where_to_look(plan: Plan) -> str:
 
 
 def counts(plan: Plan, restarts: int) -> str:
-    """One line: how much has happened."""
+    """The counts of the sample city and the size of the log, in one line."""
     state = sample_state(plan.sample_folder)
     checkpoint = get(f"{plan.address}/log/checkpoint")
     size = checkpoint.body.split("\n")[1] if checkpoint.status == 200 else "?"

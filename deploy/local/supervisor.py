@@ -1,6 +1,6 @@
 """`make run`: one process that starts a city, keeps it running and stops all of it.
 
-Whatever way it ends, nothing stays behind: children are told by the kernel when we die (process.py).
+However it ends, no process is left: the kernel signals the children when we die (process.py).
 """
 
 import fcntl
@@ -16,17 +16,17 @@ from types import FrameType
 from typing import IO
 
 from deploy.local.errors import FolderInUseError, LocalError, UnusableSettingError
-from deploy.local.keeper import Keeper, Program
 from deploy.local.pair import Pair
 from deploy.local.process import spawn, tail
 from deploy.local.programs import Plan
 from deploy.local.status import counts, get, sample_state, where_to_look
+from deploy.local.supervised import Program, SupervisedProgram
 from shared.policy.loader import load_pack
 from shared.settings import REPOSITORY
 
 _READY_SECONDS = 180.0
 _HOPELESS = 4
-"""So many restarts while we wait for it: it will not come up by itself."""
+"""After so many restarts during the start, a program will not come up by itself."""
 _SAMPLE_SECONDS = 20.0
 _STOP_SECONDS = 12.0
 _TICK = 0.2
@@ -34,7 +34,7 @@ _COUNT_SECONDS = 2.0
 
 
 class PortTakenError(LocalError):
-    """Somebody else listens where the city should answer."""
+    """Another process listens on the port of the city."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -42,15 +42,15 @@ class PortTakenError(LocalError):
 
 
 class NotReadyError(LocalError):
-    """The city does not become ready; the message says which part and shows the end of its log."""
+    """The city does not become ready; the message names the program and has the end of its log."""
 
 
 class _StopRequestedError(BaseException):
-    """SIGINT, SIGTERM or SIGHUP came: unwind, so that everything stops in order."""
+    """SIGINT, SIGTERM or SIGHUP was received: unwind, so that everything stops in order."""
 
 
 def _request_stop(_number: int, _frame: FrameType | None) -> None:
-    # A second signal ends us at once; what runs is then told by the kernel.
+    # A second signal ends us at once; the kernel then signals the children.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     raise _StopRequestedError
@@ -66,12 +66,12 @@ class Supervisor:
         self._pack = load_pack(pack)
         self._policies = pack.parent
         self._sample = sample
-        self._keepers: list[Keeper] = []
+        self._supervised: list[SupervisedProgram] = []
 
     def run(self) -> None:
-        """Returns after a signal, when all is stopped; the data stay.
+        """Returns after a signal, when everything is stopped; the data are kept.
 
-        Raises PortTakenError and FolderInUseError before anything is started, StartFailedError,
+        Raises PortTakenError and FolderInUseError before anything is started, and StartFailedError,
         NotReadyError or LocalError with the reason when the city does not come up.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -111,7 +111,7 @@ class Supervisor:
 
     @contextmanager
     def _folder(self) -> Iterator[None]:
-        """One city per folder, also when servers that run already are used."""
+        """Locks the folder: one city per folder, also when other servers are used."""
         try:
             (self._data_dir / "logs").mkdir(parents=True, exist_ok=True)
             opened = (self._data_dir / "run.lock").open("ab")
@@ -128,7 +128,7 @@ class Supervisor:
         commands = (["topics", "apply", "--policies", str(self._policies)], ["migrate"])
         log = self._data_dir / "logs" / "prepare.log"
         offset = log.stat().st_size if log.exists() else 0
-        running = [  # both at a time: each mostly waits, one for Kafka, one for PostgreSQL
+        running = [  # side by side: one mostly waits for Kafka, the other for PostgreSQL
             spawn(
                 f"civicloom {command[0]}",
                 [sys.executable, "-m", "services.cli", *command],
@@ -144,58 +144,60 @@ class Supervisor:
 
     def _start(self, programs: Sequence[Program]) -> None:
         for program in programs:
-            keeper = Keeper(program)
-            self._keepers.append(keeper)
-            keeper.start()
+            supervised = SupervisedProgram(program)
+            self._supervised.append(supervised)
+            supervised.start()
 
-    def _tend(self) -> None:
-        for keeper in self._keepers:
-            if sentence := keeper.tend():
+    def _restart_what_ended(self) -> None:
+        for supervised in self._supervised:
+            if sentence := supervised.restart_if_ended():
                 _say(sentence)
 
     def _wait_until_ready(self, plan: Plan) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while (answer := get(f"{plan.address}/readyz")).status != 200:
-            for keeper in self._keepers:
-                if keeper.restarts >= _HOPELESS:  # they wait for each other, so this is no matter of order
-                    program = keeper.program
+            for supervised in self._supervised:
+                if (
+                    supervised.restarts >= _HOPELESS
+                ):  # they wait for each other, so this is no matter of order
+                    program = supervised.program
                     raise NotReadyError(
                         f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}"
                     )
             if time.monotonic() > deadline:
                 raise NotReadyError(f"not ready after {_READY_SECONDS:.0f} s; /readyz says:\n{answer.body}")
-            self._tend()
+            self._restart_what_ended()
             time.sleep(_TICK)
 
     def _wait_for_the_first_case(self, plan: Plan) -> None:
         deadline = time.monotonic() + _SAMPLE_SECONDS
         while not sample_state(plan.sample_folder).get("show") and time.monotonic() < deadline:
-            self._tend()
+            self._restart_what_ended()
             time.sleep(_TICK)
 
     def _watch(self, plan: Plan, pair: Pair) -> None:
-        """Until a signal comes: restarts what has ended, PostgreSQL and Kafka too, and counts."""
+        """Until a signal: restarts what has ended, PostgreSQL and Kafka too, and prints the counts."""
         next_count = 0.0
         while True:
-            self._tend()
+            self._restart_what_ended()
             for server in (pair.postgres, pair.kafka):
                 if server and server.child and server.child.returncode is not None:
                     _say(f"{server.child.name} ended; restarting it")
                     server.start()
             if sys.stdout.isatty() and time.monotonic() >= next_count:
-                line = counts(plan, sum(keeper.restarts for keeper in self._keepers))
+                line = counts(plan, sum(supervised.restarts for supervised in self._supervised))
                 print(f"\r\x1b[2K{line}", end="", flush=True)
                 next_count = time.monotonic() + _COUNT_SECONDS
             time.sleep(_TICK)
 
     def _stop(self) -> None:
-        """The last started first asked; then all have the same time to end."""
-        for keeper in reversed(self._keepers):
-            keeper.request_stop()
+        """Sends SIGTERM in reverse order of the start; all have the same time to end."""
+        for supervised in reversed(self._supervised):
+            supervised.request_stop()
         deadline = time.monotonic() + _STOP_SECONDS
-        for keeper in reversed(self._keepers):
-            keeper.stop(max(0.1, deadline - time.monotonic()))
-        self._keepers.clear()
+        for supervised in reversed(self._supervised):
+            supervised.stop(max(0.1, deadline - time.monotonic()))
+        self._supervised.clear()
 
 
 def _take(lock: IO[bytes], folder: Path) -> None:
@@ -207,7 +209,7 @@ def _take(lock: IO[bytes], folder: Path) -> None:
 
 def _must_be_free(port: int) -> None:
     with socket.socket() as probe:
-        # What a server did that has just ended is no obstacle for the next one, nor for this probe.
+        # Connections of a server that has just ended do not stop the next one from listening, nor this probe.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""One city and one Chromium for the whole run."""
+"""One sample city and one Chromium for the whole run."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -8,14 +8,14 @@ from playwright.async_api import Browser, async_playwright
 from deploy.local.pair import temporary_folder
 from deploy.local.ports import free_port
 from tests.browser.chromium import FLAGS, MISSING, find_chromium
-from tests.browser.town import Town, found
+from tests.browser.samples import Samples, create_samples
 from tests.browser.visitors import Visitors
 from tests.city import city
 
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
-    """Where a city answers in which nothing happens but what the tests do."""
+    """The address of a city without sample traffic."""
     with (
         temporary_folder() as folder,
         city(folder / "data", free_port(), folder / "said.txt", "--no-sample") as running,
@@ -41,5 +41,5 @@ async def visitors(browser: Browser, address: str) -> Visitors:
 
 
 @pytest.fixture(scope="session")
-async def town(visitors: Visitors) -> Town:
-    return await found(visitors)
+async def samples(visitors: Visitors) -> Samples:
+    return await create_samples(visitors)

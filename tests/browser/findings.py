@@ -1,4 +1,4 @@
-"""Whatever is wrong with a page in any look of it, gathered in one visit."""
+"""Everything that is wrong with a page in any of its looks, collected in one visit."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _LOOKS = (
 
 
 class Watched:
-    """A page of which all is heard: make it before the first address is opened."""
+    """A page whose console, errors and requests are recorded: make it before the first address is opened."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
@@ -33,7 +33,7 @@ class Watched:
         page.on("response", self._response)
 
     async def findings(self, language: str) -> list[str]:
-        """What axe-core finds and what a reader would meet, on a phone and a desktop, light and dark."""
+        """The faults that axe-core finds, and overflow, on a phone and a desktop, light and dark."""
         page = self.page
         found: list[str] = []
         if not (await page.title()).strip():

@@ -1,4 +1,4 @@
-"""Hands that have no mouse. With and without scripts of the page, since focus is the browser's own."""
+"""Actions by keyboard alone. They work without the page's scripts, since focus belongs to the browser."""
 
 import asyncio
 
@@ -51,7 +51,7 @@ async def pick(page: Page, name: str, value: str) -> None:
 
 
 async def reload_until(target: Locator) -> None:
-    """As somebody who waits would, without scripts. Raises TimeoutError if it never shows."""
+    """Reloads until the target is visible. Raises TimeoutError."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while True:
             try:

@@ -1,11 +1,11 @@
-"""Every page, and how one comes to it."""
+"""Every page, and the steps to it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from playwright.async_api import Page
 
-from tests.browser.town import SERVICE
+from tests.browser.samples import SERVICE
 from tests.browser.visitors import CITIZEN, OFFICER
 
 Steps = Callable[[Page], Awaitable[None]]
@@ -64,8 +64,8 @@ async def show_keys(page: Page) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A page by a name that tests say. `path` has ids of the town in braces; `steps` lead from there to the
-    page that is meant, which comes with `status`."""
+    """A page by a name that tests print. `path` has ids of the samples in braces; `steps` lead from there to
+    the page that is meant, which comes with `status`."""
 
     name: str
     path: str

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.keyboard import enter, reload_until
-from tests.browser.town import SERVICE, Town
+from tests.browser.samples import SERVICE, Samples
 from tests.browser.visitors import CITIZEN, OFFICER, Visitors
 
 LONG = "Every evening at nine.\n\n  The light goes out."
@@ -49,12 +49,12 @@ MISTAKES = (
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)
 async def test_a_form_that_fails_shows_what_was_typed_and_leads_to_the_fields(
-    visitors: Visitors, town: Town, mistake: Mistake, scripts: bool
+    visitors: Visitors, samples: Samples, mistake: Mistake, scripts: bool
 ) -> None:
     async with visitors.visit(mistake.who, scripts=scripts) as context:
         page = await context.new_page()
-        await page.goto(mistake.path.format(case=town.signed.id))
-        form = page.locator(f'form[action^="{mistake.action.format(case=town.signed.id)}"]')
+        await page.goto(mistake.path.format(case=samples.signed.id))
+        form = page.locator(f'form[action^="{mistake.action.format(case=samples.signed.id)}"]')
         for name, text in mistake.typed.items():
             await form.locator(f"[name={name}]").fill(text)
         await form.locator("button[type=submit]").click()
@@ -76,7 +76,7 @@ async def test_a_form_that_fails_shows_what_was_typed_and_leads_to_the_fields(
 
 
 async def test_pressing_send_again_while_the_answer_is_slow_makes_one_case(
-    visitors: Visitors, town: Town
+    visitors: Visitors, samples: Samples
 ) -> None:
     title = f"Twice {secrets.token_hex(4)}"
     taken = asyncio.Event()
@@ -85,7 +85,7 @@ async def test_pressing_send_again_while_the_answer_is_slow_makes_one_case(
         if taken.is_set():
             await route.continue_()
             return
-        await route.fetch(max_redirects=0)  # the service has it, but the browser is not told
+        await route.fetch(max_redirects=0)  # the service has it, but the browser gets no answer
         taken.set()
 
     async with visitors.visit() as context, visitors.visit(OFFICER) as at_desk:

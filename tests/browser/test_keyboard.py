@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.keyboard import choose, enter, pick, reload_until, tab_to, write
-from tests.browser.town import Town
+from tests.browser.samples import Samples
 from tests.browser.visitors import OFFICER, Visitors
 
 ANSWER = "The line was mended this morning."
@@ -45,7 +45,7 @@ async def test_a_citizen_asks_and_an_officer_answers_by_keyboard_alone(
 
 
 async def test_j_and_k_move_in_the_list_and_question_mark_tells_the_keys(
-    visitors: Visitors, town: Town
+    visitors: Visitors, samples: Samples
 ) -> None:
     async with visitors.visit(OFFICER) as context:
         page = await context.new_page()

@@ -3,11 +3,11 @@
 from playwright.async_api import Route, expect
 
 from tests.browser.findings import Watched
-from tests.browser.town import Town, ask
+from tests.browser.samples import Samples, ask
 from tests.browser.visitors import Visitors
 
 
-async def test_oversight_grows_without_a_reload(visitors: Visitors, town: Town) -> None:
+async def test_oversight_grows_without_a_reload(visitors: Visitors, samples: Samples) -> None:
     async with visitors.visit() as someone, visitors.visit("oversight") as watching:
         watched = Watched(await watching.new_page(), visitors.address)
         page = watched.page
@@ -24,7 +24,7 @@ async def test_oversight_grows_without_a_reload(visitors: Visitors, town: Town) 
         assert watched.heard == []
 
 
-async def test_oversight_holds_still_while_somebody_reads(visitors: Visitors, town: Town) -> None:
+async def test_oversight_holds_still_while_somebody_reads(visitors: Visitors, samples: Samples) -> None:
     async with visitors.visit() as someone, visitors.visit("oversight") as watching:
         held, going = await watching.new_page(), await watching.new_page()
         for page in (held, going):
@@ -40,7 +40,7 @@ async def test_oversight_holds_still_while_somebody_reads(visitors: Visitors, to
 
 
 async def test_oversight_whose_session_is_over_leads_back_by_a_sign_in_and_asks_no_more(
-    visitors: Visitors, town: Town
+    visitors: Visitors, samples: Samples
 ) -> None:
     asked: list[str] = []
 

@@ -8,7 +8,7 @@ from playwright.async_api import Page
 
 from tests.browser.findings import Watched
 from tests.browser.places import PLACES, Place, nothing
-from tests.browser.town import Town
+from tests.browser.samples import Samples
 from tests.browser.visitors import CITIZEN, DESKS, LOCALES, Visitors
 
 LINKED = [CITIZEN, "of replied", *DESKS]
@@ -17,9 +17,9 @@ Titles = dict[tuple[str, str, str], str]
 
 
 @pytest.fixture(scope="session")
-def ids(town: Town) -> dict[str, str]:
+def ids(samples: Samples) -> dict[str, str]:
     """What stands in the braces of a path."""
-    return {name: each if isinstance(each, str) else each["id"] for name, each in asdict(town).items()}
+    return {name: each if isinstance(each, str) else each["id"] for name, each in asdict(samples).items()}
 
 
 @pytest.fixture(scope="session")

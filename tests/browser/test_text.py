@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 from tests.browser.findings import Watched
 from tests.browser.keyboard import reload_until
 from tests.browser.places import send
-from tests.browser.town import act, ask, follow, publish, reaches
+from tests.browser.samples import act, ask, follow, publish, reaches
 from tests.browser.visitors import OFFICER, Visitors
 
 HTML = """<script>document.title='taken'</script><img src=x onerror="document.title='taken'"><b>bold</b>"""

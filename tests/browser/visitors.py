@@ -1,4 +1,4 @@
-"""Who looks at the pages: each visit is a browser context, with cookies of its own."""
+"""The people who look at pages: each visit is a browser context with its own cookies."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,11 +20,11 @@ DESKS = {
     "approver": "/publish",
     "oversight": "/oversight",
 }
-"""Where each of the staff works, by their name at the local provider."""
+"""The page where each member of staff works, by the name at the local provider."""
 
 
 class Visitors:
-    """Opens contexts for citizens and for staff. Each of the staff signs in once, at the first visit."""
+    """Opens contexts for citizens and for staff. Staff sign in at their first visit."""
 
     def __init__(self, browser: Browser, address: str) -> None:
         self.address = address
@@ -35,8 +35,8 @@ class Visitors:
     async def visit(
         self, who: str = CITIZEN, language: str = "en", *, scripts: bool = True
     ) -> AsyncIterator[BrowserContext]:
-        """A fresh context with the cookies of `who`: staff are signed in; a name given to `remember` is
-        known as it was; anybody else is a stranger.
+        """A new context with the cookies of `who`: staff are signed in, a name given to `remember` has its
+        cookies of that time, and any other name has none.
         """
         if who in DESKS and who not in self._remembered:
             await self._sign_in(who)
@@ -54,11 +54,11 @@ class Visitors:
             await context.close()
 
     async def remember(self, who: str, context: BrowserContext) -> None:
-        """From now on `who` comes with the cookies that the context has."""
+        """From now on `who` visits with the present cookies of the context."""
         self._remembered[who] = await context.storage_state()
 
     async def _sign_in(self, who: str) -> None:
-        """As a person does: is sent to the provider, says who they are, and is sent back."""
+        """Signs in as a person does: to the provider, a name, and back."""
         async with self.visit() as context:
             page = await context.new_page()
             await page.goto(DESKS[who])

@@ -1,4 +1,4 @@
-"""Chaos breaks the pair that the run has started, and mends it; servers from the environment it spares."""
+"""Chaos breaks and restarts the pair of the run; servers that the environment names are left alone."""
 
 import logging
 import os
@@ -8,15 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.pair import temporary_folder
+from deploy.local.pair import Pair, temporary_folder
 
-# The clients of this process say many times a second that a killed broker is away.
+# The clients of this process log many times a second that a killed broker is away.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[Pair]:
+    """As in production: its PostgreSQL waits for the disk."""
+    with temporary_folder() as folder, Pair(folder) as running:
+        yield running
 
 
 @pytest.fixture
 def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Data and logs of an installation; `CHAOS_KEEP` names a folder where they stay, each run's by itself."""
+    """The folder of an installation's data and logs; with `CHAOS_KEEP` a new one in there, which is kept."""
     kept = os.environ.get("CHAOS_KEEP")
     if kept:
         Path(kept).mkdir(parents=True, exist_ok=True)

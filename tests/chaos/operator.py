@@ -1,4 +1,4 @@
-"""The operator after a run: what could not be applied is tried again, fails again, and is given up."""
+"""The operator after a run: replays every dead letter, which fails again, and discards it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -16,7 +16,7 @@ HOLDERS: tuple[ServiceName, ...] = ("publisher", "inquiry", "routing")
 
 
 async def give_up(installation: Installation, observation: Observation) -> dict[ServiceName, int]:
-    """Replays every dead letter, then discards whatever is one; how many each service was told to discard.
+    """Replays every dead letter, then discards whatever is one; returns how many each service had to discard.
 
     Raises AssertionError if a replay changes anything, and NotQuiet.
     """
@@ -28,25 +28,25 @@ async def give_up(installation: Installation, observation: Observation) -> dict[
                 if letter.key is not None:
                     await letters.replay(letter.id, "chaos")
             await observation.settle()
-            # A fault of its own stays one, and what waits behind it waits on.
+            # The replay fails for the same reason, and the events behind it still wait.
             assert _waiting(await letters.list()) == _waiting(before)
             discarded[service] = await _discard(letters, observation)
     return discarded
 
 
 def check_given_up(history: History, discarded: dict[ServiceName, int]) -> list[Violation]:
-    """Each discard stands on the topic, once (I5)."""
+    """Each discard is on the topic once (I5)."""
     found = []
     for service, expected in discarded.items():
         kind = f"civic.{service}.deadletter_discarded.v1"
-        told = sum(seen.type == kind for seen in history.events.values())
-        if told != expected:
-            found.append(Violation("I5", f"{service}: {told} of {expected} discarded dead letters are told"))
+        discards = sum(seen.type == kind for seen in history.events.values())
+        if discards != expected:
+            found.append(Violation("I5", f"{service}: {discards} of {expected} discards are on the topic"))
     return found
 
 
 async def _discard(letters: DeadLetters, observation: Observation) -> int:
-    """Until there is none: behind a dead letter its copies wait, each of which is the next one of its key."""
+    """Discards until there is none: behind a dead letter wait its copies, which then become dead letters."""
     count = 0
     async with asyncio.timeout(120):
         while waiting := await letters.list():

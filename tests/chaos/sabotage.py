@@ -1,12 +1,13 @@
-"""A service as shipped but for one mechanism of the core, broken on purpose: the judge must find it.
+"""A service as shipped, with one mechanism of the core broken on purpose: the checks must find it.
 
-`python -m tests.chaos.sabotage NAME SERVICE` starts it; NAME is one of `SABOTAGES`. What is shipped has no
-switch for this: here the mechanism is replaced before the service is imported.
+`python -m tests.chaos.sabotage NAME SERVICE` starts it; NAME is one of `SABOTAGES`. The product
+has no switch for this: the mechanism is replaced here before the service is imported.
 """
 
 import runpy
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import asyncpg
@@ -31,11 +32,11 @@ from shared.settings import ServiceName
 from shared.unit_of_work.transaction import Tx
 
 SWALLOWED = frozenset({"civic.assignment.signed.v1", "civic.inquiry.replied.v1"})
-"""Neither begins nor ends a case; each of the three services reads one of them at least."""
+"""Types that neither begin nor end a case; each of the three services reads at least one."""
 
 
 class OffsetsFirst(PartitionBatchProcessor):
-    """Commits the place before the work, as `ACK_FIRST` does."""
+    """Commits the offset before the work, as `ACK_FIRST` does."""
 
     async def process(
         self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
@@ -51,7 +52,7 @@ class OffsetsFirst(PartitionBatchProcessor):
 
 
 class NoCursor(PartitionBatchProcessor):
-    """Believes whatever is delivered to be new; `no_duplicates` takes the second check away."""
+    """Takes every record for new; `no_duplicates` removes the second check."""
 
     async def _after_cursor(self, tx: Tx, records: Sequence[RawRecord], **_: Any) -> Sequence[RawRecord]:
         await super()._after_cursor(tx, records, accept_gap=True, accept_old=True)
@@ -59,14 +60,14 @@ class NoCursor(PartitionBatchProcessor):
 
 
 class NoLock(Relay):
-    """Sends every shard, whoever else does."""
+    """Sends every shard, also those of other relays."""
 
     async def _share(self, _: asyncpg.Connection) -> None:
         self._shards = list(range(SHARDS))
 
 
 class LocksLate(PartitionBatchProcessor):
-    """Locks for one event after another, in the order in which they come."""
+    """Locks the aggregates of one event after another, in the order of the events."""
 
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Any:
         tx.lock = _nothing  # type: ignore[method-assign,assignment]
@@ -87,7 +88,7 @@ async def _nothing(_: Any) -> None:
 async def swallowing(
     tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool
 ) -> list[Fault | None]:
-    """Takes some events for applied that nobody has seen; what comes after them is applied."""
+    """Marks some events as processed without applying them; later ones are applied."""
     seen = [event for event in events if not _is_swallowed(event)]
     faults = dict(
         zip(
@@ -107,26 +108,31 @@ def _is_swallowed(event: IncomingEvent[Any]) -> bool:
 
 
 def no_duplicates(*_: Any) -> bool:
-    """The check of sequences, switched off."""
+    """The check of sequences, disabled."""
     return False
 
 
+def _replace(module: ModuleType, name: str, part: object) -> None:
+    assert hasattr(module, name), f"{module.__name__} has no {name}: nothing would be broken"
+    setattr(module, name, part)
+
+
 def _offsets_first() -> None:
-    shared.inbox.consumer.PartitionBatchProcessor = OffsetsFirst  # type: ignore[misc]
+    _replace(shared.inbox.consumer, "PartitionBatchProcessor", OffsetsFirst)
 
 
 def _no_cursor() -> None:
-    shared.inbox.consumer.PartitionBatchProcessor = NoCursor  # type: ignore[misc]
-    shared.inbox.partition_batch.is_duplicate = no_duplicates
-    shared.inbox.parking.is_duplicate = no_duplicates
+    _replace(shared.inbox.consumer, "PartitionBatchProcessor", NoCursor)
+    _replace(shared.inbox.partition_batch, "is_duplicate", no_duplicates)
+    _replace(shared.inbox.parking, "is_duplicate", no_duplicates)
 
 
 def _no_lock() -> None:
-    shared.service.Relay = NoLock  # type: ignore[misc]
+    _replace(shared.service, "Relay", NoLock)
 
 
 def _locks_late() -> None:
-    shared.inbox.consumer.PartitionBatchProcessor = LocksLate  # type: ignore[misc]
+    _replace(shared.inbox.consumer, "PartitionBatchProcessor", LocksLate)
 
 
 class PostsTwice(MailSession):
@@ -138,11 +144,11 @@ class PostsTwice(MailSession):
 
 
 def _posts_twice() -> None:
-    services.publisher.push.mail.MailSession = PostsTwice  # type: ignore[misc]
+    _replace(services.publisher.push.mail, "MailSession", PostsTwice)
 
 
 def _swallows() -> None:
-    shared.inbox.partition_batch.apply = swallowing  # type: ignore[attr-defined]
+    _replace(shared.inbox.partition_batch, "apply", swallowing)
 
 
 SABOTAGES: Mapping[str, Callable[[], None]] = {

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.pair import Pair
 from tests.chaos.length import LONG, SECONDS
-from tests.chaos.scene import scene
+from tests.chaos.run import chaos_run
 
 WARM = 30
 SEED = int(os.environ.get("CHAOS_SEED", "20261124"))
@@ -22,7 +22,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order_whatever_breaks(
     pair: Pair, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     random = Random(SEED)
-    async with scene(pair, folder, random) as city:
+    async with chaos_run(pair, folder, random) as city:
         faults = city.faults
         async with city.at_work(rest_seconds=180):
             await city.asked(WARM)  # so that the first fault already has something to damage
@@ -34,9 +34,9 @@ async def test_nothing_is_lost_doubled_or_out_of_order_whatever_breaks(
                     todo = random.sample(list(faults.all), len(faults.all))
                 await faults.inject(todo.pop())
                 await asyncio.sleep(random.uniform(0.2, 1.5))
-        history, violations = await city.judge()
+        history, violations = await city.check()
         if not violations:
-            violations = await city.judge_given_up()
+            violations = await city.check_after_discards()
     counts = Counter(seen.type for seen in history.events.values())
     with capsys.disabled():
         print(  # noqa: T201  (what a long run did is worth a line)

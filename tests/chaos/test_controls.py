@@ -1,4 +1,4 @@
-"""Controls in a small world: a part of the core broken must be found, else the checker proves nothing."""
+"""Controls in a small world: a broken part of the core must be found, else the checker proves nothing."""
 
 import asyncio
 from collections.abc import Sequence

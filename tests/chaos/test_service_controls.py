@@ -1,7 +1,7 @@
-"""Controls against the real services: with a mechanism of the core broken in all of them, the judge finds it.
+"""Controls against the real services: with a mechanism of the core broken in all of them, the checks find it.
 
-Each run is short and has only the faults that bring its sabotage to light; the same judge then sees the same
-faults on the services as shipped, and finds nothing.
+Each run is short and has only the faults that bring its sabotage to light; the same checks then find nothing
+after the same faults on the services as shipped.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ import pytest
 from deploy.local.pair import Pair
 from harness.history import Violation
 from harness.installation import Command, as_shipped
+from tests.chaos.run import chaos_run
 from tests.chaos.sabotage import SABOTAGES, sabotaged
-from tests.chaos.scene import scene
 
 pytestmark = pytest.mark.chaos
 
@@ -36,13 +36,13 @@ FOUND = {"no-lock": "relay", "locks-late": "locks", "no-cursor": "I2", "offsets-
 async def brief(
     pair: Pair, folder: Path, faults: Iterable[tuple[Any, ...]], command: Command, *, rest_seconds: float
 ) -> list[Violation]:
-    async with scene(pair, folder, Random(11), command) as city:
+    async with chaos_run(pair, folder, Random(11), command) as city:
         async with city.at_work(rest_seconds=rest_seconds):
             await city.asked(QUIET_CASES)
             for fault in faults:
                 await city.faults.inject(*fault)
                 await asyncio.sleep(1)
-        _, violations = await city.judge()
+        _, violations = await city.check()
     return violations
 
 

@@ -1,6 +1,6 @@
-"""The core alone in a small world: routing tells, inquiry answers each event; relays and readers crash.
+"""The core alone in a small world: routing emits, inquiry answers each event; relays and readers crash.
 
-Small enough to run in seconds with parts exchanged for broken ones, and judged by the same checker.
+Small enough to run in seconds with broken parts, under the same history checker.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import orjson
 
+from harness.at_rest import CoreState, check_core
 from harness.history import History, Violation
-from harness.quiescence import CoreState, check_core
 from harness.schema import make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.inquiry import InquiryRequestRefused
@@ -30,15 +30,15 @@ from shared.outbox.relay import Relay
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
-TOLD, ANSWERED = CaseTriaged.contract.type, InquiryRequestRefused.contract.type
-KEYS, TELLERS, ROUNDS = 24, 4, 12
+TRIAGED, ANSWERED = CaseTriaged.contract.type, InquiryRequestRefused.contract.type
+KEYS, WRITERS, ROUNDS = 24, 4, 12
 DESKS = 6
 Loop = Callable[[], Coroutine[Any, Any, object]]
 
 
 @dataclass(slots=True)
 class World:
-    """Two services of the core. `slices` and `relay` may be broken ones; with `crashes` all die often."""
+    """Two services of the core. `slices` and `relay` may be broken ones; with `crashes` loops die often."""
 
     routing: Database
     inquiry: Database
@@ -55,7 +55,7 @@ class World:
         return [topic_name(self.routing.settings.topic_namespace, name) for name in ("routing", "inquiry")]
 
     async def run(self) -> list[Violation]:
-        """Tells, crashes, comes to rest, and is judged."""
+        """Emits, crashes, comes to rest, and returns what is wrong."""
         loops: list[Loop] = [self._relaying(self.routing), self._relaying(self.inquiry), self._reading]
         async with contextlib.AsyncExitStack() as stack:
             tasks = [
@@ -63,17 +63,17 @@ class World:
                 for loop in loops
                 for _ in range(self.copies)
             ]
-            telling = asyncio.create_task(self._tell())
-            while not telling.done():
+            emitting = asyncio.create_task(self._emit())
+            while not emitting.done():
                 await asyncio.sleep(self.random.uniform(0.02, 0.1))
                 if self.crashes:
                     self.random.choice(tasks).crash()
-            await telling
+            await emitting
             await self._come_to_rest()
-        return await self._judge()
+        return await self._check()
 
-    async def _tell(self) -> None:
-        async def teller(number: int) -> None:
+    async def _emit(self) -> None:
+        async def writer(number: int) -> None:
             for _ in range(ROUNDS):
                 keys = [f"case-{n}" for n in range(number % 2, KEYS, 2)]
                 async with self.routing.transaction(keys) as tx:
@@ -81,7 +81,7 @@ class World:
                         tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=key)
                 await asyncio.sleep(0.05)
 
-        await asyncio.gather(*(teller(number) for number in range(TELLERS)))
+        await asyncio.gather(*(writer(number) for number in range(WRITERS)))
 
     def _relaying(self, database: Database) -> Loop:
         async def loop() -> None:
@@ -131,15 +131,15 @@ class World:
         ]
         read = (await self._state(self.inquiry, "inquiry", before)).cursors
         unread = [
-            place
-            for place, end in before.items()
-            if place[0] == self.topics[0] and read.get(("world", *place), 0) < end
+            partition
+            for partition, end in before.items()
+            if partition[0] == self.topics[0] and read.get(("world", *partition), 0) < end
         ]
         return not any(waiting) and not unread and before == await reader.ends()
 
-    async def _judge(self) -> list[Violation]:
+    async def _check(self) -> list[Violation]:
         self.history = History(self.routing.settings.topic_namespace)
-        reader = Reader(self.bootstrap, "judge", self.topics)
+        reader = Reader(self.bootstrap, "check", self.topics)
         await reader.start({})
         try:
             ends = await reader.ends()
@@ -150,12 +150,12 @@ class World:
                     missing -= 1
         finally:
             await reader.stop()
-        found = [*self.history.violations(), *self.history.unanswered({TOLD: frozenset({ANSWERED})})]
+        found = [*self.history.violations(), *self.history.unanswered({TRIAGED: frozenset({ANSWERED})})]
         reads = {self.inquiry: frozenset(self.topics[:1]), self.routing: frozenset[str]()}
         for database, topics in reads.items():
-            mine = {place: end for place, end in ends.items() if place[0] in topics}
+            mine = {partition: end for partition, end in ends.items() if partition[0] in topics}
             state = await self._state(database, database.settings.service, mine)
-            found += check_core(self.history, state, handled=frozenset({TOLD}), reads=topics)
+            found += check_core(self.history, state, handled=frozenset({TRIAGED}), reads=topics)
         return found
 
     async def _state(self, database: Database, service: str, ends: dict[tuple[str, int], int]) -> CoreState:
@@ -164,7 +164,7 @@ class World:
             service,
             await database.pool.fetchval("SELECT count(*) FROM outbox"),
             {("world", row["topic"], row["partition"]): row["next_offset"] for row in cursors},
-            {("world", *place): end for place, end in ends.items()},
+            {("world", *partition): end for partition, end in ends.items()},
             await _sequences(database),
             frozenset(),
             0,
@@ -172,7 +172,7 @@ class World:
 
 
 def answering() -> Handlers:
-    """Answers each event once; it touches two desks beside its case, as a command over several would."""
+    """Answers each event once; it locks two desks beside its case, as a command on several does."""
     handlers = Handlers()
 
     def locks(event: IncomingEvent[Any]) -> Iterable[str]:
@@ -208,7 +208,7 @@ async def world(admin_url: str, bootstrap: str, namespace: str, **more: Any) -> 
 
 
 async def deadlocks(admin_url: str) -> int:
-    """How many this database has seen so far; sessions tell at the latest when they end."""
+    """How many this database has seen so far; a session reports them when it ends at the latest."""
     connection = await asyncpg.connect(admin_url)
     try:
         found = await connection.fetchval(
@@ -220,7 +220,7 @@ async def deadlocks(admin_url: str) -> int:
 
 
 class _Kept:
-    """A loop that is started again whenever it was crashed."""
+    """A loop that is restarted after each crash."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""The Docker engine that these tests need, and servers in it."""
+"""The Docker engine, and servers in it."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from testcontainers.core.wait_strategies import ExecWaitStrategy, LogMessageWait
 
 from deploy.local.ports import free_port
 
-# It watches over containers of runs that were killed, and is one more image to fetch.
+# Ryuk removes containers of killed runs, but is one more image to fetch.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
 
@@ -35,7 +35,7 @@ def postgres() -> Iterator[str]:
         .with_env("POSTGRES_DB", "civicloom")
         .with_bind_ports(5432, port)
         .with_command("postgres -c max_connections=200")
-        # By TCP: the image starts it once for itself, on the socket alone.
+        # By TCP: during its setup the image listens on its Unix socket only.
         .waiting_for(LogMessageWaitStrategy(re.compile(r"listening on IPv4 address")))
     )
     with container:
@@ -45,7 +45,7 @@ def postgres() -> Iterator[str]:
 @contextmanager
 def kafka() -> Iterator[str]:
     """An Apache Kafka 4.3 of one node, with the settings of deploy/docker-compose.yml; its address."""
-    port = free_port()  # chosen here, since the broker has to tell it to its clients
+    port = free_port()  # chosen here, since the broker has to advertise it
     settings = {
         "NODE_ID": "1",
         "PROCESS_ROLES": "broker,controller",
@@ -68,7 +68,7 @@ def kafka() -> Iterator[str]:
     container = DockerContainer("apache/kafka:4.3.1").with_bind_ports(9092, port)
     for name, value in settings.items():
         container.with_env(f"KAFKA_{name}", value)
-    # As the health check of Compose; what it logs when it is ready hangs on its log level.
+    # As the health check of Compose; what it logs when it is ready depends on its log level.
     container.waiting_for(ExecWaitStrategy(["bash", "-c", "</dev/tcp/127.0.0.1/9092"]))
     with container:
         yield f"127.0.0.1:{port}"

@@ -84,15 +84,15 @@ def test_an_inquiry_goes_through_to_a_department_and_into_the_log(composed: Comp
 
 
 def test_prometheus_scrapes_all_four_services_and_loads_the_alerts(composed: Composed) -> None:
-    def told(path: str) -> Any:
+    def prometheus(path: str) -> Any:
         return httpx.get(f"{composed.prometheus}/api/v1/{path}", timeout=20).json()["data"]
 
     def up() -> set[str]:
-        found = told("query?query=up")["result"]
+        found = prometheus("query?query=up")["result"]
         return {one["metric"].get("service") for one in found if one["value"][1] == "1"} - {None}
 
-    assert poll_until(lambda: up() == set(SERVICES), 60), told("targets")
-    rules = [rule for group in told("rules")["groups"] for rule in group["rules"]]
+    assert poll_until(lambda: up() == set(SERVICES), 60), prometheus("targets")
+    rules = [rule for group in prometheus("rules")["groups"] for rule in group["rules"]]
     assert len(rules) > 5
     assert [rule["name"] for rule in rules if rule["health"] == "err"] == []
 
@@ -115,7 +115,7 @@ def test_the_operator_s_commands_run_in_a_container(composed: Composed) -> None:
     assert "topics are as declared" in composed.says("run", "--rm", "operator", "topics", "diff")
 
 
-def test_a_missing_secret_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_secret_is_reported_with_what_to_do(tmp_path: Path) -> None:
     empty = tmp_path / ".env"
     empty.touch()
     bare = {
@@ -123,8 +123,8 @@ def test_a_missing_secret_is_told_with_what_to_do(tmp_path: Path) -> None:
         for name, value in os.environ.items()
         if name != "SECRET_KEY" and not name.endswith("_PASSWORD")
     }
-    told = subprocess.run(
+    refused = subprocess.run(
         [*COMPOSE, "--env-file", str(empty), "config"], env=bare, capture_output=True, text=True, check=False
     )
-    assert told.returncode != 0
-    assert "make up" in told.stderr
+    assert refused.returncode != 0
+    assert "make up" in refused.stderr

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,12 @@ async def kill_after(process: "subprocess.Popen[str]", pool: asyncpg.Pool, sourc
     await asyncio.to_thread(process.communicate)
 
 
+async def nothing_is_left_of_imports(pool: asyncpg.Pool) -> bool:
+    """Whether the tables that an import works with are empty."""
+    tables = ("inquiry.import_progress", "inquiry.import_rejected")
+    return not any([await pool.fetchval(f"SELECT count(*) FROM {table}") for table in tables])
+
+
 async def read_topics(bootstrap: str, topics: Iterable[str]) -> list[ConsumerRecord]:
     """Every record on the topics now."""
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer:
@@ -177,9 +183,3 @@ async def external_ids(pool: asyncpg.Pool, source: str) -> dict[str, str]:
     """The ids in the source by inquiry id."""
     query = "SELECT id, external_id FROM inquiry.inquiry WHERE external_source = $1"
     return {row["id"]: row["external_id"] for row in await pool.fetch(query, source)}
-
-
-async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.1)

@@ -19,9 +19,9 @@ MONDAY = dt.datetime(2026, 11, 23, 2, tzinfo=dt.UTC)
 CONCERN = {"title": "井盖丢失", "text": "路口。", "service_code": "municipal-manhole", "area": "yunxi"}
 
 
-def told_of(history: History, subject: str, source: str) -> list[str]:
+def types_of(history: History, subject: str, source: str) -> list[str]:
     found = [
-        (key.position, seen.type)
+        (key.ordinal, seen.type)
         for key, seen in history.events.items()
         if key.subject == subject and key.source == source
     ]
@@ -55,7 +55,7 @@ async def test_a_case_is_warned_breached_answered_late_and_closed_of_itself(
             await driver.advance_to(MONDAY)
         await departments.close()
     assert history.violations() == []
-    assert told_of(history, case.id, "/services/inquiry") == [
+    assert types_of(history, case.id, "/services/inquiry") == [
         "inquiry.received",
         "inquiry.deadline_warned",
         "inquiry.deadline_warned",

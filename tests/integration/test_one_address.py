@@ -1,6 +1,4 @@
-"""The Caddyfile joins four services: who gets which path, what is ready, and what a dead service looks
-like.
-"""
+"""The Caddyfile joins four services: paths, readiness, and the answer of a dead service."""
 
 import base64
 import contextlib
@@ -180,7 +178,7 @@ def test_the_address_is_ready_when_all_four_are(city: City, service: str) -> Non
     assert (answer.status_code, answer.text) == (503, f"{service}: no broker")
 
 
-def test_the_address_tells_what_is_degraded_anywhere_and_believes_no_caller(city: City) -> None:
+def test_the_address_reports_what_is_degraded_anywhere_and_believes_no_caller(city: City) -> None:
     assert httpx.get(city.address + "/readyz", headers={"X-Degraded-X": "lies"}).text == "ready"
     city.services["publisher"].degraded = "publisher email: no SMTP_URL"
     city.services["audit"].degraded = "audit disk: nearly full"
@@ -233,8 +231,8 @@ def test_what_a_client_says_of_its_own_address_is_forgotten(city: City) -> None:
     assert httpx.get(city.address + "/ask/who", headers=SPOOFED).text == "127.0.0.1"
 
 
-@pytest.mark.parametrize("told", ["198.51.100.2", SPOOFED["X-Forwarded-For"], "192.0.2.1,2001:db8::7"])
-def test_the_proxy_in_front_is_believed_in_what_it_adds_itself(tmp_path: Path, told: str) -> None:
+@pytest.mark.parametrize("forwarded", ["198.51.100.2", SPOOFED["X-Forwarded-For"], "192.0.2.1,2001:db8::7"])
+def test_the_proxy_in_front_is_believed_in_what_it_adds_itself(tmp_path: Path, forwarded: str) -> None:
     with joined(tmp_path, FRONT_PROXIES="127.0.0.0/8 192.0.2.64") as city:
-        who = httpx.get(city.address + "/ask/who", headers={"X-Forwarded-For": told}).text
-    assert who == told.replace(" ", "").split(",")[-1]
+        who = httpx.get(city.address + "/ask/who", headers={"X-Forwarded-For": forwarded}).text
+    assert who == forwarded.replace(" ", "").split(",")[-1]

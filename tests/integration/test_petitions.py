@@ -3,15 +3,18 @@
 Rows are compared by digest and named by number: no test prints a row.
 """
 
+import datetime as dt
 import html
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import httpx
 import orjson
 import pytest
+from aiokafka import ConsumerRecord
 
 from deploy.local.pair import Pair
 from harness.installation import Installation
@@ -34,15 +37,17 @@ from tests.integration.imported import (
 pytestmark = pytest.mark.integration
 
 CENTRE = "hotline-center"
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
 @dataclass
 class Petitions:
-    """The city after the import: title and text of each message by its number, and its inquiry id."""
+    """The city after the import: title, text and time of each message by its number, and its inquiry id."""
 
     city: Installation
     titles: dict[str, str]
     texts: dict[str, str]
+    times: dict[str, str]
     inquiries: dict[str, str]
 
 
@@ -62,6 +67,7 @@ async def petitions(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Asy
             city,
             {row["留言编号"]: row["留言主题"] for row in rows},
             {row["留言编号"]: row["留言详情"] for row in rows},
+            {row["留言编号"]: row["留言时间"] for row in rows},
             {number: id_ for id_, number in (await external_ids(pool, "petitions")).items()},
         )
 
@@ -77,14 +83,35 @@ async def test_every_message_reaches_the_department_as_it_was_written(petitions:
 
 
 async def test_the_words_travel_beside_the_event_and_never_in_it(petitions: Petitions) -> None:
-    records = await read_topics(petitions.city.bootstrap, [f"{petitions.city.namespace}.inquiry.v1"])
-    values = {orjson.loads(record.value)["subject"]: record for record in records}
+    records = await intakes(petitions)
     for number, inquiry in petitions.inquiries.items():
-        record = values[inquiry]
-        written = orjson.loads(dict(record.headers)["words"])
-        assert digest(written["text"]) == digest(petitions.texts[number]), number
+        record = records[inquiry]
+        words = orjson.loads(dict(record.headers)["words"])
+        assert digest(words["title"]) == digest(petitions.titles[number]), number
+        assert digest(words["text"]) == digest(petitions.texts[number]), number
         start = orjson.dumps(petitions.texts[number][:8])[1:-1]
         assert start not in record.value, number
+
+
+async def test_both_ways_of_writing_a_date_are_read_on_the_clocks_of_the_place(petitions: Petitions) -> None:
+    records = await intakes(petitions)
+    for number, inquiry in petitions.inquiries.items():
+        data = orjson.loads(records[inquiry].value)["data"]
+        assert data["service_code"] == "12345-center"
+        moment = dt.datetime.fromisoformat(data["original_time"]).astimezone(SHANGHAI)
+        written = [int(part) for part in re.findall(r"\d+", petitions.times[number])]
+        assert written == list(moment.timetuple()[:6]), number
+
+
+async def intakes(petitions: Petitions) -> dict[str, ConsumerRecord]:
+    """The record of each intake by inquiry id."""
+    found: dict[str, ConsumerRecord] = {}
+    for record in await read_topics(petitions.city.bootstrap, [f"{petitions.city.namespace}.inquiry.v1"]):
+        event = orjson.loads(record.value)
+        if event["type"] == "civic.inquiry.received.v1":
+            found[event["subject"]] = record
+    assert len(found) == 4_326
+    return found
 
 
 async def test_unusual_texts_are_shown_on_their_pages_as_they_were_written(petitions: Petitions) -> None:

@@ -1,4 +1,4 @@
-"""The table of who reads what is what the services do: each is wired and compared with it."""
+"""The table of consumers matches the services: each is wired and compared with it."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ from shared.service import Parts
 from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
 
-NAMESPACE = "town"
+NAMESPACE = "city"
 Build = Callable[[Database, Any], Awaitable[Parts]]
 BUILDS: dict[ServiceName, tuple[Build, type[CoreSettings]]] = {
     "publisher": (build_publisher, PublisherSettings),

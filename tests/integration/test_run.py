@@ -1,4 +1,4 @@
-"""`make run` as a stranger meets it: the city comes up, lives, heals, stops, and goes on where it was."""
+"""`make run` as a newcomer sees it: the city starts, lives, heals, stops, and continues where it was."""
 
 import signal
 import socket
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from deploy.local.ports import free_port
 from deploy.local.process import poll_until
@@ -19,6 +20,7 @@ def _all_gone(children: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(children, timeout=0.1)[1]
 
 
+@pytest.mark.timeout(300)
 def test_a_city_lives_heals_stops_and_goes_on(open_tmp_path: Path) -> None:
     folder, port = open_tmp_path / "data", free_port()
     with city(folder, port, open_tmp_path / "first.txt") as first:
@@ -52,7 +54,7 @@ def test_a_city_lives_heals_stops_and_goes_on(open_tmp_path: Path) -> None:
         assert poll_until(lambda: _all_gone(children), STOP_SECONDS), children
 
 
-def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -63,7 +65,7 @@ def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
             assert not (tmp_path / "data" / "postgres").exists()
 
 
-def test_an_unknown_pack_is_told_as_a_sentence(tmp_path: Path) -> None:
+def test_an_unknown_pack_is_reported_in_a_sentence(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "services.cli", "run", "--pack", "no-such-city", "--data-dir", str(tmp_path)],
         cwd=REPO,

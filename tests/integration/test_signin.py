@@ -71,9 +71,7 @@ async def browser(issuer: str | None) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def authorize(location: str, subject: str) -> str:
-    """What a person does at the provider: chooses who they are. Returns where the provider sends the
-    browser.
-    """
+    """Chooses a person at the provider; returns the address that the provider redirects to."""
     async with httpx.AsyncClient() as outside:
         assert (await outside.get(location)).status_code == 200
         answer = await outside.post(location, data={"sub": subject})

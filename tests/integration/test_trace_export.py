@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -26,6 +26,7 @@ from shared.unit_of_work.database import Database
 from tests.collector import FakeCollector, fake_collector
 from tests.integration.log.conftest import Topic
 from tests.otlp import all_spans, parse, roots
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -117,18 +118,6 @@ async def exporting(log: Log, collector: FakeCollector, **headers: str) -> Async
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-
-
-async def until(found: Callable[[], object], what: str, seconds: float = 10) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                answer = found()
-                if await answer if asyncio.iscoroutine(answer) else answer:
-                    return
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pytest.fail(f"not within {seconds} s: {what}")
 
 
 async def all_sent(log: Log, collector: FakeCollector, seconds: float = 10) -> None:

@@ -6,7 +6,7 @@ The department is `examples/department.py`, the mailbox an SMTP sink, the verifi
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -23,6 +23,7 @@ from deploy.local.process import spawn
 from harness.installation import Installation
 from services.cli import main as civicloom
 from tests.paths import REPO
+from tests.waiting import until
 
 SERVICE = "municipal-street-light"
 UNIT = "urban-management"
@@ -62,13 +63,6 @@ async def city(
         department.stop()
 
 
-async def until(found: Callable[[], Awaitable[Any]], seconds: float = 40) -> Any:
-    async with asyncio.timeout(seconds):
-        while not (answer := await found()):
-            await asyncio.sleep(0.1)
-    return answer
-
-
 class Citizen:
     """Uses the public API with number and secret."""
 
@@ -101,7 +95,7 @@ class Citizen:
             found = await self.look()
             return found if (found["state"], found["cycle"]) == (state, cycle) else None
 
-        return await until(there)  # type: ignore[no-any-return]
+        return await until(there)
 
     async def say(self, what: str, **body: Any) -> httpx.Response:
         headers = {**self.secret, "Idempotency-Key": f"{what}-{id(self)}-{len(json.dumps(body))}"}
@@ -128,11 +122,11 @@ async def test_a_concern_is_asked_dispatched_signed_answered_rated_and_logged(
     assert rated.status_code in {200, 201}, rated.text
     await citizen.reaches("closed")
 
-    async def told() -> bool:
+    async def notified() -> bool:
         mails = [mail for mail in mailbox[0].mails if "wang@example.org" in str(mail["To"])]
         return len(mails) >= 3
 
-    await until(told)
+    await until(notified)
     mine = [mail for mail in mailbox[0].mails if "wang@example.org" in str(mail["To"])]
     assert len({mail["Message-ID"] for mail in mine}) == len(mine)
     assert all(citizen.case["number"] in mail.get_content() for mail in mine)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import chinese_calendar
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.policy.calendar import WorkCalendar
@@ -19,7 +19,6 @@ from tests.paths import REPO
 PACKS = ("cn-city", "us-city", "nl-city")
 
 # The first example of a pack loads it, and the machine may be busy: time is no property here.
-PATIENT = settings(deadline=None)
 
 starts = st.datetimes(dt.datetime(2024, 1, 1, 12), dt.datetime(2026, 9, 1)).map(  # noqa: DTZ001 (made aware)
     lambda moment: moment.replace(tzinfo=dt.UTC)
@@ -34,7 +33,6 @@ def calendar_of(pack: str) -> WorkCalendar:
     return load_pack(REPO / "policies" / pack).calendar
 
 
-@PATIENT
 @given(packs, starts, starts, amounts, day_counts)
 def test_a_later_start_is_never_due_earlier(
     pack: str, one: dt.datetime, other: dt.datetime, amount: int, day_count: DayCount
@@ -44,7 +42,6 @@ def test_a_later_start_is_never_due_earlier(
     assert earlier.due <= later.due
 
 
-@PATIENT
 @given(packs, starts, amounts, day_counts)
 def test_a_larger_budget_is_never_due_earlier(
     pack: str, start: dt.datetime, amount: int, day_count: DayCount
@@ -56,7 +53,6 @@ def test_a_larger_budget_is_never_due_earlier(
         assert smaller.due < larger.due
 
 
-@PATIENT
 @given(packs, starts, amounts)
 def test_working_days_end_with_duty_on_a_working_day(pack: str, start: dt.datetime, amount: int) -> None:
     calendar = calendar_of(pack)
@@ -65,7 +61,6 @@ def test_working_days_end_with_duty_on_a_working_day(pack: str, start: dt.dateti
     assert calendar.spans(due.toordinal())[-1][1] == due.hour * 60 + due.minute
 
 
-@PATIENT
 @given(starts, amounts)
 def test_chinese_working_days_agree_with_a_naive_count(start: dt.datetime, amount: int) -> None:
     calendar = calendar_of("cn-city")
@@ -86,7 +81,6 @@ def next_workday(day: dt.date) -> dt.date:
     return day
 
 
-@PATIENT
 @given(packs, starts, st.integers(1, 600))
 def test_duty_hours_agree_with_a_naive_count_of_minutes(pack: str, start: dt.datetime, minutes: int) -> None:
     calendar = calendar_of(pack)
@@ -109,7 +103,6 @@ def count_duty_minutes(calendar: WorkCalendar, start: dt.datetime, due: dt.datet
     )
 
 
-@PATIENT
 @given(packs, starts, amounts, day_counts)
 def test_the_mark_of_a_larger_share_is_never_earlier(
     pack: str, start: dt.datetime, amount: int, day_count: DayCount
@@ -122,7 +115,6 @@ def test_the_mark_of_a_larger_share_is_never_earlier(
     assert found[-1] == deadline.due
 
 
-@PATIENT
 @given(packs, starts, st.integers(1, 20), st.integers(1, 4))
 def test_a_quarter_of_four_times_a_budget_is_that_budget(
     pack: str, start: dt.datetime, amount: int, quarters: int
@@ -134,7 +126,6 @@ def test_a_quarter_of_four_times_a_budget_is_that_budget(
         assert at_percent(calendar, whole, 25 * quarters) == part.due
 
 
-@PATIENT
 @given(packs, starts, st.integers(1, 30), st.integers(1, 99))
 def test_a_mark_of_working_time_falls_into_working_time(
     pack: str, start: dt.datetime, amount: int, percent: int
@@ -147,7 +138,6 @@ def test_a_mark_of_working_time_falls_into_working_time(
         assert on_duty(calendar, mark.astimezone(calendar.tz))
 
 
-@PATIENT
 @given(packs, starts, amounts, day_counts)
 def test_an_explanation_replays_to_the_same_due_moment(
     pack: str, start: dt.datetime, amount: int, day_count: DayCount

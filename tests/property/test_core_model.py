@@ -268,7 +268,6 @@ def test_any_course_of_events_applies_each_once_and_in_order(database: str) -> N
     quick = settings(
         max_examples=20,
         stateful_step_count=30,
-        deadline=None,
         # A course takes half a second: shrinking it would take minutes.
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
         suppress_health_check=list(HealthCheck),

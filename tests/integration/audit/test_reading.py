@@ -75,7 +75,7 @@ async def logged(audit: Database, topic: str, partition: int, offset: int) -> No
     await until(there, f"{topic}/{partition}/{offset} is logged")
 
 
-async def test_records_that_are_gone_when_the_writer_comes_back_are_told_and_the_rest_is_logged(
+async def test_records_that_are_gone_when_the_writer_comes_back_are_reported_and_the_rest_is_logged(
     audit: Database, topic: str, producer: AIOKafkaProducer, admin: AIOKafkaAdminClient, tmp_path: Path
 ) -> None:
     async with writing(audit, tmp_path):

@@ -1,5 +1,6 @@
-"""How a server starts: on which port, behind whom, with which settings, and what it says if it cannot."""
+"""Starts of a server: its port, a previous server on its folder, its settings, and its errors."""
 
+import shutil
 import signal
 import socket
 import threading
@@ -9,11 +10,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import UnknownTopicOrPartitionError
 
+from deploy.local import kafka as kafka_module
 from deploy.local import server as server_module
 from deploy.local.errors import StartFailedError
+from deploy.local.jars import kafka_libs
 from deploy.local.kafka import Kafka
 from deploy.local.ports import free_port
 from deploy.local.postgres import _SETTINGS, Postgres
+from deploy.local.template import Template, template
 from tests.integration.pair.conftest import make_topic, processes_under
 
 pytestmark = pytest.mark.integration
@@ -30,7 +34,7 @@ def test_a_start_that_fails_says_why_with_the_end_of_the_log(
 
 
 @pytest.mark.parametrize("server", [Postgres, Kafka])
-def test_a_port_that_somebody_took_meanwhile_is_replaced(
+def test_a_port_that_was_taken_meanwhile_is_replaced(
     server: type[Postgres | Kafka], open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", free_port())) as squatter:
@@ -70,3 +74,15 @@ async def test_the_broker_makes_no_topic_by_itself_and_stamps_records_with_its_o
             assert stamped.timestamp_type == 1  # LogAppendTime
             with pytest.raises(UnknownTopicOrPartitionError):
                 await producer.send_and_wait("mistyped", b"x")
+
+
+def test_the_broker_starts_without_an_aot_cache_that_java_can_use(
+    open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = open_tmp_path / "template"
+    shutil.copytree(template(kafka_libs()).folder / "log", damaged / "log")
+    (damaged / "classes.aot").write_bytes(b"damaged")
+    monkeypatch.setattr(kafka_module, "template", lambda _: Template(damaged))
+    with Kafka(open_tmp_path / "kafka") as kafka:
+        assert kafka.child is not None
+        assert f"{damaged / 'classes.aot'}" in Path(f"/proc/{kafka.child.pid}/cmdline").read_text()

@@ -19,7 +19,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down"
 
 @pytest.fixture
 def open_to_all(open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands for /var/tmp, so that tests leave nothing there."""
+    """Replaces /var/tmp, so that tests leave nothing there."""
     folder = open_tmp_path / "open"
     folder.mkdir(mode=0o755)
     monkeypatch.setattr(postgres_module, "OPEN_TO_ALL", folder)

@@ -13,6 +13,7 @@ import pytest
 from deploy.local.pair import Pair
 from harness.installation import Installation
 from shared.settings import REPOSITORY
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 SECONDS = 120
@@ -33,10 +34,11 @@ async def department(installation: Installation) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def until(connection: asyncpg.Connection, query: str, expected: object) -> None:
-    async with asyncio.timeout(SECONDS):
-        while await connection.fetchval(query) != expected:
-            await asyncio.sleep(0.2)
+async def becomes(connection: asyncpg.Connection, query: str, expected: object) -> None:
+    async def is_it() -> bool:
+        return bool(await connection.fetchval(query) == expected)
+
+    await until(is_it, query, SECONDS)
 
 
 async def test_a_concern_travels_to_a_department_and_its_answer_back(pair: Pair, open_tmp_path: Path) -> None:
@@ -60,8 +62,8 @@ async def test_a_concern_travels_to_a_department_and_its_answer_back(pair: Pair,
                 )
                 assert response.status_code == 201, response.text
         async with department(city):
-            await until(connection, "SELECT count(*) FROM routing.case_file WHERE state = 'replied'", 3)
+            await becomes(connection, "SELECT count(*) FROM routing.case_file WHERE state = 'replied'", 3)
         assert await connection.fetchval("SELECT count(*) FROM routing.seen_event") == 6
-        await until(connection, "SELECT count(*) FROM routing.outbox", 0)
+        await becomes(connection, "SELECT count(*) FROM routing.outbox", 0)
         assert await connection.fetchval("SELECT count(*) FROM routing.dead_letter") == 0
         await connection.close()

@@ -1,4 +1,4 @@
-"""What would be hidden by what comes after it: a copy that ended by itself, a deadlock before a crash."""
+"""Findings that a later step could hide: a copy that ended by itself, a deadlock before a crash."""
 
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.installation import Installation
 from shared.settings import ServiceName
-from tests.chaos.judgement import deadlocks
+from tests.chaos.checks import deadlocks
 
 
 def ends_with_three(_: ServiceName) -> Sequence[str]:
@@ -19,7 +19,9 @@ def installation(folder: Path, command: Any = ends_with_three) -> Installation:
     return Installation("postgresql://u@h/d", "h:9092", folder, services=["inquiry"], command=command)
 
 
-def test_a_copy_that_ended_by_itself_is_told_of_though_it_was_started_or_killed_again(tmp_path: Path) -> None:
+def test_a_copy_that_ended_by_itself_is_reported_though_it_was_started_again(
+    tmp_path: Path,
+) -> None:
     one = installation(tmp_path)
     for again in (one.start, one.kill, one.start):
         again("inquiry")

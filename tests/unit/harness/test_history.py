@@ -8,8 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from harness.history import History, Violation
-from harness.quiescence import (
+from harness.at_rest import (
     CoreState,
     LogEntry,
     check_acknowledged,
@@ -17,6 +16,7 @@ from harness.quiescence import (
     check_log,
     check_resent,
 )
+from harness.history import History, Violation
 from shared.kafka.records import RawRecord
 
 INQUIRY, ROUTING = "/services/inquiry", "/services/routing"
@@ -286,9 +286,9 @@ def test_tables_that_differ_from_the_topics_are_found(
 
 def entries(topics: Topics) -> list[LogEntry]:
     return [
-        LogEntry("event", key.source, key.subject, key.position, seen.digest)
+        LogEntry("event", key.source, key.subject, key.ordinal, seen.digest)
         for key, seen in topics.history().events.items()
-        if seen.place.topic in ("t.inquiry.v1", "t.routing.v1")
+        if seen.location.topic in ("t.inquiry.v1", "t.routing.v1")
     ]
 
 
@@ -306,6 +306,6 @@ def test_a_log_that_differs_from_the_topics_is_found(topics: Topics) -> None:
         [*good, LogEntry("event", INQUIRY, "case", EPOCH + 9, b"")],
         [*good, LogEntry("incident", INQUIRY, "case", EPOCH + 1, b"")],
         [good[0]._replace(digest=b""), *good[1:]],
-        [good[0]._replace(position=None), *good[1:]],
+        [good[0]._replace(ordinal=None), *good[1:]],
     ):
         assert {violation.invariant for violation in check_log(history, bad)} == {"I9"}

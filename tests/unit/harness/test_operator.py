@@ -1,4 +1,4 @@
-"""After a run: a discard that is not told is found, and a copy that has swollen."""
+"""After a run: a discard without its event is found, and a copy whose memory has grown."""
 
 import orjson
 
@@ -8,7 +8,7 @@ from tests.chaos.memory import check_memory
 from tests.chaos.operator import check_given_up
 
 
-def test_a_discarded_dead_letter_that_is_not_told_is_found() -> None:
+def test_a_discarded_dead_letter_without_its_event_is_found() -> None:
     event = {
         "id": "d",
         "source": "/services/routing",

@@ -1,4 +1,4 @@
-"""The judge looks at each event by itself: one that is lost in the middle is found."""
+"""The checks look at each event by itself: one that is lost in the middle is found."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
+from harness.at_rest import CoreState, check_core
 from harness.history import History, Violation
-from harness.quiescence import CoreState, check_core
 from harness.traces import (
     File,
     Line,
@@ -15,7 +15,7 @@ from harness.traces import (
     check_files,
     check_notices,
     check_timeline,
-    check_units_told,
+    check_unit_records,
 )
 from shared.ids import derived_id
 from shared.kafka.records import RawRecord
@@ -29,15 +29,15 @@ def identifier(number: int) -> str:
     return f"00000000-0000-7000-8000-{number:012d}"
 
 
-class Told:
-    """What stands on the topics of a case, event by event."""
+class Topics:
+    """The topics of a case, event by event."""
 
     def __init__(self) -> None:
         self.history = History("t")
         self._offset = 0
         self._last: dict[str, int] = {}
 
-    def tell(
+    def add(
         self, topic: str, kind: str, source: str, number: int, cause: int | None = None, **data: Any
     ) -> None:
         self._last[source] = self._last.get(source, 0) + 1
@@ -59,28 +59,28 @@ class Told:
 @pytest.fixture
 def history() -> History:
     """Received with a contact, dispatched, signed, replied, reopened, replied again, closed."""
-    told = Told()
+    topics = Topics()
     unit, department = "t.department.water.v1", f"{ROUTING}/departments/water"
 
     def inquiry(kind: str, number: int, cause: int | None = None, **data: Any) -> None:
-        told.tell("t.inquiry.v1", f"inquiry.{kind}", INQUIRY, number, cause, **data)
+        topics.add("t.inquiry.v1", f"inquiry.{kind}", INQUIRY, number, cause, **data)
 
     inquiry("received", 1, has_contact=True, deadline={})
-    told.tell("t.routing.v1", "case.dispatched", ROUTING, 2, 1, lead="water", attempt=1)
-    told.tell("t.routing.v1", "assignment.signed", ROUTING, 3, unit="water", role="lead", action="a")
-    told.tell("t.routing.v1", "assignment.signed", ROUTING, 4, unit="parks", role="co", action="a")
+    topics.add("t.routing.v1", "case.dispatched", ROUTING, 2, 1, lead="water", attempt=1)
+    topics.add("t.routing.v1", "assignment.signed", ROUTING, 3, unit="water", role="lead", action="a")
+    topics.add("t.routing.v1", "assignment.signed", ROUTING, 4, unit="parks", role="co", action="a")
     for cycle, number in ((1, 5), (2, 8)):
         inquiry("replied", number, unit="water", outcome="solved", on_time=True, cycle=cycle)
-        told.tell(unit, "department.action_result", department, 100 + number, number)
+        topics.add(unit, "department.action_result", department, 100 + number, number)
         if cycle == 1:
             inquiry("reopened", 6, cycle=2)
-            told.tell(unit, "department.case_reopened", department, 106, 6)
+            topics.add(unit, "department.case_reopened", department, 106, 6)
     inquiry("closed", 9, outcome="evaluated", cycle=2)
-    told.tell(unit, "department.case_closed", department, 109, 9)
+    topics.add(unit, "department.case_closed", department, 109, 9)
     for number in (1, 2, 3, 5, 6, 8, 9):
         notice = derived_id(identifier(number), "notice", "email")
-        told.tell("t.publisher.v1", "push.notice_sent", PUBLISHER, 200 + number, notice=notice)
-    return told.history
+        topics.add("t.publisher.v1", "push.notice_sent", PUBLISHER, 200 + number, notice=notice)
+    return topics.history
 
 
 LINES = [
@@ -114,7 +114,7 @@ def invariants(violations: Sequence[Violation]) -> set[str]:
 def test_what_every_event_left_behind_passes(history: History) -> None:
     assert check_timeline(history, LINES, NOBODY) == []
     assert check_files(history, [File("case", "closed", 2)], NOBODY) == []
-    assert check_units_told(history) == []
+    assert check_unit_records(history) == []
     assert check_notices(history, LEDGER, LETTERS) == []
 
 
@@ -143,11 +143,11 @@ def test_a_case_file_that_has_missed_an_event_is_found(history: History) -> None
 
 
 @pytest.mark.parametrize("number", [105, 106, 108, 109])
-def test_a_unit_that_was_not_told_is_found(history: History, number: int) -> None:
+def test_a_unit_without_its_record_is_found(history: History, number: int) -> None:
     for key, seen in list(history.events.items()):
         if seen.id == identifier(number):
             del history.events[key]
-    assert invariants(check_units_told(history)) == {"I1"}
+    assert invariants(check_unit_records(history)) == {"I1"}
 
 
 @pytest.mark.parametrize("lost", range(len(LEDGER)))

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 import pytest
 import typer
@@ -35,7 +36,7 @@ def name_of(path: tuple[str, ...]) -> str:
 def test_help_is_sentences(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*path, "--help"]) == 0
     assert capsys.readouterr().err == ""
-    command = ALL[path]
+    command: Any = ALL[path]
     for text in [command.help, *(parameter.help for parameter in command.params)]:
         assert text
         assert text[0].isupper()

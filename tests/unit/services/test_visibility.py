@@ -11,11 +11,11 @@ from tests.paths import REPO
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("level", get_args(Visibility))
-def test_the_desk_says_of_a_level_what_the_citizen_was_told(level: str, language: str) -> None:
+def test_the_desk_says_of_a_level_what_the_citizen_reads(level: str, language: str) -> None:
     inquiry, routing = (
         MessageCatalogue.load([REPO / "services" / name / "pages" / "messages"])
         for name in ("inquiry", "routing")
     )
     for ending in ("", ".effect"):
-        told = inquiry.template(language, f"visibility.{level}{ending}")
-        assert routing.template(language, f"case.visibility.{level}{ending}") == told
+        shown = inquiry.template(language, f"visibility.{level}{ending}")
+        assert routing.template(language, f"case.visibility.{level}{ending}") == shown

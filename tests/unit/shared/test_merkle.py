@@ -40,7 +40,7 @@ def test_roots_are_those_of_the_reference_tree(size: int) -> None:
     assert MerkleAccumulator().extended(leaf_hashes(ENTRIES[:size])).root() == ROOTS[size]
 
 
-def test_leaf_and_node_hashes_are_told_apart_by_their_first_byte() -> None:
+def test_leaf_and_node_hashes_differ_by_their_first_byte() -> None:
     assert leaf_hash(b"L123456").hex() == "395aa064aa4c29f7010acfe3f25db9485bbd4b91897b6ad7ad547639252b4d56"
     node = node_hash(b"N123", b"N456")
     assert node.hex() == "aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb"

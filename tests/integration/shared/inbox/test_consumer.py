@@ -1,9 +1,6 @@
 """Consumer and relay together over a real broker."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -22,6 +19,7 @@ from shared.outbox.relay import Relay
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 from tests.foreign import send_with_header
+from tests.waiting import running, until
 
 
 @pytest.fixture
@@ -53,23 +51,6 @@ def counting() -> Handlers:
         return None
 
     return handlers
-
-
-@contextlib.asynccontextmanager
-async def running(*loops: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(loop()) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.05)
 
 
 async def emit(database: Database, keys: int, each: int) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from shared.kafka.client import KafkaError, Producer
 from shared.outbox.relay import Relay
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
+from tests.waiting import running, until
 
 
 @pytest.fixture
@@ -33,24 +33,15 @@ async def databases(database: str, namespace: str, pair: Pair) -> AsyncIterator[
         await one.close()
 
 
-@contextlib.asynccontextmanager
-async def running(*loops: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(loop()) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+def looked(watermark: Watermark, holds: Callable[[float], bool]) -> Callable[[], Awaitable[bool]]:
+    """A condition on the lag, measured again each time."""
 
+    async def condition() -> bool:
+        with contextlib.suppress(KafkaError):  # not started yet
+            await watermark.sample()
+        return holds(watermark.lag())
 
-async def until(condition: Callable[[], bool], *, look: Watermark | None = None) -> None:
-    async with asyncio.timeout(40):
-        while not condition():
-            if look is not None:
-                with contextlib.suppress(KafkaError):  # not started yet
-                    await look.sample()
-            await asyncio.sleep(0.1)
+    return condition
 
 
 async def test_what_a_stuck_sibling_has_not_applied_adds_to_the_other_replicas_lag(
@@ -78,16 +69,16 @@ async def test_what_a_stuck_sibling_has_not_applied_adds_to_the_other_replicas_l
     watermark = Watermark(reader, [well])
     async with running(well.run, sick.run, relay.run):
         await until(lambda: well.lag() is not None and sick.lag() is not None)
-        await until(lambda: watermark.lag() < 1, look=watermark)
+        await until(looked(watermark, lambda lag: lag < 1))
         keys = [f"k{n}" for n in range(40)]
         async with writer.transaction(keys) as tx:
             for key in keys:
                 tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject=key)
         await until(lambda: bool(taken) and well.lag() == 0)
         assert len(taken) < len(keys), "the sibling got no partition: this shows nothing"
-        await until(lambda: watermark.lag() > 2, look=watermark)
+        await until(looked(watermark, lambda lag: lag > 2))
         going_on.set()
-        await until(lambda: watermark.lag() < 1, look=watermark)
+        await until(looked(watermark, lambda lag: lag < 1))
         assert sorted(taken) == sorted(keys)
     await producer.stop()
 
@@ -96,5 +87,5 @@ async def test_a_pattern_without_a_topic_has_no_lag(databases: list[Database]) -
     consumer = Consumer(databases[1], Handlers(), name="none", pattern=r"^nobody\.has\.such\.a\.topic$")
     watermark = Watermark(databases[1], [consumer])
     async with running(consumer.run):
-        await until(lambda: watermark.lag() < 1, look=watermark)
+        await until(looked(watermark, lambda lag: lag < 1))
         assert consumer.lag() == 0

@@ -73,7 +73,7 @@ def test_a_log_is_verified_in_a_folder_and_at_a_url(
 @pytest.mark.parametrize(
     "path", ["checkpoint", "tile/0/000", "tile/entries/000", "tile/0/001.p/44", "tile/entries/001.p/44"]
 )
-def test_a_flipped_bit_is_told_with_its_place_and_exit_code_1(
+def test_a_flipped_bit_is_reported_with_its_place_and_exit_code_1(
     log: tuple[Path, str], url: str, capsys: pytest.CaptureFixture[str], path: str
 ) -> None:
     folder, vkey = log
@@ -86,7 +86,7 @@ def test_a_flipped_bit_is_told_with_its_place_and_exit_code_1(
     assert (answer["ok"], answer["failure"]["place"]) == (False, path)
 
 
-def test_a_missing_file_is_told_with_its_name(
+def test_a_missing_file_is_reported_with_its_name(
     log: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, vkey = log
@@ -117,7 +117,7 @@ def test_nobody_at_the_url_is_not_verified(log: tuple[Path, str], capsys: pytest
     assert capsys.readouterr().out.startswith("NOT verified: checkpoint: ")
 
 
-def test_a_log_is_told_to_extend_a_checkpoint_that_was_kept(
+def test_a_log_is_known_to_extend_a_checkpoint_that_was_kept(
     log: tuple[Path, str], tmp_path: Path, write_log: WriteLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, vkey = log
@@ -133,7 +133,7 @@ def test_a_log_is_told_to_extend_a_checkpoint_that_was_kept(
 
 
 @pytest.mark.parametrize("size", [1, 256, 257, SIZE])
-def test_a_log_that_was_split_is_told_by_a_checkpoint_that_was_kept(
+def test_a_log_that_was_split_is_found_by_a_checkpoint_that_was_kept(
     log: tuple[Path, str], tmp_path: Path, write_log: WriteLog, capsys: pytest.CaptureFixture[str], size: int
 ) -> None:
     folder, vkey = log

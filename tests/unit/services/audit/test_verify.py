@@ -62,7 +62,7 @@ def test_a_log_with_three_levels_of_tiles_verifies_and_a_bit_in_its_middle_level
     assert "hash 200" in failure.reason
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_is_found_and_its_file_named(
     log: tuple[Path, str], data: st.DataObject
@@ -263,7 +263,7 @@ def test_a_log_behind_http_is_verified_like_a_folder(log: tuple[Path, str], site
     assert failure.place == "tile/entries/002.p/88"
 
 
-def test_progress_is_told_up_to_the_last_entry(log: tuple[Path, str]) -> None:
+def test_progress_is_reported_up_to_the_last_entry(log: tuple[Path, str]) -> None:
     reported: list[tuple[int, int]] = []
     verify(*log, progress=lambda done, total: reported.append((done, total)))
     assert reported == [(256, 600), (512, 600), (600, 600)]

@@ -70,8 +70,8 @@ class Pool:
 class Rendered(Pages):
     """Gives what would be rendered."""
 
-    def render(self, _: Request, name: str, *, status: int = 200, **values: Any) -> Any:
-        return SimpleNamespace(name=name, status_code=status, values=values)
+    def render(self, request: Request, name: str, *, status: int = 200, **context: Any) -> Any:  # noqa: ARG002
+        return SimpleNamespace(name=name, status_code=status, values=context)
 
 
 def context_over(pool: Pool) -> Context:

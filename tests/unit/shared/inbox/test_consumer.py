@@ -1,5 +1,6 @@
 """The consumer without a broker: where it seeks, what it discards, and what it reports."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,6 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, UnknownTopicOrPartitionError
 
 from shared.errors import Stale
-from shared.inbox import consumer as consumers
 from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers
 from shared.inbox.offsets import bounds, end_offsets, lag_of, subscribed_topics
@@ -98,7 +98,7 @@ def consumer(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Consumer:
     async def at_once(_: float) -> None:
         return
 
-    monkeypatch.setattr(consumers.asyncio, "sleep", at_once)
+    monkeypatch.setattr(asyncio, "sleep", at_once)
     return made
 
 
@@ -142,7 +142,9 @@ async def test_a_batch_of_an_older_generation_is_discarded(consumer: Consumer) -
     assert batches.calls == []
 
 
-async def test_a_batch_that_waits_for_the_database_gives_up_when_it_is_revoked(consumer: Consumer) -> None:
+async def test_a_batch_that_waits_for_the_database_gives_up_when_it_is_revoked(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batches = with_batches(consumer, OSError("away"), OSError("away"), 8)
     calls = iter(range(5))
 
@@ -150,7 +152,7 @@ async def test_a_batch_that_waits_for_the_database_gives_up_when_it_is_revoked(c
         if next(calls) == 1:
             consumer._barrier.generation += 1
 
-    consumers.asyncio.sleep = revoked  # type: ignore[assignment]
+    monkeypatch.setattr(asyncio, "sleep", revoked)
     await consumer._process(0, PARTITION, records())
     assert len(batches.calls) == 2
     assert consumer._applied == {}

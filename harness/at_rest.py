@@ -1,32 +1,32 @@
-"""What the tables say when all is quiet, compared with everything that stood on the topics. Pure."""
+"""Checks the tables of an installation at rest against everything that is on its topics. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.history import History, Sequenced, Violation
+from harness.history import EventKey, History, Violation
 from shared.contracts.base import ordinal
 
 
 class LogEntry(NamedTuple):
-    """What the log holds of a record: `kind` is event, unparseable or incident."""
+    """An entry of the log: `kind` is event, unparseable or incident."""
 
     kind: str
     source: str | None
     subject: str | None
-    position: int | None
+    ordinal: int | None
     digest: bytes
     """SHA-256 of the value that is kept beside the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoreState:
-    """What the tables of one service's core hold when all is quiet.
+    """What the core tables of one service hold when the installation is at rest.
 
     `ends` are the ends of the partitions that each consumer reads, `cursors` their next offsets, both by
-    (consumer, topic, partition); `sequences` the last position by subject and source; `parked` the keys that
-    wait and `dead` the open dead letters.
+    (consumer, topic, partition); `sequences` the last ordinal by subject and source; `parked` the keys that
+    wait and `dead` the number of open dead letters.
     """
 
     service: str
@@ -39,21 +39,23 @@ class CoreState:
 
 
 def check_acknowledged(history: History, acknowledged: Iterable[tuple[str, int]]) -> list[Violation]:
-    """Each write that a client was told of, as id and sequence of inquiry, stands on the topic."""
+    """Each write that was acknowledged to a client, as inquiry's id and sequence, is on the topic."""
     return [
-        Violation("I1", f"inquiry acknowledged {subject} at {sequence}, which is nowhere")
+        Violation("I1", f"inquiry acknowledged {subject} at {sequence}, which is on no topic")
         for subject, sequence in acknowledged
-        if Sequenced("/services/inquiry", subject, ordinal(1, sequence)) not in history.events
+        if EventKey("/services/inquiry", subject, ordinal(1, sequence)) not in history.events
     ]
 
 
 def check_resent(history: History, broken_since_ms: int | None) -> list[Violation]:
-    """Until something is broken, at this millisecond since 1970 or never, no relay sends an event twice.
+    """Before the first fault (milliseconds since 1970, None for never) no relay sends an event twice.
 
-    Whoever reads drops what it has, so nothing else tells of relays that do not keep apart.
+    Consumers drop duplicates, so no other check finds relays that share a shard.
     """
     early = [ms for ms in history.resent_ms if broken_since_ms is None or ms < broken_since_ms]
-    return [Violation("relay", f"{len(early)} events were sent again with nothing broken")] if early else []
+    return (
+        [Violation("relay", f"{len(early)} events were sent again before the first fault")] if early else []
+    )
 
 
 def check_core(
@@ -66,32 +68,35 @@ def check_core(
     forged: frozenset[str] = frozenset(),
     dead: int = 0,
 ) -> list[Violation]:
-    """What the tables of a service say, against the topics.
+    """What is wrong in the core tables of a service, compared with the topics.
 
     `handled` are the types that it applies, from the topics `reads`; `parked` the keys that must wait for an
-    operator, `dead` how many open dead letters there must be, and `forged` the subjects that no service has
-    told of.
+    operator, `dead` how many open dead letters there must be, and `forged` the subjects that no service made.
     """
     found = []
     name = state.service
     if state.outbox:
-        found.append(Violation("I6", f"{name}: {state.outbox} events stay in the outbox"))
-    for place, end in state.ends.items():
-        if end and state.cursors.get(place, 0) != end:
+        found.append(Violation("I6", f"{name}: {state.outbox} events are left in the outbox"))
+    for partition, end in state.ends.items():
+        if end and state.cursors.get(partition, 0) != end:
             found.append(
-                Violation("I6", f"{name}: cursor {place} stands at {state.cursors.get(place, 0)} of {end}")
+                Violation(
+                    "I6", f"{name}: cursor {partition} stands at {state.cursors.get(partition, 0)} of {end}"
+                )
             )
-    places = {place[:2] for place in state.ends}
+    partitions = {partition[:2] for partition in state.ends}
     found += [
-        Violation("I6", f"{name}: {place[0]} reads {place[1]}, which nobody expects")
-        for place in state.cursors
-        if place[:2] not in places
+        Violation("I6", f"{name}: {partition[0]} reads {partition[1]}, which is not expected")
+        for partition in state.cursors
+        if partition[:2] not in partitions
     ]
     if state.parked != parked:
-        found.append(Violation("I5", f"{name}: parked are {sorted(state.parked)}, expected {sorted(parked)}"))
+        found.append(
+            Violation("I5", f"{name}: parked keys are {sorted(state.parked)}, expected {sorted(parked)}")
+        )
     if state.dead != dead:
         found.append(Violation("I5", f"{name}: {state.dead} dead letters, expected {dead}"))
-    emitted = {place: value for place, value in history.last_positions().items() if _is_of(name, place[1])}
+    emitted = {key: value for key, value in history.last_ordinals().items() if _is_of(name, key[1])}
     remembered = {
         (subject, source): value
         for subject, sources in state.sequences.items()
@@ -103,33 +108,33 @@ def check_core(
         for key in emitted.keys() | remembered.keys()
         if key[0] not in forged and emitted.get(key) != remembered.get(key)
     ]
-    # Others than `handled` may or may not be remembered, but nothing that was never sent.
-    sent = history.last_positions()
-    for told, value in history.last_positions(handled, reads).items():
-        applied = state.sequences.get(told[0], {}).get(told[1], 0)
-        if told[0] not in forged and not value <= applied <= sent[told]:
-            found.append(Violation("I1", f"{name}: {told}: applied up to {applied}, sent {value}"))
+    # Types other than `handled` may or may not be remembered, but never an event that was not sent.
+    sent = history.last_ordinals()
+    for key, value in history.last_ordinals(handled, reads).items():
+        applied = state.sequences.get(key[0], {}).get(key[1], 0)
+        if key[0] not in forged and not value <= applied <= sent[key]:
+            found.append(Violation("I1", f"{name}: {key}: applied up to {applied}, sent {value}"))
     return found
 
 
 def check_log(history: History, entries: Iterable[LogEntry]) -> list[Violation]:
     """The log holds each event of the four topics exactly once, as it was sent, and nothing else (I9)."""
     found = []
-    logged: Counter[Sequenced] = Counter()
+    logged: Counter[EventKey] = Counter()
     unparseable = 0
     for entry in entries:
         if entry.kind == "unparseable":
             unparseable += 1
         elif entry.kind != "event":
             found.append(Violation("I9", f"an entry of the kind {entry.kind} on {entry.subject}"))
-        elif entry.source is None or entry.subject is None or entry.position is None:
-            found.append(Violation("I9", f"an entry without its place: {entry.subject}"))
+        elif entry.source is None or entry.subject is None or entry.ordinal is None:
+            found.append(Violation("I9", f"an entry without source, subject or ordinal: {entry.subject}"))
         else:
-            key = Sequenced(entry.source, entry.subject, entry.position)
+            key = EventKey(entry.source, entry.subject, entry.ordinal)
             logged[key] += 1
             if key in history.events and history.events[key].digest != entry.digest:
                 found.append(Violation("I9", f"{key} is in the log with another value"))
-    expected = {key for key, seen in history.events.items() if seen.place.topic in history.logged_topics}
+    expected = {key for key, seen in history.events.items() if seen.location.topic in history.logged_topics}
     found += [Violation("I9", f"{key} is not in the log") for key in expected - logged.keys()]
     found += [Violation("I9", f"{key} is in the log but on no topic") for key in logged.keys() - expected]
     found += [

@@ -1,4 +1,4 @@
-"""All that must hold when the faults have stopped: the history, the tables of every service, the log."""
+"""All checks of a run after its faults: the history, the tables of every service, the log."""
 
 import asyncio
 import datetime as dt
@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 
+from harness.at_rest import check_acknowledged, check_core, check_log, check_resent
 from harness.city import Citizens
 from harness.clocks import Clock, check_clocks
 from harness.faults import Injected
 from harness.history import History, Violation
 from harness.installation import Installation
 from harness.observation import Observation
-from harness.quiescence import check_acknowledged, check_core, check_log, check_resent
 from harness.traces import (
     File,
     Line,
@@ -24,7 +24,7 @@ from harness.traces import (
     check_files,
     check_notices,
     check_timeline,
-    check_units_told,
+    check_unit_records,
 )
 from services.inquiry.handlers import build_handlers as inquiry_handlers
 from services.publisher.handlers import build_handlers as publisher_handlers
@@ -35,7 +35,7 @@ from shared.contracts.registry import REGISTRY
 from shared.inbox.handlers import Handlers, accept_all
 from shared.settings import REPOSITORY, CoreSettings, ServiceName
 
-_NOTHING: Any = None  # handlers are only asked for the types that they know
+_NOTHING: Any = None  # only the types of the handlers are read
 READERS: Mapping[ServiceName, Handlers] = {
     "inquiry": inquiry_handlers(_NOTHING),
     "routing": routing_handlers(_NOTHING),
@@ -47,10 +47,10 @@ ANSWERS = {
         {"civic.inquiry.replied.v1", "civic.inquiry.request_refused.v1"}
     ),
 }
-"""What each of these leads to in another service, exactly once, as far as the city accepts by rule."""
+"""The events of another service that each of these causes, exactly one of them, where rules accept."""
 
 
-async def judge(
+async def check_run(
     installation: Installation,
     observation: Observation,
     citizens: Citizens,
@@ -60,7 +60,7 @@ async def judge(
     """Everything that is wrong, with the history that shows it.
 
     `letters` is how often citizens got the letter of each notice.
-    What has not come to rest is wrong too: `Scene.at_work` tells it, and here its traces are found.
+    An installation that does not come to rest is reported by `ChaosRun.at_work`.
     """
     history = await observation.history()
     poison = {subject for subjects in injected.poison.values() for subject in subjects}
@@ -87,7 +87,7 @@ async def judge(
     return history, found
 
 
-async def _core(  # noqa: PLR0917  (the whole scene, handed on)
+async def _core(  # noqa: PLR0917  (the whole run, handed on)
     installation: Installation,
     observation: Observation,
     history: History,
@@ -98,7 +98,7 @@ async def _core(  # noqa: PLR0917  (the whole scene, handed on)
     state = await observation.core_state(service)
     reads = frozenset(topic for _, topic, _ in state.ends)
     table = {kind: handler for kind in REGISTRY if (handler := handlers.get(kind)) is not None}
-    # Of a type that concerns the service only now and then, the last one may rightly be forgotten.
+    # Of a type that the service accepts only sometimes, the last event may rightly be unknown to it.
     handled = frozenset(kind for kind, handler in table.items() if handler.accepts is accept_all)
     types = {"inquiry": "civic.inquiry.received.v1", "routing": "civic.assignment.signed.v1"}
     poisoned = frozenset(
@@ -126,7 +126,7 @@ async def _cases(
     last: dict[str, dict[str, tuple[int, str]]] = {}
     for key, seen in history.events.items():
         if key.subject not in poison and key.source == "/services/inquiry":
-            last.setdefault(key.subject, {})[seen.type] = (key.position, seen.id)
+            last.setdefault(key.subject, {})[seen.type] = (key.ordinal, seen.id)
     received = {subject for subject, kinds in last.items() if "civic.inquiry.received.v1" in kinds}
     async with observation.tables("inquiry") as tables:
         cases = await tables.fetch("SELECT id, stage FROM inquiry WHERE number IS NOT NULL")
@@ -146,12 +146,14 @@ async def _cases(
     ]
     closed = {subject for subject, kinds in last.items() if _is_closed(kinds)}
     found += _differ("closed cases", {row["id"] for row in cases if row["stage"] == "closed"}, closed)
-    told = {
+    signed_events = {
         (key.subject, str(seen.data["unit"]))
         for key, seen in history.events.items()
         if seen.type == "civic.assignment.signed.v1" and key.subject not in poison
     }
-    return found + _differ("signed assignments", {(row["inquiry"], row["unit"]) for row in signed}, told)
+    return found + _differ(
+        "signed assignments", {(row["inquiry"], row["unit"]) for row in signed}, signed_events
+    )
 
 
 def _clock(installation: Installation) -> Clock:
@@ -162,7 +164,7 @@ def _clock(installation: Installation) -> Clock:
 async def _traces(
     observation: Observation, history: History, poison: set[str], letters: Mapping[str, int]
 ) -> list[Violation]:
-    """Each event on its own, in the tables of whoever reads it."""
+    """Each event by itself, in the tables of the services that read it."""
     async with observation.tables("inquiry") as tables:
         lines = await tables.fetch("SELECT inquiry, kind, data FROM step ORDER BY inquiry, id")
     async with observation.tables("routing") as tables:
@@ -180,7 +182,7 @@ async def _traces(
             poison,
         ),
         *check_files(history, (File(*row) for row in files), poison),
-        *check_units_told(history),
+        *check_unit_records(history),
         *_differ("contacts", {row["inquiry"] for row in contacts}, stated),
         *check_notices(history, [Notice(*row) for row in ledger], letters),
     ]
@@ -203,7 +205,7 @@ def _differ(what: str, table: set[Any], topic: set[Any]) -> list[Violation]:
 
 
 async def deadlocks(installation: Installation, observation: Observation) -> list[Violation]:
-    """By the database's count, which a crash of it sets back, or by what the services have logged."""
+    """Deadlocks by the count of the database, which a crash resets, or by the logs of the services."""
     async with observation.tables("inquiry") as tables:
         counted = await tables.fetchval(
             "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
@@ -214,18 +216,18 @@ async def deadlocks(installation: Installation, observation: Observation) -> lis
 
 
 async def _verified(installation: Installation, observation: Observation) -> list[Violation]:
-    """The published files verify, and hold the whole log, as a stranger would check it."""
+    """The published files hold the whole log and pass `audit verify`."""
     async with observation.tables("audit") as tables:
         size, key = await tables.fetchrow("SELECT size, vkey FROM log_head")  # type: ignore[misc]
     folder = installation.folder / "data" / "log"
     command = [sys.executable, "-m", "services.cli", "audit", "verify", str(folder), "--key", key, "--json"]
-    told: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     for _ in range(20):
         done = await asyncio.to_thread(
             subprocess.run, command, cwd=REPOSITORY, capture_output=True, check=False
         )
-        told = json.loads(done.stdout or b"{}")
-        if done.returncode == 0 and told["size"] == size:
+        report = json.loads(done.stdout or b"{}")
+        if done.returncode == 0 and report["size"] == size:
             return []
         await asyncio.sleep(0.5)  # publishing follows the tables within a second
-    return [Violation("I9", f"the log of {size} entries does not verify: {told}")]
+    return [Violation("I9", f"the log of {size} entries does not verify: {report}")]

@@ -10,7 +10,7 @@ import pytest
 from harness.driver import write_clock
 from harness.installation import NotReady
 from harness.observation import NotQuiet
-from tests.chaos.scene import MONDAY, Scene
+from tests.chaos.run import MONDAY, ChaosRun
 from tests.integration.publisher.sinks import MailSink
 
 
@@ -54,39 +54,39 @@ def city() -> City:
 
 
 @pytest.fixture
-def scene(city: City, tmp_path: Path) -> Scene:
+def run(city: City, tmp_path: Path) -> ChaosRun:
     write_clock(tmp_path / "clock", MONDAY)
     whole: Any = city
-    return Scene(whole, whole, whole, whole, whole, tmp_path / "clock", MailSink())
+    return ChaosRun(whole, whole, whole, whole, whole, tmp_path / "clock", MailSink())
 
 
-async def test_a_run_that_goes_well_ends_all_its_tasks_and_finds_nothing(scene: Scene, city: City) -> None:
-    async with scene.at_work(rest_seconds=5):
+async def test_a_run_that_goes_well_ends_all_its_tasks_and_finds_nothing(run: ChaosRun, city: City) -> None:
+    async with run.at_work(rest_seconds=5):
         await asyncio.sleep(0)
     assert city.closed
-    assert scene.unrest == []
+    assert run.unrest == []
 
 
-async def test_a_department_that_fails_ends_the_run_with_its_error(scene: Scene, city: City) -> None:
+async def test_a_department_that_fails_ends_the_run_with_its_error(run: ChaosRun, city: City) -> None:
     city.department_fails = True
     with pytest.RaisesGroup(KeyError):
-        async with scene.at_work(rest_seconds=5):
+        async with run.at_work(rest_seconds=5):
             await asyncio.Event().wait()
 
 
-async def test_a_body_that_fails_ends_what_runs_beside_it(scene: Scene, city: City) -> None:
+async def test_a_body_that_fails_ends_what_runs_beside_it(run: ChaosRun, city: City) -> None:
     others = asyncio.all_tasks()
     with pytest.RaisesGroup(ZeroDivisionError):
-        async with scene.at_work(rest_seconds=5):
+        async with run.at_work(rest_seconds=5):
             await asyncio.sleep(0)
             raise ZeroDivisionError
     assert city.closed
     assert asyncio.all_tasks() == others
 
 
-async def test_what_never_comes_to_rest_is_found_and_not_waited_for(scene: Scene, city: City) -> None:
+async def test_what_never_comes_to_rest_is_found_and_not_waited_for(run: ChaosRun, city: City) -> None:
     city.answers_never = city.comes_back_never = True
-    async with scene.at_work(rest_seconds=0.3):
+    async with run.at_work(rest_seconds=0.3):
         await asyncio.sleep(0)
-    assert [violation.invariant for violation in scene.unrest] == ["I6", "alive", "I6"]
+    assert [violation.invariant for violation in run.unrest] == ["I6", "alive", "I6"]
     assert city.closed

@@ -1,27 +1,25 @@
-"""What there is to see: cases in each state and publications, made over the public API."""
+"""Sample cases in each state, and publications, made over the public API."""
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.async_api import APIRequestContext, APIResponse, BrowserContext
 
 from tests.browser.visitors import CITIZEN, OFFICER, Visitors
+from tests.waiting import until
 
 INQUIRIES = "/api/inquiry/v1/inquiries"
 CASES = "/api/routing/v1/cases"
 PUBLICATIONS = "/api/publisher/v1/publications"
 SERVICE = "utilities-communications"  # goes to telecom, wherever it is
-PATIENCE_SECONDS = 30.0
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a citizen has in hand, and the id that staff's addresses have."""
+    """What a citizen gets for a case, and the id in the addresses of staff pages."""
 
     id: str
     number: str
@@ -29,8 +27,8 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
-    """Cases by the state that they are left in, and the ids of publications by theirs."""
+class Samples:
+    """Cases by their final state, and ids of publications by theirs."""
 
     offered: Case
     signed: Case
@@ -43,48 +41,41 @@ class Town:
     withdrawn: str
 
 
-async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
-    """Asks until it is so. Raises TimeoutError: services tell each other by events, which take a moment."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await check():
-            await asyncio.sleep(0.1)
-
-
 async def write(client: APIRequestContext, path: str, body: Json, **headers: str) -> Json:
-    """A write of the API, under a key of its own."""
+    """A write over the API, with a new idempotency key."""
     answer = await client.post(path, data=body, headers={"Idempotency-Key": secrets.token_hex(8), **headers})
-    return await _told(answer)
+    return await _json(answer)
 
 
 async def ask(client: APIRequestContext, title: str, text: str, **more: object) -> Case:
-    """A new case; without more it goes to the officer's unit at once."""
+    """A new case; by default it is dispatched to the officer's unit at once."""
     concern = {"title": title, "text": text, "service_code": SERVICE, **more}
     taken = await write(client, INQUIRIES, concern)
     return Case(taken["id"], taken["number"], taken["secret"])
 
 
 async def act(officer: APIRequestContext, case: Case, verb: str, **body: str) -> None:
-    """The officer signs, replies or returns, as soon as the unit has the case."""
+    """The officer signs, replies or returns as soon as the unit has the case."""
 
     async def offered() -> bool:
         return (await officer.get(f"{CASES}/{case.id}")).status == 200
 
-    await eventually(offered)
+    await until(offered)
     await write(officer, f"{CASES}/{case.id}/actions/{verb}", body)
 
 
 async def reaches(client: APIRequestContext, case: Case, state: str) -> None:
-    """Waits until the citizen is told this state."""
+    """Waits until the citizen sees this state."""
 
     async def there() -> bool:
         answer = await client.get(f"{INQUIRIES}/{case.number}", headers={"X-Case-Secret": case.secret})
-        return bool((await _told(answer))["state"] == state)
+        return bool((await _json(answer))["state"] == state)
 
-    await eventually(there)
+    await until(there)
 
 
 async def publish(editor: APIRequestContext, approver: APIRequestContext, content: Json, *acts: str) -> str:
-    """A publication on which the second person has done `acts`; its id."""
+    """A publication on which the approver has done `acts`; returns its id."""
     made = await write(editor, PUBLICATIONS, content)
     for verb in acts:
         body = {"version": made["version"]} | ({"reason": "已由新办法代替。"} if verb == "withdraw" else {})
@@ -103,8 +94,8 @@ async def follow(context: BrowserContext, case: Case) -> None:
     await page.close()
 
 
-async def found(visitors: Visitors) -> Town:
-    """Makes it all, and lets the visitors remember who follows which case (`of replied` and so on)."""
+async def create_samples(visitors: Visitors) -> Samples:
+    """Makes all samples; the visitors remember who follows which case (`of replied` and so on)."""
     async with (
         visitors.visit(CITIZEN) as someone,
         visitors.visit(OFFICER) as at_desk,
@@ -152,10 +143,10 @@ async def found(visitors: Visitors) -> Town:
             async with visitors.visit(CITIZEN) as follower:
                 await follow(follower, cases[state])
                 await visitors.remember(f"of {state}", follower)
-    return Town(**cases, **publications)
+    return Samples(**cases, **publications)
 
 
-async def _told(answer: APIResponse) -> Json:
+async def _json(answer: APIResponse) -> Json:
     assert answer.ok, f"{answer.url}: {answer.status} {await answer.text()}"
-    told: Json = await answer.json()
-    return told
+    content: Json = await answer.json()
+    return content

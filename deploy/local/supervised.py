@@ -11,12 +11,12 @@ from deploy.local.process import Child, spawn
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _STABLE_SECONDS = 60.0
-"""Who ran that long is not in a crash loop: the next wait is short again."""
+"""A program that ran that long is not in a crash loop: its next wait is short again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is to run: its name for people, its command, what is added to the environment, its log file."""
+    """A program to run: its name for people, command, additional environment and log file."""
 
     name: str
     command: Sequence[str | Path]
@@ -25,7 +25,7 @@ class Program:
 
 
 @dataclass(slots=True)
-class Keeper:
+class SupervisedProgram:
     """Keeps one program running, with a growing pause between starts. Use it from the main thread."""
 
     program: Program
@@ -41,8 +41,8 @@ class Keeper:
         self._child = spawn(program.name, program.command, env=program.environment, log=program.log)
         self._started = time.monotonic()
 
-    def tend(self) -> str | None:
-        """Notices its end and starts it again when its pause is over; a sentence if it has just ended."""
+    def restart_if_ended(self) -> str | None:
+        """Starts it again once its pause is over; returns a sentence when it finds that it has ended."""
         now = time.monotonic()
         if self._child is None:
             if now >= self._next_start:

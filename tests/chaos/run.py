@@ -1,4 +1,4 @@
-"""A city at work on four real services in two copies each, and what it must look like when it rests."""
+"""One chaos run: citizens and departments on four real services in two copies each, and its checks."""
 
 import asyncio
 import datetime as dt
@@ -19,7 +19,7 @@ from harness.history import History, Violation
 from harness.installation import Command, Installation, NotReady, as_shipped
 from harness.observation import NotQuiet, Observation
 from shared.clock import FileClock
-from tests.chaos.judgement import judge
+from tests.chaos.checks import check_run
 from tests.chaos.memory import check_memory, resident
 from tests.chaos.operator import check_given_up, give_up
 from tests.integration.publisher.sinks import MailSink, mail_sink
@@ -29,9 +29,8 @@ CITIZENS = 4
 
 
 @dataclass(slots=True)
-class Scene:
-    """What a run is made of. `memory` is what each copy had at its start, `unrest` what was wrong already
-    before anything was judged."""
+class ChaosRun:
+    """The parts of a run. `memory` is that of each copy at its start, `unrest` what was wrong before."""
 
     installation: Installation
     observation: Observation
@@ -60,24 +59,24 @@ class Scene:
             playing.cancel()
 
     async def asked(self, cases: int) -> None:
-        """Until so many cases were taken in. Raises TimeoutError after three minutes: a guard, no measure."""
+        """Returns when so many cases were taken in. Raises TimeoutError after three minutes."""
         async with asyncio.timeout(180):
             while len(self.citizens.cases) < cases:
                 await asyncio.sleep(0.05)
 
-    async def judge(self) -> tuple[History, list[Violation]]:
+    async def check(self) -> tuple[History, list[Violation]]:
         """Everything that is wrong, and the history that shows it."""
         letters = Counter(identifier.strip("<>").partition("@")[0] for identifier in self.mail.ids)
-        history, found = await judge(
+        history, found = await check_run(
             self.installation, self.observation, self.citizens, self.faults.injected, letters
         )
         return history, self.unrest + found + check_memory(self.memory, resident(self.installation))
 
-    async def judge_given_up(self) -> list[Violation]:
+    async def check_after_discards(self) -> list[Violation]:
         """What is wrong once an operator has replayed and then discarded all that could not be applied."""
         discarded = await give_up(self.installation, self.observation)
         self.faults.injected.given_up = True
-        history, found = await self.judge()
+        history, found = await self.check()
         return found + check_given_up(history, discarded)
 
     async def _come_to_rest(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
@@ -100,10 +99,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(
+async def chaos_run(
     pair: Pair, folder: Path, random: Random, command: Command = as_shipped
-) -> AsyncIterator[Scene]:
-    """The services are ready, and nothing has happened yet. Whatever happens, all is closed in the end."""
+) -> AsyncIterator[ChaosRun]:
+    """A run whose services are ready; everything is closed at the end."""
     clock = folder / "clock"
     write_clock(clock, MONDAY)
     async with AsyncExitStack() as stack:
@@ -124,13 +123,13 @@ async def scene(
         stack.push_async_callback(faults.close)
         departments = Departments(installation, installation.units, late=True)
         citizens = Citizens(installation, random)
-        yield Scene(
+        yield ChaosRun(
             installation, observation, citizens, departments, faults, clock, mail, resident(installation)
         )
 
 
 async def _ask(citizens: Citizens, stop: asyncio.Event) -> None:
-    """One case after another; now and then somebody looks back at an old one and rates it."""
+    """Sends one concern after another, and now and then rates an older case."""
     async with httpx.AsyncClient(timeout=10) as client:
         while not stop.is_set():
             await citizens.ask(client)
