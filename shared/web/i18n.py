@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -75,7 +76,8 @@ class MessageCatalogue:
         return template.format(**params) if params else template
 
 
-def _read(path: Path) -> dict[str, str]:
+@cache
+def _read(path: Path) -> Mapping[str, str]:
     loaded = yaml.safe_load(path.read_text("utf-8"))
     if not isinstance(loaded, dict) or not all(
         isinstance(key, str) and isinstance(text, str) for key, text in loaded.items()

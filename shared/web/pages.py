@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -66,27 +67,7 @@ class Pages:
         self.catalogue = MessageCatalogue.load(
             folder / "messages" for folder in folders if (folder / "messages").is_dir()
         )
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader([*folders, _SHARED_TEMPLATES]),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.globals.update(
-            t=_text,
-            first_text=_first_text,
-            static=static_url,
-            csrf=lambda: csrf_token(_view.get().request),
-            csrf_field=CSRF_FIELD,
-            exact=lambda moment: times.exact(moment, _view.get().zone, _view.get().language),
-            short=lambda moment: times.short(moment, _view.get().zone),
-            relative=lambda moment, now: times.relative(moment, now, _view.get().text),
-            remaining=lambda found: times.remaining(found, _view.get().text),
-            is_current=site.is_current,
-        )
-        self._environment.globals["ui"] = self._environment.get_template("components.html").module
+        self._environment = _environment(tuple(folders))
 
     def render(self, request: Request, name: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """The template `name` as a response, in the reader's language.
@@ -132,6 +113,33 @@ class Pages:
         if person is not None:
             state.sessions.sign_in(response, person)
         return response
+
+
+@cache
+def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
+    """One for each set of folders: it compiles every template once in a process."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, _SHARED_TEMPLATES]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals.update(
+        t=_text,
+        first_text=_first_text,
+        static=static_url,
+        csrf=lambda: csrf_token(_view.get().request),
+        csrf_field=CSRF_FIELD,
+        exact=lambda moment: times.exact(moment, _view.get().zone, _view.get().language),
+        short=lambda moment: times.short(moment, _view.get().zone),
+        relative=lambda moment, now: times.relative(moment, now, _view.get().text),
+        remaining=lambda found: times.remaining(found, _view.get().text),
+        is_current=site.is_current,
+    )
+    environment.globals["ui"] = environment.get_template("components.html").module
+    return environment
 
 
 def _pages_of(package: str) -> Path:
