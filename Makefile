@@ -18,8 +18,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 COMPOSE := docker compose -f deploy/docker-compose.yml
 PYTEST := $(BIN)/python -m pytest -q --durations=15
-# A file's tests stay together: they share its database and topics. Each worker has its own pair of servers.
-INTEGRATION := $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder tests/integration
+# A file's tests stay together: they share its database and topics. Each worker has its own pair of servers. Three
+# workers keep two cores busy: integration tests wait a third of their time, and unit tests fill the gaps.
+PARALLEL := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
 
 ##@ Try it
 .PHONY: run
@@ -29,14 +30,13 @@ run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it an
 ##@ Test it
 .PHONY: test test-unit test-integration test-browser test-containers chaos chaos-short bench
 test: $(INSTALLED)  ## the whole suite, on its own PostgreSQL and Kafka
-	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
-	@$(INTEGRATION)
+	@$(PARALLEL) tests/integration tests/unit tests/contract tests/property
 
 test-unit: $(INSTALLED)  ## unit, contract and property tests; they need no broker
-	@$(PYTEST) -n 2 $(wildcard tests/unit tests/contract tests/property)
+	@$(PYTEST) -n 2 tests/unit tests/contract tests/property
 
 test-integration: $(INSTALLED)  ## tests on PostgreSQL and Kafka
-	@$(INTEGRATION)
+	@$(PARALLEL) tests/integration
 
 test-browser: $(INSTALLED)  ## every page in a real Chromium; CHROMIUM= names one
 	@$(BIN)/python -m tests.browser.chromium
