@@ -1,6 +1,7 @@
 """Migrated schemas for tests: a service's tables in a fresh database, without the command line."""
 
 import asyncpg
+from pydantic import SecretStr
 
 from shared.kafka.records import RawRecord
 from shared.kafka.topic_changes import apply
@@ -32,7 +33,7 @@ async def open_service_database(
         _MIGRATED.add((admin_url, service))
     settings = CoreSettings(
         service=service,
-        database_url=admin_url,
+        database_url=SecretStr(admin_url),
         kafka_bootstrap=bootstrap,
         topic_namespace=namespace,
         secret_key=SECRET,

@@ -27,7 +27,8 @@ class CoreSettings(BaseSettings):
     )
 
     service: ServiceName = "inquiry"
-    database_url: str = "postgres://postgres@127.0.0.1:5432/civicloom"
+    database_url: SecretStr = SecretStr("postgres://postgres@127.0.0.1:5432/civicloom")
+    """Secret since it may hold a password."""
     kafka_bootstrap: str = "127.0.0.1:9092"
     topic_namespace: str = "civic"
     pack: str = "cn-city"
@@ -83,9 +84,10 @@ class CoreSettings(BaseSettings):
     @property
     def service_database_url(self) -> str:
         """The database as the service's own role, which owns the schema of the same name."""
+        url = self.database_url.get_secret_value()
         if f"{self.service}_DATABASE_URL".upper() in os.environ:
-            return self.database_url
-        return with_user(self.database_url, self.service)
+            return url
+        return with_user(url, self.service)
 
     @property
     def https(self) -> bool:

@@ -33,6 +33,7 @@ def test_every_class_is_read_the_same_way(kind: type[CoreSettings], environment:
 
 
 def test_secrets_are_never_printed(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_URL", "postgres://postgres:hidden-database@db:5432/civicloom")
     environment.setenv("OIDC_CLIENT_SECRET", "hidden-client")
     environment.setenv("SMTP_URL", "smtp://user:hidden-mail@mail.example:25")
     shown = repr(PublisherSettings.for_service("publisher"))
