@@ -28,8 +28,8 @@ run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it an
 	@exec $(BIN)/civicloom run --port "$(PORT)" --data-dir "$(DATA_DIR)" --pack "$(PACK)"
 
 ##@ Test it
-.PHONY: test test-unit test-integration test-browser test-containers chaos chaos-short bench
-test: $(INSTALLED)  ## the whole suite, on its own PostgreSQL and Kafka
+.PHONY: test test-unit test-integration test-scenarios test-browser test-containers chaos chaos-short bench
+test: $(INSTALLED)  ## unit, property, contract and integration tests, on their own PostgreSQL and Kafka
 	@$(PARALLEL) tests/integration tests/unit tests/contract tests/property
 
 test-unit: $(INSTALLED)  ## unit, contract and property tests; they need no broker
@@ -37,6 +37,9 @@ test-unit: $(INSTALLED)  ## unit, contract and property tests; they need no brok
 
 test-integration: $(INSTALLED)  ## tests on PostgreSQL and Kafka
 	@$(PARALLEL) tests/integration
+
+test-scenarios: $(INSTALLED)  ## whole cities: `make run` as a stranger meets it, and 14,000 real rows
+	@$(PARALLEL) tests/scenarios
 
 test-browser: $(INSTALLED)  ## every page in a real Chromium; CHROMIUM= names one
 	@$(BIN)/python -m tests.browser.chromium

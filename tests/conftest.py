@@ -80,7 +80,14 @@ def _wait_for(work: Coroutine[object, object, None]) -> None:
 
 
 # Files whose few tests take longest: begun first, they do not leave one worker alone at the end.
-_LONG = ("test_run.py", "test_baltimore.py", "test_petitions.py", "test_import.py", "test_clock_driver.py")
+_LONG = (
+    "test_run.py",
+    "test_baltimore.py",
+    "test_petitions.py",
+    "test_writer.py",
+    "test_import.py",
+    "test_clock_driver.py",
+)
 
 
 # Seconds that a test function may take where the limit of pyproject.toml is too short. Chaos waits for an

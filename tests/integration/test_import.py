@@ -16,7 +16,7 @@ from services.inquiry.importing.run import Importer
 from services.inquiry.importing.translate import Translator
 from shared.packs import Packs
 from shared.unit_of_work.database import Database
-from tests.integration.imported import Command, kill_after, nothing_is_left_of_imports
+from tests.imported import Command, kill_after, nothing_is_left_of_imports
 
 pytestmark = pytest.mark.integration
 

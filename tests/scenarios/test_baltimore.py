@@ -27,7 +27,7 @@ from services.audit.log.verify import verify
 from services.cli import main as civicloom
 from shared.policy.loader import load_pack
 from shared.settings import SERVICES
-from tests.integration.imported import (
+from tests.imported import (
     BALTIMORE,
     MAPPINGS,
     Command,

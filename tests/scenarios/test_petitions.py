@@ -22,7 +22,7 @@ from harness.schema import SECRET
 from services.inquiry.config import secret_key
 from shared.ids import case_secret
 from shared.settings import CoreSettings
-from tests.integration.imported import (
+from tests.imported import (
     MAPPINGS,
     PETITIONS,
     Command,
