@@ -1,4 +1,4 @@
-"""The alerts ask for what the services measure: a name or a value that nobody emits would never fire."""
+"""The alerts ask for what the services measure, and each has a page that says what to do."""
 
 import importlib
 import re
@@ -46,3 +46,12 @@ def test_what_the_writer_counts_has_stood_at_0_before() -> None:
     before = values(name, "outcome")
     count(Appended(0, 4, None, duplicates=1, incidents=1, unparseable=1, words_refused=1))
     assert values(name, "outcome") == before
+
+
+PARTS = ["What it means", "What a citizen notices", "What to do", "How to see that it is over"]
+
+
+@pytest.mark.parametrize("name", [rule["alert"] for rule in RULES])
+def test_an_alert_has_a_page_in_the_runbook(name: str) -> None:
+    page = (REPO / "docs" / "runbook" / f"{name}.md").read_text("utf-8")
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == PARTS
