@@ -1,6 +1,7 @@
 """Identifiers: new ones are unique, derived ones repeatable, case numbers are read as people type them."""
 
 import datetime as dt
+import hashlib
 import uuid
 from zoneinfo import ZoneInfo
 
@@ -46,6 +47,23 @@ def test_a_derived_id_is_the_same_each_time_and_differs_by_each_part() -> None:
     assert len(made) == 4
     assert uuid.UUID(derived_id(CASE, "t.v1")).version == 8
     assert moment_of(derived_id(CASE, "t.v1")) == moment_of(CASE)
+
+
+@pytest.mark.parametrize("number", range(50))
+def test_a_derived_id_is_time_then_digest_with_version_and_variant_over_it(number: int) -> None:
+    """RFC 9562, 5.8, in numbers: what events of older releases were given must be found again."""
+    cause, target = new_id(NOW + dt.timedelta(milliseconds=number)), f"unit-{number}"
+    digest = hashlib.sha256(f"{cause}\nt.v1\n{target}".encode()).digest()
+    expected = bytearray(uuid.UUID(cause).bytes[:6] + digest[:10])
+    expected[6] = 0x80 | expected[6] & 0x0F
+    expected[8] = 0x80 | digest[2] & 0x3F
+    assert derived_id(cause, "t.v1", target) == str(uuid.UUID(bytes=bytes(expected)))
+
+
+@pytest.mark.parametrize("milliseconds", [-1, 1 << 48])
+def test_a_time_that_no_uuid_holds_is_refused(milliseconds: int) -> None:
+    with pytest.raises(ValueError, match="48 bits"):
+        derived_id("oa-2026-318", "t.v1", milliseconds=milliseconds)
 
 
 def test_a_cause_that_is_no_uuid_needs_a_time() -> None:
