@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from harness.history import EventKey, History, Violation
@@ -26,7 +26,7 @@ class CoreState:
 
     `ends` are the ends of the partitions that each consumer reads, `cursors` their next offsets, both by
     (consumer, topic, partition); `sequences` the last ordinal by subject and source; `parked` the keys that
-    wait and `dead` the number of open dead letters.
+    wait and `dead` the number of open dead letters; `awaited` maps subjects to what they still wait for.
     """
 
     service: str
@@ -36,6 +36,7 @@ class CoreState:
     sequences: Mapping[str, Mapping[str, int]]
     parked: frozenset[str]
     dead: int
+    awaited: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_acknowledged(history: History, acknowledged: Iterable[tuple[str, int]]) -> list[Violation]:
@@ -96,6 +97,11 @@ def check_core(
         )
     if state.dead != dead:
         found.append(Violation("I5", f"{name}: {state.dead} dead letters, expected {dead}"))
+    found += [
+        Violation("answered", f"{name}: {subject} still waits for {kind}")
+        for subject, kind in state.awaited.items()
+        if subject not in forged
+    ]
     emitted = {key: value for key, value in history.last_ordinals().items() if _is_of(name, key[1])}
     remembered = {
         (subject, source): value

@@ -142,6 +142,7 @@ class Observation:
             parked = await tables.fetch("SELECT DISTINCT key FROM parked_key")
             dead = await tables.fetchval("SELECT count(*) FROM dead_letter WHERE resolution IS NULL")
             sequences = await tables.fetch("SELECT id, sequences FROM aggregate")
+            awaited = await tables.fetch("SELECT subject, kind FROM expectation")
         return CoreState(
             service,
             waiting,
@@ -150,6 +151,7 @@ class Observation:
             {row["id"]: orjson.loads(row["sequences"]) for row in sequences},
             frozenset(row["key"] for row in parked),
             dead,
+            {row["subject"]: row["kind"] for row in awaited},
         )
 
     async def log_entries(self) -> list[LogEntry]:

@@ -38,4 +38,8 @@ RELAY_FAULTS = Counter(
 PAUSED = Gauge("civicloom_outbox_set_aside", "Events of paused topics", ["topic"])
 TIMERS = Counter("civicloom_timers_total", "Timers fired", ["kind"])
 TIMER_FAULTS = Counter("civicloom_timer_faults_total", "Timers that failed and will be retried", ["kind"])
+# Above 0: a case was handed on and nothing has come back; `civicloom status` names it.
+UNANSWERED = Gauge(
+    "civicloom_cases_unanswered", "Cases without an answer of another service for minutes", ["kind"]
+)
 EMITTED = Counter("civicloom_emitted_total", "Events committed to the outbox", ["type"])

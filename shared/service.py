@@ -31,6 +31,7 @@ from shared.logs import get_logger, setup_logs
 from shared.outbox.relay import DeliveryLock, OnDelivered, Relay
 from shared.packs import open_pack
 from shared.settings import CoreSettings, ServiceName, describe_fault
+from shared.unanswered import UnansweredWatch
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.idempotency import prune_keys
 from shared.unit_of_work.timers import Timers
@@ -45,6 +46,7 @@ log = get_logger(__name__)
 
 Loop = Callable[[], Awaitable[None]]
 
+_UNANSWERED_SECONDS = 15
 _KEEP_PROCESSED = dt.timedelta(days=35)  # as long as Kafka keeps records that could be delivered again
 
 
@@ -100,6 +102,7 @@ class Service:
         if parts.pattern:
             self._consume(f"{settings.service}.actions", pattern=parts.pattern)
         self.watermark = Watermark(database, self.consumers)
+        self.unanswered = UnansweredWatch(database)
         self.timers = Timers(database, watermark_lag=self.watermark.lag)
         parts.register_timers(self.timers)
 
@@ -135,6 +138,7 @@ class Service:
                 group.create_task(self.watermark.run(), name="watermark")
                 group.create_task(self.timers.run(), name="timers")
                 group.create_task(self._housekeeping(), name="housekeeping")
+                group.create_task(self._watch_unanswered(), name="unanswered")
                 for loop in self.parts.loops:
                     group.create_task(_as_coroutine(loop), name="loop")
         finally:
@@ -161,7 +165,7 @@ class Service:
             waits["outbox"] = f"paused: {', '.join(self.relay.paused_topics)}"
         if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
             waits["kafka"] = f"records that were read are lost: {', '.join(truncated)}"
-        return waits | await self.parts.degraded()
+        return waits | self.unanswered.reasons() | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
         handlers = self.parts.handlers
@@ -179,6 +183,16 @@ class Service:
                     raise
                 log.warning("housekeeping waits", error=repr(error))
             await asyncio.sleep(600)
+
+    async def _watch_unanswered(self) -> None:
+        while True:
+            try:
+                await self.unanswered.check()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                log.warning("unanswered cases are not counted", error=repr(error))
+            await asyncio.sleep(_UNANSWERED_SECONDS)
 
 
 async def _as_coroutine(loop: Loop) -> None:

@@ -53,6 +53,8 @@ class CoreSettings(BaseSettings):
     """Kafka group, for display and balancing only: the cursors decide what is read."""
     grace_seconds: float = 30
     """How long after its due moment a deadline check waits for events that were in time but are unread."""
+    unanswered_after_seconds: float = 600
+    """How long another service may take to answer about a case before the case is reported as unanswered."""
 
     @classmethod
     def for_service(cls, service: ServiceName) -> Self:

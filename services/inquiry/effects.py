@@ -7,6 +7,7 @@ from typing import Any
 
 from services.inquiry.domain.case import CaseDecision, TimelineStep
 from services.inquiry.queries import insert_steps, store_cases
+from shared.contracts.inquiry import InquiryAccepted
 from shared.decision import PendingEvent
 from shared.events.decoding import IncomingEvent
 from shared.policy.model import Pack
@@ -42,6 +43,10 @@ async def carry_out(tx: Tx, effects: Iterable[Effect]) -> list[Emitted]:
         decision = effect.decision
         inquiry = decision.state.id
         emitted += [_emit(tx, effect, event) for event in decision.events]
+        if decision.state.attempt == 0 and any(
+            isinstance(event.data, InquiryAccepted) for event in decision.events
+        ):
+            tx.expect(inquiry, "dispatch")
         tx.cancel(inquiry, *decision.cancelled)
         for timer in decision.timers:
             tx.schedule(inquiry, timer)

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.inquiry.domain.decisions import Proposal, propose_reply
 from services.inquiry.domain.facts import absorb
+from services.inquiry.domain.states import Stage
 from services.inquiry.effects import ACTOR, Effect, carry_out
 from services.inquiry.queries import insert_steps, load_cases, packs_of, store_holding
 from shared.contracts.base import Text
@@ -37,6 +38,11 @@ def build_handlers(policies: Packs) -> Handlers:
 async def on_routing_facts(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
     """Stores what routing has decided, at most one event per case."""
     cases = await load_cases(tx.connection, [event.subject for event in events])
+    for case in cases.values():
+        if case.attempt == 0:
+            tx.fulfil(case.id, "dispatch")
+        if case.stage is Stage.UNKNOWN:
+            tx.expect(case.id, "intake")
     decided = [absorb(cases[event.subject], event.data) for event in events]
     await store_holding(tx.connection, [decision.state for decision in decided])
     await insert_steps(

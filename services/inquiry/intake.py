@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from services.inquiry.domain.concern import Concern, Contact, ExternalKey
 from services.inquiry.domain.new_case import Beginning, NewCase, begin
+from services.inquiry.domain.states import Stage
 from services.inquiry.queries import find_known_rows, insert_cases, insert_contacts, insert_receipts
 from shared.contracts.inquiry import ContactStated
 from shared.ids import case_number, case_secret, new_id, secret_hash
@@ -105,6 +106,8 @@ class Intake:
         )
         if case.concern.contact is not None:
             self._emit_contact(tx, case, case.concern.contact)
+        if case.beginning.stage is Stage.ACCEPTED:
+            tx.expect(case.id, "dispatch")
         if case.beginning.timer is not None:
             tx.schedule(case.id, case.beginning.timer)
         return receipt

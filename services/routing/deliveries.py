@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from shared.contracts.routing import DeliverySucceeded
+from shared.contracts.routing import CaseOffered, DeliverySucceeded
 from shared.kafka.client import RecordMetadata
 from shared.outbox.relay import Row
 from shared.unit_of_work.transaction import Tx
@@ -32,4 +32,6 @@ async def on_delivered(tx: Tx, delivered: Sequence[tuple[Row, RecordMetadata]]) 
             offset=metadata.offset,
             hash=hashlib.sha256(row.value).hexdigest(),
         )
+        if record["type"] == CaseOffered.contract.type:
+            tx.fulfil(record["subject"], "delivery", record["unit"])
         tx.emit(data, subject=record["subject"], actor="service:routing", causation=record["id"])

@@ -7,7 +7,7 @@ from services.routing import queries
 from services.routing.domain.case_file import CaseFile
 from services.routing.policy import unit_has_topic
 from shared.contracts.base import EventData
-from shared.contracts.routing import ReplyProposed
+from shared.contracts.routing import CaseOffered, ReplyProposed
 from shared.decision import Decision, PendingEvent
 from shared.events.decoding import IncomingEvent
 from shared.packs import Packs
@@ -43,6 +43,10 @@ def carry_out(
         if event.unit is not None and not unit_has_topic(pack, event.unit):
             continue
         emitted = _emit(tx, file, event, cause=cause, actor=actor, after=last)
+        if isinstance(event.data, CaseOffered):
+            tx.expect(file.id, "delivery", event.unit or "")
+        elif isinstance(event.data, ReplyProposed):
+            tx.expect(file.id, "answer")
         if event.unit is None:
             last = emitted
         if isinstance(event.data, ReplyProposed) and file.proposal is not None:

@@ -83,6 +83,7 @@ async def _absorb(tx: Tx, packs: Packs, events: Sequence[IncomingEvent[D]], abso
     for event, decision in zip(events, decisions, strict=True):
         try:
             changed.append(_carry_out(tx, packs, event, decision, words))
+            _expect(tx, files.get(event.subject), decision.state)
         except PackNotHere as error:
             # Not permanent: the folder may be brought up to date while the key is parked.
             results.append(Fault(type(error).__name__, str(error)))
@@ -107,6 +108,16 @@ def _carry_out(
     found = dispatch_by_catalogue(file, words.get(file.id), pack, catalogue_of(pack), event.effective)
     decision = Decision(found.state, (*absorbed.events, *found.events))
     return carry_out(tx, decision, pack, cause=event, actor=BY_RULE)[0]
+
+
+def _expect(tx: Tx, before: CaseFile | None, after: CaseFile) -> None:
+    """What the case waits for from inquiry after an event of inquiry."""
+    if before is not None and before.proposal is not None and after.proposal is None:
+        tx.fulfil(after.id, "answer")
+    if after.received_at is None and after.phase != "erased":
+        tx.expect(after.id, "intake")
+    elif before is not None and before.received_at is None:
+        tx.fulfil(after.id, "intake")
 
 
 async def _words_of_ready(tx: Tx, decisions: Sequence[Decision[CaseFile]]) -> dict[str, InquiryWords]:

@@ -29,6 +29,8 @@ async def erase(connection: Any, subjects: Collection[str]) -> None:
     """Deletes the words of the subjects, which must be locked, from every table of the core."""
     ids = sorted(subjects)
     await connection.execute(QUERIES["mark_erased"], ids)
+    # An erased case waits for no answer.
+    await connection.execute(QUERIES["forget_expectations"], ids)
     # The outbox first: rows that the relay pauses meanwhile are then found in the second table.
     await _erase(connection, "lock_outbox_of", [ids], "erase_outbox", _redacted_event)
     await _erase(connection, "lock_paused_of", [ids], "erase_paused", _redacted_event)

@@ -14,6 +14,7 @@ from shared.decision import TimerSpec
 from shared.errors import Conflict
 from shared.metrics import EMITTED
 from shared.unit_of_work.erasure import erase
+from shared.unit_of_work.expectations import Expectation, write_expectations
 
 QUERIES = sql.load("shared.unit_of_work")
 Sequences = dict[str, int]
@@ -40,6 +41,7 @@ class Pending:
     outbox: list[OutboxRow] = field(default_factory=list)
     timers: dict[tuple[str, str], TimerSpec | None] = field(default_factory=dict)
     processed_actions: dict[tuple[str, str], None] = field(default_factory=dict)
+    expectations: dict[Expectation, bool] = field(default_factory=dict)
     erased: dict[str, None] = field(default_factory=dict)
     new: dict[str, None] = field(default_factory=dict)
 
@@ -52,6 +54,7 @@ class Pending:
             list(self.outbox),
             dict(self.timers),
             dict(self.processed_actions),
+            dict(self.expectations),
             dict(self.erased),
             dict(self.new),
         )
@@ -66,6 +69,7 @@ async def write(connection: Any, pending: Pending, grace: dt.timedelta) -> None:
     await _write_aggregates(connection, pending)
     await _write_outbox(connection, pending.outbox)
     await _write_timers(connection, pending.timers, grace)
+    await write_expectations(connection, pending.expectations)
     if pending.processed_actions:
         sources, identifiers = zip(*pending.processed_actions, strict=True)
         await connection.execute(

@@ -31,6 +31,30 @@ SET due = excluded.due, fires_at = excluded.fires_at, judges = excluded.judges, 
 DELETE FROM timer USING unnest($1::text[], $2::text[]) AS d (aggregate, kind)
 WHERE timer.aggregate = d.aggregate AND timer.kind = d.kind;
 
+-- name: insert_expectations
+-- What is expected already keeps its age.
+INSERT INTO expectation (subject, kind, party, since)
+SELECT subject, kind, party, $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS e (subject, kind, party)
+ON CONFLICT DO NOTHING;
+
+-- name: delete_expectations
+DELETE FROM expectation e USING unnest($1::text[], $2::text[], $3::text[]) AS d (subject, kind, party)
+WHERE (e.subject, e.kind, e.party) = (d.subject, d.kind, d.party);
+
+-- name: forget_expectations
+DELETE FROM expectation WHERE subject = ANY ($1::text[]);
+
+-- name: list_unanswered
+SELECT subject, kind, party, since FROM expectation WHERE since < $1 ORDER BY since LIMIT $2;
+
+-- name: count_unanswered
+SELECT kind, count(DISTINCT subject) AS n FROM expectation WHERE since < $1 GROUP BY kind;
+
+-- name: count_waiting
+-- The table outbox_aside holds the rows of paused topics.
+SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM outbox_aside), (SELECT count(*) FROM parked_key),
+       (SELECT count(*) FROM dead_letter WHERE resolution IS NULL);
+
 -- name: due_timers
 -- Without a lock: the aggregates are locked first, then the rows are claimed. A deadline check (column `judges`)
 -- does not fire while an event of the aggregate is parked or a dead letter: it may be the act that was in time.

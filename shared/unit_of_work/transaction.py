@@ -15,6 +15,7 @@ from shared.decision import TimerSpec
 from shared.events.decoding import IncomingEvent
 from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import new_id
+from shared.unit_of_work.expectations import Expectation, Kind
 from shared.unit_of_work.pending import OutboxRow, Pending, write
 from shared.unit_of_work.provenance import Provenance, correlation_of, event_id_from, inherited_from
 
@@ -265,6 +266,30 @@ class Tx:
         """
         for kind in kinds:
             self._pending.timers[(aggregate, kind)] = None
+
+    def expect(self, subject: str, kind: Kind, party: str = "") -> None:
+        """Records that another service has to answer about a subject.
+
+        Parameters
+        ----------
+        subject
+            A locked or created aggregate.
+        kind
+            What is expected.
+        party
+            The unit that a delivery is for.
+        """
+        self._pending.expectations[Expectation(subject, kind, party)] = True
+
+    def fulfil(self, subject: str, kind: Kind, party: str = "") -> None:
+        """Records that what was expected has come; without effect if it was not expected.
+
+        Parameters
+        ----------
+        subject, kind, party
+            As in `expect`.
+        """
+        self._pending.expectations[Expectation(subject, kind, party)] = False
 
     def snapshot(self) -> object:
         """The pending state, to `restore` if a savepoint is rolled back.

@@ -262,6 +262,7 @@ GOOD = CoreState(
         (dataclasses.replace(GOOD, cursors={}), "I6"),
         (dataclasses.replace(GOOD, parked=frozenset({"case"})), "I5"),
         (dataclasses.replace(GOOD, dead=1), "I5"),
+        (dataclasses.replace(GOOD, awaited={"case": "delivery"}), "answered"),
         (dataclasses.replace(GOOD, sequences={"case": {ROUTING: EPOCH + 3, WATER: EPOCH + 1}}), "I1"),
         (
             dataclasses.replace(
