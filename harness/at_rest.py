@@ -74,34 +74,8 @@ def check_core(
     `handled` are the types that it applies, from the topics `reads`; `parked` the keys that must wait for an
     operator, `dead` how many open dead letters there must be, and `forged` the subjects that no service made.
     """
-    found = []
     name = state.service
-    if state.outbox:
-        found.append(Violation("I6", f"{name}: {state.outbox} events are left in the outbox"))
-    for partition, end in state.ends.items():
-        if end and state.cursors.get(partition, 0) != end:
-            found.append(
-                Violation(
-                    "I6", f"{name}: cursor {partition} stands at {state.cursors.get(partition, 0)} of {end}"
-                )
-            )
-    partitions = {partition[:2] for partition in state.ends}
-    found += [
-        Violation("I6", f"{name}: {partition[0]} reads {partition[1]}, which is not expected")
-        for partition in state.cursors
-        if partition[:2] not in partitions
-    ]
-    if state.parked != parked:
-        found.append(
-            Violation("I5", f"{name}: parked keys are {sorted(state.parked)}, expected {sorted(parked)}")
-        )
-    if state.dead != dead:
-        found.append(Violation("I5", f"{name}: {state.dead} dead letters, expected {dead}"))
-    found += [
-        Violation("answered", f"{name}: {subject} still waits for {kind}")
-        for subject, kind in state.awaited.items()
-        if subject not in forged
-    ]
+    found = _check_rest(state) + _check_waiting(state, parked, forged, dead)
     emitted = {key: value for key, value in history.last_ordinals().items() if _is_of(name, key[1])}
     remembered = {
         (subject, source): value
@@ -120,6 +94,48 @@ def check_core(
         applied = state.sequences.get(key[0], {}).get(key[1], 0)
         if key[0] not in forged and not value <= applied <= sent[key]:
             found.append(Violation("I1", f"{name}: {key}: applied up to {applied}, sent {value}"))
+    return found
+
+
+def _check_rest(state: CoreState) -> list[Violation]:
+    """Nothing is left to send or to read."""
+    found = []
+    name = state.service
+    if state.outbox:
+        found.append(Violation("I6", f"{name}: {state.outbox} events are left in the outbox"))
+    for partition, end in state.ends.items():
+        if end and state.cursors.get(partition, 0) != end:
+            found.append(
+                Violation(
+                    "I6", f"{name}: cursor {partition} stands at {state.cursors.get(partition, 0)} of {end}"
+                )
+            )
+    partitions = {partition[:2] for partition in state.ends}
+    found += [
+        Violation("I6", f"{name}: {partition[0]} reads {partition[1]}, which is not expected")
+        for partition in state.cursors
+        if partition[:2] not in partitions
+    ]
+    return found
+
+
+def _check_waiting(
+    state: CoreState, parked: frozenset[str], forged: frozenset[str], dead: int
+) -> list[Violation]:
+    """What waits for an operator is what must wait for one, and nothing waits for another service."""
+    found = []
+    name = state.service
+    if state.parked != parked:
+        found.append(
+            Violation("I5", f"{name}: parked keys are {sorted(state.parked)}, expected {sorted(parked)}")
+        )
+    if state.dead != dead:
+        found.append(Violation("I5", f"{name}: {state.dead} dead letters, expected {dead}"))
+    found += [
+        Violation("answered", f"{name}: {subject} still waits for {kind}")
+        for subject, kind in state.awaited.items()
+        if subject not in forged
+    ]
     return found
 
 
