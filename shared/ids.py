@@ -55,6 +55,11 @@ def moment_of(identifier: str) -> dt.datetime:
     return dt.datetime.fromtimestamp(int(identifier.replace("-", "")[:12], 16) / 1000, dt.UTC)
 
 
+def floor_id(moment: dt.datetime) -> str:
+    """A text that sorts before every id of this moment and after every id of an earlier millisecond."""
+    return f"{(digits := f'{int(moment.timestamp() * 1000):012x}')[:8]}-{digits[8:]}"
+
+
 def case_number(identifier: str, zone: ZoneInfo) -> str:
     """The case number: local date, ten Crockford characters of the id's random bits, a check character.
 

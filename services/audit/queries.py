@@ -1,16 +1,21 @@
 """SQL of audit's readers. The writer's statements are in `log/`, those of traces in `tracing/`."""
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import asyncpg
 import orjson
 
 from services.audit.entries import EntryView
 from shared import sql
+from shared.contracts.base import ORDINALS_PER_EPOCH
+from shared.kafka.records import Partition
 from shared.unit_of_work.transaction import Connection
 
 _SQL = sql.load("services.audit")
+_NEIGHBOURS = 5000
 Tables = Connection | asyncpg.Pool
 """Where a query runs: a connection, or any one of the pool."""
 
@@ -54,6 +59,64 @@ async def newest_entries(tables: Tables, before: int, limit: int) -> list[EntryV
 async def entries_of_subject(tables: Tables, subject: str, index: int, limit: int) -> list[EntryView]:
     """At most `limit` entries about `subject` in log order, from `index` on."""
     return [_entry(row) for row in await tables.fetch(_SQL["entries_of_subject"], subject, index, limit)]
+
+
+class KeptEntry(NamedTuple):
+    """The event at index `at` of the log, with what opens its words."""
+
+    at: int
+    source: str
+    subject: str
+    subject_no: int
+    key: bytes | None
+    ordinal: int
+    value: bytes
+    sealed: bytes | None
+
+
+async def first_index_since(tables: Tables, appended_ms: int) -> int:
+    """An index below which nothing was appended to Kafka since that moment.
+
+    Found by halving, since time grows with the index; then a page is checked that partitions which were read
+    late do not stand before it.
+    """
+    low, high = 0, await log_size(tables)
+    while low < high:
+        middle = (low + high) // 2
+        if await tables.fetchval(_SQL["appended_at"], middle) < appended_ms:
+            low = middle + 1
+        else:
+            high = middle
+    while low and await tables.fetchval(_SQL["any_since"], low - _NEIGHBOURS, low, appended_ms):
+        low = max(0, low - _NEIGHBOURS)
+    return low
+
+
+async def kept_entries(tables: Tables, index: int, limit: int) -> list[KeptEntry]:
+    """The events among the `limit` entries from `index` on; empty at the log's end."""
+    while index < await log_size(tables):
+        rows = await tables.fetch(_SQL["kept_entries"], index, index + limit)
+        if rows:
+            return [KeptEntry(*row) for row in rows]
+        index += limit
+    return []
+
+
+async def sequences_of_subjects(
+    tables: Tables, source: str, subjects: Collection[str]
+) -> dict[str, set[int]]:
+    """The sequences, without their epoch, that are logged of a source by subject."""
+    found: dict[str, set[int]] = {}
+    rows = await tables.fetch(_SQL["sequences_of_subjects"], list(subjects), source)
+    for row in rows:
+        found.setdefault(row["subject"], set()).add(row["position"] % ORDINALS_PER_EPOCH)
+    return found
+
+
+async def log_cursors(tables: Tables) -> dict[Partition, int]:
+    """The next offset of each partition that the log takes."""
+    rows = await tables.fetch(_SQL["next_log_offsets"])
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
 def _entry(row: asyncpg.Record) -> EntryView:

@@ -27,3 +27,22 @@ WHERE e.index < $1 ORDER BY e.index DESC LIMIT $2;
 SELECT e.index, e.kind, e.appended_ms, e.source, e.type, e.value, s.subject
 FROM log_entry e JOIN log_subject s ON s.no = e.subject_no
 WHERE s.subject = $1 AND e.index >= $2 ORDER BY e.index LIMIT $3;
+
+-- name: appended_at
+SELECT appended_ms FROM log_entry WHERE index = $1;
+
+-- name: any_since
+SELECT EXISTS (SELECT FROM log_entry WHERE index >= $1 AND index < $2 AND appended_ms >= $3);
+
+-- name: kept_entries
+SELECT e.index, e.source, s.subject, e.subject_no, s.key, e.position, e.value, w.sealed
+FROM log_entry e JOIN log_subject s ON s.no = e.subject_no
+LEFT JOIN log_words w ON w.subject_no = e.subject_no AND w.index = e.index
+WHERE e.index >= $1 AND e.index < $2 AND e.kind = 'event' ORDER BY e.index;
+
+-- name: sequences_of_subjects
+SELECT s.subject, e.position FROM log_subject s JOIN log_entry e ON e.subject_no = s.no
+WHERE s.subject = ANY ($1::text[]) AND e.source = $2 AND e.kind = 'event';
+
+-- name: next_log_offsets
+SELECT topic, partition, next_offset FROM log_cursor;

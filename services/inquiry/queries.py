@@ -164,6 +164,13 @@ async def read_receipt(reader: Queryable, inquiry: str) -> bytes:
     return value
 
 
+async def receipts_from(
+    reader: Queryable, first: str, after: str, limit: int
+) -> list[tuple[str, bytes, bytes | None]]:
+    """Events of the intake with their words, by the case's id: from `first` on and after `after`."""
+    return [tuple(row) for row in await reader.fetch(_SQL["receipts_from"], first, after, limit)]
+
+
 async def find_case(reader: Queryable, id_: str | None, number: str | None) -> CaseRecord | None:
     """The case by its id or its number; None if it has not been received."""
     row = await reader.fetchrow(_SQL["find_case"], id_, number)

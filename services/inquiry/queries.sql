@@ -91,3 +91,7 @@ WHERE i.stage = 'received' AND ($1::text IS NULL OR i.id > $1) ORDER BY i.id LIM
 
 -- name: read_value
 SELECT value FROM received WHERE inquiry = $1;
+
+-- name: receipts_from
+-- Ids grow with time, so these are the cases since a moment.
+SELECT inquiry, value, words FROM received WHERE inquiry >= $1 AND inquiry > $2 ORDER BY inquiry LIMIT $3;

@@ -234,6 +234,27 @@ class Reader:
         batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=limit)
         return [raw_record(record) for records in batches.values() for record in records]
 
+    async def offsets_at(self, timestamp_ms: int) -> dict[Partition, int]:
+        """The offset of the first record that was appended at or after a moment, by partition.
+
+        A partition without such a record gives its end.
+        """
+        asked = dict.fromkeys(self._consumer.assignment(), timestamp_ms)
+        found = await self._consumer.offsets_for_times(asked)
+        ends = await self._consumer.end_offsets(list(asked))
+        return {
+            (one.topic, one.partition): ends[one] if at is None else at.offset for one, at in found.items()
+        }
+
+    def seek(self, offsets: dict[Partition, int]) -> None:
+        """Reads on from these offsets, in these partitions only."""
+        for partition, offset in offsets.items():
+            self._consumer.seek(TopicPartition(*partition), offset)
+
+    async def has_passed(self, ends: dict[Partition, int]) -> bool:
+        """Whether everything below these offsets was read. Markers and compaction leave offsets empty."""
+        return all([await self._consumer.position(TopicPartition(*one)) >= end for one, end in ends.items()])
+
     async def ends(self) -> dict[Partition, int]:
         """The offset after the last record, by partition."""
         found = await self._consumer.end_offsets(list(self._consumer.assignment()))

@@ -6,6 +6,15 @@ ON CONFLICT (id) DO UPDATE SET sequences = aggregate.sequences WHERE false;
 -- name: read_sequences
 SELECT id, sequences, erased FROM aggregate WHERE id = ANY ($1::text[]);
 
+-- name: emitted_sequences
+-- The last ordinal that a source has emitted, subject by subject.
+SELECT id, (sequences ->> $1)::bigint AS ordinal FROM aggregate
+WHERE id > $2 AND sequences ? $1 ORDER BY id LIMIT $3;
+
+-- name: waiting_values
+-- What is not sent yet on a topic; the table outbox_aside holds the rows of paused topics.
+SELECT value FROM outbox WHERE topic = $1 UNION ALL SELECT value FROM outbox_aside WHERE topic = $1;
+
 -- name: insert_aggregates
 -- Fails if one exists: a new id must be unused.
 INSERT INTO aggregate (id, sequences)

@@ -12,6 +12,7 @@ from shared.ids import (
     case_number,
     case_secret,
     derived_id,
+    floor_id,
     is_id,
     moment_of,
     new_id,
@@ -34,6 +35,12 @@ def test_a_new_id_is_a_uuid_of_version_7_with_its_moment() -> None:
 
 def test_ids_of_later_moments_sort_later() -> None:
     assert new_id(NOW) < new_id(NOW + dt.timedelta(milliseconds=1))
+
+
+def test_a_floor_lies_between_the_ids_of_two_milliseconds() -> None:
+    later = NOW + dt.timedelta(milliseconds=1)
+    assert new_id(NOW) < floor_id(later) < new_id(later)
+    assert floor_id(NOW) < new_id(NOW)
 
 
 def test_a_derived_id_is_the_same_each_time_and_differs_by_each_part() -> None:

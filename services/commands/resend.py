@@ -1,0 +1,109 @@
+"""`civicloom resend`: sends again what a service's topic has lost."""
+
+import asyncio
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.environment import AsJson, open_database
+
+if TYPE_CHECKING:
+    from services.resend import Lost
+    from shared.settings import ServiceName
+
+_NAMED = 100
+
+
+def register(cli: typer.Typer) -> None:
+    cli.command("resend")(resend)
+
+
+def resend(
+    service: Annotated[
+        str, typer.Argument(help="Whose topic: publisher, inquiry, routing or audit.", show_default=False)
+    ],
+    *,
+    since: Annotated[
+        str,
+        typer.Option(
+            help="Since when: a moment such as 2026-11-28T10:00+08:00, or an age such as 90m, 6h, 2d.",
+            show_default=False,
+        ),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Send again the events that a service's topic has lost.
+
+    They go out with the same id, bytes and sequence, so that a reader who has one already drops it. They are
+    taken from the log and from inquiry's receipts. What nobody has kept is listed, and the command exits 1.
+    """
+    owner, moment = _service(service), _moment(since)
+    lost = asyncio.run(_run(owner, moment, dry_run=dry_run))
+    shown = [_named(subject, sequence) for subject, sequence in lost.nowhere]
+    if as_json:
+        sent = 0 if dry_run else len(lost.found)
+        typer.echo(
+            json.dumps({"topic": lost.topic, "found": len(lost.found), "sent": sent, "nowhere": shown})
+        )
+    else:
+        verb = "would be sent again" if dry_run else "are sent again"
+        typer.echo(f"{lost.topic}: {len(lost.found)} lost events {verb}")
+        if shown:
+            typer.echo(f"{len(shown)} events exist nowhere any longer:")
+        for one in shown[:_NAMED]:
+            typer.echo(f"  case {one['number'] or one['subject']}, sequence {one['sequence']}")
+        if len(shown) > _NAMED:
+            typer.echo(f"  and {len(shown) - _NAMED} more; --json names all")
+    return int(bool(shown))
+
+
+async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> "Lost":
+    from services.resend import find_lost
+    from shared.kafka.admin import BrokerRefused
+    from shared.kafka.client import KafkaError
+    from shared.unit_of_work.sent import send_again
+
+    async with open_database(service) as owner, open_database("audit") as audit:
+        try:
+            lost = await find_lost(owner, audit, since)
+        except KafkaError as error:
+            raise BrokerRefused(f"{owner.settings.kafka_bootstrap}: {error}") from error
+        if not dry_run:
+            await send_again(owner, lost.topic, lost.found)
+        return lost
+
+
+def _service(name: str) -> "ServiceName":
+    from shared.settings import SERVICES
+
+    found = next((service for service in SERVICES if service == name), None)
+    if found is None:
+        raise typer.BadParameter(f"{name} is none of {', '.join(SERVICES)}", param_hint="SERVICE")
+    return found
+
+
+def _moment(text: str) -> dt.datetime:
+    from shared.clock import machine_now
+
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if text[-1:] in units and text[:-1].isascii() and text[:-1].isdigit():
+        return machine_now() - dt.timedelta(**{units[text[-1]]: int(text[:-1])})
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a moment nor an age such as 90m, 6h or 2d", param_hint="--since"
+        ) from None
+    return moment.astimezone()
+
+
+def _named(subject: str, sequence: int) -> dict[str, Any]:
+    from services.environment import read_settings
+    from shared.ids import case_number, is_id
+    from shared.packs import open_pack
+
+    number = case_number(subject, open_pack(read_settings("inquiry")).calendar.tz) if is_id(subject) else None
+    return {"subject": subject, "number": number, "sequence": sequence}

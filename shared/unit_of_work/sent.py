@@ -1,0 +1,59 @@
+"""What a service has emitted according to its tables, and how to send events again as they were."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+import asyncpg
+
+from shared import sql
+from shared.contracts.base import ORDINALS_PER_EPOCH
+from shared.unit_of_work.database import Database
+
+QUERIES = sql.load("shared.unit_of_work")
+_PAGE = 5000
+_PER_TRANSACTION = 500
+
+
+class SentEvent(NamedTuple):
+    """An event to send again: the bytes that were on its topic."""
+
+    subject: str
+    ordinal: int
+    value: bytes
+    words: bytes | None
+
+
+async def emitted_sequences(
+    reader: asyncpg.Connection | asyncpg.Pool, source: str
+) -> AsyncIterator[dict[str, int]]:
+    """Pages of subjects with the last sequence, without its epoch, that `source` has emitted about them."""
+    after = ""
+    while rows := await reader.fetch(QUERIES["emitted_sequences"], source, after, _PAGE):
+        after = rows[-1]["id"]
+        yield {row["id"]: row["ordinal"] % ORDINALS_PER_EPOCH for row in rows}
+
+
+async def waiting_values(reader: asyncpg.Connection | asyncpg.Pool, topic: str) -> list[bytes]:
+    """The values that wait in the outbox for a topic."""
+    return [row["value"] for row in await reader.fetch(QUERIES["waiting_values"], topic)]
+
+
+async def send_again(database: Database, topic: str, events: Sequence[SentEvent]) -> None:
+    """Puts events into the outbox as they were, in order per subject: same id, bytes and sequence.
+
+    What is erased meanwhile goes without its words.
+    """
+    ordered = sorted(events, key=lambda one: (one.subject, one.ordinal))
+    for start in range(0, len(ordered), _PER_TRANSACTION):
+        part = ordered[start : start + _PER_TRANSACTION]
+        async with database.transaction({one.subject for one in part}) as tx:
+            await tx.connection.execute(
+                QUERIES["insert_outbox"],
+                [topic] * len(part),
+                [one.subject for one in part],
+                [one.value for one in part],
+                [one.words for one in part],
+                [None] * len(part),
+            )
+            for one in part:
+                tx.redact_if_erased(one.subject)

@@ -1,0 +1,216 @@
+"""`civicloom resend`: what a topic has lost comes back as it was; what nobody has kept is listed."""
+
+import asyncio
+import datetime as dt
+import json
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import asyncpg
+import pytest
+
+from deploy.local.pair import Pair
+from harness.schema import SECRET, make_topics, open_service_database, outbox_records
+from services import cli
+from services.audit.log.note import Signer
+from services.audit.log.parsing import prepare
+from services.audit.log.sequencer import Sequencer
+from services.audit.log.subjects import KeyBox
+from services.inquiry.queries import insert_receipts
+from shared.clock import machine_now
+from shared.contracts.inquiry import InquiryReceived, InquiryReopened, InquiryWords
+from shared.ids import new_id
+from shared.kafka.admin import KafkaAdmin
+from shared.kafka.client import Producer, Reader
+from shared.kafka.records import RawRecord
+from shared.outbox.relay import Relay
+from shared.unit_of_work.database import Database
+from tests.integration.routing.conftest import DEADLINE
+
+pytestmark = pytest.mark.integration
+RECEIVED = InquiryReceived(
+    number="20261128-0123456789-A", kind="help", service_code="x", channel="web", secret_hash="0" * 64
+)
+REOPENED = InquiryReopened(cycle=2, deadline=DEADLINE)
+WORDS = InquiryWords(title="路灯不亮", text="三天了。")
+EVER = "2000-01-01T00:00Z"
+
+
+@dataclass
+class World:
+    """inquiry with its topic and the log, and a command line that finds them."""
+
+    inquiry: Database
+    audit: Database
+    bootstrap: str
+    topic: str
+    sequencer: Sequencer = field(init=False)
+    session: asyncpg.Connection = field(init=False)
+
+    async def open_log(self) -> None:
+        keys = KeyBox(self.audit.settings.key("audit subject keys"))
+        self.session = await self.audit.connect()
+        self.sequencer = await Sequencer.open(self.session, Signer("a.example/log", bytes(32)), keys, None)
+
+    async def take_in(self) -> str:
+        """A case with its receipt; its event waits in the outbox."""
+        case = new_id(machine_now())
+        async with self.inquiry.transaction() as tx:
+            tx.create([case])
+            sent = tx.emit(RECEIVED, subject=case, words=WORDS)
+            await insert_receipts(tx.connection, [(case, sent.value, sent.words)])
+        return case
+
+    async def reopen(self, case: str) -> None:
+        async with self.inquiry.transaction([case]) as tx:
+            tx.emit(REOPENED, subject=case)
+
+    async def send(self) -> None:
+        """The relay sends all that waits."""
+        producer = Producer(self.bootstrap, "test")
+        relay = Relay(self.inquiry, producer)
+        while await self.inquiry.pool.fetchval("SELECT count(*) FROM outbox"):
+            await relay.once()
+        await relay._release()
+        await producer.stop()
+
+    async def records(self) -> list[RawRecord]:
+        reader = Reader(self.bootstrap, "test", [self.topic])
+        await reader.start({})
+        ends = await reader.ends()
+        found: list[RawRecord] = []
+        while not await reader.has_passed(ends):
+            found += await reader.read(1000, 100)
+        await reader.stop()
+        return found
+
+    async def log(self) -> None:
+        """The log takes what is on the topic."""
+        await self.sequencer.append(prepare(await self.records()))
+
+    async def lose(self, bootstrap: str) -> None:
+        """An operator deletes the topic and makes it again."""
+        async with KafkaAdmin(bootstrap) as admin:
+            await admin._client.delete_topics([self.topic])
+        await make_topics(bootstrap, self.inquiry.settings.topic_namespace, [])
+
+
+@pytest.fixture
+async def world(
+    pair: Pair, database: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    await make_topics(pair.bootstrap, namespace, [])
+    more = {"namespace": namespace, "bootstrap": pair.bootstrap}
+    inquiry = await open_service_database(database, "inquiry", **more)
+    audit = await open_service_database(database, "audit", **more)
+    environment = {
+        "DATABASE_URL": database,
+        "TOPIC_NAMESPACE": namespace,
+        "SECRET_KEY": SECRET,
+        "KAFKA_BOOTSTRAP": pair.bootstrap,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    made = World(inquiry, audit, pair.bootstrap, f"{namespace}.inquiry.v1")
+    await made.open_log()
+    yield made
+    await made.session.close()
+    await inquiry.pool.execute("TRUNCATE aggregate, outbox, received")
+    await _empty_log(database)
+    await made.lose(pair.bootstrap)
+    await inquiry.close()
+    await audit.close()
+
+
+async def _empty_log(database: str) -> None:
+    """As the superuser: the log's triggers refuse it to everybody else."""
+    connection = await asyncpg.connect(database, server_settings={"search_path": "audit"})
+    await connection.execute(
+        "SET session_replication_role = replica;"
+        "TRUNCATE log_entry, log_subject, log_words, log_tile, log_checkpoint, log_cursor;"
+        "UPDATE log_head SET size = 0, edge = '{}', subjects = 0, vkey = NULL"
+    )
+    await connection.close()
+
+
+async def run(*arguments: str) -> int:
+    """Runs the command in a thread: it has an event loop of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, cli.main, list(arguments))
+
+
+def bytes_of(records: list[RawRecord]) -> set[tuple[bytes | None, bytes | None, bytes | None]]:
+    return {(record.key, record.value, record.header("words")) for record in records}
+
+
+async def test_a_whole_topic_sends_nothing_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    case = await world.take_in()
+    await world.send()
+    await world.reopen(case)
+    assert await run("resend", "inquiry", "--since", "1h") == 0
+    assert capsys.readouterr().out == f"{world.topic}: 0 lost events are sent again\n"
+    assert await world.inquiry.pool.fetchval("SELECT count(*) FROM outbox") == 1
+
+
+async def test_what_the_log_has_kept_comes_back_as_it_was(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = [await world.take_in() for _ in range(3)]
+    await world.reopen(cases[0])
+    await world.send()
+    before = await world.records()
+    await world.log()
+    await world.inquiry.pool.execute("TRUNCATE received")
+    await world.lose(world.bootstrap)
+    assert await run("resend", "inquiry", "--since", EVER, "--dry-run") == 0
+    assert "4 lost events would be sent again" in capsys.readouterr().out
+    assert await world.inquiry.pool.fetchval("SELECT count(*) FROM outbox") == 0
+    assert await run("resend", "inquiry", "--since", EVER) == 0
+    await world.send()
+    after = await world.records()
+    assert bytes_of(after) == bytes_of(before)
+    assert len(after) == 4
+
+
+async def test_an_intake_that_the_log_has_not_read_comes_back_from_its_receipt(world: World) -> None:
+    await world.take_in()
+    await world.send()
+    before = await world.records()
+    await world.lose(world.bootstrap)
+    assert await run("resend", "inquiry", "--since", "1h") == 0
+    await world.send()
+    assert bytes_of(await world.records()) == bytes_of(before)
+
+
+async def test_what_nobody_has_kept_is_listed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    case = await world.take_in()
+    await world.send()
+    await world.log()
+    await world.reopen(case)
+    await world.send()
+    await world.lose(world.bootstrap)
+    assert await run("resend", "inquiry", "--since", EVER, "--json") == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["found"], said["sent"]) == (1, 1)
+    assert [(one["subject"], one["sequence"]) for one in said["nowhere"]] == [(case, 2)]
+    assert said["nowhere"][0]["number"].startswith(f"{dt.datetime.now(dt.UTC):%Y}")
+
+
+async def test_erased_words_do_not_come_back(world: World) -> None:
+    case = await world.take_in()
+    await world.send()
+    await world.lose(world.bootstrap)
+    async with world.inquiry.transaction([case]) as tx:
+        tx.erase(case)
+    assert await run("resend", "inquiry", "--since", "1h") == 0
+    (record,) = await outbox_records(world.inquiry.pool, world.topic)
+    assert record.header("words") is None
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nobody", "--since", "1h"], ["inquiry", "--since", "yesterday"], ["inquiry"]]
+)
+def test_nonsense_is_one_sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["resend", *arguments]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
