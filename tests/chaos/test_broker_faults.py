@@ -1,0 +1,167 @@
+"""What operators, retention and power cuts do to a broker: no acknowledged case is lost in silence.
+
+Each test loads a city, does its fault and lets it come to rest. What was lost by then must be named; then
+`civicloom resend` brings it back, and every acknowledged case is whole.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from deploy.local.pair import Pair
+from harness.broker_faults import BrokerFaults
+from harness.history import Violation
+from harness.installation import Command, as_shipped
+from harness.whereabouts import Whereabouts, check_named, check_whole, whereabouts
+from services.resend import find_lost
+from shared.clock import machine_now
+from shared.settings import CoreSettings, ServiceName
+from shared.unit_of_work.database import Database
+from shared.unit_of_work.sent import send_again
+from tests.chaos.run import ChaosRun, chaos_run
+
+pytestmark = pytest.mark.chaos
+WARM = 40
+REST = 90.0
+Fault = Callable[[ChaosRun, BrokerFaults], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """A city at rest after its fault."""
+
+    city: ChaosRun
+    broker: BrokerFaults
+
+    async def whereabouts(self) -> list[Whereabouts]:
+        cases = [case.id for case in self.city.citizens.cases.values()]
+        return await whereabouts(self.city.observation, cases)
+
+    async def resend(self) -> int:
+        """`civicloom resend` for each service; how many events were sent again."""
+        sent = 0
+        audit = await self._open("audit")
+        for service in ("inquiry", "routing", "publisher"):
+            owner = await self._open(service)
+            lost = await find_lost(owner, audit, machine_now().replace(year=2000))
+            await send_again(owner, lost.topic, lost.found)
+            sent += len(lost.found)
+            await owner.close()
+        await audit.close()
+        await self.city.observation.settle(REST)
+        return sent
+
+    async def _open(self, service: ServiceName) -> Database:
+        copy = self.city.installation.copy("inquiry")
+        environment = self.city.installation.environment(copy)
+        return await Database.open(
+            CoreSettings(
+                service=service,
+                database_url=environment["DATABASE_URL"],
+                kafka_bootstrap=environment["KAFKA_BOOTSTRAP"],
+                topic_namespace=environment["TOPIC_NAMESPACE"],
+                secret_key=environment["SECRET_KEY"],
+            )
+        )
+
+
+@asynccontextmanager
+async def aftermath(
+    pair: Pair, folder: Path, fault: Fault, command: Command = as_shipped
+) -> AsyncIterator[Aftermath]:
+    async with chaos_run(pair, folder, Random(7), command) as city:
+        broker = BrokerFaults(city.installation, pair.kafka)
+        async with city.at_work(rest_seconds=REST):
+            await city.asked(WARM)
+            await fault(city, broker)
+            await city.asked(len(city.citizens.cases) + WARM)
+        yield Aftermath(city, broker)
+
+
+async def make_inquiry_again(_: ChaosRun, broker: BrokerFaults) -> None:
+    await broker.make_again([broker.topic("inquiry")])
+
+
+async def make_routing_again(_: ChaosRun, broker: BrokerFaults) -> None:
+    await broker.make_again([broker.topic("routing")])
+
+
+async def make_units_topics_again(city: ChaosRun, broker: BrokerFaults) -> None:
+    units = city.installation.units[:3]
+    await broker.make_again(
+        [broker.topic("department", units[0]), *(broker.topic("actions", unit) for unit in units)]
+    )
+
+
+async def lose_the_end(city: ChaosRun, broker: BrokerFaults) -> None:
+    """With all readers alive."""
+    broker.keep_a_copy()
+    await city.asked(len(city.citizens.cases) + WARM)
+    broker.rewind()
+
+
+async def lose_the_end_while_routing_is_away(city: ChaosRun, broker: BrokerFaults) -> None:
+    """Routing comes back when the topic has grown past its old cursors."""
+    broker.keep_a_copy()
+    await city.asked(len(city.citizens.cases) + WARM)
+    broker.stop_readers("routing")
+    broker.rewind()
+    await city.asked(len(city.citizens.cases) + 2 * WARM)
+    broker.start_readers("routing")
+
+
+async def delete_unread(city: ChaosRun, broker: BrokerFaults) -> None:
+    """Retention takes what routing and audit have not read."""
+    broker.stop_readers("routing", "audit")
+    await city.asked(len(city.citizens.cases) + WARM)
+    await broker.delete_up_to_the_end(broker.topic("inquiry"))
+    broker.start_readers("routing", "audit")
+
+
+async def widen_behind_a_reader(city: ChaosRun, broker: BrokerFaults) -> None:
+    """Partitions are added by hand while readers are away."""
+    broker.stop_readers("routing", "audit")
+    await city.asked(len(city.citizens.cases) + WARM)
+    await broker.widen(broker.topic("inquiry"), 11)
+    await city.asked(len(city.citizens.cases) + WARM)
+    broker.start_readers("routing", "audit")
+
+
+FAULTS: list[Fault] = [
+    make_inquiry_again,
+    make_routing_again,
+    make_units_topics_again,
+    lose_the_end,
+    lose_the_end_while_routing_is_away,
+    delete_unread,
+    widen_behind_a_reader,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+async def test_no_case_is_lost_in_silence(
+    pair: Pair, folder: Path, fault: Fault, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with aftermath(pair, folder, fault) as after:
+        found = await after.whereabouts()
+        lost = [one for one in found if not one.is_whole]
+        silent = check_named(found)
+        sent = await after.resend()
+        left = check_whole(await after.whereabouts())
+        with capsys.disabled():
+            print(  # noqa: T201  (what was lost and brought back is worth a line)
+                f"\n{fault.__name__}: {len(found)} cases, {len(lost)} not whole, {len(silent)} in silence,"
+                f" {sent} events sent again, {len(left)} left"
+            )
+    assert _texts(after.city.unrest) == []
+    assert _texts(silent) == []
+    assert _texts(left) == []
+
+
+def _texts(violations: list[Violation]) -> list[str]:
+    return [str(one) for one in violations][:10]
