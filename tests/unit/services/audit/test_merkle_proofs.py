@@ -113,7 +113,9 @@ def test_a_damaged_inclusion_proof_is_refused(damage: str) -> None:
         verify_inclusion(leaf, index, size, proof, root)
 
 
-@pytest.mark.parametrize("damage", ["old", "new", "roots", "short", "long", "empty", "zero", "backwards"])
+@pytest.mark.parametrize(
+    "damage", ["old", "new", "roots", "padded", "short", "long", "empty", "zero", "backwards"]
+)
 def test_a_damaged_consistency_proof_is_refused(damage: str) -> None:
     old, new, proof = 6, 7, prover_of(leaf_hashes(ENTRIES[:7])).consistency(6)
     old_root, new_root = ROOTS[6], ROOTS[7]
@@ -124,6 +126,8 @@ def test_a_damaged_consistency_proof_is_refused(damage: str) -> None:
             new_root = ROOTS[8]
         case "roots":
             old, old_root, proof = 7, ROOTS[8], []
+        case "padded":  # RFC 9162 section 2.1.4.2: between equal sizes a proof is empty
+            old, old_root = 7, ROOTS[7]
         case "short":
             proof = proof[:-1]
         case "long":

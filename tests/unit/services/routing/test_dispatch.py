@@ -14,6 +14,7 @@ from shared.decision import Decision, Refusal
 from shared.policy.dispatch import Catalogue
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
+from shared.policy.tables import CatalogueRow
 from shared.settings import REPOSITORY
 
 AT = dt.datetime(2026, 11, 24, 2, tzinfo=dt.UTC)
@@ -46,6 +47,32 @@ def test_the_row_of_the_very_area_takes_precedence_over_the_one_for_anywhere(pac
     far = dispatch_by_catalogue(ready("municipal-manhole"), WORDS, pack, catalogue, AT).state
     assert (near.lead, near.rule) == ("yunxi-urban", "cn-municipal-manhole.yunxi")
     assert (far.lead, far.rule) == ("urban-management", "cn-municipal-manhole")
+
+
+def handed_over(pack: Pack, service_code: str, on: dt.date) -> Catalogue:
+    """The catalogue in which the service goes from water to power on a day."""
+    rows = {
+        "water": {"rule_id": "until", "lead": "water", "valid_to": on - dt.timedelta(days=1)},
+        "power": {"rule_id": "since", "lead": "power", "valid_from": on},
+    }
+    catalogue = [
+        CatalogueRow(service_code=service_code, area="*", source="own: test", **row) for row in rows.values()
+    ]
+    return Catalogue(pack.model_copy(update={"catalogue": tuple(catalogue)}))
+
+
+@pytest.mark.parametrize(
+    ("at", "lead"),
+    [
+        ("2026-11-23T15:59:59+00:00", "water"),  # 23:59:59 in Shanghai
+        ("2026-11-23T16:00:00+00:00", "power"),  # midnight there, and still yesterday in UTC
+        ("2026-11-23T23:59:59+00:00", "power"),
+    ],
+)
+def test_the_row_of_the_local_day_counts_from_local_midnight(pack: Pack, at: str, lead: str) -> None:
+    catalogue = handed_over(pack, "municipal-manhole", dt.date(2026, 11, 24))
+    file, moment = ready("municipal-manhole"), dt.datetime.fromisoformat(at)
+    assert dispatch_by_catalogue(file, WORDS, pack, catalogue, moment).state.lead == lead
 
 
 def test_a_dispatch_emits_its_event_and_then_an_offer_for_each_unit(pack: Pack) -> None:
