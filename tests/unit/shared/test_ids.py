@@ -1,6 +1,7 @@
 """Identifiers: new ones are unique, derived ones repeatable, case numbers are read as people type them."""
 
 import datetime as dt
+import hashlib
 import uuid
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,14 @@ def test_a_new_id_is_a_uuid_of_version_7_with_its_moment() -> None:
     assert new_id(NOW) != new_id(NOW)
 
 
+def test_every_bit_of_a_new_id_that_is_not_given_is_random() -> None:
+    made = [uuid.UUID(new_id(NOW)).int for _ in range(100)]
+    ever, always = 0, made[0]
+    for value in made:
+        ever, always = ever | value, always & value
+    assert (ever & ~always).bit_count() == 74
+
+
 def test_ids_of_later_moments_sort_later() -> None:
     assert new_id(NOW) < new_id(NOW + dt.timedelta(milliseconds=1))
 
@@ -46,6 +55,18 @@ def test_a_derived_id_is_the_same_each_time_and_differs_by_each_part() -> None:
     assert len(made) == 4
     assert uuid.UUID(derived_id(CASE, "t.v1")).version == 8
     assert moment_of(derived_id(CASE, "t.v1")) == moment_of(CASE)
+
+
+def test_a_derived_id_is_the_same_in_every_release() -> None:
+    # RFC 9562 UUIDv8: 48 bits of the cause's time, then SHA-256 of the three parts.
+    digest = hashlib.sha256(f"{CASE}\nt.v1\nx".encode()).digest()
+    bits = int.from_bytes(digest[:10], "big")
+    expected = uuid.UUID(int=int(CASE[:8] + CASE[9:13], 16) << 80 | bits & (1 << 80) - 1)
+    made = uuid.UUID(derived_id(CASE, "t.v1", "x"))
+    assert made.variant == uuid.RFC_4122
+    assert made.hex[:12] == expected.hex[:12]
+    assert made.int & (1 << 62) - 1 == bits & (1 << 62) - 1
+    assert (made.int >> 64) & 0xFFF == (bits >> 64) & 0xFFF
 
 
 def test_a_cause_that_is_no_uuid_needs_a_time() -> None:
