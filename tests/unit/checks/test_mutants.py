@@ -9,6 +9,7 @@ from checks.mutants import __main__ as run
 from checks.mutants.memory import Found, accepted
 from checks.mutants.mutations import mutants
 from checks.mutants.parts import PARTS
+from tests.paths import REPO
 
 SOURCE = '''
 """A docstring is left alone."""
@@ -94,7 +95,7 @@ def test_the_draw_depends_on_the_seed_alone() -> None:
 
 
 def test_every_source_and_every_test_of_a_part_exists() -> None:
-    root = Path(run.REPO)
+    root = REPO
     for part in PARTS:
         assert list(part.files())
         assert [test for test in part.tests if not (root / test).exists()] == []
