@@ -144,6 +144,7 @@ PARTS = (
             "services/audit/log/batch.py",
         ),
         (
+            "tests/unit/services/audit/test_parsing.py",
             "tests/unit/services/audit/test_entry.py",
             "tests/unit/services/audit/test_note.py",
             "tests/unit/services/audit/test_proof.py",

@@ -88,6 +88,59 @@ def test_a_dispatch_emits_its_event_and_then_an_offer_for_each_unit(pack: Pack) 
     assert offers[0].data.model_dump()["words"] == WORDS.model_dump()
 
 
+def test_an_offer_says_all_that_the_unit_needs(pack: Pack) -> None:
+    file = ready("municipal-manhole", area="yunxi", urgent=True)
+    decision = dispatch_by_catalogue(file, WORDS, pack, Catalogue(pack), AT)
+    dispatched, *offers = decision.events
+    signs = AT + dt.timedelta(minutes=30)
+    assert dispatched.data == CaseDispatched(
+        lead="yunxi-urban",
+        co=("water",),
+        rule="cn-municipal-manhole.yunxi",
+        attempt=1,
+        sign_due=signs,
+        by="rule",
+        notify=file.notify,
+    )
+    assert [offer.data for offer in offers] == [
+        CaseOffered(
+            number="20261124-7K3M9Q2XWB-F",
+            role=role,
+            lead="yunxi-urban",
+            co=("water",),
+            kind="help",
+            service_code="municipal-manhole",
+            area="yunxi",
+            visibility="public",
+            urgent=True,
+            reply_due=AT + dt.timedelta(days=5),
+            sign_due=signs,
+            attempt=1,
+            words=WORDS,
+        )
+        for role in ("lead", "co")
+    ]
+
+
+def test_a_dispatcher_takes_the_case_out_of_the_queue(pack: Pack) -> None:
+    queued = triage(replace(ready("municipal-manhole"), attempt=1), "no_rule", AT).state
+    assert (queued.triage_reason, queued.triaged_at, queued.lead, queued.sign_due) == (
+        "no_rule",
+        AT,
+        None,
+        None,
+    )
+    decision = dispatch_by_hand(queued, WORDS, pack, AT, lead="water", co=())
+    assert isinstance(decision, Decision)
+    after = decision.state
+    assert (after.triage_reason, after.triaged_at, after.reply_refused) == (None, None, None)
+    assert (after.lead, after.rule, after.attempt) == ("water", "dispatcher", 2)
+    assert after.assignments == (Assignment("water", "lead", "offered", 2, AT),)
+    dispatched = decision.events[0].data
+    assert isinstance(dispatched, CaseDispatched)
+    assert (dispatched.by, dispatched.rule) == ("dispatcher", "dispatcher")
+
+
 def test_an_urgent_case_is_signed_sooner(pack: Pack) -> None:
     catalogue = Catalogue(pack)
     ordinary = dispatch_by_catalogue(ready("municipal-manhole"), WORDS, pack, catalogue, AT).state.sign_due
@@ -116,6 +169,8 @@ def test_a_second_dispatch_withdraws_the_case_from_other_holders_and_offers_it_a
     withdrawn = [event.unit for event in decision.events if isinstance(event.data, CaseWithdrawn)]
     offered = [event.unit for event in decision.events if isinstance(event.data, CaseOffered)]
     assert (withdrawn, offered) == (["power"], ["qingshi-urban", "water"])
+    records = [event.data for event in decision.events if isinstance(event.data, CaseWithdrawn)]
+    assert records == [CaseWithdrawn(number="20261124-7K3M9Q2XWB-F", reason="redispatched")]
     states = {one.unit: (one.state, one.attempt) for one in decision.state.assignments}
     assert states == {
         "yunxi-urban": ("returned", 1),
