@@ -140,3 +140,14 @@ def test_a_damaged_consistency_proof_is_refused(damage: str) -> None:
             old, new, old_root, new_root = 7, 6, ROOTS[7], ROOTS[6]
     with pytest.raises(NotProven):
         verify_consistency(old, new, old_root, new_root, proof)
+
+
+@pytest.mark.parametrize("size", [31, 33])
+def test_a_hash_of_another_length_proves_nothing_even_where_it_is_the_root(size: int) -> None:
+    other = bytes(size)
+    with pytest.raises(NotProven, match="32 bytes"):
+        verify_inclusion(other, 0, 1, [], other)
+    with pytest.raises(NotProven, match="32 bytes"):
+        verify_consistency(1, 1, other, other, [])
+    with pytest.raises(NotProven, match="32 bytes"):
+        verify_consistency(1, 2, ROOTS[1], ROOTS[2], [other])
