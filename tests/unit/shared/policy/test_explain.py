@@ -172,15 +172,25 @@ def test_a_roll_says_from_which_day_and_why(cn_city: Pack) -> None:
 
 
 def test_a_deadline_in_a_year_without_a_notice_says_that_it_may_move(cn_city: Pack) -> None:
-    for year, status, words in (
-        (2027, "provisional", "notice is not published"),
-        (2028, "undeclared", "not in"),
+    for year, status, zh, en in (
+        (
+            2027,
+            "provisional",
+            "（该年放假安排尚未公布，暂按法定节假日计算）",
+            " (provisional: that year's holiday notice is not published yet)",
+        ),
+        (
+            2028,
+            "undeclared",
+            "（该年日历尚未录入，仅按周末计算）",
+            " (that year's holidays are not in the calendar yet)",
+        ),
     ):
         start = EVENING.replace(year=year)
         for day_count in (DayCount.WORKING_DAYS, DayCount.HOURS_DUTY, DayCount.CALENDAR_ROLL):
             due = explain(cn_city.calendar, add_budget(cn_city.calendar, start, 3, day_count))[-1]
             assert due.facts["calendar"] == status
-            assert words in due.en
+            assert (due.zh.endswith(zh), due.en.endswith(en)) == (True, True)
         plain = explain(cn_city.calendar, add_budget(cn_city.calendar, start, 3, DayCount.HOURS_24X7))[-1]
         assert "calendar" not in plain.facts
 
@@ -199,3 +209,20 @@ def test_a_holiday_beside_a_weekend_is_kept_apart_from_it() -> None:
     friday = dt.datetime(2024, 6, 7, 10, tzinfo=ZoneInfo("Europe/London"))
     steps = explain(monday_off, add_budget(monday_off, friday, 1, DayCount.WORKING_DAYS))
     assert [step.facts["reason"] for step in steps if step.code == "skipped"] == ["weekend", "holiday"]
+
+
+def test_duty_hours_of_days_that_follow_each_other_are_counted_apart(cn_city: Pack) -> None:
+    start = dt.datetime(2026, 11, 23, 16, tzinfo=SHANGHAI)  # a Monday; duty ends at 17:30
+    steps = explain(cn_city.calendar, add_budget(cn_city.calendar, start, 12, DayCount.HOURS_DUTY))
+    minutes = [(step.facts["day"], step.facts["minutes"]) for step in steps if step.code == "duty"]
+    assert minutes == [("2026-11-23", 90.0), ("2026-11-24", 420.0), ("2026-11-25", 210.0)]
+
+
+def test_a_roll_ends_on_the_local_day(us_city: Pack) -> None:
+    # 23:59:59 in Baltimore is the next day in UTC.
+    friday = dt.datetime(2026, 11, 20, 10, tzinfo=ZoneInfo(us_city.timezone))
+    steps = explain(us_city.calendar, add_budget(us_city.calendar, friday, 1, DayCount.CALENDAR_ROLL))
+    assert [(step.facts["last"], step.facts["to"]) for step in steps if step.code == "rolled"] == [
+        ("2026-11-21", "2026-11-22"),
+        ("2026-11-22", "2026-11-23"),
+    ]
