@@ -33,6 +33,7 @@ PARTS = (
         ("services/inquiry/domain/*.py",),
         (
             "tests/unit/services/inquiry/test_lifecycle.py",
+            "tests/unit/services/inquiry/test_decisions.py",
             "tests/unit/services/inquiry/test_new_case.py",
             "tests/unit/services/inquiry/test_concern.py",
             "tests/unit/services/inquiry/test_visibility.py",
