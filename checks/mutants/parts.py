@@ -48,6 +48,7 @@ PARTS = (
         ("services/routing/domain/*.py",),
         (
             "tests/unit/services/routing/test_domain.py",
+            "tests/unit/services/routing/test_decisions.py",
             "tests/unit/services/routing/test_dispatch.py",
             "tests/unit/services/routing/test_visibility.py",
             "tests/unit/services/test_visibility.py",

@@ -230,11 +230,10 @@ def test_marks_and_the_end_of_the_reply_clock(cases: Cases, pack: Pack) -> None:
 
 
 def with_marks(pack: Pack, *percents: int) -> Pack:
-    kinds = [
-        kind.model_copy(update={"warn": kind.warn.model_copy(update={"percents": percents})})
-        for kind in pack.kinds
-    ]
-    return pack.model_copy(update={"kinds": tuple(kinds)})
+    contents = pack.model_dump(mode="json")
+    for kind in contents["kinds"]:
+        kind["warn"]["percents"] = percents
+    return Pack.of(contents)
 
 
 def test_a_mark_at_the_first_percent_counts_in_every_round(cases: Cases, pack: Pack) -> None:
