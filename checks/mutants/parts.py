@@ -39,7 +39,6 @@ PARTS = (
             "tests/unit/services/inquiry/test_visibility.py",
             "tests/unit/services/test_visibility.py",
             "tests/unit/services/inquiry/test_choices.py",
-            "tests/property/test_clocks.py",
         ),
         strict=True,
     ),

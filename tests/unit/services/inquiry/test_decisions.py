@@ -2,10 +2,11 @@
 
 import datetime as dt
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from services.inquiry.domain.case import Case, CaseDecision, TimelineStep
+from services.inquiry.domain.case import Case, CaseDecision, TimelineStep, refused_by_state
 from services.inquiry.domain.clock import rework_clock
 from services.inquiry.domain.decisions import (
     Proposal,
@@ -17,6 +18,7 @@ from services.inquiry.domain.decisions import (
     reopen,
     reopen_until,
 )
+from services.inquiry.domain.facts import Fact, absorb
 from services.inquiry.domain.states import Command, Holding, RoutingFact, Stage, State
 from services.inquiry.domain.timers import evaluation_ends, mark_reached, reply_due
 from shared.contracts.inquiry import (
@@ -32,6 +34,7 @@ from shared.contracts.inquiry import (
     NoteWords,
     ReplyWords,
 )
+from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 from shared.decision import PendingEvent, Refusal, TimerSpec
 from shared.policy.deadlines import at_percent
 from shared.policy.model import Pack
@@ -258,3 +261,64 @@ def test_a_case_without_kind_or_service_has_no_clock(
 def test_commands_and_facts_are_called_as_they_are_published() -> None:
     for enumeration in (Command, RoutingFact, Holding, Stage, State):
         assert [one.value for one in enumeration] == [one.name.lower() for one in enumeration]
+
+
+@pytest.mark.parametrize(
+    ("command", "rule"),
+    [
+        (Command.ACCEPT, "accepted_once_from_received"),
+        (Command.REPLY, "reply_to_a_dispatched_case"),
+        (Command.EVALUATE, "evaluate_after_the_reply"),
+        (Command.REOPEN, "reopen_after_closing"),
+        (Command.ERASE, "erase_a_known_case"),
+    ],
+)
+def test_a_refusal_by_the_state_has_a_name_that_clients_know(
+    cases: Cases, command: Command, rule: str
+) -> None:
+    unknown = cases[State.UNKNOWN]
+    assert refused_by_state(unknown, command) == Refusal("unknown", rule)
+
+
+@pytest.mark.parametrize(
+    ("fact", "changes", "step"),
+    [
+        (
+            CaseDispatched(lead="housing", co=("roads", "water"), rule="r-2", attempt=2),
+            {"holding": Holding.DISPATCHED, "lead": "housing", "co": ("roads", "water"), "attempt": 2},
+            TimelineStep("dispatched", {"lead": "housing", "co": ["roads", "water"], "attempt": 2}),
+        ),
+        (
+            CaseTriaged(reason="no_rule", attempt=2),
+            {"holding": Holding.NONE, "lead": None, "attempt": 2},
+            TimelineStep("triaged", {"reason": "no_rule"}),
+        ),
+        (
+            AssignmentSigned(unit="housing", role="lead", action="a"),
+            {"holding": Holding.SIGNED, "lead": "housing"},
+            TimelineStep("signed", {"unit": "housing", "role": "lead"}),
+        ),
+        (
+            AssignmentSigned(unit="transport", role="co", action="a"),
+            {},
+            TimelineStep("signed", {"unit": "transport", "role": "co"}),
+        ),
+        (
+            AssignmentReturned(unit=LEAD, role="lead", reason="not_our_duty", action="a"),
+            {"holding": Holding.NONE, "lead": None},
+            TimelineStep("returned", {"unit": LEAD, "role": "lead", "reason": "not_our_duty"}),
+        ),
+        (
+            AssignmentReturned(unit="transport", role="co", reason="not_our_area", action="a"),
+            {"co": ()},
+            TimelineStep("returned", {"unit": "transport", "role": "co", "reason": "not_our_area"}),
+        ),
+    ],
+)
+def test_a_fact_of_routing(cases: Cases, fact: Fact, changes: dict[str, Any], step: TimelineStep) -> None:
+    case = cases[State.IN_PROGRESS]
+    assert absorb(case, fact) == CaseDecision(replace(case, **changes), steps=(step,))
+
+
+def test_a_step_without_data_has_none() -> None:
+    assert TimelineStep("closed").data == {}
