@@ -48,6 +48,7 @@ PARTS = (
         (
             "tests/unit/services/routing/test_domain.py",
             "tests/unit/services/routing/test_decisions.py",
+            "tests/unit/services/routing/test_facts.py",
             "tests/unit/services/routing/test_dispatch.py",
             "tests/unit/services/routing/test_visibility.py",
             "tests/unit/services/test_visibility.py",
@@ -116,6 +117,7 @@ PARTS = (
         ("shared/inbox/rounds.py", "shared/inbox/resolving.py", "shared/inbox/handlers.py"),
         (
             "tests/unit/shared/inbox/test_rounds.py",
+            "tests/unit/shared/inbox/test_applying.py",
             "tests/unit/shared/inbox/test_resolving.py",
             "tests/unit/shared/inbox/test_handlers.py",
         ),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.routing.domain.case_file import Assignment, CaseFile, Proposal
+from services.routing.domain.case_file import Assignment, CaseFile, Phase, Proposal
 from services.routing.domain.decisions import ActionRequest, decide, record_refusal
 from shared.contracts.inquiry import NoteWords, ReplyWords
 from shared.contracts.routing import (
@@ -131,3 +131,16 @@ def test_a_refusal_changes_nothing_and_says_rule_state_and_what_is_allowed() -> 
     )
     at_desk = replace(REQUEST, by_topic=False)
     assert record_refusal(file, at_desk, refused) == Decision(file, (PendingEvent(event),))
+
+
+@pytest.mark.parametrize("phase", ["replied", "closed", "erased"])
+def test_a_unit_that_is_done_learns_that_the_case_is_over(phase: Phase) -> None:
+    file = file_in(phase, "held")
+    done = replace(file, assignments=tuple(one.end("done", LATER) for one in file.assignments))
+    for unit in ("lead", "co"):
+        refused = decide(done, replace(REQUEST, unit=unit), SignAction(), LATER)
+        assert isinstance(refused, Refusal)
+        assert refused.rule == f"case_{phase}"
+    stranger = decide(done, replace(REQUEST, unit="stranger"), SignAction(), LATER)
+    assert isinstance(stranger, Refusal)
+    assert stranger.rule == "not_assigned"
