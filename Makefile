@@ -10,6 +10,10 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 PORT ?= 8080
 DATA_DIR ?= .data
 PACK ?= cn-city
+# For `mutants`: a run that was stopped, or that this many seconds have ended, continues at the next call.
+N ?= 600
+SEED ?= 1
+SECONDS_AT_MOST ?= inf
 # For `run` alone: these names have other meanings for tests and services.
 unexport PORT DATA_DIR PACK
 # KAFKA_PORT, KAFKA_BOOTSTRAP, DATABASE_URL and SMTP_URL are passed on when they are set.
@@ -28,7 +32,7 @@ run: $(INSTALLED)  ## a sample city at http://127.0.0.1:8080; Ctrl-C stops it an
 	@exec $(BIN)/civicloom run --port "$(PORT)" --data-dir "$(DATA_DIR)" --pack "$(PACK)"
 
 ##@ Test it
-.PHONY: test test-unit test-integration test-scenarios test-browser test-containers chaos chaos-short bench
+.PHONY: test test-unit test-integration test-scenarios test-browser test-containers chaos chaos-short mutants bench
 test: $(INSTALLED)  ## unit, property, contract and integration tests, on their own PostgreSQL and Kafka
 	@$(PARALLEL) tests/integration tests/unit tests/contract tests/property
 
@@ -54,6 +58,9 @@ chaos: $(INSTALLED)  ## ten minutes of kills, pauses and duplicates, then a chec
 
 chaos-short: $(INSTALLED)  ## the same for half a minute
 	@CHAOS=short $(PYTEST) tests/chaos
+
+mutants: $(INSTALLED)  ## breaks N lines of the pure code, drawn by SEED, one at a time: tests must notice
+	@$(BIN)/python -m checks.mutants --count $(N) --seed "$(SEED)" --seconds $(SECONDS_AT_MOST)
 
 bench: $(INSTALLED)  ## measures throughput and latency beside the floor of the machine
 	@exec $(BIN)/python -m bench

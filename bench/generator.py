@@ -76,7 +76,7 @@ async def _generate(plan: Plan, counters: Counters) -> None:
         server_settings={"search_path": "inquiry", "application_name": "generator"},
     ) as pool:
         database = Database(pool, settings, open_clock(None), epoch=1)
-        packs = await Packs.open(database.pool, settings)
+        packs = await Packs.open(database, settings)
         intake = Intake(packs, secret_key(settings))
         samples = Samples(packs.current, database.clock.now().date(), plan.seed)
         while counters.allowed.value == 0:

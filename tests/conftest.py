@@ -17,6 +17,15 @@ from tests.chaos.length import SECONDS
 
 # On two busy cores a deadline per example says more about the neighbours than about the code.
 hypothesis.settings.register_profile("civicloom", deadline=None)
+# For `make mutants`: the same examples each time, and none that shrink.
+hypothesis.settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=40,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile("civicloom")
 
 # Else every logged exception is drawn with its local variables, which takes seconds.

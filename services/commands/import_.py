@@ -93,7 +93,7 @@ async def _run(
     try:
         database = await Database.open(settings)
         try:
-            importer = Importer(database, await Packs.open(database.pool, settings), translator, file)
+            importer = Importer(database, await Packs.open(database, settings), translator, file)
             outcome = await importer.run(on_progress, on_wait)
             await importer.finish(report)
         finally:

@@ -28,7 +28,7 @@ from shared.web.pages import Pages
 
 async def build(database: Database, settings: InquirySettings) -> Parts:
     """The parts of inquiry on an open database. Raises PolicyError for a bad pack."""
-    policies = await Packs.open(database.pool, settings)
+    policies = await Packs.open(database, settings)
     intake = Intake(policies, secret_key(settings))
     pages = Pages("services.inquiry")
     return Parts(

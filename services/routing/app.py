@@ -17,7 +17,7 @@ from shared.web.pages import Pages
 
 async def build(database: Database, settings: CoreSettings) -> Parts:
     """The parts of routing. Raises PolicyError if the folder of the pack cannot be used."""
-    packs = await Packs.open(database.pool, settings)
+    packs = await Packs.open(database, settings)
     pages = Pages("services.routing")
     return Parts(
         title="Civicloom routing",

@@ -1,17 +1,19 @@
 """A policy pack: one immutable version of a jurisdiction's rules for its cases.
 
-Pure code takes a `Pack` as a parameter and never looks up the current one. A version is named by its
-contents, so that `from_json()` restores exactly what `to_json()` stored, or raises.
+Pure code takes a `Pack` as a parameter and never looks up the current one. A version is named by the JSON
+that is stored, not by what this release makes of it: an older or newer release, which knows fewer or more
+members, reads the same version under the same name, and keeps what it does not know.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
+from shared.contracts.inquiry import CaseKind
 from shared.policy.calendar import WorkCalendar
 from shared.policy.calendar_table import CalendarTable
 from shared.policy.errors import Fault, PolicyError, UnknownCode
@@ -20,6 +22,7 @@ from shared.policy.tables import (
     Area,
     CatalogueRow,
     Clock,
+    ClockCode,
     Department,
     Head,
     Kind,
@@ -28,6 +31,11 @@ from shared.policy.tables import (
 )
 
 VERSION_DIGITS = 12
+
+_STORED: Any = object()
+"""The context of a validation that reads what a release has stored, and not what an author has written."""
+KNOWN_CODES = {"kinds": frozenset(get_args(CaseKind)), "clocks": frozenset(get_args(ClockCode))}
+"""The rows that this release reads: no case of another kind comes here, and no other clock is started."""
 
 T = TypeVar("T")
 
@@ -38,8 +46,11 @@ class Pack(Head):
     Attributes
     ----------
     version
-        `<name>@` and `VERSION_DIGITS` hexadecimal digits of the SHA-256 of the contents. `of` computes it.
+        `<name>@` and `VERSION_DIGITS` hexadecimal digits of the SHA-256 of the stored JSON without this
+        member, in canonical form. `of` computes it.
     """
+
+    _stored: bytes = PrivateAttr(b"")
 
     version: str = ""
     kinds: tuple[Kind, ...] = Field(min_length=1)
@@ -51,6 +62,14 @@ class Pack(Head):
     areas: tuple[Area, ...] = ()
     catalogue: tuple[CatalogueRow, ...] = ()
 
+    @field_validator("kinds", "clocks", mode="before")
+    @classmethod
+    def _rows_of_a_later_release_are_not_read(cls, rows: Any, info: ValidationInfo) -> Any:
+        known = KNOWN_CODES[info.field_name or ""]
+        if info.context is not _STORED or not isinstance(rows, list):
+            return rows
+        return [row for row in rows if not isinstance(row, dict) or row.get("code") in known]
+
     @field_validator("clocks")
     @classmethod
     def _clocks_that_are_asked_for_exist(cls, clocks: tuple[Clock, ...]) -> tuple[Clock, ...]:
@@ -61,32 +80,43 @@ class Pack(Head):
 
     @classmethod
     def of(cls, contents: dict[str, Any]) -> Self:
-        """A pack with these contents and their version. Raises pydantic.ValidationError."""
+        """A pack with these contents and their version.
+
+        Raises pydantic.ValidationError, also for a member that is unknown here: an author has misspelt it.
+        """
         draft = cls.model_validate(contents | {"version": ""})
-        return cls.model_validate(dict(draft) | {"version": f"{draft.name}@{draft._digest()}"})
+        # Without defaults: a field that a later release adds must not change the names of old versions.
+        stored = draft.model_dump(mode="json", exclude_defaults=True, exclude={"version"})
+        stored["version"] = f"{draft.name}@{_digest(stored)}"
+        pack = cls.model_validate(dict(draft) | {"version": stored["version"]})
+        pack._stored = _canonical(stored)
+        return pack
 
     def to_json(self) -> bytes:
-        """The pack as canonical JSON in UTF-8: sorted keys, no spaces, without default values."""
-        return _canonical(self.model_dump(mode="json", exclude_defaults=True))
+        """The pack as stored: canonical JSON in UTF-8, with sorted keys, no spaces, without default values.
+
+        It has every member that `from_json` was given.
+        """
+        return self._stored
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:
-        """The pack that `to_json` wrote. Raises PolicyError if the text is not one, or was changed."""
+        """The pack that `to_json` wrote, here or in another release; members unknown here are kept, not read.
+
+        Raises PolicyError if the text is not a pack, or was changed.
+        """
         try:
-            pack = cls.model_validate_json(text)
-        except ValidationError as error:
+            stored = json.loads(text)
+            pack = cls.model_validate(stored, extra="ignore", context=_STORED)
+        except ValueError as error:  # a ValidationError is one, and so is what is no JSON
             raise PolicyError([Fault("stored pack", None, str(error))]) from error
-        if pack.version != f"{pack.name}@{pack._digest()}":
+        if pack.version != f"{pack.name}@{_digest(stored)}":
             fault = Fault(
                 pack.version, None, "the contents are not those that the version names: load the pack again"
             )
             raise PolicyError([fault])
+        pack._stored = _canonical(stored)
         return pack
-
-    def _digest(self) -> str:
-        # Without defaults: a field that a later release adds must not change the names of old versions.
-        contents = self.model_dump(mode="json", exclude_defaults=True, exclude={"version"})
-        return hashlib.sha256(_canonical(contents)).hexdigest()[:VERSION_DIGITS]
 
     def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
         # A pickle has the contents and not the compiled views, which are larger and built in milliseconds.
@@ -153,6 +183,11 @@ def missing_clocks(clocks: Iterable[Clock]) -> list[str]:
     """The codes of the required clocks that are not among these."""
     there = {clock.code for clock in clocks}
     return [code for code in REQUIRED_CLOCKS if code not in there]
+
+
+def _digest(stored: dict[str, Any]) -> str:
+    contents = {name: value for name, value in stored.items() if name != "version"}
+    return hashlib.sha256(_canonical(contents)).hexdigest()[:VERSION_DIGITS]
 
 
 def _canonical(value: object) -> bytes:

@@ -103,7 +103,7 @@ async def test_rows_taken_by_another_import_in_the_middle_of_a_batch_are_found_a
 ) -> None:
     file, mapping = small_file(tmp_path, "raced", range(1, 1_001))
     settings = inquiry.settings.model_copy(update={"pack": "us-city"})
-    policies = await Packs.open(inquiry.pool, settings)
+    policies = await Packs.open(inquiry, settings)
     importers = [
         Importer(inquiry, policies, Translator(*load_mapping(mapping), policies.current), file)
         for _ in range(2)
@@ -170,7 +170,7 @@ async def test_a_bad_row_does_not_stand_in_the_way_of_a_good_one_with_its_id(
     first = "5,BGE-StLight(s) Out,"
     file.write_text(file.read_text().replace(f"{first}2024-01-02T03:04:05Z", f"{first}yesterday", 1))
     settings = inquiry.settings.model_copy(update={"pack": "us-city"})
-    policies = await Packs.open(inquiry.pool, settings)
+    policies = await Packs.open(inquiry, settings)
     importer = Importer(inquiry, policies, Translator(*load_mapping(mapping), policies.current), file)
     await inquiry.pool.execute(
         "INSERT INTO import_progress VALUES ($1, $2)", importer.fingerprint, dealt_with

@@ -299,7 +299,8 @@ async def test_a_case_keeps_its_version_of_the_pack_when_another_comes_into_forc
         kind | {"evaluation": kind["evaluation"] | {"amount": 10}}
         for kind in old.model_dump(mode="json")["kinds"]
     ]
-    newer = Packs(Pack.of(old.model_dump(mode="json") | {"kinds": kinds}), REPO / "policies" / "cn-city")
+    changed = Pack.of(old.model_dump(mode="json") | {"kinds": kinds})
+    newer = Packs(changed, REPO / "policies" / "cn-city", running.database.connect)
     handlers_of_newer = build_handlers(newer)
     async with running.routing.transaction([taken["id"]]) as tx:
         tx.emit(ReplyProposed(unit=LEAD, outcome="solved", action="a"), subject=taken["id"])

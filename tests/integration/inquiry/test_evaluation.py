@@ -17,6 +17,11 @@ from tests.integration.inquiry.course import (
 )
 
 
+async def due(running: Running, taken: dict[str, Any]) -> dt.datetime:
+    """When the reply is due in the case's present round."""
+    return dt.datetime.fromisoformat((await running.case(taken))["deadline"]["due"])
+
+
 async def test_a_good_evaluation_closes_the_case(running: Running) -> None:
     taken = await replied(running)
     answer = await evaluate(running, taken, comment="谢谢")
@@ -46,6 +51,37 @@ async def test_not_solved_reopens_with_half_the_budget_until_no_rework_is_left(r
     refused = await running.post(f"{API}/{taken['number']}/reopen", again, secret=taken["secret"])
     assert refused.status_code == 409
     assert refused.json()["rule"] == "at_most_2_reworks"
+
+
+async def test_a_case_breached_in_its_first_round_is_judged_again_in_its_second(running: Running) -> None:
+    taken = await signed(running)
+    first = await due(running, taken)
+    await running.pass_time(first + GRACE)
+    await propose(running, taken["id"], acted=first + GRACE)
+    assert (await evaluate(running, taken, solved="no", rating=1)).json()["state"] == "in_progress"
+    second = await due(running, taken)
+    await running.pass_time(second + GRACE)
+    await propose(running, taken["id"], acted=second + GRACE)
+    breaches = [
+        (event["data"]["cycle"], dt.datetime.fromisoformat(event["data"]["due"]))
+        for event in await running.events(taken["id"])
+        if event["name"] == "inquiry.deadline_breached"
+    ]
+    assert breaches == [(1, first), (2, second)]
+
+
+async def test_a_late_reply_before_the_deadline_check_breaches_the_second_round(running: Running) -> None:
+    taken = await signed(running)
+    first = await due(running, taken)
+    await running.pass_time(first + GRACE)
+    await propose(running, taken["id"], acted=first + GRACE)
+    await evaluate(running, taken, solved="no", rating=1)
+    second = await due(running, taken)
+    running.clock.moment = second + GRACE
+    await propose(running, taken["id"], acted=second + GRACE)
+    assert (await running.names(taken["id"]))[-2:] == ["inquiry.deadline_breached", "inquiry.replied"]
+    await running.pass_time(second + 2 * GRACE)
+    assert (await running.names(taken["id"])).count("inquiry.deadline_breached") == 2
 
 
 async def test_without_an_evaluation_the_case_closes_by_itself(running: Running) -> None:

@@ -283,7 +283,7 @@ def imported(number: int, **changes: Any) -> Concern:
 
 
 async def take_in(running: Running, concerns: list[Concern]) -> list[IntakeResult]:
-    intake = Intake(await Packs.open(running.database.pool, running.database.settings), KEY)
+    intake = Intake(await Packs.open(running.database, running.database.settings), KEY)
     async with running.database.transaction() as tx:
         return await intake.take_in(tx, concerns)
 

@@ -34,7 +34,7 @@ class RefusingIntake(Intake):
 
 @pytest.fixture
 async def batcher(running: Running) -> IntakeBatcher:
-    packs = await Packs.open(running.database.pool, running.database.settings)
+    packs = await Packs.open(running.database, running.database.settings)
     return IntakeBatcher(running.database, RefusingIntake(packs, b"k" * 32))
 
 

@@ -175,7 +175,7 @@ class World:
 async def world(database: str, namespace: str) -> AsyncIterator[World]:
     opened = await open_service_database(database, "routing", namespace=namespace)
     opened.clock = FixedClock(NOW)
-    packs = await Packs.open(opened.pool, opened.settings)
+    packs = await Packs.open(opened, opened.settings)
     yield World(opened, packs, namespace)
     await opened.pool.execute(
         "TRUNCATE aggregate, outbox, cursor, seen_event, parked_key, parked_event, dead_letter, timer,"

@@ -49,6 +49,10 @@ def raw(value: bytes | None, *, topic: str = "civic.inquiry.v1", headers: Any = 
     return RawRecord(topic, 0, 0, APPENDED_MS, CASE.encode(), value, headers)
 
 
+async def no_connection() -> Any:
+    raise AssertionError("nothing may be stored here")
+
+
 class FakeConnection:
     """Answers each query of `answers`, given by its text, and remembers what was executed, in order."""
 

@@ -33,6 +33,14 @@ def test_a_new_id_is_a_uuid_of_version_7_with_its_moment() -> None:
     assert new_id(NOW) != new_id(NOW)
 
 
+def test_every_bit_of_a_new_id_that_is_not_given_is_random() -> None:
+    made = [uuid.UUID(new_id(NOW)).int for _ in range(100)]
+    ever, always = 0, made[0]
+    for value in made:
+        ever, always = ever | value, always & value
+    assert (ever & ~always).bit_count() == 74
+
+
 def test_ids_of_later_moments_sort_later() -> None:
     assert new_id(NOW) < new_id(NOW + dt.timedelta(milliseconds=1))
 

@@ -113,7 +113,9 @@ def test_a_damaged_inclusion_proof_is_refused(damage: str) -> None:
         verify_inclusion(leaf, index, size, proof, root)
 
 
-@pytest.mark.parametrize("damage", ["old", "new", "roots", "short", "long", "empty", "zero", "backwards"])
+@pytest.mark.parametrize(
+    "damage", ["old", "new", "roots", "padded", "short", "long", "empty", "zero", "backwards"]
+)
 def test_a_damaged_consistency_proof_is_refused(damage: str) -> None:
     old, new, proof = 6, 7, prover_of(leaf_hashes(ENTRIES[:7])).consistency(6)
     old_root, new_root = ROOTS[6], ROOTS[7]
@@ -124,6 +126,8 @@ def test_a_damaged_consistency_proof_is_refused(damage: str) -> None:
             new_root = ROOTS[8]
         case "roots":
             old, old_root, proof = 7, ROOTS[8], []
+        case "padded":  # RFC 9162 section 2.1.4.2: between equal sizes a proof is empty
+            old, old_root = 7, ROOTS[7]
         case "short":
             proof = proof[:-1]
         case "long":
@@ -136,3 +140,14 @@ def test_a_damaged_consistency_proof_is_refused(damage: str) -> None:
             old, new, old_root, new_root = 7, 6, ROOTS[7], ROOTS[6]
     with pytest.raises(NotProven):
         verify_consistency(old, new, old_root, new_root, proof)
+
+
+@pytest.mark.parametrize("size", [31, 33])
+def test_a_hash_of_another_length_proves_nothing_even_where_it_is_the_root(size: int) -> None:
+    other = bytes(size)
+    with pytest.raises(NotProven, match="32 bytes"):
+        verify_inclusion(other, 0, 1, [], other)
+    with pytest.raises(NotProven, match="32 bytes"):
+        verify_consistency(1, 1, other, other, [])
+    with pytest.raises(NotProven, match="32 bytes"):
+        verify_consistency(1, 2, ROOTS[1], ROOTS[2], [other])

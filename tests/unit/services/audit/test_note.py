@@ -99,13 +99,32 @@ def test_the_signatures_are_split_off_at_the_last_blank_line() -> None:
         (b"text\n\xff\n\n\xe2\x80\x94 name AAAAAAAA\n", "line 2 is not UTF-8"),
         (b"text\n\n- name AAAAAAAA\n", "line 3 is not a signature line"),
         (b"text\n\n\xe2\x80\x94 na+me AAAAAAAA\n", "line 3 is not a signature line"),
+        (b"text\n\n\xe2\x80\x94 name\n", "line 3 is not a signature line"),
+        (b"text\n\n\xe2\x80\x94  AAAAAAA=\n", "line 3 is not a signature line"),
+        (b"text\n\n\xe2\x80\x94 na\xc2\xa0me AAAAAAA=\n", "line 3 is not a signature line"),
         (b"text\n\n\xe2\x80\x94 name AAAA\n", "line 3: the signature is too short"),
+        (b"text\n\n\xe2\x80\x94 name AAAAAA==\n", "line 3: the signature is too short"),
         (b"text\n\n\xe2\x80\x94 name AAAAAAB=\n", "line 3: not the canonical base64"),
     ],
 )
 def test_a_malformed_note_is_refused_with_its_line(note: bytes, complaint: str) -> None:
     with pytest.raises(Malformed, match=complaint):
         parse_note(note)
+
+
+def test_the_shortest_signature_is_a_key_id_and_a_byte() -> None:
+    (signature,) = parse_note(b"text\n\n\xe2\x80\x94 name AAECAwQ=\n").signatures
+    assert (signature.name, signature.key_id, signature.value) == ("name", b"\0\1\2\3", b"\4")
+
+
+@pytest.mark.parametrize(("count", "accepted"), [(1, True), (64, True), (65, False)])
+def test_a_note_has_1_to_64_signatures(count: int, accepted: bool) -> None:
+    note = "text\n\n" + "— name AAECAwQ=\n" * count
+    if accepted:
+        assert len(parse_note(note.encode()).signatures) == count
+    else:
+        with pytest.raises(Malformed, match=f"this one {count}"):
+            parse_note(note.encode())
 
 
 def test_a_checkpoint_survives_signing_and_opening() -> None:

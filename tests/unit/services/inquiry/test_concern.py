@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.inquiry.domain.clock import ReplyClock, first_clock
-from services.inquiry.domain.concern import Concern, flaws_of
+from services.inquiry.domain.concern import Concern, Flaw, flaws_of
 from shared.contracts.inquiry import InquiryWords
 from shared.policy.model import Pack
 from tests.unit.services.inquiry.conftest import NOW
@@ -60,3 +60,28 @@ def test_urgency_brings_the_deadline_nearer(pack: Pack) -> None:
     ordinary = first_clock(pack, "help", "municipal-street-light", False, NOW)
     urgent = first_clock(pack, "help", "municipal-street-light", True, NOW)
     assert urgent.due < ordinary.due
+
+
+def test_each_flaw_names_the_member_and_says_what_to_do(pack: Pack) -> None:
+    contents = pack.model_dump(mode="json")
+    contents["kinds"] = [kind for kind in contents["kinds"] if kind["code"] != "help"]
+    contents["areas"] = contents["areas"][:2]
+    for service in contents["services"]:
+        service["active"] = False
+    closed = Pack.of(contents)
+    first, second = sorted(area["code"] for area in contents["areas"])
+    assert flaws_of(replace(GOOD, area="atlantis"), closed) == [
+        Flaw("service_code", "not_offered", "this service is no longer offered: choose another one"),
+        Flaw("kind", "unknown_kind", "this place knows the kinds complaint, consult, report, suggestion"),
+        Flaw("area", "unknown_area", f"this place knows the areas {first}, {second}"),
+    ]
+    nowhere = Pack.of(contents | {"areas": [], "catalogue": []})
+    assert flaws_of(replace(GOOD, service_code="nothing"), nowhere) == [
+        Flaw(
+            "service_code",
+            "unknown_service",
+            "no such service: GET /api/inquiry/v1/services lists the codes",
+        ),
+        Flaw("kind", "unknown_kind", "this place knows the kinds complaint, consult, report, suggestion"),
+        Flaw("area", "unknown_area", "this place has no areas: leave it out"),
+    ]

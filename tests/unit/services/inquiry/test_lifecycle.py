@@ -22,7 +22,7 @@ from services.inquiry.domain.facts import Fact, absorb
 from services.inquiry.domain.states import HOLDING, PARTS, STATE, Holding, RoutingFact, Stage, State
 from services.inquiry.domain.timers import evaluation_ends, mark_reached, reply_due
 from services.inquiry.timers import DECISIONS
-from shared.contracts.inquiry import Evaluation
+from shared.contracts.inquiry import DeadlineBreached, Evaluation
 from shared.contracts.routing import AssignmentReturned, AssignmentSigned, CaseDispatched, CaseTriaged
 from shared.decision import Refusal
 from shared.policy.model import Pack
@@ -194,6 +194,50 @@ def test_a_reply_is_judged_by_when_it_was_given(
     assert isinstance(decision, CaseDecision)
     assert [type(event.data).__name__ for event in decision.events] == emitted
     assert decision.state.breached is (late > 0 * SECOND)
+
+
+def reopened_after_a_breach(cases: Cases, pack: Pack) -> Case:
+    late = replace(cases[State.REPLIED], breached=True)
+    decision = evaluate(late, pack, Evaluation(solved="no", rating=1), None, NOW)
+    assert isinstance(decision, CaseDecision)
+    assert decision.state.cycle == 2
+    return decision.state
+
+
+def test_a_case_breached_in_its_first_round_is_judged_again_in_its_second(cases: Cases, pack: Pack) -> None:
+    case = reopened_after_a_breach(cases, pack)
+    assert case.clock is not None
+    judged = reply_due(case, 2)
+    assert [event.data for event in judged.events] == [DeadlineBreached(due=case.clock.due, cycle=2)]
+    assert judged.state.breached
+
+
+def test_a_late_reply_of_the_second_round_says_its_own_breach(cases: Cases, pack: Pack) -> None:
+    case = reopened_after_a_breach(cases, pack)
+    assert case.clock is not None
+    acted = case.clock.due + SECOND
+    decision = propose_reply(
+        replace(case, holding=Holding.SIGNED, lead=LEAD), pack, Proposal(LEAD, "solved", None, acted), acted
+    )
+    assert isinstance(decision, CaseDecision)
+    assert decision.events[0].data == DeadlineBreached(due=case.clock.due, cycle=2)
+
+
+def test_a_breach_is_said_once_in_a_round(cases: Cases) -> None:
+    once = reply_due(cases[State.IN_PROGRESS], 1)
+    assert [type(event.data) for event in once.events] == [DeadlineBreached]
+    assert reply_due(once.state, 1) == CaseDecision(once.state)
+
+
+def test_a_reply_stops_the_reply_clock_and_starts_the_window_for_an_evaluation(
+    cases: Cases, pack: Pack
+) -> None:
+    decision = propose_reply(cases[State.IN_PROGRESS], pack, Proposal(LEAD, "solved", None, NOW), NOW)
+    assert isinstance(decision, CaseDecision)
+    assert set(decision.cancelled) == {"reply_mark", "reply_due"}
+    (timer,) = decision.timers
+    assert (timer.kind, timer.due) == ("evaluation_ends", decision.state.evaluate_until)
+    assert timer.is_deadline_check
 
 
 def test_a_reply_whose_words_are_erased_is_still_a_reply(cases: Cases, pack: Pack) -> None:

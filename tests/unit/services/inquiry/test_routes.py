@@ -24,6 +24,7 @@ from shared.web.problems import Problem
 from shared.web.session import Person
 from tests.paths import REPO
 from tests.unit.services.inquiry.conftest import NOW
+from tests.unit.shared.made import no_connection
 
 CLERK = Person("u-7", "李受理", frozenset({"clerk"}), None, NOW)
 OFFICER = Person("u-8", "王经办", frozenset({"officer"}), "housing", NOW)
@@ -57,7 +58,7 @@ def context_of(**parts: Any) -> Any:
 
 @pytest.fixture
 def policies(pack: Pack) -> Packs:
-    return Packs(pack, REPO / "policies" / "cn-city")
+    return Packs(pack, REPO / "policies" / "cn-city", no_connection)
 
 
 async def test_the_context_is_that_of_the_application_that_serves_the_request() -> None:

@@ -14,6 +14,7 @@ from shared.decision import Decision, Refusal
 from shared.policy.dispatch import Catalogue
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
+from shared.policy.tables import CatalogueRow
 from shared.settings import REPOSITORY
 
 AT = dt.datetime(2026, 11, 24, 2, tzinfo=dt.UTC)
@@ -48,6 +49,32 @@ def test_the_row_of_the_very_area_takes_precedence_over_the_one_for_anywhere(pac
     assert (far.lead, far.rule) == ("urban-management", "cn-municipal-manhole")
 
 
+def handed_over(pack: Pack, service_code: str, on: dt.date) -> Catalogue:
+    """The catalogue in which the service goes from water to power on a day."""
+    rows = {
+        "water": {"rule_id": "until", "lead": "water", "valid_to": on - dt.timedelta(days=1)},
+        "power": {"rule_id": "since", "lead": "power", "valid_from": on},
+    }
+    catalogue = [
+        CatalogueRow(service_code=service_code, area="*", source="own: test", **row) for row in rows.values()
+    ]
+    return Catalogue(pack.model_copy(update={"catalogue": tuple(catalogue)}))
+
+
+@pytest.mark.parametrize(
+    ("at", "lead"),
+    [
+        ("2026-11-23T15:59:59+00:00", "water"),  # 23:59:59 in Shanghai
+        ("2026-11-23T16:00:00+00:00", "power"),  # midnight there, and still yesterday in UTC
+        ("2026-11-23T23:59:59+00:00", "power"),
+    ],
+)
+def test_the_row_of_the_local_day_counts_from_local_midnight(pack: Pack, at: str, lead: str) -> None:
+    catalogue = handed_over(pack, "municipal-manhole", dt.date(2026, 11, 24))
+    file, moment = ready("municipal-manhole"), dt.datetime.fromisoformat(at)
+    assert dispatch_by_catalogue(file, WORDS, pack, catalogue, moment).state.lead == lead
+
+
 def test_a_dispatch_emits_its_event_and_then_an_offer_for_each_unit(pack: Pack) -> None:
     decision = dispatch_by_catalogue(
         ready("municipal-manhole", area="yunxi"), WORDS, pack, Catalogue(pack), AT
@@ -59,6 +86,59 @@ def test_a_dispatch_emits_its_event_and_then_an_offer_for_each_unit(pack: Pack) 
         ("water", CaseOffered),
     ]
     assert offers[0].data.model_dump()["words"] == WORDS.model_dump()
+
+
+def test_an_offer_says_all_that_the_unit_needs(pack: Pack) -> None:
+    file = ready("municipal-manhole", area="yunxi", urgent=True)
+    decision = dispatch_by_catalogue(file, WORDS, pack, Catalogue(pack), AT)
+    dispatched, *offers = decision.events
+    signs = AT + dt.timedelta(minutes=30)
+    assert dispatched.data == CaseDispatched(
+        lead="yunxi-urban",
+        co=("water",),
+        rule="cn-municipal-manhole.yunxi",
+        attempt=1,
+        sign_due=signs,
+        by="rule",
+        notify=file.notify,
+    )
+    assert [offer.data for offer in offers] == [
+        CaseOffered(
+            number="20261124-7K3M9Q2XWB-F",
+            role=role,
+            lead="yunxi-urban",
+            co=("water",),
+            kind="help",
+            service_code="municipal-manhole",
+            area="yunxi",
+            visibility="public",
+            urgent=True,
+            reply_due=AT + dt.timedelta(days=5),
+            sign_due=signs,
+            attempt=1,
+            words=WORDS,
+        )
+        for role in ("lead", "co")
+    ]
+
+
+def test_a_dispatcher_takes_the_case_out_of_the_queue(pack: Pack) -> None:
+    queued = triage(replace(ready("municipal-manhole"), attempt=1), "no_rule", AT).state
+    assert (queued.triage_reason, queued.triaged_at, queued.lead, queued.sign_due) == (
+        "no_rule",
+        AT,
+        None,
+        None,
+    )
+    decision = dispatch_by_hand(queued, WORDS, pack, AT, lead="water", co=())
+    assert isinstance(decision, Decision)
+    after = decision.state
+    assert (after.triage_reason, after.triaged_at, after.reply_refused) == (None, None, None)
+    assert (after.lead, after.rule, after.attempt) == ("water", "dispatcher", 2)
+    assert after.assignments == (Assignment("water", "lead", "offered", 2, AT),)
+    dispatched = decision.events[0].data
+    assert isinstance(dispatched, CaseDispatched)
+    assert (dispatched.by, dispatched.rule) == ("dispatcher", "dispatcher")
 
 
 def test_an_urgent_case_is_signed_sooner(pack: Pack) -> None:
@@ -89,6 +169,8 @@ def test_a_second_dispatch_withdraws_the_case_from_other_holders_and_offers_it_a
     withdrawn = [event.unit for event in decision.events if isinstance(event.data, CaseWithdrawn)]
     offered = [event.unit for event in decision.events if isinstance(event.data, CaseOffered)]
     assert (withdrawn, offered) == (["power"], ["qingshi-urban", "water"])
+    records = [event.data for event in decision.events if isinstance(event.data, CaseWithdrawn)]
+    assert records == [CaseWithdrawn(number="20261124-7K3M9Q2XWB-F", reason="redispatched")]
     states = {one.unit: (one.state, one.attempt) for one in decision.state.assignments}
     assert states == {
         "yunxi-urban": ("returned", 1),

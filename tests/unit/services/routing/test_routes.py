@@ -23,6 +23,7 @@ from shared.unit_of_work.idempotency import Answer
 from shared.web.api_keys import Machine
 from shared.web.problems import Problem
 from shared.web.session import Person
+from tests.unit.shared.made import no_connection
 
 NOW = dt.datetime(2026, 11, 24, 2, tzinfo=dt.UTC)
 CASE = "019ab0e5-0000-7000-8000-000000000001"
@@ -46,7 +47,7 @@ class RecordedCommands:
 def context_with(answer: Answer | None = None) -> tuple[Context, RecordedCommands]:
     commands = RecordedCommands(answer or Answer(200, {}))
     database = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW))
-    packs = Packs(load_pack(FOLDER), Path(FOLDER))
+    packs = Packs(load_pack(FOLDER), Path(FOLDER), no_connection)
     return Context(database, packs, commands, SimpleNamespace()), commands
 
 

@@ -80,3 +80,18 @@ def test_bytes_that_are_taken_without_a_subject_are_handled_under_their_partitio
     match = resolve(raw(b"\xff"), handlers, CLOCK)
     assert match is not None
     assert match.event.subject == "unreadable:civic.inquiry.v1:0"
+
+
+@pytest.mark.parametrize("value", [b"\xff", b"", None])
+def test_an_event_made_from_bytes_has_their_hash_and_the_moment_of_their_arrival(value: bytes | None) -> None:
+    handlers = Handlers(lambda *_: TRIAGED)
+    handlers.on(CaseTriaged)(apply)
+    broken = raw(value)
+    match = resolve(broken, handlers, CLOCK)
+    assert match is not None
+    arrived = CLOCK.effective(broken.timestamp_ms)
+    inner = match.event.event
+    assert (inner.type, inner.source) == ("civic.case.triaged.v1", "civic.inquiry.v1")
+    assert (inner.time, inner.data, match.event.effective) == (arrived, TRIAGED, arrived)
+    assert inner.id == hashlib.sha256(value or b"").hexdigest()
+    assert match.event.words is None

@@ -37,6 +37,8 @@ def test_events_of_one_aggregate_are_in_rounds_of_their_order() -> None:
 def test_an_event_with_two_aggregates_comes_after_both() -> None:
     items = [item("a1", "a"), item("a2", "a"), item("both", "a", "b"), item("b1", "b")]
     assert names(in_rounds(items)) == [["a1"], ["a2"], ["both"], ["b1"]]
+    backwards = [item("a1", "a"), item("a2", "a"), item("both", "b", "a"), item("a3", "a"), item("b1", "b")]
+    assert names(in_rounds(backwards)) == [["a1"], ["a2"], ["both"], ["a3", "b1"]]
 
 
 def test_no_items_make_no_rounds() -> None:
@@ -151,6 +153,8 @@ async def test_an_error_that_no_retry_can_help_is_permanent() -> None:
     tx: Any = FakeTx()
     found = await apply(tx, failing(1, error=Undecodable("x")), [event(1)], careful=True)
     assert found == [Fault("Undecodable", "x", permanent=True)]
+    found = await apply(tx, failing(1, error=ValueError("x")), [event(1)], careful=True)
+    assert found == [Fault("ValueError", "x", permanent=False)]
 
 
 async def test_a_fault_of_the_infrastructure_is_nobodys_and_is_raised() -> None:

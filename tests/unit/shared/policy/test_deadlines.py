@@ -116,6 +116,23 @@ def test_what_comes_after_hours_counts_as_received_at_the_next_working_moment(
     assert deadline.day_zero.isoformat() == day_zero
 
 
+@pytest.mark.parametrize(
+    ("received", "day_zero"),
+    [
+        ("2024-06-07 08:00", "2024-06-07"),  # Friday before opening
+        ("2024-06-07 12:30", "2024-06-07"),
+        ("2024-06-07 16:59", "2024-06-07"),  # a minute of duty is left today
+        ("2024-06-07 17:00", "2024-06-10"),
+        ("2024-06-08 10:00", "2024-06-10"),
+    ],
+)
+def test_duty_hours_begin_on_the_day_on_which_duty_time_next_runs(received: str, day_zero: str) -> None:
+    start = dt.datetime.fromisoformat(received).replace(tzinfo=LONDON)
+    for hours in (1, 8):
+        deadline = add_budget(calendar(), start, hours, DayCount.HOURS_DUTY)
+        assert deadline.day_zero.isoformat() == day_zero
+
+
 def test_duty_hours_run_only_while_somebody_is_on_duty() -> None:
     friday = dt.datetime(2024, 6, 7, 16, tzinfo=LONDON)
     deadline = add_budget(calendar(), friday, 4, DayCount.HOURS_DUTY)

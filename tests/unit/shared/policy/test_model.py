@@ -1,6 +1,8 @@
 import copy
+import hashlib
 import json
 import pickle
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -31,6 +33,52 @@ def test_a_stored_pack_that_was_changed_is_refused(cn_city: Pack) -> None:
     stored["kinds"][0]["reply"]["amount"] = 30
     with pytest.raises(PolicyError, match="not those that the version names"):
         Pack.from_json(json.dumps(stored))
+
+
+def by_a_later_release(pack: Pack) -> dict[str, Any]:
+    """The stored pack of a release that has more members, on every floor."""
+    stored = json.loads(pack.to_json())
+    del stored["version"]
+    stored |= {"holidays_of_units": [{"unit": "water"}], "reviewed": True}
+    stored["kinds"][0]["reply"]["paused_by"] = ["supplement"]
+    stored["kinds"].append(stored["kinds"][0] | {"code": "petition"})
+    stored["clocks"].append(stored["clocks"][0] | {"code": "appeal"})
+    stored["limits"]["returns_per_day"] = 2.50
+    stored["calendar_table"]["duty"]["night"] = ["22:00-24:00"]
+    stored["services"][0]["icon"] = "灯"
+    canonical = json.dumps(stored, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return stored | {"version": f"{pack.name}@{hashlib.sha256(canonical).hexdigest()[:12]}"}
+
+
+def test_a_pack_of_a_later_release_is_read_and_keeps_what_is_unknown_here(cn_city: Pack) -> None:
+    stored = by_a_later_release(cn_city)
+    pack = Pack.from_json(json.dumps(stored))
+    assert pack.version == stored["version"] != cn_city.version
+    assert json.loads(pack.to_json()) == stored
+    assert (pack.services, pack.kinds, pack.clocks) == (cn_city.services, cn_city.kinds, cn_city.clocks)
+    for again in (Pack.from_json(pack.to_json()), pickle.loads(pickle.dumps(pack)), copy.copy(pack)):  # noqa: S301
+        assert again == pack
+        assert again.to_json() == pack.to_json()
+
+
+def test_an_unknown_member_is_part_of_what_the_version_names(cn_city: Pack) -> None:
+    stored = by_a_later_release(cn_city)
+    stored["services"][0]["icon"] = "水"
+    with pytest.raises(PolicyError, match="not those that the version names"):
+        Pack.from_json(json.dumps(stored))
+
+
+def test_an_author_may_not_write_a_member_that_is_unknown_here(cn_city: Pack) -> None:
+    with pytest.raises(ValidationError, match="extra_forbidden"):
+        Pack.of(by_a_later_release(cn_city))
+
+
+@pytest.mark.parametrize("table", ["kinds", "clocks"])
+def test_an_author_may_not_write_a_row_of_a_code_that_is_unknown_here(cn_city: Pack, table: str) -> None:
+    contents = cn_city.model_dump(mode="json")
+    contents[table].append(contents[table][0] | {"code": "later"})
+    with pytest.raises(ValidationError, match="literal_error"):
+        Pack.of(contents)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "\x00", '{"name": "x"}'])

@@ -48,3 +48,13 @@ def test_a_record_of_a_table_has_the_line_on_which_it_begins(tmp_path: Path) -> 
     records = list(read_csv(path, {"code": True, "name": False, "kind": False}, faults))
     assert records == [TableLine(2, {"code": "x", "name": "a\nb"}), TableLine(4, {"code": "y"})]
     assert faults == [Fault("a.csv", 5, "expected 2 cells: quote a cell that holds a comma")]
+
+
+def test_an_error_of_several_lines_is_reported_in_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"a: \xff\n")
+    faults: list[Fault] = []
+    assert read_yaml(path, faults).data is None
+    (fault,) = faults
+    assert fault.message.startswith("this is not YAML in UTF-8: 'utf-8' codec can't decode byte 0xff")
+    assert "\n" not in fault.message
