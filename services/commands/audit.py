@@ -1,17 +1,21 @@
-"""`civicloom audit`: verifies the log or one receipt with nothing but the log's public key."""
+"""`civicloom audit`: verifies the log or a receipt with nothing but the public key; lets a log go on."""
 
+import asyncio
+import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.environment import AsJson
+from services.environment import AsJson, open_database
+from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
     from services.audit.log.note import Verifier
+    from services.audit.log.reset import Reset
 
-audit = typer.Typer(name="audit", no_args_is_help=True, help="Verify the log and receipts.")
+audit = typer.Typer(name="audit", no_args_is_help=True, help="Verify the log and receipts; let a log go on.")
 
 Key = Annotated[
     str,
@@ -60,14 +64,69 @@ def verify(
     size = report.checkpoint.size if report.checkpoint else None
     if as_json:
         failure = {"place": report.failure.place, "reason": report.failure.reason} if report.failure else None
-        typer.echo(json.dumps({"ok": report.ok, "size": size, "entries": report.entries, "failure": failure}))
+        resets = [{"index": index, **reset._asdict()} for index, reset in report.resets]
+        document = {"ok": report.ok, "size": size, "entries": report.entries, "failure": failure}
+        typer.echo(json.dumps(document | {"resets": resets}))
     elif report.failure is None:
         grown = "" if older is None else ", which extends the older one,"
         under = f"{report.entries} entries under the signed checkpoint{grown}"
         typer.echo(f"verified {under} in {report.seconds:.1f} s")
     else:
         typer.echo(f"NOT verified: {report.failure.place}: {report.failure.reason}")
+    if report.failure is None and not as_json:
+        for index, reset in report.resets:
+            typer.echo(f"entry {index}: {reset.sentence()}")
     return int(not report.ok)
+
+
+@audit.command("resume")
+def resume(
+    place: Annotated[
+        str, typer.Argument(metavar="TOPIC/PARTITION", help="As /readyz names it.", show_default=False)
+    ],
+    *,
+    reason: Annotated[str, typer.Option(help="What has happened; kept on record.", show_default=False)],
+    operator: Annotated[str, typer.Option(help="Your name for the record.", default_factory=getpass.getuser)],
+    as_json: AsJson = False,
+) -> None:
+    """Let a log go on that stands since a partition was made again.
+
+    Logs an entry of the kind `reset`, for everybody to see, and reads the partition again from the beginning
+    of what stands there now. Works whether audit runs or not. What stood in the lost log and was not logged
+    yet stays lost.
+    """
+    topic, _, number = place.rpartition("/")
+    if not (topic and number.isascii() and number.isdecimal() and len(number) <= 9):
+        raise typer.BadParameter(f"{place!r} is not topic/partition", param_hint="TOPIC/PARTITION")
+    if not reason.strip():
+        raise typer.BadParameter("say what has happened", param_hint="--reason")
+    done = asyncio.run(_resume((topic, int(number)), operator, reason))
+    if as_json:
+        found = None if done is None else {"index": done[1], **done[0]._asdict()}
+        typer.echo(json.dumps({"resumed": found}))
+    elif done is None:
+        typer.echo(f"nothing to resume: the log does not stand at {place}")
+    else:
+        typer.echo(f"entry {done[1]}: {done[0].sentence()}")
+
+
+async def _resume(partition: tuple[str, int], operator: str, reason: str) -> "tuple[Reset, int] | None":
+    from services.audit.log.reset import NotResettable
+    from services.audit.log.resume import resume as go_on
+    from shared.infrastructure import is_infrastructure
+
+    async with open_database("audit") as database:
+        connection = await database.connect()
+        try:
+            return await go_on(connection, partition, operator=operator, reason=reason)
+        except NotResettable as error:
+            raise typer.BadParameter(str(error), param_hint="TOPIC/PARTITION") from error
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            raise DatabaseAway(f"the database of audit does not answer: {error!r}") from error
+        finally:
+            connection.terminate()
 
 
 @audit.command("proof")
