@@ -6,8 +6,8 @@ from services.audit.log.metrics import LOG_WRITER
 
 # A broker or a session that is away for less is no news.
 _PATIENCE_SECONDS = 30.0
-# Seconds of waiting for the lock. A copy whose log is broken holds it for moments: a copy that found it broken
-# too and waits for longer waits for one that works.
+# Seconds of waiting for the lock. A copy whose log is broken holds it for moments: one that found it broken
+# too, and waits for longer, waits for a copy that works.
 _WAITS_BEFORE_STANDBY = 5
 
 

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.environment import AsJson, open_database
+from shared.clock import machine_now
 from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
+    from services.audit.log.gap_detection import SequenceGap
     from services.audit.log.note import Verifier
     from services.audit.log.reset import Reset
+
+_GAPS_SHOWN = 10_000
 
 audit = typer.Typer(name="audit", no_args_is_help=True, help="Verify the log and receipts; let a log go on.")
 
@@ -108,6 +112,58 @@ def resume(
         typer.echo(f"nothing to resume: the log does not stand at {place}")
     else:
         typer.echo(f"entry {done[1]}: {done[0].sentence()}")
+
+
+@audit.command("gaps")
+def gaps(
+    *,
+    accept: Annotated[
+        str | None, typer.Option(metavar="SUBJECT", help="Give up on what is missing of this subject.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="With --accept: why; kept on record.")] = "",
+    operator: Annotated[str, typer.Option(help="Your name for the record.", default_factory=getpass.getuser)],
+    everything: Annotated[bool, typer.Option("--all", help="Show accepted ones too.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show events that are missing in the log.
+
+    A later event of the same sequence has shown them to be missing; one that comes late closes its gap.
+    Exits 1 if any is missing that was not accepted.
+    """
+    if (accept is None) != (not reason.strip()):
+        raise typer.BadParameter("--accept SUBJECT and --reason belong together", param_hint="--accept")
+    found = asyncio.run(
+        _gaps(accept, f"{operator} on {machine_now():%Y-%m-%d}: {reason}", accepted=everything)
+    )
+    if as_json:
+        typer.echo(json.dumps([_gap_document(subject, gap) for subject, gap in found]))
+    elif not found:
+        typer.echo("no gaps")
+    else:
+        for subject, gap in found:
+            state = "missing" if gap.accepted is None else f"accepted by {gap.accepted}"
+            typer.echo(f"{subject}  {gap.source}  {gap.sequences}  {state}  (entry {gap.entry})")
+    return int(any(gap.accepted is None for _, gap in found))
+
+
+def _gap_document(subject: str, gap: "SequenceGap") -> dict[str, object]:
+    return {
+        "subject": subject,
+        "source": gap.source,
+        "sequences": gap.sequences,
+        "missing": gap.missing,
+        "entry": gap.entry,
+        "accepted": gap.accepted,
+    }
+
+
+async def _gaps(accept: str | None, statement: str, *, accepted: bool) -> "list[tuple[str, SequenceGap]]":
+    from services.audit.log import queries
+
+    async with open_database("audit") as database:
+        if accept is not None and not await queries.accept_gaps(database.pool, accept, statement):
+            raise typer.BadParameter(f"nothing is missing of {accept}", param_hint="--accept")
+        return await queries.list_gaps(database.pool, _GAPS_SHOWN, accepted=accepted)
 
 
 async def _resume(partition: tuple[str, int], operator: str, reason: str) -> "tuple[Reset, int] | None":

@@ -1,4 +1,4 @@
-"""`civicloom audit resume` on audit's real tables, while nothing else runs."""
+"""`civicloom audit resume` and `gaps` on audit's real tables, while nothing else runs."""
 
 import asyncio
 import json
@@ -103,3 +103,31 @@ async def test_a_database_that_is_away_is_one_sentence(
     monkeypatch.setenv("SECRET_KEY", SECRET)
     assert await asyncio.to_thread(run, "resume", "t.inquiry.v1/0", "--reason", "x") == 1
     assert capsys.readouterr().err.startswith("civicloom: the database of audit does not answer")
+
+
+async def test_missing_events_are_listed_until_they_come_or_are_given_up_on(
+    audit: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic, connection = Topic("routing"), await audit.connect()
+    sequencer = await Sequencer.open(connection, SIGNER.verifier, KEYS, None)
+    await append(sequencer, topic.event("case", 1), topic.event("case", 4), topic.event("other", 2))
+    assert await asyncio.to_thread(run, "gaps") == 1
+    out = capsys.readouterr().out
+    assert "case  /services/routing  2 to 3  missing" in out
+    assert "other  /services/routing  1  missing" in out
+
+    give_up = ("gaps", "--accept", "case", "--reason", "lost", "--operator", "ann")
+    assert await asyncio.to_thread(run, *give_up, "--json") == 1
+    assert [one["subject"] for one in json.loads(capsys.readouterr().out)] == ["other"]
+    assert await queries.missing_events(audit.pool, machine_now()) == 1
+    await append(sequencer, topic.event("other", 1), topic.event("case", 2))
+    assert await asyncio.to_thread(run, "gaps") == 0
+    assert capsys.readouterr().out == "no gaps\n"
+    assert await asyncio.to_thread(run, "gaps", "--all") == 0
+    said = f"case  /services/routing  3  accepted by ann on {machine_now():%Y-%m-%d}: lost"
+    assert said in capsys.readouterr().out
+
+    assert await asyncio.to_thread(run, *give_up) == 2
+    assert "nothing is missing of case" in capsys.readouterr().err
+    assert await asyncio.to_thread(run, "gaps", "--accept", "case") == 2
+    await connection.close()

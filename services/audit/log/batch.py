@@ -19,14 +19,16 @@ Known = dict[SequenceKey, list[tuple[int, bytes]]]
 class Batch:
     """The rows of one append, the counts of what became of its records, and the gaps before them.
 
-    `first` is the index of its first entry, `known` what the tables already hold under the records' keys, and
-    `began_late` the partitions whose beginning was gone when the log began. `late` are the events that came
-    behind a later one of their sequence, and were never seen before. `erased` are subjects' numbers.
+    `first` is the index of its first entry, `known` what the tables already hold under the records' keys,
+    `began_late` the partitions whose beginning was gone when the log began, `opened`, by subject number,
+    which bytes are sealed already of unparseable records. `late` are the events that came behind a later one
+    of their sequence, and were never seen before. `erased` are subjects' numbers.
     """
 
     first: int
     known: Known = field(default_factory=dict)
     began_late: Set[Partition] = frozenset()
+    opened: Mapping[int, Set[bytes]] = field(default_factory=dict)
     late: list[SequenceKey] = field(default_factory=list)
     duplicates: int = 0
     incidents: int = 0
@@ -105,9 +107,13 @@ class Batch:
             self.words_refused += 1
 
     def _add_unparseable(self, prepared: PreparedRecord, subject: Subject) -> None:
+        value = prepared.record.value or b""
+        if value in self.opened.get(subject.no, ()):
+            self.duplicates += 1
+            return
         members = _members("unparseable", prepared)
         index = self._append(members, prepared.record.timestamp_ms, subject.no, fault=prepared.fault)
-        opening = prepared.salt + (prepared.record.value or b"")
+        opening = prepared.salt + value
         self.words_rows.append((subject.no, index, subject.seal(index, opening)))
         self.unparseable += 1
 

@@ -16,6 +16,7 @@ class SequenceGap(NamedTuple):
     """The ordinals [first, end) of a source about a subject, which entry `entry` has shown to be missing.
 
     `opened_at` is machine time, None until it is stored. `reported`: it was open for long enough to be said.
+    `accepted`: who has given up on what is missing, when and why.
     """
 
     entry: int
@@ -25,6 +26,7 @@ class SequenceGap(NamedTuple):
     end: int
     opened_at: dt.datetime | None = None
     reported: bool = False
+    accepted: str | None = None
 
     @property
     def missing(self) -> int:

@@ -174,7 +174,22 @@ async def report_gaps(
     tables: Connection | asyncpg.Pool, opened_before: dt.datetime, limit: int
 ) -> list[tuple[str, SequenceGap]]:
     """Marks gaps that have been open since `opened_before` as reported; subject and gap of each."""
-    rows = await tables.fetch(_SQL["report_log_gaps"], opened_before, limit)
+    return _named(await tables.fetch(_SQL["report_log_gaps"], opened_before, limit))
+
+
+async def list_gaps(
+    tables: Connection | asyncpg.Pool, limit: int, *, accepted: bool = False
+) -> list[tuple[str, SequenceGap]]:
+    """Subject and gap of at most `limit` gaps, oldest entry first; `accepted`: also those given up on."""
+    return _named(await tables.fetch(_SQL["list_log_gaps"], accepted, limit))
+
+
+async def accept_gaps(tables: Connection | asyncpg.Pool, subject: str, statement: str) -> int:
+    """Notes that what is missing of a subject is given up on, and why; returns how many gaps that were."""
+    return len(await tables.fetch(_SQL["accept_log_gaps"], subject, statement))
+
+
+def _named(rows: Iterable[asyncpg.Record]) -> list[tuple[str, SequenceGap]]:
     return [(subject, SequenceGap(*gap)) for *gap, subject in (row.values() for row in rows)]
 
 
@@ -235,6 +250,11 @@ async def insert_entries(connection: Connection, rows: Sequence[EntryRow]) -> No
 async def insert_words(connection: Connection, rows: Sequence[tuple[int, int, bytes]]) -> None:
     """Sealed words: subject's number, index of the entry, ciphertext."""
     await connection.copy_records_to_table("log_words", records=rows, columns=_WORDS_COLUMNS)
+
+
+async def words_of(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, int, bytes]]:
+    """Sealed words of the subjects with these numbers: subject's number, index of the entry, ciphertext."""
+    return [tuple(row.values()) for row in await connection.fetch(_SQL["words_of_subjects"], numbers)]
 
 
 async def entries(connection: Connection, start: int, end: int) -> list[bytes]:

@@ -53,7 +53,7 @@ UPDATE log_refusal SET entry_index = $3, "offset" = $4, resumed_by = $5, resumed
 WHERE topic = $1 AND partition = $2 AND entry_index IS NULL;
 
 -- name: log_gaps_of
-SELECT entry_index AS entry, subject_no, source, first, "end", opened_at, reported FROM log_gap
+SELECT entry_index AS entry, subject_no, source, first, "end", opened_at, reported, accepted FROM log_gap
 WHERE (subject_no, source) IN (SELECT * FROM unnest($1::bigint[], $2::text[]));
 
 -- name: delete_log_gaps
@@ -61,19 +61,29 @@ DELETE FROM log_gap
 WHERE (subject_no, source, first) IN (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]));
 
 -- name: insert_log_gaps
-INSERT INTO log_gap (entry_index, subject_no, source, first, "end", opened_at, reported)
+INSERT INTO log_gap (entry_index, subject_no, source, first, "end", opened_at, reported, accepted)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[],
-                     $7::boolean[]);
+                     $7::boolean[], $8::text[]);
 
 -- name: report_log_gaps
 UPDATE log_gap g SET reported = true FROM (
     SELECT subject_no, source, first FROM log_gap WHERE NOT reported AND opened_at < $1 LIMIT $2
 ) due, log_subject s
 WHERE (g.subject_no, g.source, g.first) = (due.subject_no, due.source, due.first) AND s.no = g.subject_no
-RETURNING g.entry_index AS entry, g.subject_no, g.source, g.first, g."end", g.opened_at, g.reported, s.subject;
+RETURNING g.entry_index AS entry, g.subject_no, g.source, g.first, g."end", g.opened_at, g.reported, g.accepted,
+    s.subject;
 
 -- name: count_log_gaps
-SELECT coalesce(sum("end" - first), 0)::bigint FROM log_gap WHERE opened_at < $1;
+SELECT coalesce(sum("end" - first), 0)::bigint FROM log_gap WHERE opened_at < $1 AND accepted IS NULL;
+
+-- name: list_log_gaps
+SELECT g.entry_index AS entry, g.subject_no, g.source, g.first, g."end", g.opened_at, g.reported, g.accepted, s.subject
+FROM log_gap g JOIN log_subject s ON s.no = g.subject_no
+WHERE g.accepted IS NULL OR $1 ORDER BY g.entry_index, g.first LIMIT $2;
+
+-- name: accept_log_gaps
+UPDATE log_gap g SET accepted = $2 FROM log_subject s
+WHERE s.subject = $1 AND g.subject_no = s.no AND g.accepted IS NULL RETURNING g.first;
 
 -- name: log_subjects
 SELECT no, subject, key FROM log_subject WHERE subject = ANY ($1::text[]);
@@ -92,6 +102,9 @@ SELECT e.subject_no, e.source, e.position, e.index, e.value
 FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS u (subject_no, source, position)
 JOIN log_entry e USING (subject_no, source, position) WHERE e.kind = 'incident'
 ORDER BY index;
+
+-- name: words_of_subjects
+SELECT subject_no, index, sealed FROM log_words WHERE subject_no = ANY ($1::bigint[]);
 
 -- name: leaf_hashes_from
 -- The leaf hashes of what this transaction appended, computed by PostgreSQL from the bytes that it stored.

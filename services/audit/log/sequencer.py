@@ -234,9 +234,18 @@ class Sequencer:
         return moved
 
     async def _decide(self, fresh: Sequence[PreparedRecord], began_late: Set[Partition]) -> Batch:
+        created_from = self._subjects.count
         subjects = await self._subjects.get_or_create(prepared.subject for prepared in fresh)
         events = [prepared.attributes for prepared in fresh if prepared.attributes is not None]
-        batch = Batch(self._edge.size, await self._subjects.logged(events, subjects), began_late)
+        unparseable = {prepared.subject for prepared in fresh if prepared.attributes is None}
+        batch = Batch(
+            self._edge.size,
+            await self._subjects.logged(events, subjects),
+            began_late,
+            await self._subjects.opened(
+                subjects[name] for name in unparseable if subjects[name].no < created_from
+            ),
+        )
         batch.add_all(fresh, subjects)
         return batch
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import asyncpg
 
 from services.audit.log import queries
-from services.audit.log.parsing import EventAttributes, SequenceKey
+from services.audit.log.parsing import SALT_BYTES, EventAttributes, SequenceKey
 from services.audit.log.recent_subjects import RecentSubjects
 from services.audit.log.subjects import KeyBox, Subject, new_key
 
@@ -67,6 +67,19 @@ class SubjectCache:
             if event.ordinal <= subjects[event.subject].last.get(event.source, -1)
         ]
         return await queries.entries_at(self._connection, keys) if keys else {}
+
+    async def opened(self, subjects: Iterable[Subject]) -> dict[int, set[bytes]]:
+        """By number, the bytes that are sealed of these subjects, each that of an unparseable record.
+
+        Such a subject is known already only if its partition is read again after a reset.
+        """
+        by_number = {subject.no: subject for subject in subjects}
+        found: dict[int, set[bytes]] = {}
+        for no, index, sealed in (
+            await queries.words_of(self._connection, list(by_number)) if by_number else ()
+        ):
+            found.setdefault(no, set()).add(by_number[no].unseal(index, sealed)[SALT_BYTES:])
+        return found
 
     async def _read(self, names: list[str]) -> dict[str, Subject]:
         keys, found = self._box(), dict[str, Subject]()

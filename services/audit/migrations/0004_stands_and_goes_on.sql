@@ -23,6 +23,7 @@ ALTER TABLE log_cursor ADD COLUMN last_offset bigint, ADD COLUMN last_hash bytea
     ADD COLUMN reset_index bigint;
 
 -- Events that a later one has shown to be missing: the ordinals [first, "end") of a source about a subject.
+-- `accepted`: who has given up on them, when and why; it alarms no longer.
 CREATE TABLE log_gap (
     subject_no  bigint NOT NULL,
     source      text COLLATE "C" NOT NULL,
@@ -31,6 +32,7 @@ CREATE TABLE log_gap (
     entry_index bigint NOT NULL,
     opened_at   timestamptz NOT NULL,
     reported    boolean NOT NULL DEFAULT false,
+    accepted    text,
     PRIMARY KEY (subject_no, source, first)
 );
 

@@ -1,4 +1,4 @@
-"""What stands goes on by an entry of its own, whoever reads it; and what comes late closes its gap."""
+"""What stands goes on by an entry of its own, which any reader finds; what comes late closes its gap."""
 
 import datetime as dt
 from pathlib import Path
@@ -19,6 +19,7 @@ from services.audit.log.verify import verify
 from shared.clock import machine_now
 from shared.errors import Stale
 from shared.kafka.fingerprint import fingerprint
+from shared.kafka.records import RawRecord
 from tests.integration.log.conftest import SIGNER, Topic, append, connect, empty_log, entries, open_log
 
 pytestmark = pytest.mark.integration
@@ -89,6 +90,22 @@ async def test_after_a_reset_a_second_sending_is_none_and_another_value_is_an_in
     found = await entries(connection)
     assert [entry["kind"] for entry in found] == ["event", "event", "reset", "incident", "event"]
     assert await connection.fetchval("SELECT count(*) FROM log_refusal") == 0
+
+
+async def test_an_unparseable_record_that_is_read_again_is_known_and_another_one_at_its_offset_is_not(
+    connection: asyncpg.Connection,
+) -> None:
+    sequencer, topic = await open_log(connection), Topic()
+    known = [topic.record(b"no JSON"), topic.record(None)]
+    await append(sequencer, *known)
+    await record_reset(connection, Reset(topic.name, 0, 2, 0), operator="ann", reason="x")
+    again = await open_log(connection)
+    other = RawRecord(topic.name, 0, 2, known[0].timestamp_ms, None, b"no JSON")
+    appended = await append(again, *known, other)
+    assert (appended.duplicates, appended.unparseable, appended.size) == (2, 1, 4)
+    await record_reset(connection, Reset(topic.name, 0, 3, 0), operator="ann", reason="x")
+    other = RawRecord(topic.name, 0, 0, known[0].timestamp_ms, None, b"other bytes")
+    assert (await append(await open_log(connection), other, known[1])).unparseable == 1
 
 
 async def test_a_reset_must_begin_where_the_cursor_is_and_leaves_nothing_behind_if_it_does_not(
