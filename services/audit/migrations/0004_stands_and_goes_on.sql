@@ -35,6 +35,8 @@ CREATE TABLE log_gap (
     accepted    text,
     PRIMARY KEY (subject_no, source, first)
 );
+CREATE INDEX log_gap_unreported ON log_gap (opened_at) WHERE NOT reported;
+CREATE INDEX log_gap_entry ON log_gap (entry_index);
 
 CREATE FUNCTION log_refusal_closes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

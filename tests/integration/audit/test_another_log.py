@@ -1,6 +1,7 @@
 """The log below a cursor is exchanged for another one: the writer stands, and goes on only by an operator."""
 
 import asyncio
+import datetime as dt
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from services.audit.log.reset import Reset
 from services.audit.log.resume import resume
 from services.audit.log.subjects import KeyBox
 from services.audit.log.verify import verify
-from services.audit.writer import Writer
+from services.audit.writer import GAP_PAUSE, Writer
 from shared.contracts.addresses import topic_name
 from shared.ids import new_id
 from shared.unit_of_work.database import Database
@@ -63,8 +64,10 @@ async def admin(pair: Pair) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @asynccontextmanager
-async def writing(audit: Database, folder: Path) -> AsyncIterator[Writer]:
-    writer = Writer(audit, SIGNER, KEYS, LogFiles(folder))
+async def writing(
+    audit: Database, folder: Path, *, gap_pause: dt.timedelta = GAP_PAUSE
+) -> AsyncIterator[Writer]:
+    writer = Writer(audit, SIGNER, KEYS, LogFiles(folder), gap_pause=gap_pause)
     task = asyncio.create_task(writer.run())
     try:
         yield writer
@@ -74,24 +77,25 @@ async def writing(audit: Database, folder: Path) -> AsyncIterator[Writer]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+def event(subject: str, sequence: int) -> bytes:
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "type": "civic.inquiry.noted.v1",
+            "id": new_id(NOW),
+            "source": "/services/inquiry",
+            "subject": subject,
+            "sequence": f"{sequence:010d}",
+            "epoch": 1,
+            "salt": "AAECAwQFBgcICQoLDA0ODw",
+            "data": {},
+        }
+    )
+
+
 def events(count: int) -> list[bytes]:
     """The first events of so many subjects."""
-    return [
-        orjson.dumps(
-            {
-                "specversion": "1.0",
-                "type": "civic.inquiry.noted.v1",
-                "id": new_id(NOW),
-                "source": "/services/inquiry",
-                "subject": new_id(NOW),
-                "sequence": "0000000001",
-                "epoch": 1,
-                "salt": "AAECAwQFBgcICQoLDA0ODw",
-                "data": {},
-            }
-        )
-        for _ in range(count)
-    ]
+    return [event(new_id(NOW), 1) for _ in range(count)]
 
 
 async def send(pair: Pair, topic: str, values: list[bytes]) -> None:
@@ -265,3 +269,41 @@ async def test_aborted_transactions_are_not_logged_and_their_markers_are_no_loss
     values = await audit.pool.fetch("SELECT value FROM log_entry ORDER BY index")
     assert [row["value"] for row in values] == [first, second, third]
     assert REGISTRY.get_sample_value("civicloom_log_lost_total", {"told_by": "offset"}) == lost
+
+
+async def test_missing_events_alarm_only_while_they_stay_missing(
+    audit: Database, topic: str, pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing() -> float | None:
+        return REGISTRY.get_sample_value("civicloom_log_missing_events")
+
+    def counted(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    lost = counted("civicloom_log_lost_total", told_by="sequence")
+    twice = counted("civicloom_log_records_total", outcome="duplicate")
+    late = counted("civicloom_log_records_total", outcome="late")
+    one, two, three, five = (event("case", sequence) for sequence in (1, 2, 3, 5))
+    async with writing(audit, tmp_path, gap_pause=dt.timedelta(seconds=4)):
+        # A gap that closes within the pause is none.
+        await send(pair, topic, [one, three, two, one])
+        await has_entries(audit, 3)
+        await send(pair, topic, [five])
+
+        async def alarms() -> bool:
+            return missing() == 1
+
+        await until(alarms, "the missing event alarms")
+        assert counted("civicloom_log_lost_total", told_by="sequence") == lost + 1
+        await send(pair, topic, [event("case", 4)])
+
+        async def is_over() -> bool:
+            return missing() == 0
+
+        await until(is_over, "the alarm ends")
+    said = [line for line in capsys.readouterr().out.splitlines() if "events are missing" in line]
+    assert len(said) == 1
+    assert all(part in said[0] for part in ("subject=case", "sequences=4", "source=/services/inquiry"))
+    assert counted("civicloom_log_records_total", outcome="duplicate") == twice + 1
+    assert counted("civicloom_log_records_total", outcome="late") == late + 2
+    assert [entry["kind"] for entry in await entries(audit)] == ["event"] * 5
