@@ -33,7 +33,7 @@ async def build(database: Database, settings: AuditSettings) -> Parts:
         loops.append(Exporter(database, writer.log_size, settings.traces_url, settings.traces_headers).run)
 
     async def ready() -> dict[str, str]:
-        return writer.trouble
+        return writer.health.trouble
 
     return Parts(
         title="Civicloom audit",

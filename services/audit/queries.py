@@ -9,6 +9,8 @@ import asyncpg
 import orjson
 
 from services.audit.entries import EntryView
+from services.audit.log.entry import LAST_MS, parse_entry
+from services.audit.log.reset import reset_of
 from shared import sql
 from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.kafka.records import Partition
@@ -123,9 +125,15 @@ def _entry(row: asyncpg.Record) -> EntryView:
     return EntryView(
         index=row["index"],
         kind=row["kind"],
-        appended=dt.datetime.fromtimestamp(row["appended_ms"] / 1000, dt.UTC),
+        appended=dt.datetime.fromtimestamp(_in_calendar(row["appended_ms"]) / 1000, dt.UTC),
         source=row["source"],
         type=row["type"],
         subject=row["subject"],
         event=None if row["value"] is None else orjson.loads(row["value"]),
+        reset=None if row["reset"] is None else reset_of(parse_entry(row["reset"])),
     )
+
+
+def _in_calendar(milliseconds: int) -> int:
+    """Where the producer sets the time it may be any; a zone moves it by up to a day."""
+    return min(max(milliseconds, 0), LAST_MS - 86_400_000)

@@ -2,27 +2,29 @@
 
 No consumer group, no rounds, no parking, no dead letter: a log that can refuse input can be made to omit.
 Other processes wait for the lock and serve readers. After any fault the writer drops its state and starts
-again from the tables.
+again from the tables. It reads on only where the broker still has the log that was read before.
 """
 
 import asyncio
+import datetime as dt
 import time
 import zlib
 from collections.abc import Sequence
 
 import asyncpg
 
+from services.audit.health import WriterHealth
 from services.audit.log import queries
+from services.audit.log.continuity import LogRefused, OffsetGap, advance_offsets, check_partitions
 from services.audit.log.errors import LogError
 from services.audit.log.files import LogFiles
-from services.audit.log.gap_detection import advance_offsets
 from services.audit.log.metrics import (
     LOG_BATCH_SECONDS,
     LOG_LOST,
+    LOG_MISSING,
     LOG_PUBLISHED,
     LOG_RECORDS,
     LOG_SIZE,
-    LOG_WRITER,
 )
 from services.audit.log.note import Signer
 from services.audit.log.parsing import PreparedRecord, prepare_ahead
@@ -31,11 +33,14 @@ from services.audit.log.sequencer import Appended, Sequencer
 from services.audit.log.subjects import KeyBox
 from services.audit.log_size import LogSizeNotifier
 from services.audit.queries import try_lock
+from shared.clock import machine_now
 from shared.contracts.addresses import topic_name
 from shared.errors import Stale
 from shared.infrastructure import is_passing
-from shared.kafka.client import KafkaError, Reader
+from shared.kafka.client import KafkaError
+from shared.kafka.log_state import read_log_states
 from shared.kafka.records import RawRecord
+from shared.kafka.watched_reader import LogInDoubt, WatchedReader
 from shared.logs import get_logger
 from shared.unit_of_work.database import Database
 
@@ -45,27 +50,44 @@ TOPICS = ("publisher", "inquiry", "routing", "audit")
 LOCK = zlib.crc32(b"log writer") & 0x7FFFFFFF
 _BATCH = 4000
 _READ_WAIT_MS = 1000  # without records: how soon a lost session is noticed
+_FIRST_READ_WAIT_MS = 200
 _PACE_SECONDS = 0.1  # between small batches: one entry costs as much as a hundred
 _PUBLISH_EVERY = 0.25  # at least; a checkpoint per second is guaranteed while records come
 _WAIT_FOR_LOCK = 1.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 _HEALTHY_SECONDS = 30.0
+# A refusal is kept until a person comes: a new leader may for a moment not show its last records.
+_LOOKS, _LOOK_AGAIN_SECONDS = 3, 1.0
+_GAPS_EVERY = 5.0
+_GAPS_REPORTED_AT_ONCE = 500
+GAP_PAUSE = dt.timedelta(seconds=60)
 
 
 class Writer:
     """Owns the log while it holds the lock.
 
-    `signer` holds the log's key, `keys` wraps those of subjects, `files` is the published folder. `trouble`
-    gives, by part, the reason why it does not work; `log_size` notifies readers in this process.
+    `signer` holds the log's key, `keys` wraps those of subjects, `files` is the published folder. `health`
+    says whether it works; `log_size` notifies readers in this process. Missing events are reported once they
+    have been missing for `gap_pause`.
     """
 
-    def __init__(self, database: Database, signer: Signer, keys: KeyBox, files: LogFiles) -> None:
+    def __init__(
+        self,
+        database: Database,
+        signer: Signer,
+        keys: KeyBox,
+        files: LogFiles,
+        *,
+        gap_pause: dt.timedelta = GAP_PAUSE,
+    ) -> None:
         self._database = database
         self._signer = signer
         self._keys = keys
         self._files = files
+        self._gap_pause = gap_pause
+        self._topics = [topic_name(database.settings.topic_namespace, name) for name in TOPICS]
         self.log_size = LogSizeNotifier()
-        self.trouble: dict[str, str] = {}
+        self.health = WriterHealth()
 
     async def run(self) -> None:
         """Runs until cancelled. A broken log is not written to; the service is not ready meanwhile."""
@@ -75,12 +97,12 @@ class Writer:
             try:
                 await self._own()
             except LogError as error:
-                self.trouble = {"log": str(error)}
+                self.health.broken(str(error))
                 log.critical("the log is broken: nothing is signed", reason=str(error))
             except Exception as error:
                 if not is_passing(error, KafkaError, Stale):
                     raise
-                self.trouble = {"log": f"the writer waits: {type(error).__name__}"}
+                self.health.waits(f"the writer waits: {type(error).__name__}")
                 log.warning("log writer waits", error=repr(error))
             if time.monotonic() - began > _HEALTHY_SECONDS:
                 wait = _FIRST_WAIT
@@ -91,30 +113,38 @@ class Writer:
         connection = await self._database.connect()
         try:
             while not await try_lock(connection, LOCK):
-                self.trouble = {}  # another process has the log, and reports its trouble
+                refusals = await queries.open_refusals(connection)
+                self.health.waits_for_lock(str(LogRefused(refusals)) if refusals else None)
                 await asyncio.sleep(_WAIT_FOR_LOCK)
-            await self._write(connection)
+            try:
+                await self._write(connection)
+            except LogRefused as error:
+                # In a transaction of its own: what shows it now may have changed by the next start.
+                await queries.keep_refusals(self._database.pool, error.refusals, machine_now())
+                raise
         finally:
             # Frees the lock at once, even if the connection hangs.
             connection.terminate()
 
     async def _write(self, connection: asyncpg.Connection) -> None:
         published = await asyncio.to_thread(self._files.checkpoint)
-        sequencer = await Sequencer.open(connection, self._signer, self._keys, published)
+        verifier = self._signer.verifier
+        sequencer = await Sequencer.open(connection, verifier, self._keys, published)
         log.info("log writer started", size=sequencer.size)
-        LOG_WRITER.set(1)
         LOG_SIZE.set(sequencer.size)
         committed = asyncio.Event()
         work = {
             asyncio.create_task(self._append_records(connection, sequencer, committed)),
             asyncio.create_task(self._publish_growth(committed)),
+            asyncio.create_task(self._watch_gaps()),
         }
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            LOG_WRITER.set(0)
+            self.health.stopped()
+            LOG_MISSING.set(0)  # the next writer reports them
             connection.terminate()  # else an append on a hung connection could not be cancelled
             for task in work:
                 task.cancel()
@@ -123,25 +153,58 @@ class Writer:
     async def _append_records(
         self, connection: asyncpg.Connection, sequencer: Sequencer, committed: asyncio.Event
     ) -> None:
-        settings = self._database.settings
-        topics = [topic_name(settings.topic_namespace, name) for name in TOPICS]
-        cursors = await queries.cursors(connection)
-        offsets = {partition: cursor.next for partition, cursor in cursors.items()}
-        reader = Reader(settings.kafka_bootstrap, "civicloom-audit-log", topics)
-        appending: asyncio.Task[None] | None = None
+        bootstrap = self._database.settings.kafka_bootstrap
+        reader = WatchedReader(bootstrap, "civicloom-audit-log", self._topics)
         try:
-            await reader.start(offsets)
-            self.trouble = {}
-            begun, records = 0.0, list[RawRecord]()
+            # Reading begins first, so that the log cannot be exchanged unseen between this check and a fetch.
+            await reader.start({partition: cursor.next for partition, cursor in sequencer.cursors.items()})
+            gaps = await self._check_log(reader, sequencer)
+            if gaps:
+                await sequencer.skip(gaps)
+                report_lost(gaps)
+            await self._follow(reader, connection, sequencer, committed)
+        finally:
+            await reader.stop()
+
+    async def _check_log(self, reader: WatchedReader, sequencer: Sequencer) -> list[OffsetGap]:
+        """Compares what was logged with what the broker has. Raises LogRefused if it is not the same log."""
+        cursors = {one: cursor for one, cursor in sequencer.cursors.items() if one[0] in self._topics}
+        if not cursors:
+            return []
+        last = {one: None if cursor.last is None else cursor.last.offset for one, cursor in cursors.items()}
+        for look in range(1, _LOOKS + 1):
+            found = await read_log_states(
+                self._database.settings.kafka_bootstrap, "civicloom-audit-log", last
+            )
+            if silent := cursors.keys() & reader.partitions() - found.keys():
+                raise LogInDoubt(f"no leader answers for {sorted(silent)}")
+            try:
+                return check_partitions(cursors, found)
+            except LogRefused:
+                if look == _LOOKS:
+                    raise
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        raise AssertionError("the last look answers or raises")
+
+    async def _follow(
+        self,
+        reader: WatchedReader,
+        connection: asyncpg.Connection,
+        sequencer: Sequencer,
+        committed: asyncio.Event,
+    ) -> None:
+        offsets = {partition: cursor.next for partition, cursor in sequencer.cursors.items()}
+        appending: asyncio.Task[None] | None = None
+        begun, wait_ms, records = 0.0, _FIRST_READ_WAIT_MS, list[RawRecord]()
+        try:
             while True:
                 if len(records) < _BATCH // 4:
                     await asyncio.sleep(max(0.0, begun + _PACE_SECONDS - time.monotonic()))
                 # The next batch is read and parsed while the previous one is committed.
                 begun = time.monotonic()
-                records = await reader.read(_BATCH, _READ_WAIT_MS)
-                for gap in advance_offsets(records, offsets):
-                    LOG_LOST.labels("offset").inc(gap.end - gap.first)
-                    log.critical("records are gone", **gap._asdict())
+                records = await reader.read(_BATCH, wait_ms)
+                wait_ms = _READ_WAIT_MS
+                advance_offsets(records, offsets)
                 prepared = await prepare_ahead(records)
                 if appending is not None:
                     await appending
@@ -150,11 +213,12 @@ class Writer:
                     appending = asyncio.create_task(self._append(sequencer, prepared, committed))
                 elif connection.is_closed():
                     raise Stale("the session with the lock is gone")
+                else:
+                    self.health.good()
         finally:
             if appending is not None:
                 appending.cancel()
                 await asyncio.gather(appending, return_exceptions=True)
-            await reader.stop()
 
     async def _append(
         self, sequencer: Sequencer, prepared: Sequence[PreparedRecord], committed: asyncio.Event
@@ -163,7 +227,8 @@ class Writer:
         appended = await sequencer.append(prepared)
         LOG_BATCH_SECONDS.observe(time.perf_counter() - started)
         count(appended)
-        if appended.note is not None:
+        self.health.good()
+        if appended.size > appended.first:
             LOG_SIZE.set(appended.size)
             committed.set()
             self.log_size.notify()
@@ -174,26 +239,53 @@ class Writer:
             committed.clear()
             try:
                 async with self._database.pool.acquire() as connection:
-                    LOG_PUBLISHED.set(await publish(connection, self._files, self._signer.verifier))
+                    LOG_PUBLISHED.set(await publish(connection, self._files, self._signer))
             except Exception as error:
                 if not is_passing(error):
                     raise
-                self.trouble["log files"] = f"publishing waits: {error}"
+                self.health.unpublished(f"publishing waits: {error}")
                 log.warning("publishing the log waits", error=repr(error))
                 await asyncio.sleep(_LONGEST_WAIT)
                 continue
-            self.trouble.pop("log files", None)
+            self.health.unpublished(None)
             await asyncio.sleep(_PUBLISH_EVERY)
             await committed.wait()
 
+    async def _watch_gaps(self) -> None:
+        """Reports events that stay missing; what comes late closes its gap."""
+        pool = self._database.pool
+        while True:
+            try:
+                before = machine_now() - self._gap_pause
+                for subject, gap in await queries.report_gaps(pool, before, _GAPS_REPORTED_AT_ONCE):
+                    LOG_LOST.labels("sequence").inc(gap.missing)
+                    log.critical(
+                        "events are missing",
+                        subject=subject,
+                        source=gap.source,
+                        sequences=gap.sequences,
+                        entry=gap.entry,
+                    )
+                LOG_MISSING.set(await queries.missing_events(pool, before))
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                log.warning("gaps of the log are not watched", error=repr(error))
+            await asyncio.sleep(_GAPS_EVERY)
+
 
 def count(appended: Appended) -> None:
-    """Counts the records of a batch by outcome, and reports what is missing."""
+    """Counts the records of a batch by outcome."""
     LOG_RECORDS.labels("logged").inc(appended.size - appended.first)
     LOG_RECORDS.labels("duplicate").inc(appended.duplicates)
+    LOG_RECORDS.labels("late").inc(appended.late)
     LOG_RECORDS.labels("incident").inc(appended.incidents)
     LOG_RECORDS.labels("unparseable").inc(appended.unparseable)
     LOG_RECORDS.labels("words_refused").inc(appended.words_refused)
-    for gap in appended.sequence_gaps:
-        LOG_LOST.labels("sequence").inc(gap.missing)
-        log.critical("events are missing", **gap._asdict())
+
+
+def report_lost(gaps: Sequence[OffsetGap]) -> None:
+    """Counts and names what the broker deleted before it was logged."""
+    for gap in gaps:
+        LOG_LOST.labels("offset").inc(gap.end - gap.first)
+        log.critical("records are gone", **gap._asdict())

@@ -1,17 +1,25 @@
-"""`civicloom audit`: verifies the log or one receipt with nothing but the log's public key."""
+"""`civicloom audit`: verifies the log or a receipt with nothing but the public key; lets a log go on."""
 
+import asyncio
+import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.environment import AsJson
+from services.environment import AsJson, open_database
+from shared.clock import machine_now
+from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
+    from services.audit.log.gap_detection import SequenceGap
     from services.audit.log.note import Verifier
+    from services.audit.log.reset import Reset
 
-audit = typer.Typer(name="audit", no_args_is_help=True, help="Verify the log and receipts.")
+_GAPS_SHOWN = 10_000
+
+audit = typer.Typer(name="audit", no_args_is_help=True, help="Verify the log and receipts; let a log go on.")
 
 Key = Annotated[
     str,
@@ -60,14 +68,121 @@ def verify(
     size = report.checkpoint.size if report.checkpoint else None
     if as_json:
         failure = {"place": report.failure.place, "reason": report.failure.reason} if report.failure else None
-        typer.echo(json.dumps({"ok": report.ok, "size": size, "entries": report.entries, "failure": failure}))
+        resets = [{"index": index, **reset._asdict()} for index, reset in report.resets]
+        document = {"ok": report.ok, "size": size, "entries": report.entries, "failure": failure}
+        typer.echo(json.dumps(document | {"resets": resets}))
     elif report.failure is None:
         grown = "" if older is None else ", which extends the older one,"
         under = f"{report.entries} entries under the signed checkpoint{grown}"
         typer.echo(f"verified {under} in {report.seconds:.1f} s")
     else:
         typer.echo(f"NOT verified: {report.failure.place}: {report.failure.reason}")
+    if report.failure is None and not as_json:
+        for index, reset in report.resets:
+            typer.echo(f"entry {index}: {reset.sentence()}")
     return int(not report.ok)
+
+
+@audit.command("resume")
+def resume(
+    place: Annotated[
+        str, typer.Argument(metavar="TOPIC/PARTITION", help="As /readyz names it.", show_default=False)
+    ],
+    *,
+    reason: Annotated[str, typer.Option(help="What has happened; kept on record.", show_default=False)],
+    operator: Annotated[str, typer.Option(help="Your name for the record.", default_factory=getpass.getuser)],
+    as_json: AsJson = False,
+) -> None:
+    """Let a log go on that stands since a partition was made again.
+
+    Logs an entry of the kind `reset`, for everybody to see, and reads the partition again from the beginning
+    of what stands there now. Works whether audit runs or not. What stood in the lost log and was not logged
+    yet stays lost.
+    """
+    topic, _, number = place.rpartition("/")
+    if not (topic and number.isascii() and number.isdecimal() and len(number) <= 9):
+        raise typer.BadParameter(f"{place!r} is not topic/partition", param_hint="TOPIC/PARTITION")
+    if not reason.strip():
+        raise typer.BadParameter("say what has happened", param_hint="--reason")
+    done = asyncio.run(_resume((topic, int(number)), operator, reason))
+    if as_json:
+        found = None if done is None else {"index": done[1], **done[0]._asdict()}
+        typer.echo(json.dumps({"resumed": found}))
+    elif done is None:
+        typer.echo(f"nothing to resume: the log does not stand at {place}")
+    else:
+        typer.echo(f"entry {done[1]}: {done[0].sentence()}")
+
+
+@audit.command("gaps")
+def gaps(
+    *,
+    accept: Annotated[
+        str | None, typer.Option(metavar="SUBJECT", help="Give up on what is missing of this subject.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="With --accept: why; kept on record.")] = "",
+    operator: Annotated[str, typer.Option(help="Your name for the record.", default_factory=getpass.getuser)],
+    everything: Annotated[bool, typer.Option("--all", help="Show accepted ones too.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show events that are missing in the log.
+
+    A later event of the same sequence has shown them to be missing; one that comes late closes its gap.
+    Exits 1 if any is missing that was not accepted.
+    """
+    if (accept is None) != (not reason.strip()):
+        raise typer.BadParameter("--accept SUBJECT and --reason belong together", param_hint="--accept")
+    found = asyncio.run(
+        _gaps(accept, f"{operator} on {machine_now():%Y-%m-%d}: {reason}", accepted=everything)
+    )
+    if as_json:
+        typer.echo(json.dumps([_gap_document(subject, gap) for subject, gap in found]))
+    elif not found:
+        typer.echo("no gaps")
+    else:
+        for subject, gap in found:
+            state = "missing" if gap.accepted is None else f"accepted by {gap.accepted}"
+            typer.echo(f"{subject}  {gap.source}  {gap.sequences}  {state}  (entry {gap.entry})")
+    return int(any(gap.accepted is None for _, gap in found))
+
+
+def _gap_document(subject: str, gap: "SequenceGap") -> dict[str, object]:
+    return {
+        "subject": subject,
+        "source": gap.source,
+        "sequences": gap.sequences,
+        "missing": gap.missing,
+        "entry": gap.entry,
+        "accepted": gap.accepted,
+    }
+
+
+async def _gaps(accept: str | None, statement: str, *, accepted: bool) -> "list[tuple[str, SequenceGap]]":
+    from services.audit.log import queries
+
+    async with open_database("audit") as database:
+        if accept is not None and not await queries.accept_gaps(database.pool, accept, statement):
+            raise typer.BadParameter(f"nothing is missing of {accept}", param_hint="--accept")
+        return await queries.list_gaps(database.pool, _GAPS_SHOWN, accepted=accepted)
+
+
+async def _resume(partition: tuple[str, int], operator: str, reason: str) -> "tuple[Reset, int] | None":
+    from services.audit.log.reset import NotResettable
+    from services.audit.log.resume import resume as go_on
+    from shared.infrastructure import is_infrastructure
+
+    async with open_database("audit") as database:
+        connection = await database.connect()
+        try:
+            return await go_on(connection, partition, operator=operator, reason=reason)
+        except NotResettable as error:
+            raise typer.BadParameter(str(error), param_hint="TOPIC/PARTITION") from error
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            raise DatabaseAway(f"the database of audit does not answer: {error!r}") from error
+        finally:
+            connection.terminate()
 
 
 @audit.command("proof")

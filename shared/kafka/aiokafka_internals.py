@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka.consumer import fetcher
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
 
@@ -58,6 +60,19 @@ async def fresh_partitions(consumer: Any, topic: str) -> set[int] | None:
     return partitions
 
 
+async def all_partitions(consumer: Any) -> set[tuple[str, int]]:
+    """Topic and number of each partition that the broker knows now.
+
+    The public `topics` leaves the partitions out, and a consumer without a subscription caches none.
+    """
+    metadata = await consumer._client.fetch_all_metadata()
+    return {
+        (topic, number)
+        for topic in metadata.topics()
+        for number in metadata.partitions_for_topic(topic) or ()
+    }
+
+
 def has_dead_task(consumer: Any) -> bool:
     """Whether the consumer's coordination or fetch task has ended: then it stops reading without an error."""
     tasks = consumer._coordinator._coordination_task, consumer._fetcher._fetch_task
@@ -81,6 +96,31 @@ def watch_polls(consumer: Any, on_poll: Callable[[bool], None]) -> None:
         return found
 
     consumer.getmany = watched
+
+
+def watch_fetches(consumer: Any, on_failure: Callable[[set[tuple[str, int]]], None]) -> None:
+    """Calls `on_failure` with the partitions of each fetch that failed, whatever the error.
+
+    aiokafka retries by itself and reports nothing: a topic that was deleted and created again, or a broker
+    that came back with an older disk, shows as a failed fetch and then as one that succeeds.
+    """
+    client = consumer._client
+    send = client.send
+
+    async def watched(node: Any, request: Any, **options: Any) -> Any:
+        if not isinstance(request, FetchRequest):
+            return await send(node, request, **options)
+        try:
+            response = await send(node, request, **options)
+        except KafkaError:
+            on_failure({(topic, one[0]) for topic, partitions in request.topics for one in partitions})
+            raise
+        # Of each partition: its number, the error's code, and what was fetched.
+        if failed := {(topic, one[0]) for topic, found in response.topics for one in found if one[1]}:
+            on_failure(failed)
+        return response
+
+    client.send = watched
 
 
 def position_of(consumer: Any, partition: Any) -> int | None:

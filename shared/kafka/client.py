@@ -174,15 +174,21 @@ class Producer:
 
 
 class Reader:
-    """Reads all partitions of some topics as bytes, from given offsets and without a consumer group."""
+    """Reads all partitions of some topics as bytes, from given offsets and without a consumer group.
 
-    def __init__(self, bootstrap: str, client_id: str, topics: Sequence[str]) -> None:
+    `committed_only`: records of open or aborted transactions are not returned.
+    """
+
+    def __init__(
+        self, bootstrap: str, client_id: str, topics: Sequence[str], *, committed_only: bool = False
+    ) -> None:
         self._topics = tuple(topics)
         self._consumer: Any = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             client_id=client_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed" if committed_only else "read_uncommitted",
             fetch_max_wait_ms=50,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             metadata_max_age_ms=5000,

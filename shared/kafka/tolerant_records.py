@@ -49,6 +49,10 @@ class _Batch:
         except (UnicodeDecodeError, CorruptRecordException):
             return iter(_TolerantBatch(self._data))
 
+    def __next__(self) -> Any:
+        """The next record of a control batch, which aiokafka takes without iterating."""
+        return next(self._batch)
+
 
 class TolerantRecords:
     """The record batches that a fetch returned for one partition; same interface as `MemoryRecords`."""

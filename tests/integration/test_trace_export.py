@@ -96,7 +96,7 @@ async def log(tables: Database, database: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(exporter, "_SETTLE_SECONDS", 0.05)
     await tables.pool.execute("DELETE FROM trace_export")
     connection = await tables.connect()
-    yield Log(tables, await Sequencer.open(connection, SIGNER, KEYS, None))
+    yield Log(tables, await Sequencer.open(connection, SIGNER.verifier, KEYS, None))
     await connection.close()
 
 

@@ -43,6 +43,10 @@ class Rows:
 
     def _text(self, entry: EntryView) -> str:
         text = self._catalogue.text
+        if (reset := entry.reset) is not None:
+            place = f"{reset.topic}/{reset.partition}"
+            said = {"place": place, "taken": str(reset.taken), "offset": str(reset.offset)}
+            return text(self._language, "oversight.reset", **said)
         if entry.type is None:
             return text(self._language, "oversight.not_an_event")
         key = event_key(entry.type)

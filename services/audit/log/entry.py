@@ -18,6 +18,8 @@ from services.audit.log.tiles import MAX_ENTRY_BYTES
 
 VERSION = 1
 BUCKET_SECONDS = 600
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, in milliseconds since 1970."""
 
 Members = Mapping[str, str | int]
 
@@ -42,8 +44,12 @@ def pseudonym(subject_key: bytes, source: str) -> str:
 
 
 def time_bucket(timestamp_ms: int) -> str:
-    """The ten-minute interval in which the broker appended the record, as the UTC minute of its beginning."""
-    return _bucket_text(timestamp_ms // 1000 // BUCKET_SECONDS)
+    """The ten-minute interval in which the broker appended the record, as the UTC minute of its beginning.
+
+    Where the producer sets the time (CreateTime) it may be any: one that no calendar holds becomes the
+    nearest that it does.
+    """
+    return _bucket_text(min(max(timestamp_ms, 0), LAST_MS) // 1000 // BUCKET_SECONDS)
 
 
 @functools.lru_cache(maxsize=64)

@@ -4,6 +4,7 @@ LogError
 ├── Malformed      bytes that are not a note, checkpoint, tile, bundle, entry or proof
 ├── NotProven      well-formed, but the hashes or the signature do not agree
 └── LogBroken      the writer found its own log in a state in which it must not sign
+    └── LogRefused (services.audit.log.continuity) a partition is not the one that was logged
 """
 
 from shared.errors import CivicloomError

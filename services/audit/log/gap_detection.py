@@ -1,64 +1,49 @@
-"""Detects lost records: offset gaps and sequence gaps.
+"""Detects events that are missing from the log: gaps in the sequence of a source about a subject. Pure.
 
-The log takes every record of its topics, so whatever is missing is lost to it. A gap is reported and the log
-goes on: what is there is logged, and the gap stays visible in the entries.
+The log takes every record of its topics, so what it was not given is lost or late. A gap is kept, the log
+goes on, and what comes late closes the gap.
 """
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.audit.log.errors import LogBroken
+from services.audit.log.parsing import SequenceKey
 from shared.contracts.base import ORDINALS_PER_EPOCH
-from shared.kafka.records import RawRecord
-
-Partition = tuple[str, int]
-"""Topic and number."""
-
-
-class OffsetGap(NamedTuple):
-    """Offsets [first, end) of a partition that the broker no longer has.
-
-    Compaction and transactions, which leave such gaps too, do not exist on our topics.
-    """
-
-    topic: str
-    partition: int
-    first: int
-    end: int
 
 
 class SequenceGap(NamedTuple):
-    """Before the event in entry `entry`, `missing` events of its source about its subject were not logged."""
+    """The ordinals [first, end) of a source about a subject, which entry `entry` has shown to be missing.
+
+    `opened_at` is machine time, None until it is stored. `reported`: it was open for long enough to be said.
+    `accepted`: who has given up on what is missing, when and why.
+    """
 
     entry: int
+    subject_no: int
     source: str
-    missing: int
+    first: int
+    end: int
+    opened_at: dt.datetime | None = None
+    reported: bool = False
+    accepted: str | None = None
 
+    @property
+    def missing(self) -> int:
+        """How many events it stands for."""
+        return self.end - self.first
 
-def advance_offsets(records: Iterable[RawRecord], offsets: dict[Partition, int]) -> list[OffsetGap]:
-    """Moves `offsets` (the next one per partition) past `records`; returns the gaps between them.
-
-    A partition without an offset may begin anywhere. Raises LogBroken if the broker returns an offset that
-    was already taken: reading starts at the cursors, so the topic was recreated or the broker lost its end,
-    and skipping the records that stand there now would omit them.
-    """
-    gaps: list[OffsetGap] = []
-    for record in records:
-        partition = (record.topic, record.partition)
-        taken = offsets.get(partition, record.offset)
-        if record.offset < taken:
-            raise LogBroken(
-                f"{record.topic}/{record.partition} is logged up to offset {taken}, but the broker returned "
-                f"{record.offset}: the topic was recreated, or the broker has lost records"
-            )
-        if record.offset > taken:
-            gaps.append(OffsetGap(*partition, taken, record.offset))
-        offsets[partition] = record.offset + 1
-    return gaps
+    @property
+    def sequences(self) -> str:
+        """The missing sequences for a reader: `4` or `4 to 6`, with the epoch if it is not the first."""
+        epoch, first = divmod(self.first, ORDINALS_PER_EPOCH)
+        last = (self.end - 1) % ORDINALS_PER_EPOCH
+        numbers = f"{first}" if first == last else f"{first} to {last}"
+        return numbers if epoch == 1 else f"{numbers} of epoch {epoch}"
 
 
 def sequence_gap(
-    entry: int, source: str, ordinal: int, last: int | None, *, began_late: bool
+    entry: int, subject_no: int, source: str, ordinal: int, last: int | None, *, began_late: bool
 ) -> SequenceGap | None:
     """The gap before the event that entry `entry` is about; None if nothing is missing.
 
@@ -68,7 +53,7 @@ def sequence_gap(
     if last is None and began_late:
         return None
     missing = missing_before(ordinal, last)
-    return SequenceGap(entry, source, missing) if missing else None
+    return SequenceGap(entry, subject_no, source, ordinal - missing, ordinal) if missing else None
 
 
 def missing_before(ordinal: int, last: int | None) -> int:
@@ -82,3 +67,24 @@ def missing_before(ordinal: int, last: int | None) -> int:
     if ordinal // ORDINALS_PER_EPOCH > last // ORDINALS_PER_EPOCH:
         return 0
     return max(0, ordinal - last - 1)
+
+
+def close_gaps(gaps: Iterable[SequenceGap], arrived: Iterable[SequenceKey]) -> list[SequenceGap]:
+    """What is left of `gaps` once the events with these keys have arrived; a gap may become two."""
+    left = list(gaps)
+    for subject_no, source, ordinal in arrived:
+        left = [
+            piece
+            for gap in left
+            for piece in (
+                _without(gap, ordinal) if (gap.subject_no, gap.source) == (subject_no, source) else [gap]
+            )
+        ]
+    return left
+
+
+def _without(gap: SequenceGap, ordinal: int) -> list[SequenceGap]:
+    if not gap.first <= ordinal < gap.end:
+        return [gap]
+    pieces = [gap._replace(end=ordinal), gap._replace(first=ordinal + 1)]
+    return [piece for piece in pieces if piece.missing]

@@ -7,6 +7,7 @@ written, is logged as `unparseable`; the reason is stored privately.
 import asyncio
 import re
 import secrets
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -139,7 +140,7 @@ def _id(event: dict[str, Any]) -> str:
 
 
 def _source(event: dict[str, Any], topic: str) -> str:
-    source = _matching(event, "source", _SOURCE)
+    source = sys.intern(_matching(event, "source", _SOURCE))  # subjects keep it: one text for all of them
     service = source.split("/")[2]
     if not topic.endswith(f".{service}.v1"):
         raise _Fault(f"{service} does not write {topic}")

@@ -1,15 +1,20 @@
 """SQL of the log: the tables of writer and publisher. One statement per table and batch."""
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
 
 from services.audit.log.compact_range import CompactRange, FullTile
+from services.audit.log.continuity import Cursor, Refusal
 from services.audit.log.errors import LogBroken
-from services.audit.log.gap_detection import Partition
+from services.audit.log.gap_detection import SequenceGap
 from services.audit.log.parsing import SequenceKey
+from services.audit.log.reset import Reset
 from shared import sql
+from shared.kafka.fingerprint import Fingerprint
+from shared.kafka.records import Partition
 from shared.unit_of_work.transaction import Connection
 
 _SQL = sql.load("services.audit.log")
@@ -33,13 +38,6 @@ class Head(NamedTuple):
     vkey: str | None
 
 
-class Cursor(NamedTuple):
-    """Of a partition: the first offset that was ever logged, and the next one to take."""
-
-    first: int
-    next: int
-
-
 class SubjectRow(NamedTuple):
     """A subject's number, name and wrapped key; without key it is erased."""
 
@@ -56,11 +54,11 @@ class LastOrdinal(NamedTuple):
     ordinal: int
 
 
-class SignedTree(NamedTuple):
-    """The newest committed tree and its signed note."""
+class Tree(NamedTuple):
+    """The newest committed tree, and the public key of its log; None before it was opened."""
 
     edge: CompactRange
-    note: str
+    vkey: str | None
 
 
 async def avoid_scans(connection: Connection) -> None:
@@ -74,6 +72,12 @@ async def avoid_scans(connection: Connection) -> None:
 async def has_begun(tables: Connection | asyncpg.Pool) -> bool:
     """Whether the log was ever opened, and so has a key."""
     return bool(await tables.fetchval(_SQL["log_has_begun"]))
+
+
+async def head(connection: Connection) -> Tree:
+    """The newest committed tree. Raises LogBroken without a head."""
+    row = _head(await connection.fetchrow(_SQL["log_head"]))
+    return Tree(CompactRange(row["size"], tuple(row["edge"])), row["vkey"])
 
 
 async def take_over(connection: Connection) -> Head:
@@ -101,14 +105,98 @@ async def update_head(connection: Connection, edge: CompactRange, subjects: int)
 async def cursors(connection: Connection) -> dict[Partition, Cursor]:
     """The cursor of each partition that was ever read."""
     rows = await connection.fetch(_SQL["log_cursors"])
-    return {(row["topic"], row["partition"]): Cursor(row["first_offset"], row["next_offset"]) for row in rows}
+    return {(row["topic"], row["partition"]): _cursor(row) for row in rows}
 
 
 async def advance_cursors(connection: Connection, moved: Mapping[Partition, Cursor]) -> None:
-    """Stores cursors; of a known partition only `next` changes. `moved` must not be empty."""
-    topics, partitions = zip(*moved, strict=True)
-    firsts, nexts = zip(*moved.values(), strict=True)
-    await connection.execute(_SQL["advance_log_cursors"], topics, partitions, firsts, nexts)
+    """Stores cursors; of a known partition `first` stays as it is. `moved` must not be empty."""
+    rows = [
+        (*partition, cursor.first, cursor.next, *_fingerprint_columns(cursor.last))
+        for partition, cursor in moved.items()
+    ]
+    await connection.execute(_SQL["advance_log_cursors"], *zip(*rows, strict=True))
+
+
+async def reset_cursor(connection: Connection, reset: Reset, entry_index: int) -> None:
+    """Moves a cursor to where the reset in entry `entry_index`, which is stored, says."""
+    await connection.execute(
+        _SQL["reset_log_cursor"], reset.topic, reset.partition, reset.offset, entry_index
+    )
+
+
+# ---- refusals ----
+
+
+async def keep_refusals(
+    tables: Connection | asyncpg.Pool, refusals: Sequence[Refusal], at: dt.datetime
+) -> None:
+    """Stores why the log stands; of a partition that is refused already the first reason stays."""
+    await tables.execute(_SQL["keep_log_refusals"], *zip(*refusals, strict=True), at)
+
+
+async def open_refusals(tables: Connection | asyncpg.Pool) -> list[Refusal]:
+    """Why the log stands: the partitions that nobody has resumed yet."""
+    return [Refusal(*row.values()) for row in await tables.fetch(_SQL["open_log_refusals"])]
+
+
+async def close_refusal(
+    connection: Connection, reset: Reset, entry_index: int, *, operator: str, reason: str, at: dt.datetime
+) -> None:
+    """Notes on the open refusal of a partition, if there is one, which entry resumed it, who and why."""
+    await connection.execute(
+        _SQL["close_log_refusal"],
+        *(reset.topic, reset.partition, entry_index, reset.offset, operator, reason, at),
+    )
+
+
+# ---- gaps ----
+
+
+async def gaps_of(connection: Connection, keys: Iterable[SequenceKey]) -> list[SequenceGap]:
+    """The open gaps of the sources and subjects of these keys. `keys` must not be empty."""
+    numbers, sources, _ = zip(*keys, strict=True)
+    rows = await connection.fetch(_SQL["log_gaps_of"], numbers, sources)
+    return [SequenceGap(*row.values()) for row in rows]
+
+
+async def replace_gaps(
+    connection: Connection, old: Sequence[SequenceGap], new: Sequence[SequenceGap]
+) -> None:
+    """Deletes the `old` gaps and stores the `new` ones."""
+    if old:
+        keys = [(gap.subject_no, gap.source, gap.first) for gap in old]
+        await connection.execute(_SQL["delete_log_gaps"], *zip(*keys, strict=True))
+    if new:
+        await connection.execute(_SQL["insert_log_gaps"], *zip(*new, strict=True))
+
+
+async def report_gaps(
+    tables: Connection | asyncpg.Pool, opened_before: dt.datetime, limit: int
+) -> list[tuple[str, SequenceGap]]:
+    """Marks gaps that have been open since `opened_before` as reported; subject and gap of each."""
+    return _named(await tables.fetch(_SQL["report_log_gaps"], opened_before, limit))
+
+
+async def list_gaps(
+    tables: Connection | asyncpg.Pool, limit: int, *, accepted: bool = False
+) -> list[tuple[str, SequenceGap]]:
+    """Subject and gap of at most `limit` gaps, oldest entry first; `accepted`: also those given up on."""
+    return _named(await tables.fetch(_SQL["list_log_gaps"], accepted, limit))
+
+
+async def accept_gaps(tables: Connection | asyncpg.Pool, subject: str, statement: str) -> int:
+    """Notes that what is missing of a subject is given up on, and why; returns how many gaps that were."""
+    return len(await tables.fetch(_SQL["accept_log_gaps"], subject, statement))
+
+
+def _named(rows: Iterable[asyncpg.Record]) -> list[tuple[str, SequenceGap]]:
+    return [(subject, SequenceGap(*gap)) for *gap, subject in (row.values() for row in rows)]
+
+
+async def missing_events(tables: Connection | asyncpg.Pool, opened_before: dt.datetime) -> int:
+    """How many events are missing in the gaps that have been open since `opened_before`."""
+    missing: int = await tables.fetchval(_SQL["count_log_gaps"], opened_before)
+    return missing
 
 
 # ---- subjects ----
@@ -164,6 +252,11 @@ async def insert_words(connection: Connection, rows: Sequence[tuple[int, int, by
     await connection.copy_records_to_table("log_words", records=rows, columns=_WORDS_COLUMNS)
 
 
+async def words_of(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, int, bytes]]:
+    """Sealed words of the subjects with these numbers: subject's number, index of the entry, ciphertext."""
+    return [tuple(row.values()) for row in await connection.fetch(_SQL["words_of_subjects"], numbers)]
+
+
 async def entries(connection: Connection, start: int, end: int) -> list[bytes]:
     """The public entries [start, end) in log order."""
     return [row["entry"] for row in await connection.fetch(_SQL["log_entries"], start, end)]
@@ -196,16 +289,26 @@ async def insert_checkpoint(connection: Connection, size: int, note: str) -> Non
     await connection.execute(_SQL["insert_log_checkpoint"], size, note)
 
 
-async def checkpoint_at(connection: Connection, size: int) -> str | None:
-    """The signed note of this size; None if none was signed."""
-    note: str | None = await connection.fetchval(_SQL["log_checkpoint_at"], size)
+async def newest_checkpoint(connection: Connection) -> str | None:
+    """The signed note with the largest size; None before the first."""
+    note: str | None = await connection.fetchval(_SQL["newest_log_checkpoint"])
     return note
 
 
-async def newest_checkpoint(connection: Connection) -> SignedTree | None:
-    """The tree of the head with its note; None before the log was opened for the first time."""
-    row = await connection.fetchrow(_SQL["newest_log_checkpoint"])
-    return None if row is None else SignedTree(CompactRange(row["size"], tuple(row["edge"])), row["note"])
+async def thin_checkpoints(connection: Connection, size: int, limit: int) -> None:
+    """Deletes at most `limit` of the checkpoints below `size`, oldest first."""
+    await connection.execute(_SQL["thin_log_checkpoints"], size, limit)
+
+
+def _cursor(row: asyncpg.Record) -> Cursor:
+    last = None
+    if row["last_offset"] is not None:
+        last = Fingerprint(row["last_offset"], row["last_ms"], row["last_hash"])
+    return Cursor(row["first_offset"], row["next_offset"], last)
+
+
+def _fingerprint_columns(last: Fingerprint | None) -> tuple[int | None, int | None, bytes | None]:
+    return (None, None, None) if last is None else (last.offset, last.appended_ms, last.digest)
 
 
 def _head(row: asyncpg.Record | None) -> asyncpg.Record:

@@ -2,7 +2,7 @@
 
 Everything is recomputed from the entries: their hashes must be the tiles of level 0, those'
 roots the tiles above, and the root what the checkpoint signs. Memory stays flat: one entry
-bundle, one tile, the right edge.
+bundle, one tile, the right edge. Entries that say that a partition was read again are named.
 """
 
 import time
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from services.audit.log.checkpoint import Checkpoint, open_checkpoint
 from services.audit.log.compact_range import CompactRange, tile_root
+from services.audit.log.entry import parse_entry
 from services.audit.log.errors import Malformed, NotProven
 from services.audit.log.note import Verifier
+from services.audit.log.reset import Reset, reset_of
 from services.audit.log.source import (
     CHECKPOINT,
     MAX_CHECKPOINT_BYTES,
@@ -34,6 +36,7 @@ from services.audit.log.tiles import (
 from shared.merkle import EMPTY_ROOT, HASH_SIZE, leaf_hashes
 
 OLDER = "the older checkpoint"
+_RESET = b'"kind":"reset"'  # an entry is canonical: it is in each, and nearly never in another
 
 Progress = Callable[[int, int], None]
 """Called with the number of entries checked so far, and of all."""
@@ -49,12 +52,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `verify` found: the signed checkpoint if there is one, and the first failure if there is one."""
+    """What `verify` found: the signed checkpoint if there is one, and the first failure if there is one.
+
+    `resets` are the entries, by index, that say that a partition was read again from another offset.
+    """
 
     checkpoint: Checkpoint | None
     entries: int
     seconds: float
     failure: Failure | None
+    resets: tuple[tuple[int, Reset], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -89,7 +96,8 @@ def verify(
         failure = Failure(error.path, error.reason)
     finally:
         source.close()
-    return Report(check.checkpoint, check.entries, time.monotonic() - started, failure)
+    seconds = time.monotonic() - started
+    return Report(check.checkpoint, check.entries, seconds, failure, tuple(check.resets))
 
 
 class _Check:
@@ -105,6 +113,7 @@ class _Check:
         self._left_over: _Wrong | None = None
         self.checkpoint: Checkpoint | None = None
         self.entries = 0
+        self.resets: list[tuple[int, Reset]] = []
 
     def run(self) -> None:
         note = self._source.read(CHECKPOINT, MAX_CHECKPOINT_BYTES)
@@ -137,12 +146,19 @@ class _Check:
         if self._older is not None and edge.size <= self._older.size <= edge.size + len(leaves):
             self._beginning = edge.extend(leaves[: self._older.size - edge.size])[0].root()
 
+    def _note_resets(self, first: int, entries: list[bytes]) -> None:
+        for index, entry in enumerate(entries, first):
+            if _RESET in entry and (reset := _reset(entry)) is not None:
+                self.resets.append((index, reset))
+
     def _check_tiles(self, checkpoint: Checkpoint) -> CompactRange:
         edge = CompactRange()
         computed: dict[TileName, bytes] = {}
         for name, data in self._source.stream(_files(checkpoint.size)):
             if name.level == "entries":
-                leaves = leaf_hashes(self._entries(name, data))
+                entries = self._entries(name, data)
+                self._note_resets(edge.size, entries)
+                leaves = leaf_hashes(entries)
                 self._note_beginning(edge, leaves)
                 edge, full = edge.extend(leaves)
                 computed = dict(full)
@@ -210,6 +226,15 @@ class _Check:
         except Unreadable:
             return False
         return parent[position * HASH_SIZE : (position + 1) * HASH_SIZE] == tile_root(data)
+
+
+def _reset(entry: bytes) -> Reset | None:
+    """The reset that an entry records; None if it is of another kind, or of another version."""
+    try:
+        members = parse_entry(entry)
+        return reset_of(members) if members["kind"] == "reset" else None
+    except (Malformed, KeyError, ValueError, TypeError):
+        return None
 
 
 def _files(size: int) -> Iterator[TileName]:

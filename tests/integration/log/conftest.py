@@ -96,7 +96,7 @@ async def connect(database: str, schema: str) -> asyncpg.Connection:
 
 
 async def open_log(connection: asyncpg.Connection, published: bytes | None = None) -> Sequencer:
-    return await Sequencer.open(connection, SIGNER, KEYS, published)
+    return await Sequencer.open(connection, SIGNER.verifier, KEYS, published)
 
 
 async def append(sequencer: Sequencer, *records: RawRecord) -> Appended:

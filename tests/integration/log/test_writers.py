@@ -3,9 +3,12 @@
 import asyncpg
 import pytest
 
+from services.audit.log import queries
+from services.audit.log.continuity import Refusal
 from services.audit.log.errors import LogBroken
 from services.audit.log.note import Signer
 from services.audit.log.sequencer import Sequencer
+from shared.clock import machine_now
 from shared.errors import Stale
 from tests.integration.log.conftest import KEYS, MIGRATIONS, SIGNER, Topic, append, connect, open_log
 
@@ -67,7 +70,7 @@ async def test_what_postgresql_stored_otherwise_is_not_signed(connection: asyncp
     )
     with pytest.raises(LogBroken, match="two ways"):
         await append(sequencer, topic.event("subject", 2))
-    assert await connection.fetchval("SELECT max(size) FROM log_checkpoint") == 1
+    assert await connection.fetchval("SELECT size FROM log_head") == 1
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,10 @@ async def test_what_postgresql_stored_otherwise_is_not_signed(connection: asyncp
         "TRUNCATE log_entry",
         "UPDATE log_checkpoint SET note = 'x'",
         "DELETE FROM log_checkpoint",
+        "TRUNCATE log_checkpoint",
+        "DELETE FROM log_refusal",
+        "UPDATE log_refusal SET finding = 'none', entry_index = 0",
+        "UPDATE log_refusal SET refused_at = now()",
         "DELETE FROM log_tile",
         "DELETE FROM log_words",
         "UPDATE log_words SET sealed = 'x'",
@@ -85,6 +92,7 @@ async def test_what_postgresql_stored_otherwise_is_not_signed(connection: asyncp
         "UPDATE log_subject SET key = 'x'",
         "UPDATE log_subject SET key = NULL, subject = 'x'",
         "UPDATE log_cursor SET next_offset = 0",
+        "UPDATE log_cursor SET next_offset = 0, reset_index = 0",
         "UPDATE log_head SET size = 0",
         "DELETE FROM log_head",
     ],
@@ -92,6 +100,8 @@ async def test_what_postgresql_stored_otherwise_is_not_signed(connection: asyncp
 async def test_the_tables_refuse_to_forget(connection: asyncpg.Connection, statement: str) -> None:
     sequencer, topic = await open_log(connection), Topic()
     await append(sequencer, topic.event("subject", 1, b'{"salt":"a"}'))
+    await queries.insert_checkpoint(connection, 1, "a signed note")
+    await queries.keep_refusals(connection, [Refusal(topic.name, 0, 1, 0, "is another log")], machine_now())
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute(statement)
 
@@ -99,4 +109,4 @@ async def test_the_tables_refuse_to_forget(connection: asyncpg.Connection, state
 async def test_another_signing_key_cannot_go_on_with_a_log(connection: asyncpg.Connection) -> None:
     await open_log(connection)
     with pytest.raises(LogBroken, match="is signed by"):
-        await Sequencer.open(connection, Signer(SIGNER.name, bytes(32)), KEYS, None)
+        await Sequencer.open(connection, Signer(SIGNER.name, bytes(32)).verifier, KEYS, None)

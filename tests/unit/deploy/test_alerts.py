@@ -44,7 +44,7 @@ def test_an_alert_asks_for_what_is_measured(rule: dict[str, str]) -> None:
 def test_what_the_writer_counts_has_stood_at_0_before() -> None:
     name = "civicloom_log_records_total"
     before = values(name, "outcome")
-    count(Appended(0, 4, None, duplicates=1, incidents=1, unparseable=1, words_refused=1))
+    count(Appended(0, 4, duplicates=1, incidents=1, unparseable=1, words_refused=1))
     assert values(name, "outcome") == before
 
 

@@ -107,7 +107,13 @@ def test_an_empty_log_is_verified_and_an_empty_folder_is_not(
 ) -> None:
     vkey = write_log(tmp_path, [])
     assert cli.main(["audit", "verify", str(tmp_path), "--key", vkey, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "size": 0, "entries": 0, "failure": None}
+    assert json.loads(capsys.readouterr().out) == {
+        "ok": True,
+        "size": 0,
+        "entries": 0,
+        "failure": None,
+        "resets": [],
+    }
     (tmp_path / "checkpoint").unlink()
     assert cli.main(["audit", "verify", str(tmp_path), "--key", vkey]) == 1
 

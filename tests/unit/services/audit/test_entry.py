@@ -15,6 +15,7 @@ from services.audit.log.entry import (
 )
 from services.audit.log.errors import Malformed
 from services.audit.log.parsing import EventAttributes, PreparedRecord, prepare
+from services.audit.log.reset import Reset, reset_of
 from services.audit.log.subjects import Subject
 from shared.kafka.records import RawRecord
 
@@ -48,6 +49,29 @@ def test_an_event_has_these_bytes() -> None:
     log = Batch(7)
     log.add(EVENT, Subject(0, KEY))
     assert log.entries == [GOLDEN_EVENT]
+
+
+def test_a_reset_has_these_bytes_and_is_read_back() -> None:
+    log, reset = Batch(7), Reset("civic.inquiry.v1", 3, taken=48212, offset=0)
+    assert log.add_reset(reset, 1_795_483_512_345, 0) == 7
+    assert log.entries == [
+        b'{"kind":"reset","offset":0,"partition":3,"taken":48212,"time":"2026-11-24T01:20Z",'
+        b'"topic":"civic.inquiry.v1","v":1}'
+    ]
+    assert reset_of(parse_entry(log.entries[0])) == reset
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "bucket"),
+    [
+        (-1, "1970-01-01T00:00Z"),
+        (-(10**18), "1970-01-01T00:00Z"),
+        (253_402_300_800_000, "9999-12-31T23:50Z"),
+        (2**63 - 1, "9999-12-31T23:50Z"),
+    ],
+)
+def test_a_time_that_no_calendar_holds_is_the_nearest_that_it_does(timestamp_ms: int, bucket: str) -> None:
+    assert time_bucket(timestamp_ms) == bucket
 
 
 def test_an_incident_adds_the_index_of_the_first() -> None:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from services.audit.entries import EntryView
 from services.audit.http.rows import Rows
+from services.audit.log.reset import Reset
 from shared.web.pages import Pages
 from shared.web.settings import WebSettings
 
@@ -64,6 +65,15 @@ def test_a_record_that_is_no_event_says_so() -> None:
     row = rows().row(entry(type=None, kind="unparseable", subject="unparseable/civic.inquiry.v1/0/7"))
     assert row["text"] == "Not an event of this system"
     assert row["href"] == "/oversight?subject=unparseable%2Fcivic.inquiry.v1%2F0%2F7"
+
+
+def test_a_reset_says_what_may_be_missing() -> None:
+    reset = Reset("civic.inquiry.v1", 3, taken=48212, offset=0)
+    row = rows().row(entry(type=None, kind="reset", subject=reset.subject, event=None, reset=reset))
+    said = "Records may be missing: civic.inquiry.v1/3 was read up to 48212 and is now read again from 0"
+    assert row["text"] == said
+    assert row["href"] == "/oversight?subject=reset%2Fcivic.inquiry.v1%2F3"
+    assert "civic.inquiry.v1/3" in rows("zh").row(entry(type=None, kind="reset", reset=reset))["text"]
 
 
 def test_an_incident_says_of_what_it_is_another_version() -> None:

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.audit.log.checkpoint import Checkpoint
+from services.audit.log.entry import encode_entry
 from services.audit.log.errors import Malformed
 from services.audit.log.note import Signer
+from services.audit.log.reset import Reset
 from services.audit.log.tiles import TileName, bundle
 from services.audit.log.verify import verify
 
@@ -273,3 +275,14 @@ def flip(path: Path, bit: int) -> None:
     data = bytearray(path.read_bytes())
     data[bit // 8] ^= 1 << bit % 8
     path.write_bytes(data)
+
+
+def test_resets_are_named_and_what_only_looks_like_one_is_not(tmp_path: Path, write_log: WriteLog) -> None:
+    reset = Reset("civic.inquiry.v1", 3, taken=48212, offset=0)
+    found = entries(300)
+    found[270] = encode_entry(reset.members(1_795_483_512_345))
+    found[271] = b'{"kind":"reset","v":1}'
+    found[272] = b'"kind":"reset"'
+    found[273] = b'{"kind":"reset","offset":[],"partition":{},"taken":null,"topic":7,"v":1}'
+    report = verify(tmp_path, write_log(tmp_path, found))
+    assert (report.failure, report.resets) == (None, ((270, reset),))
