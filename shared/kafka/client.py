@@ -59,14 +59,14 @@ class Producer:
     """An idempotent producer with `acks=all`. After any failed batch it must be renewed."""
 
     def __init__(self, bootstrap: str, client_id: str) -> None:
-        self._bootstrap = bootstrap
+        self.bootstrap = bootstrap
         self._client_id = client_id
         self._producer: Any = None
 
     async def start(self) -> None:
         """Connects. Raises KafkaError if no broker answers."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            bootstrap_servers=self.bootstrap,
             client_id=self._client_id,
             enable_idempotence=True,
             acks="all",

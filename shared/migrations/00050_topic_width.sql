@@ -1,7 +1,7 @@
 -- migrate:up
 
--- How many partitions the keys of a topic are hashed over: as many as the broker had when the service first sent to it.
--- Only `civicloom topics grow` changes it later; partitions that are added by other means stay empty.
+-- How many partitions the keys of a topic are hashed over: as many as the broker had when the service first sent to it,
+-- or as the records show that stood there by then. Only `civicloom topics grow` changes it later; partitions that are added by other means stay empty.
 CREATE TABLE topic_width (
     topic      text PRIMARY KEY,
     partitions integer NOT NULL CHECK (partitions > 0),

@@ -13,6 +13,7 @@ import asyncpg
 from shared import sql
 from shared.kafka.client import Producer
 from shared.kafka.topic_changes import KeptWidth
+from shared.kafka.used_width import used_width
 from shared.logs import get_logger
 from shared.unit_of_work.database import Database
 
@@ -88,12 +89,15 @@ class TopicWidths:
     async def fit(self, session: asyncpg.Connection, topics: Set[str]) -> set[str]:
         """Those of the topics that can be sent to now; the others are missing, narrower than kept, or held.
 
-        Keeps the width of a topic on its first use. Raises KafkaError if no broker answers.
+        Keeps the width of a topic on its first use: the broker's, unless the topic's records show that they
+        were hashed over fewer partitions, as after an upgrade from a release that kept no widths.
+        Raises KafkaError if no broker answers.
         """
         found = await self._producer.partitions({topic: self.kept.get(topic, 1) for topic in topics})
         if new := found.keys() - self.kept.keys():
             names = sorted(new)
-            await session.execute(QUERIES["keep_widths"], names, [found[name] for name in names])
+            used = [await used_width(self._producer.bootstrap, name, found[name]) for name in names]
+            await session.execute(QUERIES["keep_widths"], names, used)
             # Not by RETURNING: another copy, or `topics grow`, may have written the row a moment ago.
             for row in await session.fetch(QUERIES["read_widths"], names):
                 self._take(row)

@@ -80,6 +80,31 @@ async def test_the_first_copy_that_sends_decides_for_all(
     await stop(second)
 
 
+@pytest.mark.parametrize("case", [("before", 9), ("after", 4)])
+async def test_after_an_upgrade_the_width_is_the_one_that_the_older_release_sent_by(
+    writer: Database, topic: str, pair: Pair, admin: AIOKafkaAdminClient, case: tuple[str, int]
+) -> None:
+    """It took the broker's number of the moment: that counts which it had when the last records were sent."""
+    when, expected = case
+    older = Relay(writer, ByLiveMetadata(pair.bootstrap, "test"))
+    await emit(writer, 10)
+    await send_all(writer, older)
+    await admin.create_partitions({topic: NewPartitions(9)})
+    if when == "before":
+        await older._producer.renew()
+        await asyncio.sleep(0.01)
+        await emit(writer, 10)
+        await send_all(writer, older)
+    await stop(older)
+    await writer.pool.execute("TRUNCATE topic_width")
+
+    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    await emit(writer, 1)
+    await send_all(writer, relay)
+    assert await read_widths(writer, [topic]) == {topic: KeptWidth(expected)}
+    await stop(relay)
+
+
 async def test_copies_that_send_for_the_first_time_at_once_agree(
     writer: Database, topic: str, pair: Pair, admin: AIOKafkaAdminClient
 ) -> None:
