@@ -18,6 +18,7 @@ import asyncpg
 
 from shared import sql
 from shared.errors import CivicloomError
+from shared.infrastructure import is_infrastructure
 from shared.kafka.admin import KafkaAdmin
 from shared.kafka.client import Reader
 from shared.kafka.records import Partition
@@ -78,6 +79,7 @@ class Growth:
         self._readers = readers
         self._seconds = seconds
         self._report = report
+        self._session: asyncpg.Connection | None = None
 
     async def grow(self, partitions: int) -> int:
         """Widens the topic to `partitions`; the width that it had. It may be run again after a crash.
@@ -152,6 +154,7 @@ class Growth:
             if state.partitions < partitions:
                 await self._admin.widen(self._topic, partitions)
                 self._report(f"{self._topic} has {partitions} partitions on the broker")
+            await self._still_alone()
         except BaseException:
             await self._give_up(width)
             raise
@@ -159,7 +162,9 @@ class Growth:
     async def _give_up(self, width: int) -> None:
         try:
             await self._release()
-        except (asyncpg.PostgresError, OSError) as error:
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
             self._report(f"{self._topic} is still held ({error}): run it again, or with --abort")
         else:
             self._report(f"{self._topic} is released, with {width} partitions as before")
@@ -217,6 +222,7 @@ class Growth:
         deadline = time.monotonic() + self._seconds
         last: list[str] = []
         while found := await waited_for():
+            await self._still_alone()
             if time.monotonic() > deadline:
                 raise GrowthRefused(f"not within {self._seconds:g} s: {', '.join(found)}; {advice}")
             if found != last:
@@ -225,13 +231,19 @@ class Growth:
             await asyncio.sleep(_POLL_SECONDS)
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[asyncpg.Connection]:
+    async def _alone(self) -> AsyncIterator[None]:
         """Only one growth runs at a time. Raises GrowthRefused."""
         first = next(iter(self._databases.values()))
         session = await first.connect()
         try:
             if not await session.fetchval(QUERIES["claim_shard"], _ONE_AT_A_TIME, 0):
                 raise GrowthRefused("another `civicloom topics grow` is running: wait for its end")
-            yield session
+            self._session = session
+            yield
         finally:
             session.terminate()
+
+    async def _still_alone(self) -> None:
+        """Raises a fault of infrastructure if the session with the lock is gone; keeps it from idling too."""
+        if self._session is not None:
+            await self._session.execute("SELECT 1")

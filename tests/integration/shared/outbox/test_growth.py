@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from deploy.local.pair import Pair
@@ -239,6 +240,25 @@ async def test_a_reader_that_does_not_come_to_the_end_leaves_everything_as_it_wa
     assert await kept(writer, reader, topic) == [KeptWidth(4)] * 2
     assert len(await ends(pair.bootstrap, topic)) == 4
     await stop(relay)
+
+
+async def test_a_growth_that_has_lost_its_lock_stops_and_releases_the_topic(
+    writer: Database, reader: Database, topic: str, pair: Pair
+) -> None:
+    """Another one could have begun meanwhile."""
+    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    await emit(writer, 1)
+    await send_all(writer, relay)
+    await stop(relay)
+    readers = {"toy": lambda: read_cursors(reader, "absent")}
+    async with growing(both(writer, reader), pair, topic, readers) as (growth, reported):
+        work = asyncio.create_task(growth.grow(8))
+        await until(lambda: len(reported) > 1)
+        growth._session.terminate()
+        with pytest.raises(asyncpg.InterfaceError):
+            await work
+    assert reported[-1] == f"{topic} is released, with 4 partitions as before"
+    assert await kept(writer, reader, topic) == [KeptWidth(4)] * 2
 
 
 async def test_a_relay_that_has_not_read_that_the_topic_is_held_is_waited_for(
