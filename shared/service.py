@@ -163,6 +163,8 @@ class Service:
         waits: dict[str, str] = {}
         if self.relay.paused_topics:
             waits["outbox"] = f"paused: {', '.join(self.relay.paused_topics)}"
+        if held := self.relay.held_topics:
+            waits["topics"] = "; ".join(f"{topic} {reason}" for topic, reason in held.items())
         if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
             waits["kafka"] = f"records that were read are lost: {', '.join(truncated)}"
         return waits | self.unanswered.reasons() | await self.parts.degraded()

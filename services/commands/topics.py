@@ -1,19 +1,22 @@
-"""`civicloom topics`: the topics of deploy/topics.yaml on the broker."""
+"""`civicloom topics`: the topics of deploy/topics.yaml on the broker, and how many partitions they have."""
 
 import asyncio
 import json
+import os
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.environment import REPOSITORY, AsJson, pack_folder
+from services.environment import REPOSITORY, AsJson, open_database, pack_folder
+from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
-    from shared.kafka.topic_changes import Change
+    from shared.kafka.topic_changes import Change, KeptWidth
     from shared.kafka.topics import TopicSpec
 
-topics = typer.Typer(name="topics", no_args_is_help=True, help="Create and compare the Kafka topics.")
+topics = typer.Typer(name="topics", no_args_is_help=True, help="Create, compare and widen the Kafka topics.")
 
 
 def _addresses(value: str) -> str:
@@ -68,11 +71,17 @@ def apply(
 ) -> int:
     """Create missing topics and correct settings.
 
-    Exits 1 if a difference is left that it must not change, such as the number of partitions.
+    With the environment of the services, partitions that a topic has lost are given back too. Exits 1 if a
+    difference is left that it must not change, such as the declared number of partitions.
     """
     from shared.kafka.topic_changes import apply as make
 
-    changes = asyncio.run(make(bootstrap, _specs(namespace, pack_folder(policies, pack), file, replication)))
+    wanted = _specs(namespace, pack_folder(policies, pack), file, replication)
+
+    async def work() -> "list[Change]":
+        return await make(bootstrap, wanted, await _kept(spec.name for spec in wanted))
+
+    changes = asyncio.run(work())
     _show(changes, as_json)
     return int(any(change.action == "refuse" for change in changes))
 
@@ -90,15 +99,138 @@ def diff(
 ) -> int:
     """Compare the broker with the declaration.
 
-    Changes nothing. Exits 1 if they differ.
+    With the environment of the services, also with the number of partitions that they use. Changes nothing.
+    Exits 1 if they differ.
     """
     from shared.kafka.topic_changes import diff as compare
 
-    changes = asyncio.run(
-        compare(bootstrap, _specs(namespace, pack_folder(policies, pack), file, replication))
-    )
+    wanted = _specs(namespace, pack_folder(policies, pack), file, replication)
+
+    async def work() -> "list[Change]":
+        return await compare(bootstrap, wanted, await _kept(spec.name for spec in wanted))
+
+    changes = asyncio.run(work())
     _show(changes, as_json)
     return int(bool(changes))
+
+
+@topics.command()
+def grow(
+    topic: Annotated[str, typer.Argument(help="The topic's full name.", show_default=False)],
+    partitions: Annotated[
+        int | None,
+        typer.Argument(min=2, max=10_000, help="How many it is to have.", show_default=False),
+    ] = None,
+    *,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="Release the topic that a growth left held, and change nothing.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that services, and then readers, may take.")
+    ] = 300.0,
+    unit_has_read: Annotated[
+        bool,
+        typer.Option(
+            "--unit-has-read",
+            help="Of a unit's topic: its system has read everything; do not look at its consumer group.",
+        ),
+    ] = False,
+    bootstrap: Bootstrap,
+    namespace: Namespace = "civic",
+    as_json: AsJson = False,
+) -> None:
+    """Give a topic more partitions while the services run.
+
+    Its events wait until every reader has read what is there; then the partitions are added and the services
+    go on. A run that was killed is finished by running it again. On a timeout everything is as before.
+    """
+    if abort == (partitions is not None):
+        raise typer.BadParameter("say how many, or --abort", param_hint="PARTITIONS")
+    logical = _logical(namespace, topic)
+    from services.growing import open_growth
+
+    async def work() -> dict[str, object]:
+        async with open_growth(
+            topic, logical, bootstrap, timeout, unit_has_read=unit_has_read or abort
+        ) as growth:
+            if partitions is None:
+                return {"topic": topic, "said": await growth.abort()}
+            before = await growth.grow(partitions)
+            done = f"{topic} has {partitions} partitions" + ("" if before < partitions else " already")
+            return {"topic": topic, "before": before, "partitions": partitions, "said": done}
+
+    done = asyncio.run(_in_sentences(work))
+    typer.echo(json.dumps(done) if as_json else done["said"])
+
+
+def _logical(namespace: str, topic: str) -> str:
+    """The logical name of a topic that our services write. Raises typer.BadParameter for any other."""
+    from shared.contracts.addresses import ADDRESSES, TEMPLATES, code_of, topic_name
+
+    fixed = {topic_name(namespace, logical): logical for logical in ADDRESSES.keys() - TEMPLATES}
+    if topic in fixed:
+        return fixed[topic]
+    if code := code_of(topic):
+        if topic == topic_name(namespace, "department", code):
+            return "department"
+        if topic == topic_name(namespace, "actions", code):
+            raise typer.BadParameter(
+                "the unit's own system writes this topic, so it alone can add partitions without harm to "
+                "the order of its actions",
+                param_hint="TOPIC",
+            )
+    raise typer.BadParameter(
+        f"{topic} is none of {', '.join(sorted(fixed))} and no unit's topic", param_hint="TOPIC"
+    )
+
+
+async def _in_sentences(work: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:
+    """Faults of database and broker as our own errors."""
+    from shared.infrastructure import is_infrastructure
+    from shared.kafka.admin import BrokerRefused
+    from shared.kafka.client import KafkaError
+    from shared.outbox.growth import NothingToGrow
+
+    try:
+        return await work()
+    except NothingToGrow as error:
+        raise typer.BadParameter(str(error), param_hint="PARTITIONS") from error
+    except KafkaError as error:
+        raise BrokerRefused(f"the broker does not answer: {error!r}") from error
+    except Exception as error:
+        if not is_infrastructure(error):
+            raise
+        raise DatabaseAway(f"a database does not answer: {error!r}") from error
+
+
+async def _kept(names: Iterable[str]) -> "dict[str, KeptWidth]":
+    """The widths that the services keep, by topic; says on stderr of which service they are unknown."""
+    import asyncpg
+
+    from shared.outbox.widths import read_widths
+    from shared.settings import SERVICES
+
+    wanted = list(names)
+    kept: dict[str, KeptWidth] = {}
+    for service in SERVICES:
+        if "SECRET_KEY" not in os.environ or not os.environ.keys() & {
+            "DATABASE_URL",
+            f"{service}_DATABASE_URL".upper(),
+        }:
+            continue
+        try:
+            async with open_database(service) as database:
+                found = await read_widths(database, wanted)
+        except (DatabaseAway, asyncpg.UndefinedTableError) as error:
+            typer.echo(f"how many partitions {service} uses is unknown: {error}", err=True)
+        else:
+            for topic, width in found.items():
+                kept[topic] = max(kept.get(topic, width), width, key=_weight)
+    return kept
+
+
+def _weight(width: "KeptWidth") -> tuple[bool, int]:
+    return width.grows_to is not None, width.partitions
 
 
 def _specs(namespace: str, pack: Path, file: Path | None, replication: int | None) -> "list[TopicSpec]":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -114,6 +114,38 @@ class KafkaAdmin:
             return (await self.describe([name]))[name].config == config
 
         await _until(applied, f"{name} does not show its new settings")
+
+    async def widen(self, name: str, partitions: int) -> None:
+        """Adds partitions to a topic up to this number, and waits until they have leaders.
+
+        It does not matter if another client adds them meanwhile.
+        """
+        added = {name: NewPartitions(partitions)}
+
+        async def there() -> bool:
+            return len((await self._listed({name})).get(name, ())) >= partitions
+
+        try:
+            await self._request(self._client.create_partitions(added), f"add partitions to {name}")
+        except BrokerRefused:
+            if not await there():
+                raise
+
+        async def applied() -> bool:
+            return await there() and await self._all_led({name})
+
+        await _until(applied, f"new partitions of {name} have no leader")
+
+    async def group_offsets(self, topic: str) -> dict[str, dict[int, int]]:
+        """The next offset by partition of each consumer group that has committed any for the topic."""
+        found = {}
+        for group, _ in await self._request(self._client.list_consumer_groups(), "list consumer groups"):
+            offsets = await self._request(
+                self._client.list_consumer_group_offsets(group), f"give the offsets of group {group}"
+            )
+            if own := {at.partition: kept.offset for at, kept in offsets.items() if at.topic == topic}:
+                found[group] = own
+        return found
 
     async def _listed(self, names: set[str]) -> dict[str, list[dict[str, Any]]]:
         topics = await self._request(self._client.describe_topics(), "list topics")

@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -59,14 +59,14 @@ class Producer:
     """An idempotent producer with `acks=all`. After any failed batch it must be renewed."""
 
     def __init__(self, bootstrap: str, client_id: str) -> None:
-        self._bootstrap = bootstrap
+        self.bootstrap = bootstrap
         self._client_id = client_id
         self._producer: Any = None
 
     async def start(self) -> None:
         """Connects. Raises KafkaError if no broker answers."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            bootstrap_servers=self.bootstrap,
             client_id=self._client_id,
             enable_idempotence=True,
             acks="all",
@@ -96,33 +96,54 @@ class Producer:
         await self.stop()
         await self.start()
 
-    async def missing(self, topics: set[str]) -> set[str]:
-        """The topics that the broker does not have; answers without the client's wait of ten seconds."""
+    async def partitions(self, least: Mapping[str, int]) -> dict[str, int]:
+        """How many partitions each topic has on the broker; topics that it does not have are absent.
+
+        `least` maps the topics to the number that the caller needs: while the client knows of as many, the
+        answer comes from its cache. Answers without the client's wait of ten seconds for a missing topic.
+        Raises KafkaError if no broker answers.
+        """
         producer = await self._started()
-        unknown: set[str] = topics - producer.client.cluster.topics()
-        if not unknown:
-            return set()
-        for topic in unknown:
+        known = {topic: _known(producer, topic) for topic in least}
+        if all(known[topic] >= number for topic, number in least.items()):
+            return known
+        for topic in least:
             producer.client.add_topic(topic)
         metadata = await producer.client.fetch_all_metadata()
-        known: set[str] = set(metadata.topics())
-        return unknown - known
+        found = {topic: len(metadata.partitions_for_topic(topic) or ()) for topic in least}
+        if any(number > known[topic] for topic, number in found.items()):
+            # What was just fetched is apart from what the client sends by.
+            await producer.client.force_metadata_update()
+        return {topic: number for topic, number in found.items() if number}
 
     async def publish(
-        self, rows: Sequence[tuple[str, bytes, bytes, bytes | None]], seconds: float | None = None
+        self,
+        rows: Sequence[tuple[str, bytes, bytes, bytes | None]],
+        seconds: float | None = None,
+        *,
+        widths: Mapping[str, int] | None = None,
     ) -> PublishResult:
         """Sends (topic, key, value, words) rows as one record batch per partition, in row order.
 
         Rows that do not fit into their partition's batch are absent from the result: the caller sends them
         with the next publish batch. A batch not acknowledged within `seconds` (default 20) has failed.
+        `widths` says by topic how many partitions the keys are hashed over; without it they are all that the
+        broker has, as for any Kafka client. A topic with fewer partitions than that is refused.
         Raises KafkaError if no broker answers or the partitions of a topic are not known.
         """
         producer = await self._started()
         batches: dict[Partition, tuple[Any, list[int]]] = {}
         full: set[Partition] = set()
-        topics = {row[0] for row in rows}
-        widths = {topic: len(await producer.partitions_for(topic)) for topic in topics}
+        result = PublishResult()
+        there = {topic: len(await producer.partitions_for(topic)) for topic in {row[0] for row in rows}}
+        widths = there if widths is None else widths
+        for topic, number in there.items():
+            if number < widths[topic]:
+                result.failed[topic] = "TooFewPartitions"
+                result.refused.add(topic)
         for index, (topic, key, value, words) in enumerate(rows):
+            if topic in result.refused:
+                continue
             partition = (topic, zlib.crc32(key) % widths[topic])
             if partition in full:
                 continue
@@ -134,7 +155,6 @@ class Producer:
                 full.add(partition)
             else:
                 indexes.append(index)
-        result = PublishResult()
         await asyncio.gather(
             *(
                 self._send_batch(producer, partition, filled, result, seconds or _PUBLISH_SECONDS)
@@ -171,6 +191,10 @@ class Producer:
         if self._producer is None:
             await self.start()
         return self._producer
+
+
+def _known(producer: Any, topic: str) -> int:
+    return len(producer.client.cluster.partitions_for_topic(topic) or ())
 
 
 class Reader:
@@ -264,6 +288,11 @@ class Reader:
     async def ends(self) -> dict[Partition, int]:
         """The offset after the last record, by partition."""
         found = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
+
+    async def begins(self) -> dict[Partition, int]:
+        """The offset of the first record that is still there, by partition; the end where there is none."""
+        found = await self._consumer.beginning_offsets(list(self._consumer.assignment()))
         return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
 
 

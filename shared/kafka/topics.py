@@ -50,21 +50,28 @@ class _Declared(BaseModel):
     partitions: Count | None = None
     replication: Count | None = None
     config: Config = {}
+    unreplicated: Config | None = None
+    """Added to `config` where a topic has one replica only; the defaults', if it is left out."""
 
 
 class _Defaults(_Declared):
     partitions: Count
     replication: Count
+    unreplicated: Config = {}
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it should be on the broker; `config` uses Kafka's names and spellings."""
+    """A topic as it should be on the broker; `config` uses Kafka's names and spellings.
+
+    `unset` are settings that it must not have, since it has more than one replica.
+    """
 
     name: str
     partitions: int
     replication: int
     config: Mapping[str, str]
+    unset: frozenset[str] = frozenset()
 
 
 class Topics(BaseModel):
@@ -113,12 +120,14 @@ class Topics(BaseModel):
         config = {**self.defaults.config, **own.config}
         if replication is not None:
             config["min.insync.replicas"] = str(max(1, replication - 1))
-        return TopicSpec(
-            name,
-            own.partitions or self.defaults.partitions,
-            replication or own.replication or self.defaults.replication,
-            config,
-        )
+        replicas = replication or own.replication or self.defaults.replication
+        alone = self.defaults.unreplicated if own.unreplicated is None else own.unreplicated
+        unset = frozenset[str]()
+        if replicas == 1:
+            config |= alone
+        else:
+            unset = frozenset(alone.keys() - config.keys())
+        return TopicSpec(name, own.partitions or self.defaults.partitions, replicas, config, unset)
 
     def _check(self, logical: str, spec: TopicSpec) -> None:
         for name, value in _FIXED.items():

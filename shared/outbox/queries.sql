@@ -56,3 +56,51 @@ WHERE o.shard = d.shard AND o.id = d.id AND o.topic = $3;
 SELECT topic, count(*) FILTER (WHERE NOT paused) AS waiting, count(*) FILTER (WHERE paused) AS set_aside
 FROM (SELECT topic, false AS paused FROM outbox UNION ALL SELECT topic, true FROM outbox_aside) o
 GROUP BY topic ORDER BY topic;
+
+-- name: changed_widths
+SELECT topic, partitions, grows_to, revision FROM topic_width WHERE revision > $1;
+
+-- name: keep_widths
+-- The first copy of the service that sends to a topic decides; all others take over what it kept.
+INSERT INTO topic_width (topic, partitions) SELECT * FROM unnest($1::text[], $2::int[]) ON CONFLICT DO NOTHING;
+
+-- name: read_widths
+SELECT topic, partitions, grows_to, drained FROM topic_width WHERE topic = ANY ($1::text[]);
+
+-- name: know_widths
+-- A relay holds it in shared mode for the last change that it has read, so that `topics grow` can wait for it.
+SELECT pg_advisory_lock_shared($1, $2);
+
+-- name: forget_widths
+SELECT pg_advisory_unlock_shared($1, $2);
+
+-- name: relays_to_wait_for
+-- Sessions of live relays (locks $1, $2) that have not read the last change of the widths (locks $3).
+SELECT a.pid FROM pg_locks a
+WHERE a.locktype = 'advisory' AND a.classid = $1::bigint::oid AND a.objid = $2::bigint::oid AND a.objsubid = 2
+    AND a.granted AND a.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND NOT EXISTS (
+        SELECT FROM pg_locks k
+        WHERE k.locktype = 'advisory' AND k.classid = $3::bigint::oid AND k.objsubid = 2 AND k.granted
+            AND k.database = a.database AND k.pid = a.pid
+            AND k.objid::bigint >= (SELECT max(revision) FROM topic_width)
+    )
+ORDER BY a.pid;
+
+-- name: hold_topic
+INSERT INTO topic_width (topic, partitions, grows_to, revision)
+VALUES ($1, $2, $3, (SELECT coalesce(max(revision), 0) + 1 FROM topic_width))
+ON CONFLICT (topic) DO UPDATE SET grows_to = excluded.grows_to, revision = excluded.revision
+WHERE topic_width.grows_to IS NULL;
+
+-- name: release_topic
+UPDATE topic_width SET grows_to = NULL, revision = (SELECT max(revision) + 1 FROM topic_width)
+WHERE topic = $1 AND grows_to IS NOT NULL AND NOT drained;
+
+-- name: mark_drained
+UPDATE topic_width SET drained = true WHERE topic = $1 AND grows_to = $2;
+
+-- name: widen_topic
+UPDATE topic_width SET partitions = grows_to, grows_to = NULL, drained = false,
+    revision = (SELECT max(revision) + 1 FROM topic_width)
+WHERE topic = $1 AND drained;

@@ -11,7 +11,6 @@ records.
 
 import asyncio
 import time
-import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from shared.infrastructure import is_passing
 from shared.kafka.client import KafkaError, Producer, PublishResult, RecordMetadata
 from shared.logs import get_logger
 from shared.metrics import PAUSED, PUBLISH_SECONDS, RELAY_FAULTS, RELAYED
+from shared.outbox.widths import TopicWidths, lock_class
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -113,12 +113,18 @@ class Relay:
         self._paused: dict[str, _PausedTopic] = {}
         self._failed: set[str] = set()
         self._last_share = 0.0
-        self._locks = zlib.crc32(f"relay {database.settings.service}".encode()) & 0x7FFFFFFF
+        self._locks = lock_class("relay", database.settings.service)
+        self._widths = TopicWidths(producer, database.settings.service)
 
     @property
     def paused_topics(self) -> list[str]:
         """Names of the topics that refuse at present, sorted; `/readyz` shows them."""
         return sorted(self._paused)
+
+    @property
+    def held_topics(self) -> dict[str, str]:
+        """Reason by topic that gets no events because of its number of partitions; `/readyz` shows them."""
+        return self._widths.held
 
     async def run(self) -> None:
         """Publishes until cancelled.
@@ -173,13 +179,14 @@ class Relay:
         rows = [row for row in rows if row.topic not in self._paused]
         if not rows:
             return 0
-        missing = await self._producer.missing({row.topic for row in rows})
-        rows = [row for row in rows if row.topic not in missing]
+        topics = {row.topic for row in rows}
+        unfit = topics - await self._widths.fit(session, topics)
+        rows = [row for row in rows if row.topic not in unfit]
         result = await self._send(session, rows, QUERIES["delete_sent"])
         # When the batch held a single topic, a failure may be the broker's: the topic is paused only if it
         # fails again after the broker has answered.
         failed = result.failed.keys()
-        self._pause(missing | result.refused | (failed & self._failed))
+        self._pause(unfit | result.refused | (failed & self._failed))
         self._failed = set(failed)
         PUBLISH_SECONDS.observe(time.perf_counter() - started)
         return len(result.sent)
@@ -202,7 +209,9 @@ class Relay:
     ) -> PublishResult:
         """Sends the rows and deletes the acknowledged ones with `query`."""
         result = await self._producer.publish(
-            [(row.topic, row.key.encode(), row.value, row.words) for row in rows], seconds
+            [(row.topic, row.key.encode(), row.value, row.words) for row in rows],
+            seconds,
+            widths=self._widths.kept,
         )
         try:
             # Before the renewal, which fails while the broker is away.
@@ -253,7 +262,7 @@ class Relay:
         for topic, paused in list(self._paused.items()):
             if paused.retry_at > time.monotonic():
                 continue
-            if await self._producer.missing({topic}):
+            if not await self._widths.fit(session, {topic}):
                 paused.retry_at = time.monotonic() + _RETRY_PAUSED_SECONDS
             else:
                 await self._retry_topic(session, topic, paused)
@@ -296,6 +305,7 @@ class Relay:
         now = time.monotonic()
         if now - self._last_share >= _SHARE_SECONDS:
             self._last_share = now
+            await self._widths.refresh(self._session)
             await self._share(self._session)
         return self._session
 

@@ -41,6 +41,35 @@ async def test_a_new_installation_gets_every_topic_as_declared(pair: Pair, wante
         )
 
 
+async def test_the_broker_syncs_what_service_topics_with_one_replica_acknowledge(
+    pair: Pair, wanted: list[TopicSpec]
+) -> None:
+    """And an installation that is upgraded gets the setting, without losing one of its operator's."""
+    first = wanted[0]
+    older = {name: value for name, value in first.config.items() if name != "flush.messages"}
+    await apply(pair.bootstrap, [dataclasses.replace(first, config=older)])
+    async with KafkaAdmin(pair.bootstrap) as admin:
+        await admin.configure(first.name, {**older, "segment.ms": "123456"})
+    await apply(pair.bootstrap, wanted)
+    async with KafkaAdmin(pair.bootstrap) as admin:
+        found = await admin.describe(spec.name for spec in wanted)
+    flushed = {name for name, state in found.items() if state.config.get("flush.messages") == "1"}
+    assert flushed == {name for name in found if ".department." not in name}
+    assert found[first.name].config["segment.ms"] == "123456"
+
+
+async def test_a_topic_that_is_to_have_more_replicas_is_no_longer_synced(
+    pair: Pair, wanted: list[TopicSpec]
+) -> None:
+    first = wanted[0]
+    await apply(pair.bootstrap, [first])
+    config = {name: value for name, value in first.config.items() if name != "flush.messages"}
+    replicated = dataclasses.replace(first, replication=3, config=config, unset=frozenset({"flush.messages"}))
+    await apply(pair.bootstrap, [replicated])
+    async with KafkaAdmin(pair.bootstrap) as admin:
+        assert "flush.messages" not in (await admin.describe([first.name]))[first.name].config
+
+
 async def test_a_second_apply_finds_nothing_to_do(pair: Pair, wanted: list[TopicSpec]) -> None:
     assert await diff(pair.bootstrap, wanted) != []
     await apply(pair.bootstrap, wanted)

@@ -5,7 +5,7 @@ Relay, partition batches, parking and dead letters are real, on a real PostgreSQ
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -41,8 +41,8 @@ class Topic:
         self.records: list[RawRecord] = []
         self.fail = False
 
-    async def missing(self, topics: set[str]) -> set[str]:  # noqa: ARG002
-        return set()
+    async def partitions(self, least: Mapping[str, int]) -> dict[str, int]:
+        return dict.fromkeys(least, 1)
 
     async def renew(self) -> None:
         return
@@ -51,6 +51,8 @@ class Topic:
         self,
         rows: Sequence[tuple[str, bytes, bytes, bytes | None]],
         seconds: float | None = None,  # noqa: ARG002
+        *,
+        widths: Mapping[str, int],  # noqa: ARG002
     ) -> PublishResult:
         outcome = PublishResult()
         for index, (topic, key, value, words) in enumerate(rows):

@@ -118,10 +118,13 @@ async def test_a_partition_that_a_topic_gets_while_the_writer_runs_is_read_too(
     async with writing(audit, tmp_path):
         before = await producer.send_and_wait(topic, b"before", partition=0)
         await logged(audit, topic, 0, before.offset)
+        missing = lost("offset"), lost("sequence")
         await admin.create_partitions({topic: NewPartitions(5)})
         await producer.client.force_metadata_update()
         sent = await producer.send_and_wait(topic, b"there", partition=4)
         await logged(audit, topic, 4, sent.offset)
+    assert sent.offset == 0
+    assert (lost("offset"), lost("sequence")) == missing
 
 
 def lost(told_by: str) -> float:

@@ -253,4 +253,4 @@ def signing(id_: str) -> bytes:
 
 
 async def _is_there(producer: Producer, topic: str) -> bool:
-    return not await producer.missing({topic})
+    return topic in await producer.partitions({topic: 1})

@@ -209,3 +209,23 @@ async def test_a_reader_refuses_to_read_on_beside_a_new_partition(monkeypatch: p
     consumer.known["t"] = {0, 1, 2}
     with pytest.raises(StaleMetadata, match="t has a new partition 2"):
         await reader.read(10, 1)
+
+
+async def test_keys_are_hashed_over_the_width_that_is_asked_for(
+    producer: Producer, inner: FakeProducer
+) -> None:
+    keys = [f"key-{n}".encode() for n in range(20)]
+    await producer.publish([("t", key, b"v", None) for key in keys], widths={"t": 3})
+    assert {partition for _, partition in inner.sent} == {0, 1, 2}
+    for (_, partition), records in inner.sent.items():
+        assert {zlib.crc32(record["key"]) % 3 for record in records} == {partition}
+
+
+async def test_a_topic_narrower_than_asked_for_is_refused_and_the_others_are_sent(
+    producer: Producer, inner: FakeProducer
+) -> None:
+    result = await producer.publish(
+        [("t", b"k", b"1", None), ("u", b"k", b"2", None)], widths={"t": 5, "u": 4}
+    )
+    assert (result.failed, result.refused) == ({"t": "TooFewPartitions"}, {"t"})
+    assert {topic for topic, _ in inner.sent} == {"u"}

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from shared.kafka.admin import TopicState
-from shared.kafka.topic_changes import Change, plan
+from shared.kafka.topic_changes import Change, KeptWidth, plan
 from shared.kafka.topics import DECLARATION, TopicsInvalid, TopicSpec, code_of, load_topics, topic_name
 
 SPEC = TopicSpec("civic.inquiry.v1", 4, 1, {"retention.ms": "1000", "cleanup.policy": "delete"})
@@ -89,6 +89,29 @@ def test_a_cluster_keeps_writing_while_one_broker_is_away(replication: int, in_s
         assert (spec.replication, spec.config["min.insync.replicas"]) == (replication, in_sync)
 
 
+def test_one_replica_is_flushed_and_several_are_not() -> None:
+    def flushed(replication: int | None) -> set[str]:
+        specs = load_topics().specs("civic", ["parks"], replication=replication)
+        return {spec.name for spec in specs if spec.config.get("flush.messages") == "1"}
+
+    service_topics = {f"civic.{name}.v1" for name in ("inquiry", "routing", "publisher", "audit", "contact")}
+    assert flushed(None) == flushed(1) == service_topics
+    assert flushed(2) == flushed(3) == set()
+
+
+def test_a_topic_that_got_more_replicas_is_no_longer_flushed_and_a_units_own_setting_stays() -> None:
+    specs = load_topics().specs("civic", ["parks"], replication=3)
+    existing = {
+        spec.name: TopicState(spec.name, spec.partitions, 3, {**spec.config, "flush.messages": "1"})
+        for spec in specs
+    }
+    changes = plan(specs, existing)
+    assert {change.details for change in changes} == {("flush.messages: 1 -> not set",)}
+    assert {change.topic for change in changes} == {
+        f"civic.{name}.v1" for name in ("inquiry", "routing", "publisher", "audit", "contact")
+    }
+
+
 def test_a_replication_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="replication"):
         load_topics().specs("civic", [], replication=0)
@@ -165,6 +188,31 @@ def test_a_setting_left_to_the_brokers_default_is_a_difference() -> None:
     assert _plan(config={"retention.ms": "1000"}) == [
         Change(SPEC.name, "configure", ("cleanup.policy: not set -> delete",))
     ]
+
+
+@pytest.mark.parametrize(
+    ("partitions", "kept", "action", "advice"),
+    [
+        (8, KeptWidth(4), "leave", "4 in use: the others stay empty and harm nothing"),
+        (8, KeptWidth(4), "leave", "`civicloom topics grow civic.inquiry.v1 8`"),
+        (2, KeptWidth(4), "widen", "2 partitions -> 4"),
+        (3, KeptWidth(3), "refuse", "`civicloom topics grow civic.inquiry.v1 4`, or correct"),
+        (4, KeptWidth(4, 8), "leave", "it is held to grow to 8: `civicloom topics grow civic.inquiry.v1 8`"),
+    ],
+)
+def test_what_the_services_keep_decides_how_wide_a_topic_is(
+    partitions: int, kept: KeptWidth, action: str, advice: str
+) -> None:
+    state = TopicState(SPEC.name, partitions, 1, dict(SPEC.config))
+    (change,) = plan([SPEC], {SPEC.name: state}, {SPEC.name: kept})
+    assert change.action == action
+    assert advice in change.details[0]
+
+
+def test_a_topic_that_has_grown_is_as_it_should_be_and_is_made_again_as_wide() -> None:
+    kept = {SPEC.name: KeptWidth(8)}
+    assert plan([SPEC], {SPEC.name: TopicState(SPEC.name, 8, 1, dict(SPEC.config))}, kept) == []
+    assert plan([SPEC], {}, kept) == [Change(SPEC.name, "create", ("8 partitions, replication 1",))]
 
 
 @pytest.mark.parametrize(
