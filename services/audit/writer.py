@@ -38,6 +38,7 @@ from shared.kafka.client import KafkaError, Reader
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.sessions import ping
 
 log = get_logger(__name__)
 
@@ -148,8 +149,8 @@ class Writer:
                     appending = None
                 if prepared:
                     appending = asyncio.create_task(self._append(sequencer, prepared, committed))
-                elif connection.is_closed():
-                    raise Stale("the session with the lock is gone")
+                else:
+                    await ping(connection)  # also finds out that the session with the lock is gone
         finally:
             if appending is not None:
                 appending.cancel()
