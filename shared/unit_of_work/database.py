@@ -92,7 +92,3 @@ class Database:
             tx.create(new)
             yield tx
             await tx.flush()
-
-    async def ping(self) -> None:
-        """Runs an empty query. Raises asyncpg's errors, OSError, or TimeoutError after two seconds."""
-        await self.pool.fetchval("SELECT 1", timeout=2)
