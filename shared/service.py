@@ -37,6 +37,7 @@ from shared.unit_of_work.idempotency import prune_keys
 from shared.unit_of_work.timers import Timers
 from shared.unit_of_work.transaction import prune_processed_actions
 from shared.unit_of_work.write_probe import WriteProbe
+from shared.watchdog import Watchdog
 from shared.web.app import create_app
 from shared.web.health import Reasons, none
 from shared.web.i18n import LANGUAGES
@@ -214,6 +215,11 @@ async def _open(settings: CoreSettings) -> Database:
 
 async def serve(settings: S, build: Build[S]) -> int:
     """Runs the service until SIGTERM or SIGINT; returns the exit code."""
+    with Watchdog(settings.service, settings.watchdog_seconds):
+        return await _serve(settings, build)
+
+
+async def _serve(settings: S, build: Build[S]) -> int:
     database = await _open(settings)
     service = Service(database, await build(database, settings))
     server = _server(service.web(), settings)
