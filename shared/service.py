@@ -200,11 +200,17 @@ async def _as_coroutine(loop: Loop) -> None:
     await loop()
 
 
-async def _open(settings: CoreSettings) -> Database:
+async def _open(settings: S, build: Build[S]) -> tuple[Database, Parts]:
+    """The database and the service's parts; waits while the database is away, also in the middle."""
     wait = 0.5
     while True:
         try:
-            return await Database.open(settings)
+            database = await Database.open(settings)
+            try:
+                return database, await build(database, settings)
+            except BaseException:
+                await database.close()
+                raise
         except Exception as error:
             if not is_passing(error):
                 raise
@@ -220,8 +226,8 @@ async def serve(settings: S, build: Build[S]) -> int:
 
 
 async def _serve(settings: S, build: Build[S]) -> int:
-    database = await _open(settings)
-    service = Service(database, await build(database, settings))
+    database, parts = await _open(settings, build)
+    service = Service(database, parts)
     server = _server(service.web(), settings)
     # Our handlers, not uvicorn's: it raises the signal again when it has stopped, before our loops have.
     loop = asyncio.get_running_loop()

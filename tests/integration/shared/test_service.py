@@ -16,7 +16,8 @@ from harness.schema import SECRET, make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered
 from shared.kafka.broker_probe import BrokerProbe
-from shared.service import Parts, Service
+from shared.service import Parts, Service, _open
+from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
 from tests.waiting import running, until
 
@@ -101,6 +102,22 @@ async def test_a_database_that_takes_no_writes_is_not_ready(
     finally:
         await with_role_setting(database, "RESET ALL")
         await opened.close()
+
+
+async def test_a_database_that_goes_away_while_a_service_is_made_is_waited_for(routing: Database) -> None:
+    """A process that ended here would be started again, into the same outage."""
+    tries: list[Database] = []
+
+    async def build(database: Database, _: CoreSettings) -> Parts:
+        tries.append(database)
+        if len(tries) == 1:
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+        return Parts("Routing", routers=[])
+
+    database, parts = await _open(routing.settings, build)
+    assert (parts.title, len(tries)) == ("Routing", 2)
+    assert tries[0].pool.is_closing()
+    await database.close()
 
 
 async def test_the_write_that_asks_is_done_once_for_many_who_ask(routing: Database, secret: None) -> None:
