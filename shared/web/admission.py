@@ -19,6 +19,7 @@ _RETRY_SECONDS = 5
 _BODY_SECONDS = 30.0
 _ALWAYS = ("/healthz", "/readyz", "/metrics")
 _STATIC = "/static/"
+_SWEEP_SECONDS = 0.25
 _STREAM = b"text/event-stream"
 
 
@@ -40,44 +41,65 @@ class Admission:
     def __init__(self, app: ASGIApp, *, service: str, requests: int, streams: int, seconds: float) -> None:
         self._app = app
         self._service = service
-        self._limits = {"request": requests, "stream": streams}
-        self._open = {"request": 0, "stream": 0}
-        self._seconds = seconds
+        self._most_requests = requests
+        self._most_streams = streams
+        self.seconds = seconds
+        self._requests: set[_Visit] = set()
+        self._streams: set[_Visit] = set()
+        self._sweep_is_due = False
+        HTTP_IN_PROGRESS.labels(service, "request").set_function(lambda: len(self._requests))
+        HTTP_IN_PROGRESS.labels(service, "stream").set_function(lambda: len(self._streams))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in _ALWAYS or scope["path"].startswith(_STATIC):
             await self._app(scope, receive, send)
-        elif self._is_full("request"):
+        elif len(self._requests) >= self._most_requests:
             await self._shed("request", overloaded(), scope, receive, send)
         else:
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = _Visit(self)
-        visit.enter("request")
+        visit = _Visit(self, receive, send)
+        self._requests.add(visit)
+        self._sweep_soon()
         try:
-            async with asyncio.timeout(self._seconds) as limit:
-                await self._app(scope, visit.received(receive, limit), visit.sent(send, limit))
-        except Exception as error:  # the framework wraps what `send` raises
+            await self._app(scope, visit.receive, visit.send)
+        except (Exception, asyncio.CancelledError):  # the framework wraps what `send` raises
             if visit.found_no_place:
                 await self._shed("stream", overloaded(), scope, receive, send)
-            elif isinstance(error, TimeoutError) and limit.expired():
+            elif visit.is_given_up_by_us() and not visit.began:
                 await self._shed("late", too_slow(), scope, receive, send)
             else:
                 raise
         finally:
-            visit.leave()
+            self._requests.discard(visit)
+            self._streams.discard(visit)
 
     async def _shed(self, why: str, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
         HTTP_SHED.labels(self._service, why).inc()
         await answer(Request(scope, receive), problem)(scope, receive, send)
 
-    def _is_full(self, kind: str) -> bool:
-        return self._open[kind] >= self._limits[kind]
+    def becomes_stream(self, visit: "_Visit") -> bool:
+        """Gives the request's place back; False if as many streams as may be are open."""
+        if len(self._streams) >= self._most_streams:
+            return False
+        self._requests.discard(visit)
+        self._streams.add(visit)
+        return True
 
-    def _count(self, kind: str, change: int) -> None:
-        self._open[kind] += change
-        HTTP_IN_PROGRESS.labels(self._service, kind).set(self._open[kind])
+    def _sweep_soon(self) -> None:
+        """One timer for all requests: one for each would cost more than all else that is done here."""
+        if not self._sweep_is_due:
+            self._sweep_is_due = True
+            asyncio.get_running_loop().call_later(min(_SWEEP_SECONDS, self.seconds / 4), self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweep_is_due = False
+        now = asyncio.get_running_loop().time()
+        for visit in self._requests:
+            visit.give_up_if_late(now)
+        if self._requests:
+            self._sweep_soon()
 
 
 class _TooManyStreamsError(Exception):
@@ -85,53 +107,61 @@ class _TooManyStreamsError(Exception):
 
 
 class _Visit:
-    """One admitted request: which place it holds, and whether its time still runs."""
+    """One admitted request."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
+    __slots__ = (
+        "_admission",
+        "_given_up",
+        "_receive",
+        "_receives",
+        "_send",
+        "_since",
+        "_task",
+        "began",
+        "found_no_place",
+    )
+
+    def __init__(self, admission: Admission, receive: Receive, send: Send) -> None:
+        self.began = False
+        """Whether its answer has begun: then it has all the time that it needs."""
         self.found_no_place = False
-        self._kind: str | None = None
-        self._began = False
+        self._admission = admission
+        self._receive = receive
+        self._send = send
+        self._task = asyncio.current_task()
+        self._since = asyncio.get_running_loop().time()
+        self._receives = False
+        self._given_up = False
 
-    def enter(self, kind: str) -> None:
-        self.leave()
-        self._kind = kind
-        self._admission._count(kind, 1)
+    async def receive(self) -> Message:
+        """While the client sends, its time runs and not ours."""
+        if self.began:
+            return await self._receive()
+        self._receives = True
+        try:
+            return await self._receive()
+        finally:
+            self._receives = False
+            self._since = asyncio.get_running_loop().time()
 
-    def leave(self) -> None:
-        if self._kind is not None:
-            self._admission._count(self._kind, -1)
-            self._kind = None
+    async def send(self, message: Message) -> None:
+        """Notices when the answer begins, and whether it is a stream."""
+        if not self.began and message["type"] == "http.response.start":
+            if _is_stream(message) and not self._admission.becomes_stream(self):
+                self.found_no_place = True
+                raise _TooManyStreamsError
+            self.began = True
+        await self._send(message)
 
-    def received(self, receive: Receive, limit: asyncio.Timeout) -> Receive:
-        """`receive`, while which the client's time runs instead of ours."""
-        now = asyncio.get_running_loop().time
+    def give_up_if_late(self, now: float) -> None:
+        limit = _BODY_SECONDS if self._receives else self._admission.seconds
+        if not self.began and not self._given_up and now - self._since > limit and self._task is not None:
+            self._given_up = True
+            self._task.cancel()
 
-        async def timed() -> Message:
-            if self._began:
-                return await receive()
-            limit.reschedule(now() + _BODY_SECONDS)
-            message = await receive()
-            limit.reschedule(now() + self._admission._seconds)
-            return message
-
-        return timed
-
-    def sent(self, send: Send, limit: asyncio.Timeout) -> Send:
-        """`send`, which ends the time limit with the answer's beginning, and tells streams from requests."""
-
-        async def timed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if _is_stream(message):
-                    if self._admission._is_full("stream"):
-                        self.found_no_place = True
-                        raise _TooManyStreamsError
-                    self.enter("stream")
-                self._began = True
-                limit.reschedule(None)
-            await send(message)
-
-        return timed
+    def is_given_up_by_us(self) -> bool:
+        """Whether we have cancelled it and nobody else has; takes our cancellation back."""
+        return self._given_up and self._task is not None and self._task.uncancel() == 0
 
 
 def _is_stream(start: Message) -> bool:

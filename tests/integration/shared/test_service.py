@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx
 import pytest
+from fastapi import APIRouter
 
 from deploy.local.pair import Pair
 from harness.proxy import Proxy
@@ -146,6 +147,29 @@ async def test_health_answers_in_time_while_the_database_is_silent(
         answer = await health(service)
         assert answer.status_code == 503
         assert "no answer" in answer.json()["not_ready"]["database"]
+    opened.pool.terminate()
+
+
+async def test_people_are_answered_in_time_while_the_database_is_silent(
+    database: str, namespace: str, secret: None, proxy: Proxy
+) -> None:
+    """Neither the cancelled command, nor its rollback, nor a new connection holds the answer up."""
+    url = urlsplit(database)._replace(netloc=f"postgres@127.0.0.1:{proxy.port}").geturl()
+    opened = await open_service_database(url, "routing", namespace=namespace)
+    router = APIRouter()
+
+    @router.post("/api/routing/v1/store")
+    async def store() -> None:
+        async with opened.transaction(["case"]):
+            proxy.lose_network()
+
+    transport = httpx.ASGITransport(Service(opened, Parts("Routing", routers=[router])).web())
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for _ in range(2):
+            began = time.monotonic()
+            answer = await client.post("/api/routing/v1/store")
+            assert time.monotonic() - began < 5
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     opened.pool.terminate()
 
 
