@@ -18,6 +18,7 @@ import orjson
 from harness.driver import write_clock
 from harness.installation import Copy, Installation
 from harness.observation import NotQuiet, Observation
+from harness.proxy import Proxy
 from shared.clock import FileClock, machine_now
 from shared.contracts.addresses import topic_name
 from shared.ids import new_id
@@ -57,7 +58,8 @@ class Injected:
 
 
 class Faults:
-    """Injects faults and counts them. `broker` and `database` are None if they must not be broken.
+    """Injects faults and counts them. `broker` and `database` are None if they must not be broken, and the
+    networks to them if no proxy stands there.
 
     A server is started and stopped in the event loop's thread, which blocks it: a server ends with the thread
     that started it.
@@ -71,6 +73,8 @@ class Faults:
         *,
         broker: Server | None = None,
         database: Server | None = None,
+        broker_network: Proxy | None = None,
+        database_network: Proxy | None = None,
     ) -> None:
         self.injected = Injected()
         self.counts: dict[str, int] = {}
@@ -79,6 +83,8 @@ class Faults:
         self._random = random
         self._broker = broker
         self._database = database
+        self._broker_network = broker_network
+        self._database_network = database_network
         self._producer = Producer(installation.bootstrap, "faults")
 
     @property
@@ -102,6 +108,10 @@ class Faults:
             faults += [self.restart_broker, self.kill_broker]
         if self._database:
             faults += [self.restart_database, self.kill_database]
+        if self._broker_network:
+            faults += [self.lose_broker_network]
+        if self._database_network:
+            faults += [self.lose_database_network]
         return {fault.__name__: fault for fault in faults}
 
     async def inject(self, name: str, *how: Any) -> None:
@@ -197,6 +207,16 @@ class Faults:
             )
         finally:
             await connection.close()
+
+    async def lose_database_network(self, seconds: float = 8) -> None:
+        """Nobody hears of the database; afterwards new connections work, and the old ones never end."""
+        assert self._database_network is not None  # noqa: S101
+        await _lost_for(self._database_network, seconds)
+
+    async def lose_broker_network(self, seconds: float = 8) -> None:
+        """Likewise the broker."""
+        assert self._broker_network is not None  # noqa: S101
+        await _lost_for(self._broker_network, seconds)
 
     async def restart_broker(self) -> None:
         assert self._broker is not None  # noqa: S101
@@ -340,3 +360,11 @@ class Faults:
                 continue
             sent = {index for index, _ in outcome.sent}
             waiting = [row for index, row in enumerate(waiting) if index not in sent]
+
+
+async def _lost_for(network: Proxy, seconds: float) -> None:
+    network.lose_network()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        network.mend()

@@ -74,8 +74,9 @@ class Installation:
     """Async context manager; enter it on the main thread, since children end with the thread that made them.
 
     `admin_url` is a superuser's: the installation makes its own database in that server (`database_url`) and
-    drops it at the end. `namespace` separates its topics on the broker. `environment` is added to that of
-    every process; `command` says how a service is started.
+    drops it at the end; services reach that server by `database_port`, if one is given (a proxy's).
+    `namespace` separates its topics on the broker. `environment` is added to that of every process; `command`
+    says how a service is started.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Installation:
         *,
         namespace: str | None = None,
         pack: str = "cn-city",
+        database_port: int | None = None,
         services: Sequence[ServiceName] = SERVICES,
         copies: int = 1,
         clock_file: Path | None = None,
@@ -101,6 +103,11 @@ class Installation:
         self.services = tuple(services)
         self.clock_file = clock_file
         self.database_url = urlsplit(admin_url)._replace(path=f"/installation_{token}").geturl()
+        self._services_url = self.database_url
+        if database_port is not None:
+            parts = urlsplit(self.database_url)
+            netloc = parts.netloc.replace(f":{parts.port}", f":{database_port}")
+            self._services_url = parts._replace(netloc=netloc).geturl()
         self._admin_url = admin_url
         self._environment = dict(environment or {})
         self._command = command
@@ -235,7 +242,7 @@ class Installation:
         """What a process needs to be this copy."""
         common = {
             "PYTHONPATH": str(REPOSITORY),
-            "DATABASE_URL": self.database_url,
+            "DATABASE_URL": self._services_url,
             "KAFKA_BOOTSTRAP": self.bootstrap,
             "TOPIC_NAMESPACE": self.namespace,
             "PACK": self.pack,

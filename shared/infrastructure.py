@@ -9,6 +9,9 @@ _INFRASTRUCTURE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a query while the server is closing the connection
     asyncpg.OperatorInterventionError,  # admin shutdown, crash recovery, cancelled by an operator
+    asyncpg.TransactionTimeoutError,  # longer than a limit of the session: by itself, or behind a lock
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.LockNotAvailableError,
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,  # I/O errors of the server
     asyncpg.TransactionRollbackError,  # deadlock, serialisation failure: a repetition succeeds

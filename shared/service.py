@@ -25,7 +25,8 @@ from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers
 from shared.inbox.parking import Parking
 from shared.inbox.watermark import Watermark
-from shared.infrastructure import is_infrastructure, is_passing
+from shared.infrastructure import is_passing
+from shared.kafka.broker_probe import BrokerProbe
 from shared.kafka.client import Producer
 from shared.logs import get_logger, setup_logs
 from shared.outbox.relay import DeliveryLock, OnDelivered, Relay
@@ -36,6 +37,8 @@ from shared.unit_of_work.database import Database
 from shared.unit_of_work.idempotency import prune_keys
 from shared.unit_of_work.timers import Timers
 from shared.unit_of_work.transaction import prune_processed_actions
+from shared.unit_of_work.write_probe import WriteProbe
+from shared.watchdog import Watchdog
 from shared.web.app import create_app
 from shared.web.health import Reasons, none
 from shared.web.i18n import LANGUAGES
@@ -58,16 +61,18 @@ def _no_timers(_: Timers) -> None:
 class Parts:
     """The parts of a service that are its own.
 
-    `topics` are logical names. `pattern` is a regular expression over topic names, for a second consumer
-    (routing's actions). `on_delivered` and `delivery_lock` go to the relay. `loops` run until cancelled.
-    `ready` returns the service's own parts that are not ready, `degraded` those that wait while the service
-    works. Routes find `context` in `app.state.context`.
+    `topics` are logical names; `also_reads` are those that the service's own loops read. `pattern` is a
+    regular expression over topic names, for a second consumer (routing's actions). `on_delivered` and
+    `delivery_lock` go to the relay. `loops` run until cancelled. `ready` returns the service's own parts that
+    are not ready, `degraded` those that wait while the service works. Routes find `context` in
+    `app.state.context`.
     """
 
     title: str
     routers: Sequence[APIRouter]
     handlers: Handlers = field(default_factory=Handlers)
     topics: Sequence[str] = ()
+    also_reads: Sequence[str] = ()
     pattern: str | None = None
     register_timers: Callable[[Timers], None] = _no_timers
     on_delivered: OnDelivered | None = None
@@ -105,6 +110,11 @@ class Service:
         self.unanswered = UnansweredWatch(database)
         self.timers = Timers(database, watermark_lag=self.watermark.lag)
         parts.register_timers(self.timers)
+        needed = {settings.service, *parts.topics, *parts.also_reads}
+        self.broker = BrokerProbe(
+            settings.kafka_bootstrap, [topic_name(settings.topic_namespace, one) for one in needed]
+        )
+        self.writes = WriteProbe(database.pool)
 
     def web(self) -> FastAPI:
         """The ASGI application."""
@@ -137,6 +147,7 @@ class Service:
                     group.create_task(parking.run(), name="parking")
                 group.create_task(self.watermark.run(), name="watermark")
                 group.create_task(self.timers.run(), name="timers")
+                group.create_task(self.broker.run(), name="broker probe")
                 group.create_task(self._housekeeping(), name="housekeeping")
                 group.create_task(self._watch_unanswered(), name="unanswered")
                 for loop in self.parts.loops:
@@ -147,15 +158,17 @@ class Service:
     async def unready(self) -> dict[str, str]:
         """The reason by part that is not ready; empty if all are ready."""
         missing: dict[str, str] = {}
-        try:
-            await self.database.ping()
-        except Exception as error:
-            if not is_infrastructure(error):
-                raise
-            missing["database"] = type(error).__name__
-        for consumer in self.consumers:
-            if consumer.lag() is None:
-                missing["kafka"] = "no partitions are assigned yet"
+        if fault := await self.writes.fault():
+            missing["database"] = f"it takes no writes: {fault}"
+        if self.broker.silent_seconds > self.database.settings.broker_silence_seconds:
+            missing["kafka"] = f"no broker has answered for {self.broker.silent_seconds:.0f} s"
+        elif any(consumer.lag() is None for consumer in self.consumers):
+            away = (
+                f", and these topics are away: {', '.join(self.broker.missing)}"
+                if self.broker.missing
+                else ""
+            )
+            missing["kafka"] = f"no partitions are assigned yet{away}"
         return missing | await self.parts.ready()
 
     async def degraded(self) -> dict[str, str]:
@@ -165,6 +178,8 @@ class Service:
             waits["outbox"] = f"paused: {', '.join(self.relay.paused_topics)}"
         if held := self.relay.held_topics:
             waits["topics"] = "; ".join(f"{topic} {reason}" for topic, reason in held.items())
+        if self.broker.missing:
+            waits["broker"] = f"topics are away: {', '.join(self.broker.missing)}"
         if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
             waits["kafka"] = f"records that were read are lost: {', '.join(truncated)}"
         return waits | self.unanswered.reasons() | await self.parts.degraded()
@@ -201,11 +216,17 @@ async def _as_coroutine(loop: Loop) -> None:
     await loop()
 
 
-async def _open(settings: CoreSettings) -> Database:
+async def _open(settings: S, build: Build[S]) -> tuple[Database, Parts]:
+    """The database and the service's parts; waits while the database is away, also in the middle."""
     wait = 0.5
     while True:
         try:
-            return await Database.open(settings)
+            database = await Database.open(settings)
+            try:
+                return database, await build(database, settings)
+            except BaseException:
+                await database.close()
+                raise
         except Exception as error:
             if not is_passing(error):
                 raise
@@ -216,8 +237,13 @@ async def _open(settings: CoreSettings) -> Database:
 
 async def serve(settings: S, build: Build[S]) -> int:
     """Runs the service until SIGTERM or SIGINT; returns the exit code."""
-    database = await _open(settings)
-    service = Service(database, await build(database, settings))
+    with Watchdog(settings.service, settings.watchdog_seconds):
+        return await _serve(settings, build)
+
+
+async def _serve(settings: S, build: Build[S]) -> int:
+    database, parts = await _open(settings, build)
+    service = Service(database, parts)
     server = _server(service.web(), settings)
     # Our handlers, not uvicorn's: it raises the signal again when it has stopped, before our loops have.
     loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.keys import derive
@@ -55,6 +55,30 @@ class CoreSettings(BaseSettings):
     """How long after its due moment a deadline check waits for events that were in time but are unread."""
     unanswered_after_seconds: float = 600
     """How long another service may take to answer about a case before the case is reported as unanswered."""
+
+    # How long anything may hang before it is given up. docs/time-limits.md says what each is good for.
+    connect_seconds: float = Field(5, gt=0)
+    """For a new session with the database."""
+    command_seconds: float = Field(60, gt=0)
+    """For the answer to one SQL command of a loop."""
+    transaction_seconds: float = Field(60, ge=0)
+    """A longer transaction is ended by the server, with its session; 0: never."""
+    transaction_idle_seconds: float = Field(30, ge=0)
+    """So is one whose client says nothing for so long; 0: never."""
+    owner_idle_seconds: float = Field(30, ge=0)
+    """A session that holds advisory locks and says nothing for so long is ended by the server; 0: never."""
+    keepalive_seconds: int = Field(10, ge=1)
+    """A silent peer is probed after so long, and counts as gone after three times as long."""
+    request_seconds: float = Field(4, gt=0)
+    """For the answer to an HTTP request; then it is 503."""
+    watchdog_seconds: int = Field(60, ge=1)
+    """A process whose event loop stands still for so long ends."""
+    broker_silence_seconds: float = Field(30, gt=0)
+    """A service that no Kafka broker has answered for so long is not ready."""
+    request_limit: int = Field(100, ge=1)
+    """HTTP requests that a process works on at a time; what comes on top is answered 503 at once."""
+    stream_limit: int = Field(1000, ge=1)
+    """Streams (server-sent events) that a process serves at a time, beside those requests."""
 
     @classmethod
     def for_service(cls, service: ServiceName) -> Self:

@@ -47,11 +47,16 @@ _OPTIONS = (
 QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
-def write_properties(folder: Path, bootstrap: str, controller_port: int, log_dir: str) -> None:
-    """Writes the broker's properties into `folder`, where it will run; `log_dir` is relative to it."""
+def write_properties(
+    folder: Path, bootstrap: str, controller_port: int, log_dir: str, advertised: str | None = None
+) -> None:
+    """Writes the broker's properties into `folder`, where it will run; `log_dir` is relative to it.
+
+    `advertised` is the address that it gives to its clients, if that is another one than its own.
+    """
     addressed = {
         "listeners": f"PLAINTEXT://{bootstrap},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{bootstrap}",
+        "advertised.listeners": f"PLAINTEXT://{advertised or bootstrap}",
         # Static voters: only so may the controller's port differ from one start to the next.
         "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:{controller_port}",
         # Relative: a properties file is Latin-1 and this entry a list, a path is neither.

@@ -14,7 +14,8 @@ class Kafka(Server):
     """One broker (and controller).
 
     The first start formats the folder, later ones go on with the data. With `for_load` Java compiles and
-    collects for throughput; else for a quick start. The log is `data_dir/kafka.log`.
+    collects for throughput; else for a quick start. Clients are sent to `advertised_port`, where a proxy may
+    stand, if it is given. The log is `data_dir/kafka.log`.
     """
 
     NAME = "Kafka"
@@ -22,33 +23,34 @@ class Kafka(Server):
     STOP_SECONDS = 30.0
     STALE = ("Failed to acquire lock",)
 
-    def __init__(self, data_dir: Path, port: int | None = None, *, for_load: bool = False) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        *,
+        for_load: bool = False,
+        advertised_port: int | None = None,
+    ) -> None:
         super().__init__(data_dir, port, "kafka.log")
+        self._advertised = None if advertised_port is None else f"127.0.0.1:{advertised_port}"
         self._for_load = for_load
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def launch(self) -> None:
-        """Starts the process and does not wait for it; `start` does, and in between others can be started."""
-        if self._running():
-            return
-        self._prepare()
-        libs = kafka_libs()
-        made = template(libs)
-        if not (self.data_dir / "log").exists():
-            made.copy_to(self.data_dir / "log")
-        write_properties(self.data_dir, self.bootstrap, free_port(), "log")
-        self.child = spawn_broker(self.data_dir, libs, self.log, () if self._for_load else made.options)
-
     def request_stop(self) -> None:
         """Asks it to shut down and returns; `stop` waits."""
         if self.child:
             self.child.send(signal.SIGTERM)
 
-    def _begin(self) -> None:
-        self.launch()
+    def _spawn(self) -> None:
+        libs = kafka_libs()
+        made = template(libs)
+        if not (self.data_dir / "log").exists():
+            made.copy_to(self.data_dir / "log")
+        write_properties(self.data_dir, self.bootstrap, free_port(), "log", self._advertised)
+        self.child = spawn_broker(self.data_dir, libs, self.log, () if self._for_load else made.options)
 
     def _answers(self) -> bool:
         return answers(self.port)

@@ -68,10 +68,7 @@ class Postgres(Server):
         self._ensure_database()
         return self
 
-    def _begin(self) -> None:
-        if self._running():
-            return
-        self._prepare()
+    def _spawn(self) -> None:
         settings = _SETTINGS | self._durability
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         server: list[str | Path] = [self._program("postgres"), "-D", self._cluster()]

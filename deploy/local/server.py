@@ -56,6 +56,15 @@ class Server(ABC):
         self._port_is_ours = False  # from now on clients know it
         return self
 
+    def launch(self) -> None:
+        """Starts the process unless it runs, and does not wait for it; the first start makes its data.
+
+        Raises LocalError or OSError.
+        """
+        if not self._running():
+            self._prepare()
+            self._spawn()
+
     def stop(self) -> None:
         """Orderly shutdown; returns when no process is left."""
         if self.child:
@@ -80,15 +89,15 @@ class Server(ABC):
         self.stop()
 
     @abstractmethod
-    def _begin(self) -> None:
-        """Starts the child on `self.port` unless it runs; the first start creates its data."""
+    def _spawn(self) -> None:
+        """Starts the child on `self.port`; the first start creates its data."""
 
     @abstractmethod
     def _answers(self) -> bool:
         """Whether it serves."""
 
     def _prepare(self) -> None:
-        """Called by `_begin` before it starts a child."""
+        """Called before a child is started."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._log_offset = self.log.stat().st_size if self.log.exists() else 0
         if self._port is None:
@@ -99,7 +108,7 @@ class Server(ABC):
 
     def _started(self, deadline: float) -> bool:
         """One attempt; False if another may succeed."""
-        self._begin()
+        self.launch()
         left = deadline - time.monotonic()
         if poll_until(lambda: not self._running() or self._answers(), left) and self._running():
             return True

@@ -5,6 +5,7 @@ However it ends, no process is left: the kernel signals the children when we die
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ from deploy.local.pair import Pair
 from deploy.local.process import spawn, tail
 from deploy.local.programs import Plan
 from deploy.local.status import counts, get, sample_state, where_to_look
-from deploy.local.supervised import Program, SupervisedProgram
+from deploy.local.supervised import Program, SupervisedProgram, SupervisedServer
 from shared.policy.loader import load_pack
 from shared.settings import REPOSITORY
 
@@ -30,6 +31,9 @@ _HOPELESS = 4
 _SAMPLE_SECONDS = 20.0
 _STOP_SECONDS = 12.0
 _TICK = 0.2
+_NEEDED_BYTES = 32 * 1024 * 1024
+"""With less than that free, a server that does not start may be waiting for room."""
+_FULL_SECONDS = 10.0
 _COUNT_SECONDS = 2.0
 
 
@@ -66,6 +70,7 @@ class Supervisor:
         self._pack = load_pack(pack)
         self._policies = pack.parent
         self._sample = sample
+        self._servers: list[SupervisedServer] = []
         self._supervised: list[SupervisedProgram] = []
 
     def run(self) -> None:
@@ -88,7 +93,7 @@ class Supervisor:
         _say(f"data is in {self._data_dir}; starting PostgreSQL and Kafka")
         pair = Pair(self._data_dir)
         try:
-            pair.start()
+            self._start_pair(pair)
             plan = Plan(
                 self._port, self._data_dir, self._pack, pair.environment, smtp_url=os.environ.get("SMTP_URL")
             )
@@ -101,13 +106,26 @@ class Supervisor:
                 self._start(plan.sample())
                 self._wait_for_the_first_case(plan)
             _say(f"ready after {time.monotonic() - began:.0f} s\n{where_to_look(plan)}")
-            self._watch(plan, pair)
+            self._watch(plan)
         except _StopRequestedError:
             _say("stopping (press Ctrl-C again to stop at once)")
             raise
         finally:
             self._stop()
             pair.stop()
+
+    def _start_pair(self, pair: Pair) -> None:
+        """Starts PostgreSQL and Kafka, and tries again for as long as the disk is full."""
+        while True:
+            try:
+                pair.start()
+                break
+            except (LocalError, OSError) as error:
+                if shutil.disk_usage(self._data_dir).free >= _NEEDED_BYTES:
+                    raise
+                _say(f"the disk of {self._data_dir} is full; trying again in {_FULL_SECONDS:.0f} s: {error}")
+                time.sleep(_FULL_SECONDS)
+        self._servers = [SupervisedServer(one) for one in (pair.postgres, pair.kafka) if one is not None]
 
     @contextmanager
     def _folder(self) -> Iterator[None]:
@@ -149,7 +167,8 @@ class Supervisor:
             supervised.start()
 
     def _restart_what_ended(self) -> None:
-        for supervised in self._supervised:
+        tended: list[SupervisedServer | SupervisedProgram] = [*self._servers, *self._supervised]
+        for supervised in tended:
             if sentence := supervised.restart_if_ended():
                 _say(sentence)
 
@@ -175,15 +194,11 @@ class Supervisor:
             self._restart_what_ended()
             time.sleep(_TICK)
 
-    def _watch(self, plan: Plan, pair: Pair) -> None:
+    def _watch(self, plan: Plan) -> None:
         """Until a signal: restarts what has ended, PostgreSQL and Kafka too, and prints the counts."""
         next_count = 0.0
         while True:
             self._restart_what_ended()
-            for server in (pair.postgres, pair.kafka):
-                if server and server.child and server.child.returncode is not None:
-                    _say(f"{server.child.name} ended; restarting it")
-                    server.start()
             if sys.stdout.isatty() and time.monotonic() >= next_count:
                 line = counts(plan, sum(supervised.restarts for supervised in self._supervised))
                 print(f"\r\x1b[2K{line}", end="", flush=True)

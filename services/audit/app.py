@@ -9,7 +9,7 @@ from services.audit.log.keyfile import open_or_make
 from services.audit.log.published import PublishedLog
 from services.audit.log.subjects import KeyBox
 from services.audit.tracing.exporter import Exporter
-from services.audit.writer import Writer
+from services.audit.writer import TOPICS, Writer
 from shared.service import Loop, Parts
 from shared.unit_of_work.database import Database
 from shared.web.pages import Pages
@@ -39,6 +39,7 @@ async def build(database: Database, settings: AuditSettings) -> Parts:
         title="Civicloom audit",
         routers=[log.router, oversight.router, traces.router],
         loops=loops,
+        also_reads=TOPICS,
         ready=ready,
         pages=pages,
         context=Context(database, PublishedLog(folder, signer.verifier), writer.log_size, pages),

@@ -43,6 +43,7 @@ from shared.kafka.records import RawRecord
 from shared.kafka.watched_reader import LogInDoubt, WatchedReader
 from shared.logs import get_logger
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.sessions import ping
 
 log = get_logger(__name__)
 
@@ -211,9 +212,8 @@ class Writer:
                     appending = None
                 if prepared:
                     appending = asyncio.create_task(self._append(sequencer, prepared, committed))
-                elif connection.is_closed():
-                    raise Stale("the session with the lock is gone")
                 else:
+                    await ping(connection)  # also finds out that the session with the lock is gone
                     self.health.good()
         finally:
             if appending is not None:

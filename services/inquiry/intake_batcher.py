@@ -52,7 +52,9 @@ class IntakeBatcher:
     async def _work(self) -> None:
         try:
             while self._queue:
-                batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+                # A client that has given up sends its concern again, with the same key.
+                waiting = [one for one in self._queue if not one.value.cancelled()]
+                batch, self._queue = waiting[:_BATCH], waiting[_BATCH:]
                 await self._process(batch)
         finally:
             self._worker = None
@@ -61,7 +63,8 @@ class IntakeBatcher:
         remaining = batch
         if len(batch) > 1:
             try:
-                remaining = await self._take_in_batch(batch)
+                async with self._limit():
+                    remaining = await self._take_in_batch(batch)
             except Exception as error:
                 if is_infrastructure(error):
                     for one in batch:
@@ -69,6 +72,10 @@ class IntakeBatcher:
                     return
                 # One of the requests is at fault. Taken in alone, it fails no other.
         await asyncio.gather(*(self._take_in_alone(one) for one in remaining))
+
+    def _limit(self) -> asyncio.Timeout:
+        """The worker is no request, but requests wait for it: behind a lock it gives up with them."""
+        return asyncio.timeout(self._database.settings.request_seconds)
 
     async def _take_in_batch(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
         """Takes in the requests with new keys. Returns the others, which have to be looked up one by one."""
@@ -90,7 +97,8 @@ class IntakeBatcher:
 
     async def _take_in_alone(self, one: _Waiting) -> None:
         try:
-            value = await self._value(one)
+            async with self._limit():
+                value = await self._value(one)
         except Exception as error:
             _fail(one, error)
         else:

@@ -9,6 +9,7 @@ import asyncpg
 
 from shared.clock import Clock, open_clock
 from shared.settings import CoreSettings
+from shared.unit_of_work.sessions import open_pool, open_session
 from shared.unit_of_work.transaction import QUERIES, Connection, Tx
 
 
@@ -28,17 +29,7 @@ class Database:
     @classmethod
     async def open(cls, settings: CoreSettings) -> "Database":
         """Connects. Raises asyncpg's errors and OSError if the database is away; the caller retries."""
-        pool = await asyncpg.create_pool(
-            settings.service_database_url,
-            min_size=1,
-            max_size=settings.pool_size,
-            command_timeout=60,
-            timeout=10,
-            server_settings={
-                "search_path": settings.service,
-                "application_name": f"civicloom {settings.service}",
-            },
-        )
+        pool = await open_pool(settings)
         try:
             epoch = await pool.fetchval(QUERIES["read_epoch"])
         except BaseException:
@@ -54,17 +45,13 @@ class Database:
         except TimeoutError:
             self.pool.terminate()
 
-    async def connect(self) -> asyncpg.Connection:
-        """A new connection outside the pool, for a session that holds advisory locks."""
-        return await asyncpg.connect(
-            self.settings.service_database_url,
-            timeout=10,
-            command_timeout=60,
-            server_settings={
-                "search_path": self.settings.service,
-                "application_name": f"civicloom {self.settings.service} owner",
-            },
-        )
+    async def connect(self, *, may_be_silent: bool = False) -> asyncpg.Connection:
+        """A new connection outside the pool, for a session that holds advisory locks.
+
+        It must say something more often than `OWNER_IDLE_SECONDS` (`sessions.ping`), or the server ends it,
+        unless it `may_be_silent`.
+        """
+        return await open_session(self.settings, owner=not may_be_silent)
 
     @asynccontextmanager
     async def transaction(
@@ -105,7 +92,3 @@ class Database:
             tx.create(new)
             yield tx
             await tx.flush()
-
-    async def ping(self) -> None:
-        """Runs an empty query. Raises asyncpg's errors, OSError, or TimeoutError after two seconds."""
-        await self.pool.fetchval("SELECT 1", timeout=2)

@@ -162,3 +162,17 @@ WHERE key = ANY ($1::text[]) OR (key IS NULL AND record_key = ANY ($2::bytea[]))
 -- `detail` is an error message, and some errors quote their input.
 UPDATE dead_letter d SET value = e.value, words = NULL, detail = '', erased = true
 FROM unnest($1::text[], $2::bytea[]) AS e (tid, value) WHERE d.ctid = e.tid::tid;
+
+-- name: probe_memory
+-- So that the next statement needs pages of the disk.
+SET LOCAL work_mem = '64kB';
+
+-- name: probe_disk
+-- A sort of 280 kB: its temporary file is gone with the statement. (By one column it would stay in memory.)
+SELECT count(*) FROM (
+    SELECT repeat(n::text, 2000) AS filling FROM generate_series(100, 140) n ORDER BY n, filling OFFSET 0
+) s;
+
+-- name: probe_journal
+-- A lock that conflicts with no other probe.
+SELECT epoch FROM epoch FOR KEY SHARE;

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from shared.web import health, static
+from shared.web.admission import Admission
 from shared.web.answers import handle
 from shared.web.api_keys import ApiKeys
 from shared.web.callers import SignInNeeded
@@ -81,10 +82,22 @@ def create_app(
     app.state.context = context
     for kind in (HTTPException, RequestValidationError, ValidationError, SignInNeeded):
         app.add_exception_handler(kind, handle)
-    app.add_middleware(EdgeMiddleware, service=service, https=settings.https)
+    _add_middleware(app, service, settings)
     for router in (health.router, static.router, *routers):
         app.include_router(router)
     return app
+
+
+def _add_middleware(app: FastAPI, service: str, settings: WebSettings) -> None:
+    """The innermost first."""
+    app.add_middleware(
+        Admission,
+        service=service,
+        requests=settings.request_limit,
+        streams=settings.stream_limit,
+        seconds=settings.request_seconds,
+    )
+    app.add_middleware(EdgeMiddleware, service=service, https=settings.https)
 
 
 def _web_state(settings: WebSettings, pages: Pages, unit_name: UnitName) -> WebState:

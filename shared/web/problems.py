@@ -123,7 +123,7 @@ def unavailable() -> Problem:
         503,
         "unavailable",
         "This does not work for the moment",
-        "Nothing was stored. Try again in a moment, with the same Idempotency-Key.",
+        "Try again in a moment, with the same Idempotency-Key: nothing is taken twice.",
         headers={"Retry-After": "5"},
     )
 

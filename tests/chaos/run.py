@@ -18,6 +18,7 @@ from harness.faults import Faults
 from harness.history import History, Violation
 from harness.installation import Command, Installation, NotReady, as_shipped
 from harness.observation import NotQuiet, Observation
+from harness.proxy import Proxy
 from shared.clock import FileClock
 from tests.chaos.checks import check_run
 from tests.chaos.memory import check_memory, resident
@@ -100,9 +101,20 @@ class ChaosRun:
 
 @asynccontextmanager
 async def chaos_run(
-    pair: Pair, folder: Path, random: Random, command: Command = as_shipped
+    pair: Pair,
+    folder: Path,
+    random: Random,
+    command: Command = as_shipped,
+    *,
+    environment: Mapping[str, str] | None = None,
+    database_network: Proxy | None = None,
+    broker_network: Proxy | None = None,
 ) -> AsyncIterator[ChaosRun]:
-    """A run whose services are ready; everything is closed at the end."""
+    """A run whose services are ready; everything is closed at the end.
+
+    `environment` is added to that of the services. A proxy stands before the server that it is named for; the
+    broker's has to be the address that the broker gives to its clients.
+    """
     clock = folder / "clock"
     write_clock(clock, MONDAY)
     async with AsyncExitStack() as stack:
@@ -110,16 +122,25 @@ async def chaos_run(
         installation = await stack.enter_async_context(
             Installation(
                 pair.database_url,
-                pair.bootstrap,
+                pair.bootstrap if broker_network is None else f"127.0.0.1:{broker_network.port}",
                 folder,
                 copies=2,
                 clock_file=clock,
-                environment={"SMTP_URL": mail.url},
+                environment={"SMTP_URL": mail.url, **(environment or {})},
+                database_port=database_network and database_network.port,
                 command=command,
             )
         )
         observation = await stack.enter_async_context(Observation(installation))
-        faults = Faults(installation, observation, random, broker=pair.kafka, database=pair.postgres)
+        faults = Faults(
+            installation,
+            observation,
+            random,
+            broker=None if broker_network else pair.kafka,
+            database=pair.postgres,
+            broker_network=broker_network,
+            database_network=database_network,
+        )
         stack.push_async_callback(faults.close)
         departments = Departments(installation, installation.units, late=True)
         citizens = Citizens(installation, random)

@@ -29,7 +29,9 @@ class _Stub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server = self.server
         assert isinstance(server, _Service)
-        if self.path == "/readyz":
+        if self.path == "/readyz" and server.hangs:
+            server.go_on.wait(20)
+        elif self.path == "/readyz":
             said = [value for name, value in self.headers.items() if name.startswith("X-Degraded")]
             degraded = "; ".join(dict.fromkeys(part for part in [*said, server.degraded] if part))
             self._answer(503 if server.missing else 200, server.missing or degraded or "ready", degraded)
@@ -69,6 +71,7 @@ class _Service(ThreadingHTTPServer):
         self.service = service
         self.missing = ""
         self.degraded = ""
+        self.hangs = False
         self.go_on = threading.Event()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -208,6 +211,16 @@ def _routing_is_away(city: City) -> None:
     assert json.loads(document.text)["status"] == document.status_code
     assert city.get("/readyz").status_code in (502, 503)
     assert city.get("/ask").text == "inquiry"
+
+
+@pytest.mark.parametrize("service", ["routing", "audit"])
+def test_readiness_does_not_wait_for_a_service_that_hangs(tmp_path: Path, service: str) -> None:
+    """The last of the four is asked in another way than the others."""
+    with joined(tmp_path) as city:
+        city.services[service].hangs = True
+        answer = httpx.get(f"{city.address}/readyz", timeout=4)
+        assert answer.status_code == 504
+        assert json.loads(answer.text)["status"] == 504
 
 
 def test_a_bundle_of_the_log_comes_compressed(city: City) -> None:

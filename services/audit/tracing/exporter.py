@@ -123,14 +123,20 @@ class _Run:
             pause = wait / 2 * (1 + secrets.randbelow(1000) / 1000)
             pause = max(pause, min(answer.after or 0, _LONGEST_ASKED))
             log.warning("trace export waits", reason=answer.reason, seconds=round(pause, 1), index=self._next)
-            await asyncio.sleep(pause)
+            await self._pause(pause)
             wait = min(wait * 2, _LONGEST_WAIT)
-            await self._measure()
         TRACE_SPANS.labels("taken").inc(len(found) - answer.refused)
         if answer.refused:
             TRACE_SPANS.labels("refused").inc(answer.refused)
             log.warning("spans are refused", count=answer.refused, reason=answer.reason, index=self._next)
         return True
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits, and says something on the session meanwhile: the server ends a silent one."""
+        while seconds > 0:
+            await asyncio.sleep(min(seconds, _POLL_SECONDS))
+            seconds -= _POLL_SECONDS
+            await self._measure()
 
     async def _measure(self) -> int:
         """The size of the log; also a check that the session with the lock is alive."""

@@ -43,6 +43,11 @@ async def read_rejections(connection: Connection, fingerprint: str) -> AsyncIter
         yield Rejection(row["line"], row["reason"], row["external_id"])
 
 
+async def allow_any_duration(connection: Connection) -> None:
+    """Lifts the limit TRANSACTION_SECONDS from this transaction."""
+    await connection.execute(_SQL["allow_any_duration"])
+
+
 async def forget_import(connection: Connection, fingerprint: str) -> None:
     """Deletes progress and rejected rows of a finished import."""
     await connection.execute(_SQL["forget_progress"], fingerprint)

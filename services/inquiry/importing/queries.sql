@@ -27,3 +27,6 @@ DELETE FROM import_rejected WHERE fingerprint = $1;
 -- name: try_lock_source
 -- One import per source at a time: two would wait for each other's rows.
 SELECT pg_try_advisory_lock(hashtext('civicloom import'), hashtext($1));
+
+-- name: allow_any_duration
+SET LOCAL transaction_timeout = 0;

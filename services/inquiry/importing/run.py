@@ -12,6 +12,7 @@ from services.inquiry.config import secret_key
 from services.inquiry.domain.concern import Concern
 from services.inquiry.importing.queries import (
     LOST_RACES,
+    allow_any_duration,
     count_rejections,
     forget_import,
     keep_progress,
@@ -106,6 +107,7 @@ class Importer:
         A report of an earlier run is replaced, or removed if no row is rejected. Raises OSError.
         """
         async with self._database.pool.acquire() as connection, connection.transaction():
+            await allow_any_duration(connection)  # as many rows as were rejected
             await write_report(read_rejections(connection, self.fingerprint), report)
             await forget_import(connection, self.fingerprint)
 
@@ -113,7 +115,8 @@ class Importer:
     async def _alone(self, on_wait: OnWait) -> AsyncIterator[None]:
         # On a connection of its own: the lock ends with the session, so also with a killed process.
         source = self._translator.mapping.source
-        session = await self._database.connect()
+        # It says nothing while the file is translated, so the server must not expect it to.
+        session = await self._database.connect(may_be_silent=True)
         try:
             while not await try_lock_source(session, source):
                 on_wait(f"another import of {source} is running: waiting for it")

@@ -1,5 +1,6 @@
 """The e-mail lane: one SMTP connection at a time, and the meaning of the server's replies."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from services.publisher.push.errors import LaneDown
 from services.publisher.push.rendering import RenderedMail
 
 ATTEMPT_SECONDS = 30.0
+_WORKS_SECONDS = 600.0
 
 
 @dataclass(slots=True)
@@ -25,6 +27,16 @@ class MailServer:
     url: str
     sender: str
     away: bool = field(default=False, init=False)
+    _accepted_at: float = field(default=float("-inf"), init=False)
+
+    @property
+    def works(self) -> bool:
+        """Whether it has accepted a mail of ours in the last ten minutes."""
+        return time.monotonic() - self._accepted_at < _WORKS_SECONDS
+
+    def has_accepted(self) -> None:
+        """A mail of ours was accepted."""
+        self._accepted_at = time.monotonic()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["MailSession"]:

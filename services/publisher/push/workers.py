@@ -106,7 +106,9 @@ class MailWorker:
                         blocked.append((delivery, result))
                     else:
                         done.append(Attempt(delivery, result))
-                done += _results_of_blocked(blocked, done)
+                    if isinstance(result, Delivered):
+                        self._server.has_accepted()
+                done += _results_of_blocked(blocked, done, works=self._server.works)
         except LaneDown:
             LANE_READY.labels("email").set(0)
             raise
@@ -162,13 +164,16 @@ def results_of_rendering(rendered: Sequence[tuple[ClaimedDelivery, Rendered]]) -
 
 
 def _results_of_blocked(
-    blocked: Sequence[tuple[ClaimedDelivery, BlockedByPolicy]], done: Sequence[Attempt]
+    blocked: Sequence[tuple[ClaimedDelivery, BlockedByPolicy]], done: Sequence[Attempt], *, works: bool
 ) -> list[Attempt]:
     """Results of mails that a policy blocked: if the server accepted another one, it blocks the recipients.
 
-    Raises LaneDown if it accepted none: then it blocks us, and no mail is charged an attempt for that.
+    So it does if it `works` and blocks a single one. Otherwise raises LaneDown: it blocks us, and no mail is
+    charged an attempt for that.
     """
-    if blocked and not any(isinstance(attempt.result, Delivered) for attempt in done):
+    is_one = len({delivery.recipient for delivery, _ in blocked}) == 1
+    accepts = any(isinstance(attempt.result, Delivered) for attempt in done) or (works and is_one)
+    if blocked and not accepts:
         raise LaneDown(blocked[0][1].reason)
     return [Attempt(delivery, TryAgain(each.reason)) for delivery, each in blocked]
 

@@ -132,6 +132,25 @@ async def test_one_recipient_blocked_by_policy_delays_no_other(running: Running)
     assert rows[False]["state"] == "sent"
 
 
+async def test_one_recipient_blocked_alone_does_not_make_the_lane_look_down(running: Running) -> None:
+    """Readiness would flap with each of its attempts, for as long as the recipient stays blocked."""
+    await running.subscribed("two@example.org")
+    server = MailServer(running.mail.url, "noreply@city.example")
+    worker = MailWorker(running.ledger, running.renderer, server, bulk=True)
+    await running.publish()
+    await running.pass_time()
+    assert await worker.once() == 1
+    blocked = await running.subscribed("one@example.org")
+    running.mail.blocked, running.mail.blocked_for = "550 5.7.1 blocked", "one@example.org"
+    await running.publish()
+    await running.pass_time()
+    await running.database.pool.execute("DELETE FROM delivery WHERE recipient <> $1", blocked)
+    assert await worker.once() == 1
+    assert not server.away
+    (row,) = await push_deliveries(running)
+    assert (row["state"], row["attempts"]) == ("pending", 1)
+
+
 async def test_a_refusal_that_does_not_name_the_mailbox_fails_one_mail_alone(running: Running) -> None:
     subscription = await running.subscribed("one@example.org")
     await running.publish()

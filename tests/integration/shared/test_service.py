@@ -1,16 +1,26 @@
 """A service as a whole: what its health endpoint reports."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import httpx
 import pytest
+from fastapi import APIRouter
 
 from deploy.local.pair import Pair
+from harness.proxy import Proxy
 from harness.schema import SECRET, make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered
-from shared.service import Parts, Service
+from shared.kafka.broker_probe import BrokerProbe
+from shared.service import Parts, Service, _open
+from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
+from tests.waiting import running, until
 
 
 @pytest.fixture
@@ -42,3 +52,183 @@ async def test_a_topic_that_refuses_makes_a_service_degraded_and_not_unready(
     assert answer.json()["degraded"] == [f"routing outbox: paused: {topic}"]
     await service.relay._release()
     await service.producer.stop()
+
+
+@pytest.fixture
+def proxy(pair: Pair) -> Iterator[Proxy]:
+    """Before the database."""
+    port = urlsplit(pair.database_url).port
+    assert port
+    with Proxy(port) as found:
+        yield found
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+
+
+async def health(service: Service) -> httpx.Response:
+    """What `/readyz` says, which takes less than three seconds."""
+    began = time.monotonic()
+    transport = httpx.ASGITransport(service.web())
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        answer = await client.get("/readyz")
+    assert time.monotonic() - began < 3
+    return answer
+
+
+async def with_role_setting(database: str, setting: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(f"ALTER ROLE routing {setting}")
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("SET default_transaction_read_only = on", "ReadOnlySQLTransactionError"),  # a standby
+        ("SET temp_file_limit = 0", "ConfigurationLimitExceededError"),  # as a full disk: no page more
+    ],
+)
+async def test_a_database_that_takes_no_writes_is_not_ready(
+    database: str, namespace: str, secret: None, setting: str, reason: str
+) -> None:
+    await with_role_setting(database, setting)
+    opened = await open_service_database(database, "routing", namespace=namespace)
+    try:
+        answer = await health(Service(opened, Parts("Routing", routers=[])))
+        assert answer.status_code == 503
+        assert answer.json()["not_ready"]["database"] == f"it takes no writes: {reason}"
+    finally:
+        await with_role_setting(database, "RESET ALL")
+        await opened.close()
+
+
+async def test_a_database_that_goes_away_while_a_service_is_made_is_waited_for(routing: Database) -> None:
+    """A process that ended here would be started again, into the same outage."""
+    tries: list[Database] = []
+
+    async def build(database: Database, _: CoreSettings) -> Parts:
+        tries.append(database)
+        if len(tries) == 1:
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+        return Parts("Routing", routers=[])
+
+    database, parts = await _open(routing.settings, build)
+    assert (parts.title, len(tries)) == ("Routing", 2)
+    assert tries[0].pool.is_closing()
+    await database.close()
+
+
+async def test_the_write_that_asks_is_done_once_for_many_who_ask(routing: Database, secret: None) -> None:
+    service = Service(routing, Parts("Routing", routers=[]))
+
+    async def writes() -> int:
+        return await routing.pool.fetchval("SELECT pg_current_xact_id()::text::bigint")
+
+    await health(service)
+    before = await writes()
+    for _ in range(20):
+        assert (await health(service)).status_code == 200
+    assert await writes() - before < 10
+
+
+async def test_health_answers_in_time_while_the_database_is_silent(
+    database: str, namespace: str, secret: None, proxy: Proxy
+) -> None:
+    url = urlsplit(database)._replace(netloc=f"postgres@127.0.0.1:{proxy.port}").geturl()
+    opened = await open_service_database(url, "routing", namespace=namespace)
+    service = Service(opened, Parts("Routing", routers=[]))
+    assert (await health(service)).status_code == 200
+    proxy.lose_network()
+    service.writes._began = 0.0  # so that it asks again
+    for _ in range(2):
+        answer = await health(service)
+        assert answer.status_code == 503
+        assert "no answer" in answer.json()["not_ready"]["database"]
+    opened.pool.terminate()
+
+
+async def test_people_are_answered_in_time_while_the_database_is_silent(
+    database: str, namespace: str, secret: None, proxy: Proxy
+) -> None:
+    """Neither the cancelled command, nor its rollback, nor a new connection holds the answer up."""
+    url = urlsplit(database)._replace(netloc=f"postgres@127.0.0.1:{proxy.port}").geturl()
+    opened = await open_service_database(url, "routing", namespace=namespace)
+    router = APIRouter()
+
+    @router.post("/api/routing/v1/store")
+    async def store() -> None:
+        async with opened.transaction(["case"]):
+            proxy.lose_network()
+
+    transport = httpx.ASGITransport(Service(opened, Parts("Routing", routers=[router])).web())
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for _ in range(2):
+            began = time.monotonic()
+            answer = await client.post("/api/routing/v1/store")
+            assert time.monotonic() - began < 5
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    opened.pool.terminate()
+
+
+async def test_health_answers_in_time_whatever_check_hangs(routing: Database, secret: None) -> None:
+    async def hangs() -> dict[str, str]:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(60)  # nor does it let itself be cancelled
+        return {}
+
+    answer = await health(Service(routing, Parts("Routing", routers=[], ready=hangs)))
+    assert answer.status_code == 503
+    assert "longer than" in answer.json()["not_ready"]["ready"]
+
+
+async def test_a_broker_that_is_silent_for_too_long_makes_a_service_unready(
+    database: str, namespace: str, secret: None, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_EVERY_SECONDS", "_PATIENCE_SECONDS"):
+        monkeypatch.setattr(f"shared.kafka.broker_probe.{name}", 0.3)
+    opened = await open_service_database(
+        database, "routing", namespace=namespace, broker_silence_seconds=2, bootstrap=pair.bootstrap
+    )
+    service = Service(opened, Parts("Routing", routers=[]))
+    host, _, port = pair.bootstrap.rpartition(":")
+    with Proxy(int(port)) as before_kafka:
+        # The broker names its own address in its answers: the probe must go on by the one it was given.
+        service.broker = BrokerProbe(f"{host}:{before_kafka.port}", [])
+        before_kafka.lose_network()
+
+        async def status() -> httpx.Response:
+            return await health(service)
+
+        async def is_not_ready() -> dict[str, Any] | None:
+            answer = await status()
+            return answer.json()["not_ready"] if answer.status_code == 503 else None
+
+        async with running(service.broker.run):
+            assert (await status()).status_code == 200  # for a while nobody is alarmed
+            assert (await until(is_not_ready))["kafka"].startswith("no broker has answered for")
+            before_kafka.mend()
+
+            async def is_ready() -> bool:
+                return (await status()).status_code == 200
+
+            await until(is_ready)
+    await opened.close()
+
+
+async def test_a_topic_that_is_away_is_named(
+    routing: Database, secret: None, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = f"{namespace}x"
+    settings = routing.settings.model_copy(update={"topic_namespace": elsewhere})
+    monkeypatch.setattr(routing, "settings", settings)
+    service = Service(routing, Parts("Routing", routers=[], also_reads=["audit"]))
+    async with running(service.broker.run):
+        await until(lambda: service.broker.missing)
+        answer = await health(service)
+    away = ", ".join(topic_name(elsewhere, one) for one in ("audit", "routing"))
+    assert answer.json()["degraded"] == [f"routing topics: away: {away}"]
