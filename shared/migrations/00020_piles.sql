@@ -18,6 +18,10 @@ DROP INDEX timer_fires;
 CREATE INDEX timer_due ON timer (fires_at, due) WHERE NOT judges;
 CREATE INDEX timer_due_checks ON timer (fires_at, due) WHERE judges;
 
+-- In the collation of timer.aggregate: an index in another one does not serve the comparison.
+DROP INDEX parked_key_key;
+CREATE INDEX parked_key_key ON parked_key (key COLLATE "C");
+
 -- One consumer must not read past what another one has parked.
 DROP INDEX parked_key_due;
 CREATE INDEX parked_key_due ON parked_key (consumer, next_attempt) WHERE NOT dead;
@@ -28,6 +32,8 @@ CREATE INDEX dead_letter_record_key ON dead_letter USING hash (record_key) WHERE
 -- migrate:down
 DROP INDEX dead_letter_record_key, dead_letter_waiting, parked_key_due, timer_due_checks, timer_due;
 CREATE INDEX parked_key_due ON parked_key (next_attempt) WHERE NOT dead;
+DROP INDEX parked_key_key;
+CREATE INDEX parked_key_key ON parked_key (key);
 CREATE INDEX timer_fires ON timer (fires_at);
 DROP INDEX outbox_paused_age, outbox_paused_key, outbox_key;
 ALTER TABLE outbox_aside DROP COLUMN written_at;

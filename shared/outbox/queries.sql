@@ -16,30 +16,30 @@ WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = $2::bigint
 
 -- name: take_batch
 -- One branch per shard, each the beginning of its part of the key, merged by id: rows of shards that another relay holds
--- are not read, however many there are, and no shard has precedence. A missing element of $1 is null and finds
--- nothing. Ids grow in commit order per key and a shard has one owner, so a key's rows are sent in order. Rows beyond $3
--- bytes are not read, except the first one (measured: the sum costs half a microsecond per row).
+-- are not read, however many there are, and no shard has precedence. Only an ordered branch can be merged. A missing
+-- element of $1 is null and finds nothing. Ids grow in commit order per key and a shard has one owner, so a key's rows
+-- are sent in order. Rows beyond $3 bytes are not sent, except the first one.
 SELECT id, shard, topic, key, value, words, delivery FROM (
     SELECT *, sum(octet_length(value) + coalesce(octet_length(words), 0))
         OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes
-    FROM (
-        SELECT * FROM outbox WHERE shard = ($1::smallint[])[1]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[2]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[3]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[4]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[5]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[6]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[7]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[8]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[9]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[10]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[11]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[12]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[13]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[14]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[15]
-        UNION ALL SELECT * FROM outbox WHERE shard = ($1::smallint[])[16]
-    ) own ORDER BY id LIMIT $2
+    FROM (SELECT * FROM (
+        (SELECT * FROM outbox WHERE shard = ($1::smallint[])[1] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[2] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[3] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[4] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[5] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[6] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[7] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[8] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[9] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[10] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[11] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[12] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[13] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[14] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[15] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[16] ORDER BY id)
+    ) own ORDER BY id LIMIT $2) first
 ) o WHERE bytes - octet_length(value) - coalesce(octet_length(words), 0) < $3;
 
 -- name: delete_sent
@@ -66,24 +66,24 @@ SELECT topic, count(*) AS n FROM outbox_aside WHERE shard = ANY ($1::smallint[])
 SELECT id, shard, topic, key, value, words, delivery FROM (
     SELECT *, sum(octet_length(value) + coalesce(octet_length(words), 0))
         OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes
-    FROM (
-        SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[1] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[2] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[3] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[4] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[5] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[6] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[7] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[8] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[9] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[10] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[11] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[12] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[13] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[14] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[15] AND topic = $2
-        UNION ALL SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[16] AND topic = $2
-    ) own ORDER BY id LIMIT $3
+    FROM (SELECT * FROM (
+        (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[1] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[2] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[3] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[4] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[5] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[6] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[7] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[8] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[9] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[10] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[11] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[12] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[13] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[14] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[15] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[16] AND topic = $2 ORDER BY id)
+    ) own ORDER BY id LIMIT $3) first
 ) o WHERE bytes - octet_length(value) - coalesce(octet_length(words), 0) < $4;
 
 -- name: delete_sent_paused

@@ -45,7 +45,7 @@ _SHARE_SECONDS = 1.0
 _ALIVE = SHARDS
 # The outbox has no rows or thousands, and many dead ones that vacuum has not reached, so the planner's
 # statistics are mostly wrong; only an index scan reads the live rows and nothing else.
-_PLANS = """
+PLAN_SETTINGS = """
 SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 SET plan_cache_mode = force_generic_plan
 """
@@ -370,7 +370,7 @@ class Relay:
         if self._session is None or self._session.is_closed():
             self._shards = []
             self._session = await self._database.connect()
-            await self._session.execute(_PLANS)
+            await self._session.execute(PLAN_SETTINGS)
             await self._session.execute(QUERIES["announce_relay"], self._locks, _ALIVE)
             self._last_share = 0.0
         now = time.monotonic()

@@ -41,10 +41,10 @@ ORDER BY t.fires_at, t.due LIMIT $3 FOR NO KEY UPDATE OF a SKIP LOCKED;
 
 -- name: lock_due_checks
 -- The same for deadline checks (column `judges`), which do not fire while an event of the aggregate is parked or a dead
--- letter: it may be the act that was in time.
+-- letter: it may be the act that was in time. OFFSET 0 keeps that a look-up per row; as a join it would read them all.
 SELECT a.id FROM timer t JOIN aggregate a ON a.id = t.aggregate
 WHERE t.judges AND t.fires_at <= $1 AND t.kind = ANY ($2::text[])
-    AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate)
+    AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate OFFSET 0)
 ORDER BY t.fires_at, t.due LIMIT $3 FOR NO KEY UPDATE OF a SKIP LOCKED;
 
 -- name: claim_timers
@@ -53,7 +53,7 @@ ORDER BY t.fires_at, t.due LIMIT $3 FOR NO KEY UPDATE OF a SKIP LOCKED;
 -- `due` is asked as well.
 SELECT DISTINCT ON (aggregate) aggregate, kind, due, fires_at, data, attempts FROM timer t
 WHERE aggregate = ANY ($1::text[]) AND kind = ANY ($2::text[]) AND fires_at <= $3 AND due <= $3
-    AND (NOT judges OR ($4 AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate)))
+    AND (NOT judges OR ($4 AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate OFFSET 0)))
 ORDER BY aggregate, fires_at, due;
 
 -- name: postpone_timer
