@@ -36,6 +36,8 @@ RELAY_FAULTS = Counter(
 )
 # Above 0: a topic is missing or refuses; `civicloom outbox` names it.
 PAUSED = Gauge("civicloom_outbox_set_aside", "Events of paused topics", ["topic"])
+# Over paused topics and all shards, also those that no relay holds. Machine time; each replica looks itself.
+OUTBOX_AGE = Gauge("civicloom_outbox_age_seconds", "Age of the oldest event that is not yet on Kafka")
 TIMERS = Counter("civicloom_timers_total", "Timers fired", ["kind"])
 TIMER_FAULTS = Counter("civicloom_timer_faults_total", "Timers that failed and will be retried", ["kind"])
 # Above 0: a case was handed on and nothing has come back; `civicloom status` names it.

@@ -29,6 +29,7 @@ from shared.infrastructure import is_passing
 from shared.kafka.broker_probe import BrokerProbe
 from shared.kafka.client import Producer
 from shared.logs import get_logger, setup_logs
+from shared.outbox.age import OutboxAge
 from shared.outbox.relay import DeliveryLock, OnDelivered, Relay
 from shared.packs import open_pack
 from shared.settings import CoreSettings, ServiceName, describe_fault
@@ -99,6 +100,7 @@ class Service:
         self.relay = Relay(
             database, self.producer, on_delivered=parts.on_delivered, delivery_lock=parts.delivery_lock
         )
+        self.outbox_age = OutboxAge(database)
         self.consumers: list[Consumer] = []
         self.parking: list[Parking] = []
         if parts.topics:
@@ -141,6 +143,7 @@ class Service:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.relay.run(), name="relay")
+                group.create_task(self.outbox_age.run(), name="outbox age")
                 for consumer in self.consumers:
                     group.create_task(consumer.run(), name="consumer")
                 for parking in self.parking:

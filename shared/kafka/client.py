@@ -63,6 +63,10 @@ class Producer:
         self._client_id = client_id
         self._producer: Any = None
 
+    def another(self, suffix: str) -> "Producer":
+        """A second producer on the same broker, whose failures and renewals leave this one alone."""
+        return Producer(self._bootstrap, f"{self._client_id}-{suffix}")
+
     async def start(self) -> None:
         """Connects. Raises KafkaError if no broker answers."""
         producer = AIOKafkaProducer(

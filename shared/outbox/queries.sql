@@ -15,25 +15,46 @@ WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = $2::bigint
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- name: take_batch
--- Ids grow in commit order per key and a shard has one owner, so a key's rows are sent in order. Rows beyond $3
--- bytes are not read, except the first one (measured: the sum costs half a microsecond per row).
+-- One branch per shard, each the beginning of its part of the key, merged by id: rows of shards that another relay holds
+-- are not read, however many there are, and no shard has precedence. Only an ordered branch can be merged. A missing
+-- element of $1 is null and finds nothing. Ids grow in commit order per key and a shard has one owner, so a key's rows
+-- are sent in order. Rows beyond $3 bytes are not sent, except the first one.
 SELECT id, shard, topic, key, value, words, delivery FROM (
     SELECT *, sum(octet_length(value) + coalesce(octet_length(words), 0))
         OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes
-    FROM outbox WHERE shard = ANY ($1::smallint[]) ORDER BY id LIMIT $2
+    FROM (SELECT * FROM (
+        (SELECT * FROM outbox WHERE shard = ($1::smallint[])[1] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[2] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[3] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[4] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[5] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[6] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[7] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[8] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[9] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[10] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[11] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[12] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[13] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[14] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[15] ORDER BY id)
+        UNION ALL (SELECT * FROM outbox WHERE shard = ($1::smallint[])[16] ORDER BY id)
+    ) own ORDER BY id LIMIT $2) first
 ) o WHERE bytes - octet_length(value) - coalesce(octet_length(words), 0) < $3;
 
 -- name: delete_sent
 DELETE FROM outbox o USING unnest($1::smallint[], $2::bigint[]) AS d (shard, id)
 WHERE o.shard = d.shard AND o.id = d.id;
 
--- name: pause_topic_rows
--- The table outbox_aside holds the rows of paused topics.
+-- name: pause_rows
+-- Moves rows of paused topics, which a publish batch has come upon, to the table outbox_aside.
 WITH moved AS (
-    DELETE FROM outbox WHERE shard = ANY ($1::smallint[]) AND topic = ANY ($2::text[])
-    RETURNING id, shard, topic, key, value, words, delivery
+    DELETE FROM outbox o USING unnest($1::smallint[], $2::bigint[]) AS d (shard, id)
+    WHERE o.shard = d.shard AND o.id = d.id
+    RETURNING o.id, o.shard, o.topic, o.key, o.value, o.words, o.delivery, o.written_at
 ), kept AS (
-    INSERT INTO outbox_aside (id, shard, topic, key, value, words, delivery) SELECT * FROM moved RETURNING topic
+    INSERT INTO outbox_aside (id, shard, topic, key, value, words, delivery, written_at)
+    SELECT * FROM moved RETURNING topic
 )
 SELECT topic, count(*) AS n FROM kept GROUP BY topic;
 
@@ -41,15 +62,43 @@ SELECT topic, count(*) AS n FROM kept GROUP BY topic;
 SELECT topic, count(*) AS n FROM outbox_aside WHERE shard = ANY ($1::smallint[]) GROUP BY topic;
 
 -- name: take_paused_batch
+-- The oldest rows of one paused topic, by the same rules as take_batch.
 SELECT id, shard, topic, key, value, words, delivery FROM (
     SELECT *, sum(octet_length(value) + coalesce(octet_length(words), 0))
         OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS bytes
-    FROM outbox_aside WHERE shard = ANY ($1::smallint[]) AND topic = $2 ORDER BY id LIMIT $3
+    FROM (SELECT * FROM (
+        (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[1] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[2] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[3] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[4] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[5] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[6] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[7] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[8] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[9] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[10] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[11] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[12] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[13] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[14] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[15] AND topic = $2 ORDER BY id)
+        UNION ALL (SELECT * FROM outbox_aside WHERE shard = ($1::smallint[])[16] AND topic = $2 ORDER BY id)
+    ) own ORDER BY id LIMIT $3) first
 ) o WHERE bytes - octet_length(value) - coalesce(octet_length(words), 0) < $4;
 
 -- name: delete_sent_paused
-DELETE FROM outbox_aside o USING unnest($1::smallint[], $2::bigint[]) AS d (shard, id)
-WHERE o.shard = d.shard AND o.id = d.id AND o.topic = $3;
+DELETE FROM outbox_aside o USING unnest($1::smallint[], $2::bigint[], $3::text[]) AS d (shard, id, topic)
+WHERE o.shard = d.shard AND o.topic = d.topic AND o.id = d.id;
+
+-- name: oldest_written
+-- When the oldest event that waits was written, over all shards, whether a relay holds them or not; null: none waits.
+-- The head of each shard, since ids grow with time. Rows of a release before `written_at` have none and do not count.
+SELECT least(
+    (SELECT min(head.written_at) FROM generate_series(0, 15) AS s (shard) CROSS JOIN LATERAL (
+        SELECT written_at FROM outbox o WHERE o.shard = s.shard ORDER BY id LIMIT 1
+    ) head),
+    (SELECT min(written_at) FROM outbox_aside)
+);
 
 -- name: count_outbox
 -- `set_aside` counts the rows of paused topics; `civicloom outbox --json` prints the name.

@@ -3,7 +3,8 @@
 The outbox is sharded by key, and an advisory lock on a session of its own gives each shard one owner. A
 publish batch is one record batch per partition, so that no record of a key is in flight behind a failed one;
 acknowledged rows are deleted. The rows of a topic that refuses move to the table `outbox_aside`: the topic is
-paused and retried with backoff.
+paused and retried with backoff, beside the publish batches and by a producer of its own, so that the other
+topics wait neither for its answer nor for its pile.
 
 Kafka transactions, FastStream's `publish_batch` and LISTEN/NOTIFY are not used: each loses or reorders
 records.
@@ -44,10 +45,18 @@ _SHARE_SECONDS = 1.0
 _ALIVE = SHARDS
 # The outbox has no rows or thousands, and many dead ones that vacuum has not reached, so the planner's
 # statistics are mostly wrong; only an index scan reads the live rows and nothing else.
-_PLANS = """
-SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off
+PLAN_SETTINGS = """
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+SET plan_cache_mode = force_generic_plan
 """
-# How often a paused topic is retried, and how long one retry may block the other topics.
+# By these the server says that it cannot write at present. The session is sound and keeps its shards: another
+# relay could not delete what it sends either.
+_SESSION_HOLDS = (
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
+)
+# How often a paused topic is retried, and how long a retry waits for the broker.
 _RETRY_PAUSED_SECONDS = 2.0
 _LONGEST_BACKOFF_SECONDS = 60.0
 _RETRY_TIMEOUT_SECONDS = 3.0
@@ -69,6 +78,13 @@ OnDelivered = Callable[[Tx, Sequence[tuple[Row, RecordMetadata]]], Awaitable[Non
 """Called with rows that have a `delivery`, and their partition and offset, before their deletion commits."""
 DeliveryLock = Callable[[Row], str]
 """Names the aggregate that `OnDelivered` changes for a row."""
+
+
+class _Acknowledged(NamedTuple):
+    """Rows that the broker has acknowledged, and the statement that deletes them."""
+
+    rows: list[tuple[Row, RecordMetadata]]
+    query: str
 
 
 @dataclass(slots=True)
@@ -112,6 +128,11 @@ class Relay:
         self._shards: list[int] = []
         self._paused: dict[str, _PausedTopic] = {}
         self._failed: set[str] = set()
+        self._undeleted: list[_Acknowledged] = []
+        self._retry: asyncio.Task[None] | None = None
+        self._retry_producer: Producer | None = None
+        # Publish batches and the retry use the session in turn; neither holds it while the broker works.
+        self._session_lock = asyncio.Lock()
         self._last_share = 0.0
         self._locks = lock_class("relay", database.settings.service)
         self._widths = TopicWidths(producer, database.settings.service)
@@ -145,19 +166,24 @@ class Relay:
                         raise
                     log.warning("relay waits", error=repr(error))
                     RELAY_FAULTS.inc()
-                    await self._release()
+                    if not isinstance(error, _SESSION_HOLDS):
+                        await self._release()
                     await asyncio.sleep(wait)
                     wait = min(wait * 2, 5)
         finally:
             await self._release()
 
     async def once(self) -> int:
-        """Retries paused topics that are due, then sends one publish batch.
+        """Begins to retry the paused topics that are due, if no retry runs, and sends one publish batch.
+
+        After rows were acknowledged and could not be deleted, nothing is sent until their deletion succeeds:
+        while the database refuses, each batch would be sent again and again.
 
         Returns
         -------
         int
-            Number of acknowledged events of the publish batch, retries not included.
+            Number of events that left the outbox: acknowledged, or moved because their topic was paused
+            before.
 
         Raises
         ------
@@ -169,27 +195,34 @@ class Relay:
             If the database is away.
         """
         session = await self._own_shards()
+        await self._delete_acknowledged(session)
         if not self._shards:
             return 0
         started = time.perf_counter()
-        await self._retry_paused(session)
-        found = await session.fetch(QUERIES["take_batch"], self._shards, BATCH_ROWS, BATCH_BYTES)
-        rows = [Row(*row) for row in found]
-        # Rows of a paused topic that were committed since must wait behind those in `outbox_aside`.
-        rows = [row for row in rows if row.topic not in self._paused]
+        self._begin_retry(session)
+        async with self._session_lock:
+            found = await session.fetch(QUERIES["take_batch"], self._shards, BATCH_ROWS, BATCH_BYTES)
+            taken = [Row(*row) for row in found]
+            # Rows of a paused topic must wait behind those in `outbox_aside`.
+            rows = await self._move_paused(session, taken)
+        moved = len(taken) - len(rows)
         if not rows:
-            return 0
+            return moved
         topics = {row.topic for row in rows}
-        unfit = topics - await self._widths.fit(session, topics)
-        rows = [row for row in rows if row.topic not in unfit]
-        result = await self._send(session, rows, QUERIES["delete_sent"])
+        async with self._session_lock:
+            fit = await self._widths.fit(session, topics)
+        present = [row for row in rows if row.topic in fit]
+        result = await self._send(session, self._producer, present, "delete_sent")
         # When the batch held a single topic, a failure may be the broker's: the topic is paused only if it
         # fails again after the broker has answered.
         failed = result.failed.keys()
-        self._pause(unfit | result.refused | (failed & self._failed))
+        self._pause((topics - fit) | result.refused | (failed & self._failed))
         self._failed = set(failed)
+        sent = {present[index].id for index, _ in result.sent}
+        async with self._session_lock:
+            await self._move_paused(session, [row for row in rows if row.id not in sent])
         PUBLISH_SECONDS.observe(time.perf_counter() - started)
-        return len(result.sent)
+        return len(sent) + moved
 
     async def _paced_once(self) -> None:
         started = time.monotonic()
@@ -202,92 +235,139 @@ class Relay:
     async def _send(
         self,
         session: asyncpg.Connection,
+        producer: Producer,
         rows: Sequence[Row],
         query: str,
-        *more: Any,
         seconds: float | None = None,
     ) -> PublishResult:
         """Sends the rows and deletes the acknowledged ones with `query`."""
-        result = await self._producer.publish(
+        result = await producer.publish(
             [(row.topic, row.key.encode(), row.value, row.words) for row in rows],
             seconds,
             widths=self._widths.kept,
         )
         try:
             # Before the renewal, which fails while the broker is away.
-            await self._delete(
-                session, [(rows[index], record) for index, record in result.sent], query, *more
-            )
+            if result.sent:
+                sent = [(rows[index], record) for index, record in result.sent]
+                self._undeleted.append(_Acknowledged(sent, query))
+                await self._delete_acknowledged(session)
         finally:
             if result.failed:
                 # A failed batch leaves a hole in the idempotent producer's numbering of its partition.
                 RELAY_FAULTS.inc()
                 errors = sorted(set(result.failed.values()))
                 log.warning("batches failed", topics=sorted(result.failed), errors=errors)
-                await self._producer.renew()
+                await producer.renew()
         return result
 
+    async def _delete_acknowledged(self, session: asyncpg.Connection) -> None:
+        """Deletes what the broker has acknowledged, also what could not be deleted before.
+
+        A shard that was lost meanwhile is left to its owner, who sends its rows again.
+        """
+        async with self._session_lock:
+            while self._undeleted:
+                rows, query = self._undeleted[0]
+                try:
+                    await self._delete(session, [r for r in rows if r[0].shard in self._shards], query)
+                except Stale:
+                    self._undeleted.pop(0)
+                    raise
+                self._undeleted.pop(0)
+
     async def _delete(
-        self, session: asyncpg.Connection, sent: Sequence[tuple[Row, RecordMetadata]], query: str, *more: Any
+        self, session: asyncpg.Connection, sent: Sequence[tuple[Row, RecordMetadata]], query: str
     ) -> None:
         if not sent:
             return
         delivered = [(row, record) for row, record in sent if row.delivery is not None]
-        ids = [row.shard for row, _ in sent], [row.id for row, _ in sent]
+        places: list[list[Any]] = [[row.shard for row, _ in sent], [row.id for row, _ in sent]]
+        was_paused = query == "delete_sent_paused"
+        if was_paused:
+            places.append([row.topic for row, _ in sent])
         if delivered and self._on_delivered and self._delivery_lock:
             # A replica that has lost its session must not count a delivery twice: the number of deleted rows
             # decides.
             locks = {self._delivery_lock(row) for row, _ in delivered}
             async with self._database.transaction(locks, connection=session) as tx:
-                status = await session.execute(query, *ids, *more)
+                status = await session.execute(QUERIES[query], *places)
                 if status != f"DELETE {len(sent)}":
                     raise Stale("another relay has deleted rows of this batch")
                 await self._on_delivered(tx, delivered)
         else:
-            await session.execute(query, *ids, *more)
+            await session.execute(QUERIES[query], *places)
         for topic, count in Counter(row.topic for row, _ in sent).items():
             RELAYED.labels(topic).inc(count)
+            if was_paused and topic in self._paused:
+                self._count_paused(topic, -count)
 
     def _pause(self, topics: set[str]) -> None:
         for topic in topics - self._paused.keys():
             log.warning("topic paused", topic=topic)
             self._paused[topic] = _PausedTopic(time.monotonic() + _RETRY_PAUSED_SECONDS)
 
-    async def _retry_paused(self, session: asyncpg.Connection) -> None:
-        """Moves newer rows of paused topics out of the outbox, and retries the topics that are due."""
-        if not self._paused:
-            return
-        for row in await session.fetch(QUERIES["pause_topic_rows"], self._shards, list(self._paused)):
-            self._count_paused(row["topic"], row["n"])
-        for topic, paused in list(self._paused.items()):
-            if paused.retry_at > time.monotonic():
-                continue
-            if not await self._widths.fit(session, {topic}):
-                paused.retry_at = time.monotonic() + _RETRY_PAUSED_SECONDS
-            else:
-                await self._retry_topic(session, topic, paused)
+    async def _move_paused(self, session: asyncpg.Connection, rows: Sequence[Row]) -> list[Row]:
+        """Moves the rows of paused topics out of the outbox, behind earlier ones; returns the others.
 
-    async def _retry_topic(self, session: asyncpg.Connection, topic: str, paused: _PausedTopic) -> None:
-        """Sends one publish batch of a paused topic, oldest rows first; only one, since other topics wait."""
-        paused.retry_at = time.monotonic() + paused.backoff
-        found = await session.fetch(
-            QUERIES["take_paused_batch"], self._shards, topic, BATCH_ROWS, BATCH_BYTES
-        )
-        if not found:
-            self._count_paused(topic, -paused.events)
-            del self._paused[topic]
-            log.info("topic resumed", topic=topic)
+        Only what a publish batch has come upon: it finds the rows of a key in order, so those that move are
+        always its first ones, and no statement looks through the outbox for the others.
+        """
+        paused = [row for row in rows if row.topic in self._paused]
+        if not paused:
+            return list(rows)
+        places = [row.shard for row in paused], [row.id for row in paused]
+        for found in await session.fetch(QUERIES["pause_rows"], *places):
+            self._count_paused(found["topic"], found["n"])
+        return [row for row in rows if row.topic not in self._paused]
+
+    def _begin_retry(self, session: asyncpg.Connection) -> None:
+        """Starts the retry of the topics that are due. Raises what ended the one before."""
+        if self._retry is not None:
+            if not self._retry.done():
+                return
+            ended, self._retry = self._retry, None
+            ended.result()
+        due = [topic for topic, paused in self._paused.items() if paused.retry_at <= time.monotonic()]
+        if due:
+            self._retry = asyncio.create_task(self._retry_topics(session, due))
+
+    async def _retry_topics(self, session: asyncpg.Connection, due: Sequence[str]) -> None:
+        """Sends one publish batch of paused topics, oldest rows first."""
+        producer = self._retry_producer = self._retry_producer or self._producer.another("retry")
+        async with self._session_lock:
+            fit = await self._widths.fit(session, set(due))
+            for topic in set(due) - fit:
+                self._paused[topic].retry_at = time.monotonic() + _RETRY_PAUSED_SECONDS
+            rows = await self._take_paused(session, [topic for topic in due if topic in fit])
+        if not rows:
             return
-        rows = [Row(*row) for row in found]
-        result = await self._send(
-            session, rows, QUERIES["delete_sent_paused"], topic, seconds=_RETRY_TIMEOUT_SECONDS
-        )
-        self._count_paused(topic, -len(result.sent))
-        if result.failed:
-            paused.backoff = min(paused.backoff * 2, _LONGEST_BACKOFF_SECONDS)
-            paused.retry_at = time.monotonic() + paused.backoff
-        else:
-            paused.backoff, paused.retry_at = _RETRY_PAUSED_SECONDS, time.monotonic()
+        result = await self._send(session, producer, rows, "delete_sent_paused", _RETRY_TIMEOUT_SECONDS)
+        for topic in {row.topic for row in rows}:
+            paused = self._paused[topic]
+            if topic in result.failed:
+                paused.backoff = min(paused.backoff * 2, _LONGEST_BACKOFF_SECONDS)
+                paused.retry_at = time.monotonic() + paused.backoff
+            else:
+                paused.backoff, paused.retry_at = _RETRY_PAUSED_SECONDS, time.monotonic()
+
+    async def _take_paused(self, session: asyncpg.Connection, topics: Sequence[str]) -> list[Row]:
+        """The oldest rows of each topic, a fair part of a batch; a topic without rows is resumed."""
+        rows: list[Row] = []
+        for topic in topics:
+            limits = BATCH_ROWS // len(topics) + 1, BATCH_BYTES // len(topics)
+            found = await session.fetch(QUERIES["take_paused_batch"], self._shards, topic, *limits)
+            rows += [Row(*row) for row in found]
+            if not found:
+                self._count_paused(topic, -self._paused[topic].events)
+                del self._paused[topic]
+                log.info("topic resumed", topic=topic)
+        return rows
+
+    async def _end_retry(self) -> None:
+        """Waits for the retry that runs, if any; its error is raised by the next `once`."""
+        if self._retry is not None:
+            await asyncio.wait([self._retry])
 
     def _count_paused(self, topic: str, change: int) -> None:
         paused = self._paused[topic]
@@ -299,23 +379,40 @@ class Relay:
         if self._session is None or self._session.is_closed():
             self._shards = []
             self._session = await self._database.connect()
-            await self._session.execute(_PLANS)
+            await self._session.execute(PLAN_SETTINGS)
             await self._session.execute(QUERIES["announce_relay"], self._locks, _ALIVE)
             self._last_share = 0.0
         now = time.monotonic()
         if now - self._last_share >= _SHARE_SECONDS:
             self._last_share = now
-            await self._widths.refresh(self._session)
+            await self._refresh_widths(self._session)
             await self._share(self._session)
         return self._session
+
+    async def _refresh_widths(self, session: asyncpg.Connection) -> None:
+        async with self._session_lock:
+            changed = await self._widths.has_changed(session)
+        if changed:
+            # What is in flight was hashed by the old widths: it has to be on its topic first.
+            await self._end_retry()
+            async with self._session_lock:
+                await self._widths.refresh(session)
 
     async def _share(self, session: asyncpg.Connection) -> None:
         """Claims free shards up to a fair part and releases any above it; nothing is in flight here.
 
         A hung replica keeps its shards until its database session ends.
         """
+        async with self._session_lock:
+            relays = await session.fetchval(QUERIES["live_relays"], self._locks, _ALIVE)
+        fair = -(-SHARDS // relays)
+        if len(self._shards) > fair:
+            await self._end_retry()
+        async with self._session_lock:
+            await self._claim_and_release(session, fair)
+
+    async def _claim_and_release(self, session: asyncpg.Connection, fair: int) -> None:
         before = set(self._shards)
-        fair = -(-SHARDS // await session.fetchval(QUERIES["live_relays"], self._locks, _ALIVE))
         while len(self._shards) > fair:
             await session.execute(QUERIES["release_shard"], self._locks, self._shards.pop())
         for shard in set(range(SHARDS)) - before:
@@ -333,6 +430,15 @@ class Relay:
             self._count_paused(topic, waiting.get(topic, 0) - paused.events)
 
     async def _release(self) -> None:
+        if self._retry is not None:
+            retry, self._retry = self._retry, None
+            retry.cancel()
+            await asyncio.wait([retry])
+            if not retry.cancelled() and (error := retry.exception()):
+                log.error("the retry of paused topics ends", error=repr(error), exc_info=error)
+        if self._retry_producer is not None:
+            producer, self._retry_producer = self._retry_producer, None
+            await producer.stop()
         session, self._session, self._shards, self._failed = self._session, None, [], set()
         for topic, paused in self._paused.items():
             # The next owner of the shards counts what waits in them.

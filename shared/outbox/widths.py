@@ -62,6 +62,12 @@ class TopicWidths:
         }
         return dict(sorted((narrow | growing).items()))
 
+    async def has_changed(self, session: asyncpg.Connection) -> bool:
+        """Whether `refresh` has anything to read on this session."""
+        if session is not self._session or self._revision < 0:
+            return True
+        return bool(await session.fetch(QUERIES["changed_widths"], self._revision))
+
     async def refresh(self, session: asyncpg.Connection) -> None:
         """Reads what `topics grow` has changed. To be called while nothing is in flight.
 

@@ -15,6 +15,7 @@ import orjson
 
 from shared.clock import machine_now
 from shared.errors import Conflict
+from shared.unit_of_work.pruning import prune
 from shared.unit_of_work.transaction import QUERIES, Connection, Tx
 
 KEPT = dt.timedelta(hours=48)
@@ -99,4 +100,4 @@ async def remember_together(tx: Tx, answered: Sequence[tuple[Request, Answer]]) 
 
 async def prune_keys(connection: Connection | asyncpg.Pool, before: dt.datetime) -> None:
     """Deletes keys that expired before a moment of machine time."""
-    await connection.execute(QUERIES["prune_idempotency_keys"], before)
+    await prune(connection, "prune_idempotency_keys", before)

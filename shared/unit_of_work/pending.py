@@ -106,6 +106,7 @@ async def _write_outbox(connection: Any, rows: list[OutboxRow]) -> None:
         [r.value for r in rows],
         [r.words for r in rows],
         [r.delivery for r in rows],
+        machine_now(),
     )
     for event_type, count in Counter(row.type for row in rows).items():
         EMITTED.labels(event_type).inc(count)

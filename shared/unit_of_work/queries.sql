@@ -25,8 +25,9 @@ UPDATE aggregate SET sequences = u.sequences
 FROM unnest($1::text[], $2::jsonb[]) AS u (id, sequences) WHERE aggregate.id = u.id;
 
 -- name: insert_outbox
-INSERT INTO outbox (topic, key, value, words, delivery)
-SELECT topic, key, value, words, delivery
+-- $6 is machine time: how long an event waits for its relay is no matter of rules.
+INSERT INTO outbox (topic, key, value, words, delivery, written_at)
+SELECT topic, key, value, words, delivery, $6
 FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::jsonb[])
     WITH ORDINALITY AS o (topic, key, value, words, delivery, n) ORDER BY n;
 
@@ -64,25 +65,33 @@ SELECT kind, count(DISTINCT subject) AS n FROM expectation WHERE since < $1 GROU
 SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM outbox_aside), (SELECT count(*) FROM parked_key),
        (SELECT count(*) FROM dead_letter WHERE resolution IS NULL);
 
--- name: due_timers
--- Without a lock: the aggregates are locked first, then the rows are claimed. A deadline check (column `judges`)
--- does not fire while an event of the aggregate is parked or a dead letter: it may be the act that was in time.
-SELECT aggregate, kind FROM timer t
-WHERE fires_at <= $1 AND kind = ANY ($4::text[])
-    AND (NOT judges OR ($2 AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate)))
-ORDER BY fires_at, due LIMIT $3;
+-- name: lock_due
+-- Locks the aggregates of due timers, earliest first, and not the timers: the lock order is the same everywhere. What
+-- another replica or a partition batch holds is skipped, so replicas share the work and a held case delays no other.
+SELECT a.id FROM timer t JOIN aggregate a ON a.id = t.aggregate
+WHERE NOT t.judges AND t.fires_at <= $1 AND t.kind = ANY ($2::text[])
+ORDER BY t.fires_at, t.due LIMIT $3 FOR NO KEY UPDATE OF a SKIP LOCKED;
+
+-- name: lock_due_checks
+-- The same for deadline checks (column `judges`), which do not fire while an event of the aggregate is parked or a dead
+-- letter: it may be the act that was in time. OFFSET 0 keeps that a look-up per row; as a join it would read them all.
+SELECT a.id FROM timer t JOIN aggregate a ON a.id = t.aggregate
+WHERE t.judges AND t.fires_at <= $1 AND t.kind = ANY ($2::text[])
+    AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate OFFSET 0)
+ORDER BY t.fires_at, t.due LIMIT $3 FOR NO KEY UPDATE OF a SKIP LOCKED;
 
 -- name: claim_timers
-SELECT t.aggregate, t.kind, t.due, t.data, t.attempts
-FROM timer t JOIN unnest($1::text[], $2::text[]) AS c (aggregate, kind) USING (aggregate, kind)
-WHERE t.fires_at <= $3 AND (NOT t.judges OR NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate))
-FOR UPDATE OF t SKIP LOCKED;
-
--- name: timer_attempts
-SELECT attempts FROM timer WHERE aggregate = $1 AND kind = $2;
+-- Of aggregates that are locked: what was scheduled or parked before the lock counts. The earliest timer of each, since
+-- it may cancel the next: that keeps the order when the clock jumps. Backoff after a fault moves `fires_at` alone, so
+-- `due` is asked as well.
+SELECT DISTINCT ON (aggregate) aggregate, kind, due, fires_at, data, attempts FROM timer t
+WHERE aggregate = ANY ($1::text[]) AND kind = ANY ($2::text[]) AND fires_at <= $3 AND due <= $3
+    AND (NOT judges OR ($4 AND NOT EXISTS (SELECT FROM parked_key p WHERE p.key = t.aggregate OFFSET 0)))
+ORDER BY aggregate, fires_at, due;
 
 -- name: postpone_timer
-UPDATE timer SET fires_at = $3, attempts = attempts + 1 WHERE aggregate = $1 AND kind = $2;
+-- Only what was claimed: a timer that was scheduled again meanwhile keeps its own moment.
+UPDATE timer SET fires_at = $4, attempts = attempts + 1 WHERE aggregate = $1 AND kind = $2 AND fires_at = $3;
 
 -- name: insert_seen_events
 -- In machine time, since Kafka's retention, which bounds redelivery, follows it. Fails if a row exists: then
@@ -90,7 +99,8 @@ UPDATE timer SET fires_at = $3, attempts = attempts + 1 WHERE aggregate = $1 AND
 INSERT INTO seen_event (source, id, seen_at) SELECT source, id, $3 FROM unnest($1::text[], $2::text[]) AS s (source, id);
 
 -- name: prune_seen_events
-DELETE FROM seen_event WHERE seen_at < $1;
+-- The oldest $2 of them: the caller repeats it, so that no statement is long.
+DELETE FROM seen_event WHERE ctid = ANY (ARRAY(SELECT ctid FROM seen_event WHERE seen_at < $1 ORDER BY seen_at LIMIT $2));
 
 -- name: read_epoch
 SELECT epoch FROM epoch;
@@ -125,7 +135,9 @@ FROM unnest($1::text[], $2::text[], $3::integer[], $4::jsonb[]) AS a (scope, key
 WHERE k.scope = a.scope AND k.key = a.key;
 
 -- name: prune_idempotency_keys
-DELETE FROM idempotency_key WHERE expires_at < $1;
+-- The oldest $2 of them: the caller repeats it, so that no statement is long.
+DELETE FROM idempotency_key
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_key WHERE expires_at < $1 ORDER BY expires_at LIMIT $2));
 
 -- name: mark_erased
 UPDATE aggregate SET erased = true WHERE id = ANY ($1::text[]) AND NOT erased;

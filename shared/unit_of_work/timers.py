@@ -2,13 +2,14 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from shared.clock import Clock
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.logs import about, get_logger
 from shared.metrics import TIMER_FAULTS, TIMERS
@@ -17,8 +18,12 @@ from shared.unit_of_work.transaction import QUERIES, Tx
 
 log = get_logger(__name__)
 
-_BATCH_ROWS = 500
+# Of each sort: timers, and deadline checks. Small enough that several replicas find work in one pile.
+_BATCH_ROWS = 250
 _POLL_SECONDS = 0.2
+# A look that finds nothing to fire is followed by a pause of so many times its own length: what may not fire
+# (a check of a parked case, a kind of another release) is read at each look, however much of it there is.
+_PAUSE_FACTOR = 20
 _LONGEST_BACKOFF = dt.timedelta(minutes=5)
 
 
@@ -32,13 +37,19 @@ class FiredTimer:
     data: dict[str, Any]
 
 
-TimerKey = tuple[str, str]
-"""Aggregate and kind."""
 Fire = Callable[[Tx, list[FiredTimer]], Awaitable[None]]
 
 
+class _Claim(NamedTuple):
+    """A timer that a transaction has claimed; by `fires_at` it is known again if that is rolled back."""
+
+    timer: FiredTimer
+    fires_at: dt.datetime
+    attempts: int
+
+
 class Timers:
-    """The timer loop of one service. Several replicas may run: rows are claimed with SKIP LOCKED.
+    """The timer loop of one service. Several replicas share the work: each skips what another has locked.
 
     Parameters
     ----------
@@ -93,8 +104,10 @@ class Timers:
         """
         while True:
             try:
+                started = time.monotonic()
                 if await self.once() == 0:
-                    await asyncio.sleep(_POLL_SECONDS)
+                    took = time.monotonic() - started
+                    await asyncio.sleep(max(_POLL_SECONDS, _PAUSE_FACTOR * took))
             except Exception as error:
                 if not is_passing(error):
                     raise
@@ -116,57 +129,84 @@ class Timers:
         asyncpg.PostgresError, OSError, TimeoutError
             If the database is away.
         """
-        clock: Clock = self._database.clock
-        may_check = self._watermark_lag() <= self._database.settings.grace_seconds
-        kinds = list(self._kinds)
-        rows = await self._database.pool.fetch(
-            QUERIES["due_timers"], clock.now(), may_check, _BATCH_ROWS, kinds
-        )
-        # One per aggregate, the earliest, since it may cancel the next: keeps the order when the clock jumps.
-        earliest: dict[str, str] = {}
-        for row in rows:
-            earliest.setdefault(row["aggregate"], row["kind"])
-        due = list(earliest.items())
-        if not due:
-            return 0
+        claims: list[_Claim] = []
         try:
-            return await self._fire(due)
+            return await self._fire_due(claims)
         except Exception as error:
-            if is_infrastructure(error):
+            if is_infrastructure(error) or not claims:
                 raise
             log.warning("timers fail together and are fired one by one", error=repr(error))
-        for timer in due:
-            with about(timer[0]):
-                await self._fire_alone(timer)
-        return len(due)
+        for claim in claims:
+            with about(claim.timer.aggregate):
+                await self._fire_alone(claim)
+        return len(claims)
 
-    async def _fire(self, due: list[TimerKey]) -> int:
-        async with self._database.transaction(aggregate for aggregate, _ in due) as tx:
-            rows = await tx.connection.fetch(
-                QUERIES["claim_timers"], [a for a, _ in due], [k for _, k in due], tx.now
-            )
-            by_kind: dict[str, list[FiredTimer]] = {}
-            for row in rows:
-                # Cancelled before the function runs, so that it may schedule the same kind again.
-                tx.cancel(row["aggregate"], row["kind"])
-                fired = FiredTimer(row["aggregate"], row["kind"], row["due"], orjson.loads(row["data"]))
-                by_kind.setdefault(row["kind"], []).append(fired)
-            for kind, timers in sorted(by_kind.items()):
-                await self._kinds[kind](tx, timers)
-        for kind, timers in by_kind.items():
-            TIMERS.labels(kind).inc(len(timers))
-        return len(rows)
+    async def _fire_due(self, claims: list[_Claim]) -> int:
+        """Fires what is due and not held by another transaction; puts what it claims into `claims`."""
+        may_check = self._watermark_lag() <= self._database.settings.grace_seconds
+        kinds = list(self._kinds)
+        queries = ["lock_due", "lock_due_checks"] if may_check else ["lock_due"]
+        async with self._database.transaction() as tx:
+            aggregates: set[str] = set()
+            for query in queries:
+                rows = await tx.connection.fetch(QUERIES[query], tx.now, kinds, _BATCH_ROWS)
+                aggregates.update(row["id"] for row in rows)
+            if not aggregates:
+                return 0
+            # They are locked already, so nothing waits here.
+            await tx.lock(aggregates)
+            claims += await _claim(tx, sorted(aggregates), kinds, may_check=may_check)
+            await self._call(tx, claims)
+        _count(claims)
+        return len(claims)
 
-    async def _fire_alone(self, due: TimerKey) -> None:
+    async def _fire_alone(self, claim: _Claim) -> None:
+        aggregate, kind = claim.timer.aggregate, claim.timer.kind
         try:
-            await self._fire([due])
+            async with self._database.transaction([aggregate]) as tx:
+                claims = await _claim(tx, [aggregate], [kind], may_check=True)
+                claim = claims[0] if claims else claim
+                await self._call(tx, claims)
+            _count(claims)
         except Exception as error:
             if is_infrastructure(error):
                 raise
-            aggregate, kind = due
             TIMER_FAULTS.labels(kind).inc()
             log.exception("timer fails", aggregate=aggregate, kind=kind)
-            async with self._database.transaction([aggregate]) as tx:
-                attempts = await tx.connection.fetchval(QUERIES["timer_attempts"], aggregate, kind)
-                backoff = min(dt.timedelta(seconds=2 ** min(attempts or 0, 10)), _LONGEST_BACKOFF)
-                await tx.connection.execute(QUERIES["postpone_timer"], aggregate, kind, tx.now + backoff)
+            await self._postpone(claim)
+
+    async def _postpone(self, claim: _Claim) -> None:
+        """Moves the timer back, unless a command has scheduled it again since it was claimed."""
+        aggregate, kind = claim.timer.aggregate, claim.timer.kind
+        backoff = min(dt.timedelta(seconds=2 ** min(claim.attempts, 10)), _LONGEST_BACKOFF)
+        async with self._database.transaction([aggregate]) as tx:
+            await tx.connection.execute(
+                QUERIES["postpone_timer"], aggregate, kind, claim.fires_at, tx.now + backoff
+            )
+
+    async def _call(self, tx: Tx, claims: Sequence[_Claim]) -> None:
+        by_kind: dict[str, list[FiredTimer]] = {}
+        for claim in claims:
+            # Cancelled before the function runs, so that it may schedule the same kind again.
+            tx.cancel(claim.timer.aggregate, claim.timer.kind)
+            by_kind.setdefault(claim.timer.kind, []).append(claim.timer)
+        for kind, timers in sorted(by_kind.items()):
+            await self._kinds[kind](tx, timers)
+
+
+async def _claim(tx: Tx, aggregates: Sequence[str], kinds: Sequence[str], *, may_check: bool) -> list[_Claim]:
+    """The earliest due timer of each aggregate; all of them are locked."""
+    rows = await tx.connection.fetch(QUERIES["claim_timers"], aggregates, kinds, tx.now, may_check)
+    return [
+        _Claim(
+            FiredTimer(row["aggregate"], row["kind"], row["due"], orjson.loads(row["data"])),
+            row["fires_at"],
+            row["attempts"],
+        )
+        for row in rows
+    ]
+
+
+def _count(claims: Sequence[_Claim]) -> None:
+    for kind, count in Counter(claim.timer.kind for claim in claims).items():
+        TIMERS.labels(kind).inc(count)

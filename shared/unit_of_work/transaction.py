@@ -18,6 +18,7 @@ from shared.ids import new_id
 from shared.unit_of_work.expectations import Expectation, Kind
 from shared.unit_of_work.pending import OutboxRow, Pending, write
 from shared.unit_of_work.provenance import Provenance, correlation_of, event_id_from, inherited_from
+from shared.unit_of_work.pruning import prune
 
 QUERIES = sql.load("shared.unit_of_work")
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
@@ -393,7 +394,7 @@ class Tx:
 
 async def prune_processed_actions(connection: Connection | asyncpg.Pool, before: dt.datetime) -> None:
     """Forgets actions that were applied before a moment of machine time."""
-    await connection.execute(QUERIES["prune_seen_events"], before)
+    await prune(connection, "prune_seen_events", before)
 
 
 def _json(value: object) -> str:

@@ -296,3 +296,146 @@ async def test_a_relay_whose_session_was_cut_goes_on_with_a_new_one(
     first_of_each = list(dict.fromkeys(found))
     assert first_of_each == list(range(1, 51))
     await relay._producer.stop()
+
+
+@contextlib.asynccontextmanager
+async def running(relay: Relay) -> AsyncIterator[None]:
+    """The relay at work, as in a service."""
+    task = asyncio.create_task(relay.run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await relay._producer.stop()
+
+
+async def gone(database: Database, topic: str) -> None:
+    while await database.pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", topic):
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_what_cannot_be_deleted_is_not_sent_again(
+    routing: Database, pair: Pair, namespace: str, recorded: bool
+) -> None:
+    """A full disk refuses writes and answers reads: each look would find the same rows and send them."""
+    unit, deliveries = topic_name(namespace, "department", "water"), 0
+
+    async def count(_: Tx, rows: Any) -> None:
+        nonlocal deliveries
+        deliveries += len(rows)
+
+    more: dict[str, Any] = {"on_delivered": count, "delivery_lock": lambda row: row.key} if recorded else {}
+    before = len(await read_all(pair, unit))
+    await routing.pool.execute(
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END$$;"
+        "CREATE TRIGGER full_disk BEFORE DELETE ON outbox EXECUTE FUNCTION full_disk()"
+    )
+    try:
+        async with running(relay := Relay(routing, Producer(pair.bootstrap, "test"), **more)):
+            for number in range(3):
+                async with routing.transaction([f"full-{number}"]) as tx:
+                    tx.emit(OFFER, subject=f"full-{number}", unit="water")
+                await asyncio.sleep(0.5)
+            kept = len(relay._shards)
+            await routing.pool.execute("DROP FUNCTION full_disk CASCADE")
+            async with asyncio.timeout(20):
+                await gone(routing, unit)
+    finally:
+        await routing.pool.execute("DROP FUNCTION IF EXISTS full_disk CASCADE")
+    assert len(await read_all(pair, unit)) == before + 3
+    assert deliveries == (3 if recorded else 0)
+    assert kept == relays.SHARDS
+
+
+async def test_a_shard_that_was_lost_with_rows_not_deleted_is_left_to_its_owner(
+    routing: Database, pair: Pair, namespace: str
+) -> None:
+    """What it sent stays to be sent by the owner, and a late deletion must not take it."""
+    one, other = (Relay(routing, Producer(pair.bootstrap, "test")) for _ in range(2))
+    await write(routing, "left", 3)
+    session = await one._own_shards()
+    rows = [
+        Row(*row)
+        for row in await session.fetch(
+            QUERIES["take_batch"], one._shards, relays.BATCH_ROWS, relays.BATCH_BYTES
+        )
+    ]
+    one._undeleted.append(relays._Acknowledged([(row, RecordMetadata(0, 0)) for row in rows], "delete_sent"))
+    session.terminate()
+    async with asyncio.timeout(20):
+        while len(other._shards) < relays.SHARDS:
+            other._last_share = 0.0
+            await other._own_shards()
+    await one.once()
+    assert one._undeleted == []
+    assert await routing.pool.fetchval("SELECT count(*) FROM outbox") == 3
+    await drain(routing, other)
+    records = await read_all(pair, topic_name(namespace, "routing"))
+    assert sequences(records, "left") == [1, 2, 3]
+    for relay in (one, other):
+        await stop(relay)
+
+
+async def test_a_topic_that_does_not_answer_its_retry_delays_no_other(
+    routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "_RETRY_PAUSED_SECONDS", 0.1)
+    monkeypatch.setattr(relays, "_RETRY_TIMEOUT_SECONDS", 60)
+    topic = topic_name(namespace, "department", "water")
+    retried = asyncio.Event()
+    send_batch = AIOKafkaProducer.send_batch
+
+    async def refuse(producer: AIOKafkaProducer, batch: Any, to: str, *, partition: int) -> Any:
+        if to != topic:
+            return await send_batch(producer, batch, to, partition=partition)
+        retried.set()
+        return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(AIOKafkaProducer, "send_batch", refuse)
+    relay = Relay(routing, Producer(pair.bootstrap, "test"))
+    async with routing.transaction(["waits"]) as tx:
+        tx.emit(OFFER, subject="waits", unit="water")
+    await routing.pool.execute(
+        "WITH moved AS (DELETE FROM outbox RETURNING *) INSERT INTO outbox_aside SELECT * FROM moved"
+    )
+    async with running(relay), asyncio.timeout(20):
+        await retried.wait()
+        for _ in range(3):
+            await write(routing, "goes-on", 5)
+            await gone(routing, topic_name(namespace, "routing"))
+        assert relay.paused_topics == [topic]
+        assert PAUSED.labels(topic)._value.get() == 1
+    found = sequences(await read_all(pair, topic_name(namespace, "routing")), "goes-on")
+    assert found == list(range(1, 16))
+
+
+async def test_a_pile_of_a_paused_topic_is_sent_in_order_beside_the_others(
+    routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Newer rows of it keep coming, and move behind those that wait."""
+    monkeypatch.setattr(relays, "BATCH_ROWS", 20)
+    monkeypatch.setattr(relays, "_RETRY_PAUSED_SECONDS", 0.0)
+    topic = topic_name(namespace, "department", "pile")
+    cases = [f"pile-{number}" for number in range(12)]
+
+    async def offer(times: int) -> None:
+        for _ in range(times):
+            async with routing.transaction(cases) as tx:
+                for case in cases:
+                    tx.emit(OFFER, subject=case, unit="pile")
+
+    await offer(10)
+    async with running(relay := Relay(routing, Producer(pair.bootstrap, "test"))), asyncio.timeout(40):
+        while await routing.pool.fetchval("SELECT count(*) FROM outbox_aside") < 120:
+            await asyncio.sleep(0.02)
+        await make_topics(pair.bootstrap, namespace, ["pile"])
+        await offer(10)
+        while relay.paused_topics or await routing.pool.fetchval("SELECT count(*) FROM outbox"):
+            await asyncio.sleep(0.02)
+    records = await read_all(pair, topic)
+    assert {case: sequences(records, case) for case in cases} == {key: list(range(1, 21)) for key in cases}

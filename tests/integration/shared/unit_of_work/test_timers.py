@@ -169,25 +169,105 @@ async def test_a_deadline_check_waits_for_parked_events_and_dead_letters(
     assert recorder.fired[-1] == ("parked", "breach")
 
 
-async def test_an_event_parked_between_query_and_lock_stops_the_deadline_check(
+PARK = (
+    "INSERT INTO parked_key (consumer, topic, key, error, next_attempt)"
+    " VALUES ('toy', 't', 'case', 'busy', 'infinity')"
+)
+
+
+async def test_an_aggregate_that_another_transaction_holds_delays_no_other_timer(
     routing: Database, clock: FixedClock
+) -> None:
+    """What that transaction parks is seen afterwards."""
+    recorder = Recorder(routing, "breach")
+    await schedule(
+        routing, *(timer(case, "breach", NOW, is_deadline_check=True) for case in ("case", "other"))
+    )
+    clock.moment = NOW + dt.timedelta(seconds=routing.settings.grace_seconds)
+    async with routing.transaction(["case"]) as parking:
+        async with asyncio.timeout(5):
+            assert await recorder.timers.once() == 1
+        await parking.connection.execute(PARK)
+    await recorder.drain()
+    assert recorder.fired == [("other", "breach")]
+
+
+async def test_an_event_parked_while_the_aggregate_was_being_locked_stops_the_deadline_check(
+    routing: Database, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(routing, "breach")
     await schedule(routing, timer("case", "breach", NOW, is_deadline_check=True))
     clock.moment = NOW + dt.timedelta(seconds=routing.settings.grace_seconds)
-    async with routing.transaction(["case"]) as parking:
-        judging = asyncio.create_task(recorder.timers.once())
-        async with asyncio.timeout(10):
-            while not await routing.pool.fetchval(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ):
-                assert not judging.done()
-        await parking.connection.execute(
-            "INSERT INTO parked_key (consumer, topic, key, error, next_attempt)"
-            " VALUES ('toy', 't', 'case', 'busy', 'infinity')"
-        )
-    await judging
+    lock = Tx.lock
+
+    async def lock_late(tx: Tx, aggregates: Any) -> None:
+        await routing.pool.execute(PARK)
+        await lock(tx, aggregates)
+
+    monkeypatch.setattr(Tx, "lock", lock_late)
+    await recorder.timers.once()
+    assert recorder.fired == []
+
+
+async def test_replicas_share_what_is_due(routing: Database, clock: FixedClock) -> None:
+    await schedule(routing, *(timer(f"case-{n:04}", "mark", NOW) for n in range(1000)))
+    fired: list[str] = []
+
+    def replica() -> Timers:
+        timers = Timers(routing, watermark_lag=lambda: 0.0)
+
+        @timers.on("mark")
+        async def slow(_: Tx, marks: list[FiredTimer]) -> None:
+            fired.extend(one.aggregate for one in marks)
+            await asyncio.sleep(0.2)
+
+        return timers
+
+    shares = await asyncio.gather(replica().once(), replica().once())
+    assert min(shares) > 0, f"one replica waited for the other: {shares}"
+    assert len(fired) == len(set(fired)) == sum(shares)
+
+
+async def test_a_timer_scheduled_again_after_a_fault_keeps_its_new_moment(
+    routing: Database, clock: FixedClock
+) -> None:
+    """The fault frees the aggregate, and a command that waits for it may get it before the timer moves."""
+    later = NOW + dt.timedelta(days=5)
+    timers = Timers(routing, watermark_lag=lambda: 0.0)
+    calls = 0
+    commands: list[asyncio.Task[None]] = []
+
+    @timers.on("breach")
+    async def breach(_: Tx, __: list[FiredTimer]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % 2 == 0:  # the first is the attempt together with others
+            commands.append(asyncio.create_task(schedule(routing, timer("case", "breach", later))))
+            async with asyncio.timeout(10):
+                while not await routing.pool.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                ):
+                    await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    for _ in range(5):
+        await schedule(routing, timer("case", "breach", NOW))
+        await timers.once()
+        await commands.pop()
+        row = await routing.pool.fetchrow("SELECT due, fires_at, attempts FROM timer")
+        assert row is not None
+        assert tuple(row) == (later, later, 0)
+
+
+async def test_a_timer_that_is_not_due_does_not_fire_whatever_its_row_says(
+    routing: Database, clock: FixedClock
+) -> None:
+    """A release before this one pulled timers forward that were scheduled again after a fault."""
+    recorder = Recorder(routing, "breach")
+    await schedule(routing, timer("case", "breach", NOW + dt.timedelta(days=5)))
+    await routing.pool.execute("UPDATE timer SET fires_at = $1", NOW)
+    await recorder.drain()
     assert recorder.fired == []
 
 

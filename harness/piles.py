@@ -1,0 +1,279 @@
+"""Large tables of the core, a call of each of its named statements on them, and what a plan has read.
+
+For tests and the bench. The piles are what a statement must not read: rows of other shards, topics, consumers
+and partitions, deadline checks that may not fire, what is not old yet. A call's own rows are few or limited.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+
+from shared import sql
+from shared.outbox.relay import PLAN_SETTINGS
+
+OWN = 100
+"""Rows that belong to the calls, in each table whose other rows belong to somebody else."""
+
+
+async def fill(connection: asyncpg.Connection, rows: int) -> None:
+    """Puts about `rows` rows into each table of the core, which must be empty, and gathers statistics."""
+    script = files("harness").joinpath("piles.sql").read_text(encoding="utf-8")
+    await connection.execute(script.replace("$n", str(rows)).replace("$own", str(OWN)))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A named statement with its arguments as SQL expressions.
+
+    `package` is where its `queries.sql` is; `relay`: it runs in the relay's session, with its settings.
+    """
+
+    package: str
+    name: str
+    arguments: tuple[str, ...] = ()
+    file: str = "queries.sql"
+    relay: bool = False
+
+    @property
+    def statement(self) -> str:
+        return sql.load(self.package, self.file)[self.name]
+
+
+_ALL = "'{0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15}'::smallint[]"
+_OWN = "'{0}'::smallint[]"
+_BYTES = "8388608"
+
+
+def _case(number: str) -> str:
+    return f"'case-' || lpad(({number})::text, 7, '0')"
+
+
+def _list(what: str, source: str, limit: int = OWN, order: str = "id") -> str:
+    return f"(SELECT array_agg(v) FROM (SELECT {what} AS v FROM {source} ORDER BY {order} LIMIT {limit}) s)"
+
+
+_CASES = f"(SELECT array_agg({_case('i')}) FROM generate_series(1, {OWN}) i)"
+_ONE_CASE = f"ARRAY[{_case('3')}]"
+_NOW = "'2026-12-24Z'::timestamptz"
+_KINDS = "'{mark,breach}'::text[]"
+
+
+def _many(expression: str) -> str:
+    return f"(SELECT array_agg({expression}) FROM generate_series(1, {OWN}) i)"
+
+
+def _outbox() -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.outbox", name, arguments, relay=True)
+
+    yield call("announce_relay", "1", "16")
+    yield call("claim_shard", "1", "3")
+    yield call("release_shard", "1", "3")
+    yield call("live_relays", "1", "16")
+    for shards in (_OWN, _ALL):
+        yield call("take_batch", shards, "3000", _BYTES)
+        yield call("take_paused_batch", shards, "'t.paused'", "3000", _BYTES)
+    for table, name in (("outbox", "delete_sent"), ("outbox", "pause_rows"), ("outbox_aside", "")):
+        places = _list("shard", table, 3000), _list("id", table, 3000)
+        yield (
+            call(name, *places) if name else call("delete_sent_paused", *places, _list("topic", table, 3000))
+        )
+    yield call("count_paused_rows", _ALL)
+    yield Call("shared.outbox", "oldest_written")
+    yield Call("shared.outbox", "count_outbox")
+
+
+def _unit_of_work() -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.unit_of_work", name, arguments)
+
+    new = _many("'new-' || i")
+    json, none = _many("'{}'::jsonb"), _many("NULL::bytea")
+    yield call("lock_aggregates", _CASES)
+    yield call("read_sequences", _CASES)
+    yield call("insert_aggregates", new, json)
+    yield call("update_sequences", _CASES, json)
+    topics, values = _many("'t.main'::text"), _many("'\\x00'::bytea")
+    yield call("insert_outbox", topics, _CASES, values, none, _many("NULL::jsonb"), _NOW)
+    kinds, moments = _many("'mark'::text"), _many(_NOW)
+    yield call("schedule_timers", _CASES, kinds, moments, moments, _many("false"), json)
+    yield call("cancel_timers", _CASES, kinds)
+    yield call("lock_due", _NOW, _KINDS, "250")
+    yield call("lock_due_checks", _NOW, _KINDS, "250")
+    yield call("claim_timers", _CASES, _KINDS, _NOW, "true")
+    yield call("postpone_timer", _case("2"), "'mark'", "'2026-11-24Z'::timestamptz", _NOW)
+    yield call("insert_seen_events", topics, new, _NOW)
+    for query in ("prune_seen_events", "prune_idempotency_keys"):
+        yield call(query, "'2026-11-24Z'::timestamptz + interval '5 s'", "1000")
+        yield call(query, "'infinity'::timestamptz", "1000")
+    yield call("read_epoch")
+    yield call("claim_idempotency_key", "'scope'", "'new'", "'\\x00'::bytea", _NOW)
+    yield call("read_idempotency_key", "'scope'", "'k-7'")
+    yield call("answer_idempotency_key", "'scope'", "'k-7'", "200", "'{}'::jsonb")
+    scopes, keys = _many("'scope'::text"), _many("'k-' || i")
+    yield call("claim_idempotency_keys", scopes, new, values, _NOW)
+    yield call("answer_idempotency_keys", scopes, keys, _many("200"), json)
+    yield call("mark_erased", _ONE_CASE)
+    for noun, table in (("outbox", "outbox"), ("paused", "outbox_aside"), ("parked", "parked_event")):
+        yield call(f"lock_{noun}_of", _ONE_CASE)
+        yield call(f"erase_{noun}", _list("ctid::text", table, order="ctid"), values)
+    for number in ("3", "4"):  # without and with a readable key
+        case = _case(number)
+        yield call("lock_dead_letters_of", f"ARRAY[{case}]", f"ARRAY[convert_to({case}, 'UTF8')]")
+    yield call("erase_dead_letters", _list("ctid::text", "dead_letter"), values)
+    yield Call("shared", "keep_policy_version", ("'new'", "'{}'::jsonb"), "packs.sql")
+    yield Call("shared", "read_policy_versions", (_many("'v-' || i"),), "packs.sql")
+
+
+def _inbox(rows: int) -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.inbox", name, arguments)
+
+    place = "'mine'", f"'t.{rows}'", "0"
+    key = "'mine'", "'t.main'", _case(str(rows))
+    mine = _many(_case(f"{rows - OWN} + i"))
+    letter = "(SELECT max(id) FROM dead_letter)"
+    yield call("start_cursor", "'mine'", "'t.new'", "0", "0")
+    yield call("lock_cursor", *place)
+    yield call("advance_cursor", *place, "7")
+    yield call("read_cursors", "'mine'")
+    yield call("first_parked_offset", "'other'", "'t.main'", "0")
+    yield call("move_parked_events", "'mine'", "'t.main'", "0", "1000000")
+    yield call("move_dead_letters", "'mine'", "'t.main'", "0", "1000000")
+    yield call("seen_events", _many("'t.actions'::text"), _many("'a-' || i"))
+    yield call("lock_parked_keys", "'mine'", "'t.main'", mine)
+    yield call("park_key", "'mine'", "'t.main'", "'new'", "'bad'", "1", _NOW, "false")
+    nothing = ("NULL::bytea",) * 3
+    yield call("park_event", "'mine'", "'t.main'", "'new'", "0", "7", "0", *nothing)
+    head = "'mine'", "'t.main'", "0", "7", "0", "'new'", "'x'"
+    yield call("insert_dead_letter", *head, *nothing, "'bad'", "''", "8", _NOW)
+    yield call("due_parked_keys", "'mine'", _NOW)
+    early = f"'2026-11-24Z'::timestamptz + {rows // 2 + OWN} * interval '1 ms'"
+    yield call("due_parked_keys", "'other'", early)
+    yield call("claim_parked_key", *key[:2], _case(str(rows - 1)), _NOW)
+    yield call("parked_events", *key)
+    yield call("delete_parked_events", *key, str(rows % 4), str(rows))
+    yield call("free_key_if_empty", *key)
+    yield call("try_key_again_at", *key, "2", _NOW, "'bad'", "false")
+    for consumer in ("'mine'", "'other'"):
+        yield call("count_parked", consumer)
+    yield call("list_dead_letters", "false", "100")
+    yield call("list_dead_letters", "true", "100")
+    yield call("read_dead_letter", letter)
+    yield call("key_of_dead_letter", letter)
+    yield call("lock_dead_letter", letter)
+    yield call("lock_dead_key", *key)
+    yield call("head_of_key", *key)
+    yield call("free_dead_key", *key, _NOW)
+    yield call("resolve_dead_letter", letter, "'replayed'", "'me'", "NULL", "NULL::bytea")
+
+
+def core_calls(rows: int) -> list[Call]:
+    """A call, or several, of each named statement of the core on tables of `rows` rows."""
+    return [*_outbox(), *_unit_of_work(), *_inbox(rows)]
+
+
+class Caller:
+    """Runs calls on one connection as prepared statements, each in a transaction that is rolled back.
+
+    Parameters
+    ----------
+    connection
+        Sees the tables of the service.
+    generic
+        Plans without looking at the arguments, as the server does once a statement was run often.
+    """
+
+    def __init__(self, connection: asyncpg.Connection, *, generic: bool = False) -> None:
+        self._connection = connection
+        self._mode = "force_generic_plan" if generic else "force_custom_plan"
+
+    async def explain(self, call: Call) -> dict[str, Any]:
+        """The plan as it ran, from EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)."""
+        (plan,) = await self._run(call, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ")
+        found: dict[str, Any] = json.loads(plan[0])[0]["Plan"]
+        return found
+
+    async def seconds(self, call: Call, times: int) -> list[float]:
+        """How long it took some times, as the client sees it, without the planning of the first time."""
+        return (await self._run(call, "", times + 1))[1:]
+
+    async def _run(self, call: Call, prefix: str, times: int = 0) -> list[Any]:
+        """The rows of one run; with `times` the seconds of so many instead."""
+        connection = self._connection
+        await connection.execute(f"PREPARE piled AS {call.statement}")
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            settings = PLAN_SETTINGS.replace("SET ", "SET LOCAL ") if call.relay else ""
+            await connection.execute(f"SET LOCAL plan_cache_mode = {self._mode}; {settings}")
+            execute = f"EXECUTE piled{await self._literals(call)}"
+            if not times:
+                return await connection.fetch(prefix + execute)
+            return [await self._timed(execute) for _ in range(times)]
+        finally:
+            await transaction.rollback()
+            await connection.execute("DEALLOCATE piled")
+
+    async def _timed(self, execute: str) -> float:
+        transaction = self._connection.transaction()
+        await transaction.start()
+        begun = time.perf_counter()
+        await self._connection.fetch(execute)
+        seconds = time.perf_counter() - begun
+        await transaction.rollback()
+        return seconds
+
+    async def _literals(self, call: Call) -> str:
+        """The arguments as literals: EXECUTE takes no subqueries."""
+        types = await self._connection.fetchval(
+            "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'piled'"
+        )
+        if len(types) != len(call.arguments):
+            raise ValueError(f"{call.name} takes {len(types)} arguments: {types}")
+        if not types:
+            return ""
+        cast = ", ".join(
+            f"quote_nullable(({one})::{type_}::text)"
+            for one, type_ in zip(call.arguments, types, strict=True)
+        )
+        return f"({', '.join(await self._connection.fetchrow(f'SELECT {cast}') or ())})"
+
+
+_SCANS = frozenset(
+    {"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Tid Scan", "Tid Range Scan"}
+)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The node and all below it."""
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def rows_read(plan: dict[str, Any]) -> int:
+    """Rows that the scans of a plan have taken from tables, those included that a filter dropped."""
+    read = 0.0
+    for node in nodes(plan):
+        if node["Node Type"] in _SCANS:
+            dropped = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+            read += (node["Actual Rows"] + dropped) * node["Actual Loops"]
+    return round(read)
+
+
+def rows_answered(plan: dict[str, Any]) -> int:
+    """Rows that a statement returned, or wrote if those are more."""
+    written: Iterator[float] = (
+        child["Actual Rows"] * child["Actual Loops"]
+        for node in nodes(plan)
+        if node["Node Type"] == "ModifyTable"
+        for child in node["Plans"]
+        if child.get("Parent Relationship") == "Outer"
+    )
+    return round(max([float(plan["Actual Rows"]), *written]))

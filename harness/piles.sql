@@ -1,0 +1,39 @@
+-- Large tables of the core: `$n` rows in each, `$own` of them for the calls of harness/piles.py.
+INSERT INTO aggregate (id, sequences) SELECT 'case-' || lpad(i::text, 7, '0'), '{"/services/inquiry": 10000000001}'
+FROM generate_series(1, $n) i;
+INSERT INTO outbox (topic, key, value, words, written_at)
+SELECT 't.main', key, convert_to(repeat('x', 600), 'UTF8'), 'words', '2026-11-24Z'::timestamptz + i * interval '1 ms'
+FROM (SELECT i, 'case-' || lpad(i::text, 7, '0') AS key FROM generate_series(1, $n) i) c
+WHERE hashtextextended(key, 0) & 15 > 0 OR i > $n - 16 * $own ORDER BY i;
+INSERT INTO outbox_aside (id, shard, topic, key, value, words, written_at)
+SELECT i, hashtextextended(key, 0) & 15, CASE WHEN i % 2 = 0 THEN 't.paused' ELSE 't.other' END, key,
+    convert_to(repeat('x', 600), 'UTF8'), 'words', '2026-11-24Z'::timestamptz + i * interval '1 ms'
+FROM (SELECT i, 'case-' || lpad(i::text, 7, '0') AS key FROM generate_series(1, $n) i) c
+WHERE hashtextextended(key, 0) & 15 > 0 OR i > $n - 16 * $own;
+INSERT INTO cursor SELECT CASE WHEN i > $n - 4 THEN 'mine' ELSE 'other' END, 't.' || i, 0, i FROM generate_series(1, $n) i;
+INSERT INTO seen_event SELECT 't.actions', 'a-' || i, '2026-11-24Z'::timestamptz + i * interval '1 s'
+FROM generate_series(1, $n) i;
+INSERT INTO parked_key
+SELECT CASE WHEN i > $n - $own THEN 'mine' ELSE 'other' END, 't.main', 'case-' || lpad(i::text, 7, '0'), 'busy', 1,
+    '2026-11-24Z'::timestamptz + i * interval '1 ms', i % 10 = 0
+FROM generate_series(1, $n) i WHERE i > $n / 2;
+INSERT INTO parked_event
+SELECT CASE WHEN i > $n - $own THEN 'mine' ELSE 'other' END, 't.main', 'case-' || lpad(i::text, 7, '0'), i % 4, i, 0,
+    NULL, convert_to(repeat('x', 600), 'UTF8'), 'words'
+FROM generate_series(1, $n) i;
+INSERT INTO dead_letter (consumer, topic, partition, "offset", appended_ms, key, record_key, value, words, error, detail,
+    attempts, recorded_at, resolution)
+SELECT CASE WHEN i > $n - $own THEN 'mine' ELSE 'other' END, 't.main', i % 4, i, 0,
+    CASE WHEN i % 2 = 0 THEN 'case-' || lpad(i::text, 7, '0') END, convert_to('case-' || lpad(i::text, 7, '0'), 'UTF8'),
+    convert_to(repeat('x', 600), 'UTF8'), 'words', 'bad', '', 8, '2026-11-24Z',
+    CASE WHEN i < $n / 2 THEN 'discarded' END
+FROM generate_series(1, $n) i;
+INSERT INTO timer SELECT 'case-' || lpad(i::text, 7, '0'), CASE WHEN i % 2 = 0 THEN 'mark' ELSE 'breach' END,
+    m.due, m.due, i % 2 = 1, '{}'
+FROM generate_series(1, $n) i, LATERAL (
+    SELECT CASE WHEN i % 2 = 1 OR i <= 2 * $own THEN '2026-11-24Z'::timestamptz ELSE '2027-11-24Z' END AS due
+) m;
+INSERT INTO idempotency_key SELECT 'scope', 'k-' || i, '\x00', 200, '{}', '2026-11-24Z'::timestamptz + i * interval '1 s'
+FROM generate_series(1, $n) i;
+INSERT INTO policy_version SELECT 'v-' || i, '{}' FROM generate_series(1, $n) i;
+ANALYZE;
