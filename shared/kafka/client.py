@@ -65,7 +65,7 @@ class Producer:
 
     def another(self, suffix: str) -> "Producer":
         """A second producer on the same broker, whose failures and renewals leave this one alone."""
-        return Producer(self._bootstrap, f"{self._client_id}-{suffix}")
+        return Producer(self.bootstrap, f"{self._client_id}-{suffix}")
 
     async def start(self) -> None:
         """Connects. Raises KafkaError if no broker answers."""
