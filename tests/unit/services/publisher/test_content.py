@@ -4,9 +4,9 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from services.publisher.domain.content import Content
+from services.publisher.domain.content import Content, Reason
 from services.publisher.domain.publications import TOPICS, Publication, is_topic
 
 GOOD: dict[str, Any] = {"title": "T", "body": "B"}
@@ -21,14 +21,14 @@ def content(**changes: Any) -> Content:
 )
 def test_a_text_has_its_longest_length(member: str, longest: int) -> None:
     assert getattr(content(**{member: "x" * longest}), member) == "x" * longest
-    with pytest.raises(ValidationError, match=f"at most {longest} characters"):
+    with pytest.raises(ValidationError, match=f"at most {longest} "):
         content(**{member: "x" * (longest + 1)})
 
 
 @pytest.mark.parametrize("member", ["title", "body", "document_number"])
 def test_a_text_that_is_needed_is_not_empty(member: str) -> None:
     assert getattr(content(**{member: "x"}), member) == "x"
-    with pytest.raises(ValidationError, match="at least 1 character"):
+    with pytest.raises(ValidationError, match="at least 1 "):
         content(**{member: ""})
 
 
@@ -95,3 +95,16 @@ def test_only_what_was_public_can_be_withdrawn() -> None:
     assert Publication("draft", 2, 1, "e").allowed == ("revise", "approve", "withdraw")
     assert Publication("published", 1, 1, "e").allowed == ("revise", "withdraw")
     assert Publication("withdrawn", 1, 1, "e").allowed == ()
+
+
+def test_a_reason_is_a_short_text() -> None:
+    reason = TypeAdapter(Reason)
+    assert reason.validate_python(" a\r\nb ") == "a\nb"
+    assert len(reason.validate_python("x" * 1000)) == 1000
+    with pytest.raises(ValidationError):
+        reason.validate_python("x" * 1001)
+
+
+def test_what_was_written_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        content().title = "other"  # type: ignore[misc]
