@@ -58,7 +58,7 @@ def baseline(tests: Sequence[str]) -> Baseline:
 
 def survives(mutant: Mutant, tests: Sequence[str], known: Baseline) -> bool:
     """Whether all tests pass over a mutant. A run that does not end counts as noticed. Raises JudgeFails."""
-    limit = known.seconds * 4 + 5
+    limit = known.seconds * 2 + 2
     child = _fork(lambda: _over(mutant, tests, limit))
     # Wall time allows for a busy machine; what turns in a circle ends by its CPU time.
     return _wait(child, 60 + limit * 4) == 0

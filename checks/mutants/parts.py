@@ -60,6 +60,7 @@ PARTS = (
         ("services/publisher/domain/*.py",),
         (
             "tests/unit/services/publisher/test_decisions.py",
+            "tests/unit/services/publisher/test_content.py",
             "tests/unit/services/publisher/test_notices.py",
             "tests/unit/services/publisher/test_delivery_results.py",
             "tests/unit/services/publisher/test_mail_replies.py",

@@ -151,3 +151,21 @@ def test_a_hash_of_another_length_proves_nothing_even_where_it_is_the_root(size:
         verify_consistency(1, 1, other, other, [])
     with pytest.raises(NotProven, match="32 bytes"):
         verify_consistency(1, 2, ROOTS[1], ROOTS[2], [other])
+
+
+@pytest.mark.parametrize(("index", "size"), [(1, 1), (-1, 1), (0, 0), (8, 8)])
+def test_an_entry_outside_the_tree_is_proven_by_nothing(index: int, size: int) -> None:
+    leaf = leaf_hashes(ENTRIES)[0]
+    with pytest.raises(NotProven, match=f"entry {index} is not in a tree of size {size}"):
+        verify_inclusion(leaf, index, size, [], leaf)
+
+
+def test_every_proof_of_every_small_tree_verifies() -> None:
+    leaves = leaf_hashes([str(index).encode() for index in range(66)])
+    roots = [CompactRange().extend(leaves[:size])[0].root() for size in range(67)]
+    for size in range(1, 67):
+        prover = prover_of(leaves[:size])
+        for index in range(size):
+            verify_inclusion(leaves[index], index, size, prover.inclusion(index), roots[size])
+        for old in range(1, size + 1):
+            verify_consistency(old, size, roots[old], roots[size], prover.consistency(old))

@@ -140,3 +140,7 @@ def test_the_events_name_the_version_and_the_person() -> None:
 @pytest.mark.parametrize("code", ["all", "", "Housing", "a b", "x" * 65, "住房", "a/b", "a\n"])
 def test_codes_that_cannot_name_a_topic(code: str) -> None:
     assert not is_topic(code)
+
+
+def test_the_kind_of_a_timer_stays_since_scheduled_ones_carry_it() -> None:
+    assert decisions.PUSH == "push_publication"

@@ -9,7 +9,9 @@ from services.publisher.domain.delivery_results import LONGEST_WAIT, RETRIES, wa
 MIDDLE = 0.5
 
 
-@pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 300), (3, 1800), (4, 7200), (7, 50400)])
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(1, 5), (2, 300), (3, 1800), (4, 7200), (5, 18000), (6, 36000), (7, 50400)]
+)
 def test_waits_grow_with_the_attempts(attempts: int, seconds: int) -> None:
     assert wait_after(attempts, MIDDLE, None) == dt.timedelta(seconds=seconds)
 
@@ -27,5 +29,5 @@ def test_jitter_spreads_a_wait_by_a_fifth_to_either_side() -> None:
 
 def test_a_longer_retry_after_is_honoured_up_to_a_day_and_a_shorter_one_does_not_hurry_us() -> None:
     assert wait_after(1, MIDDLE, dt.timedelta(hours=3)) == dt.timedelta(hours=3)
-    assert wait_after(1, MIDDLE, dt.timedelta(days=30)) == LONGEST_WAIT
+    assert wait_after(1, MIDDLE, dt.timedelta(days=30)) == LONGEST_WAIT == dt.timedelta(days=1)
     assert wait_after(2, MIDDLE, dt.timedelta(seconds=1)) == RETRIES[1]

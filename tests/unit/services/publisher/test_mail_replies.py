@@ -56,3 +56,17 @@ def test_any_other_refusal_fails_one_mail_and_no_more(code: int, text: str) -> N
 def test_a_temporary_refusal_is_tried_again_whatever_it_adds() -> None:
     assert recipient_refused(450, "4.2.1 busy") == TryAgain("smtp_450")
     assert recipient_refused(450, "5.1.1 nonsense") == TryAgain("smtp_450")
+
+
+def test_500_is_the_first_refusal_that_lasts() -> None:
+    assert recipient_refused(499, "") == TryAgain("smtp_499")
+    assert recipient_refused(500, "") == GiveUp("smtp_500")
+
+
+def test_space_before_the_enhanced_code_is_passed_over() -> None:
+    assert recipient_refused(550, " 5.1.1 no such user") == GiveUp("smtp_550", gone=True)
+
+
+@pytest.mark.parametrize("code", [530, 556])
+def test_an_enhanced_code_says_more_than_the_code(code: int) -> None:
+    assert recipient_refused(code, "5.2.2 full") == GiveUp(f"smtp_{code}")

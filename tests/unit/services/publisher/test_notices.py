@@ -5,7 +5,7 @@ import itertools
 import pytest
 import yaml
 
-from services.publisher.domain.notices import STEPS, NoticeDecision, decide_notice
+from services.publisher.domain.notices import LANES, STEPS, NoticeDecision, decide_notice
 from shared.contracts.registry import REGISTRY
 from shared.web.i18n import LANGUAGES
 from tests.paths import REPO
@@ -59,3 +59,11 @@ def test_both_languages_have_the_same_texts() -> None:
         set(yaml.safe_load((folder / f"{language}.yaml").read_text("utf-8"))) for language in ("zh", "en")
     )
     assert zh == en
+
+
+def test_a_citizen_is_notified_of_these_steps() -> None:
+    assert set(STEPS) == {
+        *("inquiry.received", "inquiry.accepted", "inquiry.replied", "inquiry.deadline_breached"),
+        *("inquiry.reopened", "inquiry.closed", "case.dispatched", "assignment.signed"),
+    }
+    assert set(LANES) == {"email", "webhook"}
