@@ -38,7 +38,7 @@ from shared.kafka.client import KafkaError, Reader
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.sessions import ping
+from shared.unit_of_work.sessions import keep_alive, ping
 
 log = get_logger(__name__)
 
@@ -131,7 +131,7 @@ class Writer:
         reader = Reader(settings.kafka_bootstrap, "civicloom-audit-log", topics)
         appending: asyncio.Task[None] | None = None
         try:
-            await reader.start(offsets)
+            await keep_alive(connection, reader.start(offsets))
             self.trouble = {}
             begun, records = 0.0, list[RawRecord]()
             while True:

@@ -25,7 +25,7 @@ from tests.waiting import running, until
 
 pytestmark = pytest.mark.integration
 
-IDLE_SECONDS = 2
+IDLE_SECONDS = 4
 SIGNER, KEYS = Signer("audit.example.gov/log", bytes(range(32))), KeyBox(bytes(32))
 Owner = Callable[[], Awaitable[int | None]]
 
@@ -42,7 +42,7 @@ async def audit(database: str, namespace: str, pair: Pair) -> AsyncIterator[Data
 
 def owner_of(audit: Database, lock: int) -> Owner:
     async def owner() -> int | None:
-        return await audit.pool.fetchval("SELECT pid FROM pg_locks WHERE objid = $1 AND granted", lock)
+        return await audit.pool.fetchval("SELECT pid FROM pg_locks WHERE classid = $1 AND granted", lock)
 
     return owner
 
@@ -52,7 +52,7 @@ async def test_the_writer_keeps_the_log_while_nothing_happens(audit: Database, t
     owner = owner_of(audit, WRITER)
     async with running(writer.run):
         first = await until(owner)
-        await asyncio.sleep(2.5 * IDLE_SECONDS)
+        await asyncio.sleep(2 * IDLE_SECONDS)
         assert await owner() == first
         assert writer.trouble == {}
 
@@ -64,7 +64,7 @@ async def test_the_exporter_keeps_its_place_while_the_collector_asks_to_wait(
     sequencer = await Sequencer.open(connection, SIGNER, KEYS, None)
     owner = owner_of(audit, EXPORTER)
     with fake_collector() as collector:
-        collector.answers.append((503, {"Retry-After": str(3 * IDLE_SECONDS)}, {}))
+        collector.answers.append((503, {"Retry-After": str(2 * IDLE_SECONDS)}, {}))
         exporter = Exporter(audit, LogSizeNotifier(), f"{collector.url}/v1/traces", {})
         async with running(exporter.run):
             first = await until(owner)
