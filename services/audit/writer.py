@@ -43,7 +43,7 @@ from shared.kafka.records import RawRecord
 from shared.kafka.watched_reader import LogInDoubt, WatchedReader
 from shared.logs import get_logger
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.sessions import ping
+from shared.unit_of_work.sessions import keep_alive, ping
 
 log = get_logger(__name__)
 
@@ -158,8 +158,9 @@ class Writer:
         reader = WatchedReader(bootstrap, "civicloom-audit-log", self._topics)
         try:
             # Reading begins first, so that the log cannot be exchanged unseen between this check and a fetch.
-            await reader.start({partition: cursor.next for partition, cursor in sequencer.cursors.items()})
-            gaps = await self._check_log(reader, sequencer)
+            begin = {partition: cursor.next for partition, cursor in sequencer.cursors.items()}
+            await keep_alive(connection, reader.start(begin))
+            gaps = await keep_alive(connection, self._check_log(reader, sequencer))
             if gaps:
                 await sequencer.skip(gaps)
                 report_lost(gaps)

@@ -8,17 +8,21 @@ client's socket gets the same, and a session that does not answer is ended and n
 import asyncio
 import socket
 import time
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import asyncpg
 
 from shared.settings import CoreSettings
+
+T = TypeVar("T")
 
 _KEEPALIVE_PROBES = 3
 # A command that has timed out is cancelled over a second connection, which may hang as well.
 _CANCEL_SECONDS = 0.5
 _CLOSE_SECONDS = 2.0
 _PING_SECONDS = 2.0
+_PING_EVERY_SECONDS = 1.0
 # A pooled session that was used more recently is not pinged before its next use.
 _TRUSTED_SECONDS = 5.0
 
@@ -144,6 +148,24 @@ async def ping(connection: asyncpg.Connection) -> None:
     Raises asyncpg's errors, OSError or TimeoutError.
     """
     await connection.execute("SELECT 1", timeout=_PING_SECONDS)
+
+
+async def keep_alive(connection: asyncpg.Connection, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which does not use the connection; pings once a second until then.
+
+    Raises what `work` raises, or what `ping` does: then `work` is cancelled.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_PING_EVERY_SECONDS)
+            if not task.done():
+                await ping(connection)
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def _unanswered(settings: CoreSettings) -> float:

@@ -38,6 +38,12 @@ def test_a_city_lives_heals_stops_and_goes_on(open_tmp_path: Path) -> None:
         answered = first.state()["answered"]
         assert poll_until(lambda: first.state()["answered"] > answered + 3, 90)
 
+        (broker,) = [child for child in first.children() if "kafka.Kafka" in child.cmdline()]
+        broker.kill()
+        assert poll_until(lambda: "Kafka ended (signal 9)" in first.said, 20)
+        answered = first.state()["answered"]
+        assert poll_until(lambda: first.state()["answered"] > answered + 3, 120)
+
         children = first.children()
         first.process.send_signal(signal.SIGINT)
         assert first.process.wait(STOP_SECONDS) == 0

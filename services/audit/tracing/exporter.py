@@ -17,7 +17,7 @@ from services.audit.log_size import LogSizeNotifier
 from services.audit.queries import log_size as read_log_size
 from services.audit.queries import try_lock
 from services.audit.tracing import queries
-from services.audit.tracing.collector import Collector, Retry
+from services.audit.tracing.collector import Accepted, Collector, Retry
 from services.audit.tracing.metrics import TRACE_EXPORT_BEHIND, TRACE_SPANS
 from services.audit.tracing.read import read_log
 from services.audit.tracing.spans import Span
@@ -25,6 +25,7 @@ from shared.errors import Stale
 from shared.infrastructure import is_passing
 from shared.logs import get_logger
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.sessions import keep_alive
 
 log = get_logger(__name__)
 
@@ -115,7 +116,7 @@ class _Run:
     async def _send(self, found: Sequence[Span]) -> bool:
         """Retries until the collector has accepted them; False if they must be sent in smaller batches."""
         wait = _FIRST_WAIT
-        while isinstance(answer := await self._collector.post(found), Retry):
+        while isinstance(answer := await self._post(found), Retry):
             if answer.too_large and self._batch > 1:
                 self._batch = max(1, self._batch // 2)
                 return False
@@ -123,20 +124,17 @@ class _Run:
             pause = wait / 2 * (1 + secrets.randbelow(1000) / 1000)
             pause = max(pause, min(answer.after or 0, _LONGEST_ASKED))
             log.warning("trace export waits", reason=answer.reason, seconds=round(pause, 1), index=self._next)
-            await self._pause(pause)
+            await keep_alive(self._connection, asyncio.sleep(pause))
             wait = min(wait * 2, _LONGEST_WAIT)
+            await self._measure()
         TRACE_SPANS.labels("taken").inc(len(found) - answer.refused)
         if answer.refused:
             TRACE_SPANS.labels("refused").inc(answer.refused)
             log.warning("spans are refused", count=answer.refused, reason=answer.reason, index=self._next)
         return True
 
-    async def _pause(self, seconds: float) -> None:
-        """Waits, and says something on the session meanwhile: the server ends a silent one."""
-        while seconds > 0:
-            await asyncio.sleep(min(seconds, _POLL_SECONDS))
-            seconds -= _POLL_SECONDS
-            await self._measure()
+    async def _post(self, found: Sequence[Span]) -> Accepted | Retry:
+        return await keep_alive(self._connection, self._collector.post(found))
 
     async def _measure(self) -> int:
         """The size of the log; also a check that the session with the lock is alive."""

@@ -15,7 +15,7 @@ from harness.proxy import Proxy
 from harness.schema import open_service_database
 from shared.infrastructure import is_infrastructure
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.sessions import ping
+from shared.unit_of_work.sessions import keep_alive, ping
 from tests.waiting import until
 
 # asyncpg leaves the socket of a cancellation that was given up to the garbage collector.
@@ -110,6 +110,19 @@ async def test_an_owner_that_pings_keeps_its_lock(
         await ping(owner)
     assert await holds_lock(admin)
     await owner.close()
+
+
+async def test_work_beside_a_session_keeps_it_and_ends_with_it(
+    behind: Callable[..., Any], proxy: Proxy, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.unit_of_work.sessions._PING_EVERY_SECONDS", 0.3)
+    owner = await take(await behind())
+    assert await keep_alive(owner, asyncio.sleep(2, "done")) == "done"
+    assert await holds_lock(admin)
+    proxy.lose_network()
+    with pytest.raises(TimeoutError):
+        await keep_alive(owner, asyncio.sleep(60))
+    owner.terminate()
 
 
 async def test_rows_locked_by_a_transaction_that_nobody_hears_of_are_freed(
