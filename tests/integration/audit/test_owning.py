@@ -54,7 +54,7 @@ async def test_the_writer_keeps_the_log_while_nothing_happens(audit: Database, t
         first = await until(owner)
         await asyncio.sleep(2 * IDLE_SECONDS)
         assert await owner() == first
-        assert writer.trouble == {}
+        assert writer.health.trouble == {}
 
 
 async def test_the_exporter_keeps_its_place_while_the_collector_asks_to_wait(
