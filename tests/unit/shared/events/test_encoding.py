@@ -1,5 +1,6 @@
 """Encoding: the bytes that are committed, sent, logged and hashed."""
 
+import base64
 import json
 
 import orjson
@@ -52,3 +53,34 @@ def test_an_event_above_the_limit_is_refused_with_its_size() -> None:
     encode_value(draft(DATA), b"x" * (MAX_BYTES - empty))
     with pytest.raises(EventTooLarge, match=rf"civic.case.triaged.v1 of {CASE} has 9\d+ bytes"):
         encode_value(draft(DATA), b"x" * MAX_BYTES)
+
+
+def test_an_event_has_these_members_and_no_others() -> None:
+    full = draft(
+        DATA, causation="c", actor="role:clerk", policy="p@1", jurisdiction="p", epoch=3, sequence=12
+    )
+    event = orjson.loads(encode_value(full, b"{}"))
+    salt = event.pop("salt")
+    assert len(base64.urlsafe_b64decode(salt + "==")) == 16
+    assert event == {
+        "specversion": "1.0",
+        "type": "civic.case.triaged.v1",
+        "id": full.id,
+        "source": "/services/routing",
+        "subject": CASE,
+        "time": "2026-11-24T08:00:00Z",
+        "datacontenttype": "application/json",
+        "dataschema": CaseTriaged.contract.schema_id,
+        "sequence": "0000000012",
+        "sequencetype": "Integer",
+        "epoch": 3,
+        "partitionkey": CASE,
+        "correlationid": CASE,
+        "effectivetime": "2026-11-24T08:00:00Z",
+        "causationid": "c",
+        "actor": "role:clerk",
+        "policyversion": "p@1",
+        "jurisdiction": "p",
+        "wordshash": words_hash(b"{}"),
+        "data": {"reason": "no_rule", "attempt": 1},
+    }

@@ -108,3 +108,27 @@ def test_codes_lead_to_rows(cn_city: Pack) -> None:
     assert cn_city.kind("complaint").title.zh == "投诉"
     assert cn_city.area("yunxi").name == "云溪区"
     assert cn_city.clock("sign").normal.amount == 1
+
+
+def test_default_values_are_neither_stored_nor_named(nl_city: Pack) -> None:
+    # A member that a later release adds with a default leaves the names of all stored versions as they are.
+    stored = json.loads(nl_city.to_json())
+    assert "areas" not in stored
+    assert all("keywords" not in service or service["keywords"] for service in stored["services"])
+    assert b":null" not in nl_city.to_json()
+    named = {name: value for name, value in stored.items() if name != "version"}
+    text = json.dumps(named, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    assert nl_city.version == f"nl-city@{hashlib.sha256(text).hexdigest()[:12]}"
+
+
+def test_a_stored_table_that_is_no_list_is_refused(cn_city: Pack) -> None:
+    stored = json.loads(cn_city.to_json()) | {"clocks": 5}
+    with pytest.raises(PolicyError, match="stored pack"):
+        Pack.from_json(json.dumps(stored))
+
+
+def test_a_unit_has_its_name_in_each_language_and_else_its_code(cn_city: Pack) -> None:
+    unit = cn_city.department("hotline-center")
+    assert cn_city.unit_name("hotline-center", "zh") == unit.name
+    assert cn_city.unit_name("hotline-center", "en") == (unit.name_en or unit.name)
+    assert cn_city.unit_name("gone", "en") == "gone"

@@ -3,9 +3,18 @@
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from shared.policy.tables import Budget, CatalogueRow, DayCount, Service
+from shared.policy.tables import (
+    Budget,
+    CatalogueRow,
+    DayCount,
+    Department,
+    Limits,
+    Percent,
+    Rework,
+    Service,
+)
 
 SERVICE = {"service_code": "light", "name": "路灯", "group": "道路", "kind": "help", "source": "own: test"}
 
@@ -56,3 +65,27 @@ def test_a_rule_with_a_unit_twice_or_without_a_day_is_refused(cells: dict[str, A
     CatalogueRow.model_validate(row)
     with pytest.raises(ValidationError):
         CatalogueRow.model_validate(row | cells)
+
+
+@pytest.mark.parametrize(("percent", "valid"), [(0, False), (1, True), (100, True), (101, False)])
+def test_a_percentage_is_from_1_to_100(percent: int, valid: bool) -> None:
+    check = TypeAdapter(Percent)
+    if valid:
+        assert check.validate_python(percent) == percent
+    else:
+        with pytest.raises(ValidationError):
+            check.validate_python(percent)
+
+
+def test_limits_begin_at_none_and_a_kind_of_unit_is_a_letter_at_least() -> None:
+    assert Limits(returns_per_unit=0, returns_per_case=0, source="own").returns_per_unit == 0
+    assert Rework(share=1, maximum=0, source="own").maximum == 0
+    assert Department(code="a", name="a", kind="k", kafka=False, source="own").kind == "k"
+    for make in (
+        lambda: Limits(returns_per_unit=-1, returns_per_case=0, source="own"),
+        lambda: Limits(returns_per_unit=0, returns_per_case=-1, source="own"),
+        lambda: Rework(share=1, maximum=-1, source="own"),
+        lambda: Department(code="a", name="a", kind="", kafka=False, source="own"),
+    ):
+        with pytest.raises(ValidationError):
+            make()
