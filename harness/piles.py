@@ -224,7 +224,8 @@ class Caller:
         transaction = self._connection.transaction()
         await transaction.start()
         begun = time.perf_counter()
-        await self._connection.fetch(execute)
+        # Not `fetch`: the driver would keep the plan of a name that the next call uses for another statement.
+        await self._connection.execute(execute)
         seconds = time.perf_counter() - begun
         await transaction.rollback()
         return seconds
