@@ -14,13 +14,22 @@ from bench.floor import floor_latencies, floor_rate
 from bench.intake import run_intake
 from bench.latency import Latency, run_latency
 from bench.log import run_log
+from bench.piles import run_piles
 from bench.progress import topics_of
 from bench.shape import Shape, measure_shape
 from bench.stage import Servers, Stage, machine, servers, stage
 from bench.whole import Failed, Result, run_whole
 
 # In the order in which they run. The amounts are those of the published results; use fewer for a quick look.
-AMOUNTS = {"whole": 200_000, "intake": 20_000, "log": 300_000, "latency": 0, "floor": 5_000}
+AMOUNTS = {
+    "whole": 200_000,
+    "intake": 20_000,
+    "log": 300_000,
+    "latency": 0,
+    "floor": 5_000,
+    "piles": 1_000_000,
+}
+_ASKED_FOR = ("floor", "piles")
 _FLOOR_INQUIRIES = 20_000
 _RATE_LOOK = 10_000
 
@@ -79,6 +88,13 @@ class Bench:
         )
         self.show(report.latency_report(self.rate, latency, floor))
 
+    async def piles(self) -> None:
+        async with stage(self.on, "piles", services=["routing"], start=False) as here:
+            rows = self._amount("piles")
+            times = await run_piles(here.installation.database_url, "routing", rows)
+        self._keep("piles", [dataclasses.asdict(time) for time in times])
+        self.show(report.piles_report(times, rows))
+
     async def _floor(self, here: Stage, shape: Shape) -> float:
         pair, units = self.on.pair, here.installation.units
         return await floor_rate(pair.database_url, pair.bootstrap, units, shape, _FLOOR_INQUIRIES)
@@ -86,7 +102,7 @@ class Bench:
     def _amount(self, name: str) -> int:
         return self.inquiries or AMOUNTS[name]
 
-    def _keep(self, name: str, figures: dict[str, Any]) -> None:
+    def _keep(self, name: str, figures: Any) -> None:
         self.results[name] = figures
 
 
@@ -112,7 +128,7 @@ def _hide(_: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("runs", nargs="*", metavar="RUN", help=", ".join(AMOUNTS))
-    parser.add_argument("--inquiries", type=int, help="fewer or more than each run's own amount")
+    parser.add_argument("--inquiries", type=int, help="fewer or more than each run's own amount; piles: rows")
     parser.add_argument("--rate", type=float, help="latency: inquiries/s; half of the whole way's by default")
     parser.add_argument("--json", action="store_true", help="figures as JSON on standard output")
     arguments = parser.parse_args()
@@ -126,7 +142,7 @@ def main() -> int:
     show(results["machine"])
     with servers() as on:
         bench = Bench(on, arguments.inquiries, arguments.rate, results, show)
-        chosen = arguments.runs or [name for name in AMOUNTS if name != "floor"]
+        chosen = arguments.runs or [name for name in AMOUNTS if name not in _ASKED_FOR]
         for name in chosen:
             run: Callable[[], Awaitable[None]] = getattr(bench, name)
             try:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from bench.intake import Intake
 from bench.latency import Latency
 from bench.log import Log
+from bench.piles import LIMIT_MS, PileTime
 from bench.progress import STEPS
 from bench.whole import Result
 
@@ -25,6 +26,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def piles_report(times: Sequence[PileTime], rows: int) -> str:
+    """The slowest statements, and those of the steady state that take longer than they may."""
+    slow = [time.name for time in times if time.is_steady and time.ms > LIMIT_MS]
+    verdict = f"slower than {LIMIT_MS:.0f} ms: {', '.join(slow)}" if slow else f"none over {LIMIT_MS:.0f} ms"
+    lines = [(f"{t.name} {t.of}".strip(), "" if t.is_steady else "no", f"{t.ms:,.1f}") for t in times]
+    return f"piles of {rows:,} rows; steady state: {verdict}\n" + table(("statement", "steady", "ms"), lines)
 
 
 def whole_report(result: Result, floor: float) -> str:

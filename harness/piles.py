@@ -22,7 +22,16 @@ OWN = 100
 
 async def fill(connection: asyncpg.Connection, rows: int) -> None:
     """Puts about `rows` rows into each table of the core, which must be empty, and gathers statistics."""
-    script = files("harness").joinpath("piles.sql").read_text(encoding="utf-8")
+    await _fill(connection, "piles.sql", rows)
+
+
+async def fill_routing(connection: asyncpg.Connection, rows: int) -> None:
+    """The same for routing's own tables."""
+    await _fill(connection, "piles_routing.sql", rows)
+
+
+async def _fill(connection: asyncpg.Connection, file: str, rows: int) -> None:
+    script = files("harness").joinpath(file).read_text(encoding="utf-8")
     await connection.execute(script.replace("$n", str(rows)).replace("$own", str(OWN)))
 
 
@@ -178,6 +187,43 @@ def core_calls(rows: int) -> list[Call]:
     return [*_outbox(), *_unit_of_work(), *_inbox(rows)]
 
 
+_CASE_FILE = (
+    "id, phase, number, kind, service_code, area, visibility, urgent, hint, notify, received_at, reply_due,"
+    " reply_day_count, cycle, policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason,"
+    " triaged_at, sign_due, proposal, proposal_unit, proposal_action, proposal_by_topic, reply_refused, words"
+)
+_ASSIGNMENT = "inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note, reply_due"
+
+
+def _columns(columns: str, table: str, key: str) -> Iterator[str]:
+    for column in columns.split(", "):
+        yield f"(SELECT array_agg({column} ORDER BY {key}) FROM {table} WHERE {key} <= {_case(str(OWN))})"
+
+
+def routing_calls() -> Iterator[Call]:
+    """A call of each named statement of routing."""
+
+    def call(name: str, *arguments: str) -> Call:
+        return Call("services.routing", name, arguments)
+
+    for name in ("case_files", "assignments", "words"):
+        yield call(name, _CASES)
+    yield call("save_case_files", *_columns(_CASE_FILE, "case_file", "id"))
+    yield call("save_assignments", *_columns(_ASSIGNMENT, "assignment", "inquiry"))
+    texts = _many("'water'::text"), _many("'a'::text"), _many("'r'::text"), _many("NULL::text")
+    yield call("add_orphan_actions", *texts, _many(_NOW))
+    yield call("take_orphan_actions", "ARRAY['water']")
+    page = "'water'", "'-infinity'::timestamptz", "''", "NULL", "NULL", "50"
+    yield call("desk_open", *page, "NULL")
+    yield call("desk_open", *page, "'dispatched'")
+    yield call("desk_closed", *page)
+    yield call("has_cases", "'water'")
+    yield call("has_cases", "'nobody'")
+    yield call("triage_queue", "'-infinity'::timestamptz", "''", "50")
+    yield call("count_triage")
+    yield call("reply_is_pending", _case("3"))
+
+
 class Caller:
     """Runs calls on one connection as prepared statements, each in a transaction that is rolled back.
 
@@ -224,7 +270,8 @@ class Caller:
         transaction = self._connection.transaction()
         await transaction.start()
         begun = time.perf_counter()
-        await self._connection.fetch(execute)
+        # Not `fetch`: the driver would keep the plan of a name that the next call uses for another statement.
+        await self._connection.execute(execute)
         seconds = time.perf_counter() - begun
         await transaction.rollback()
         return seconds

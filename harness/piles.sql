@@ -10,7 +10,7 @@ SELECT i, hashtextextended(key, 0) & 15, CASE WHEN i % 2 = 0 THEN 't.paused' ELS
     convert_to(repeat('x', 600), 'UTF8'), 'words', '2026-11-24Z'::timestamptz + i * interval '1 ms'
 FROM (SELECT i, 'case-' || lpad(i::text, 7, '0') AS key FROM generate_series(1, $n) i) c
 WHERE hashtextextended(key, 0) & 15 > 0 OR i > $n - 16 * $own;
-INSERT INTO cursor SELECT CASE WHEN i > $n - 4 THEN 'mine' ELSE 'other' END, 't.' || i, 0, i FROM generate_series(1, $n) i;
+INSERT INTO cursor SELECT CASE WHEN i > $n - 4 THEN 'mine' ELSE 'other-' || i % 1000 END, 't.' || i, 0, i FROM generate_series(1, $n) i;
 INSERT INTO seen_event SELECT 't.actions', 'a-' || i, '2026-11-24Z'::timestamptz + i * interval '1 s'
 FROM generate_series(1, $n) i;
 INSERT INTO parked_key

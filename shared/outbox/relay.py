@@ -378,12 +378,12 @@ class Relay:
         """The session that holds the shards' locks; opens it, and shares the shards once a second."""
         if self._session is None or self._session.is_closed():
             self._shards = []
-            self._session = await self._database.connect()
-            await self._session.execute(PLAN_SETTINGS)
-            await self._session.execute(QUERIES["announce_relay"], self._locks, _ALIVE)
+            self._session = await self._open_session()
             self._last_share = 0.0
         now = time.monotonic()
-        if now - self._last_share >= _SHARE_SECONDS:
+        # What was sent and not deleted stays here: a new owner of its shard would send it again.
+        settled = not self._undeleted or not self._shards
+        if settled and now - self._last_share >= _SHARE_SECONDS:
             self._last_share = now
             await self._refresh_widths(self._session)
             await self._share(self._session)
@@ -397,6 +397,16 @@ class Relay:
             await self._end_retry()
             async with self._session_lock:
                 await self._widths.refresh(session)
+
+    async def _open_session(self) -> asyncpg.Connection:
+        session = await self._database.connect()
+        try:
+            await session.execute(PLAN_SETTINGS)
+            await session.execute(QUERIES["announce_relay"], self._locks, _ALIVE)
+        except BaseException:
+            session.terminate()
+            raise
+        return session
 
     async def _share(self, session: asyncpg.Connection) -> None:
         """Claims free shards up to a fair part and releases any above it; nothing is in flight here.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from shared import sql
+from shared.clock import machine_now
 from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.unit_of_work.database import Database
 
@@ -54,6 +55,7 @@ async def send_again(database: Database, topic: str, events: Sequence[SentEvent]
                 [one.value for one in part],
                 [one.words for one in part],
                 [None] * len(part),
+                machine_now(),
             )
             for one in part:
                 tx.redact_if_erased(one.subject)

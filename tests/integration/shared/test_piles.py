@@ -8,7 +8,16 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from harness.piles import Call, Caller, core_calls, fill, rows_answered, rows_read
+from harness.piles import (
+    Call,
+    Caller,
+    core_calls,
+    fill,
+    fill_routing,
+    routing_calls,
+    rows_answered,
+    rows_read,
+)
 from harness.schema import open_service_database
 from shared import sql
 from tests.paths import REPO
@@ -23,6 +32,7 @@ READS_MORE = {
     "count_outbox": "counts for an operator's command",
     "count_paused_rows": "counts once whenever shards change hands",
     "count_parked": "counts, up to a bound",
+    "count_triage": "counts what waits for a dispatcher",
     "list_dead_letters": "an operator's list, which is planned with its arguments when it is read once",
     "first_parked_offset": "once whenever a topic was truncated",
 }
@@ -33,14 +43,19 @@ async def tables(database: str) -> AsyncIterator[asyncpg.Connection]:
     opened = await open_service_database(database, "routing")
     async with opened.pool.acquire() as connection:
         await fill(connection, ROWS)  # type: ignore[arg-type]
+        await fill_routing(connection, ROWS)  # type: ignore[arg-type]
         yield connection  # type: ignore[misc]
     await opened.close()
 
 
+CALLS = [*core_calls(ROWS), *routing_calls()]
+
+
 def named() -> set[tuple[str, str]]:
-    """Every named statement of the core."""
-    files = [path for path in (REPO / "shared").rglob("*.sql") if path.parent.name != "migrations"]
-    assert len(files) >= 4
+    """Every named statement of the core and of routing."""
+    folders = [REPO / "shared", REPO / "services" / "routing"]
+    files = [path for folder in folders for path in folder.rglob("*.sql") if path.parent.name != "migrations"]
+    assert len(files) >= 5
     found = set()
     for path in files:
         package = ".".join(path.parent.relative_to(REPO).parts)
@@ -49,11 +64,11 @@ def named() -> set[tuple[str, str]]:
 
 
 def test_every_statement_is_called() -> None:
-    assert {(call.package, call.name) for call in core_calls(ROWS)} == named()
+    assert {(call.package, call.name) for call in CALLS} == named()
 
 
 async def test_an_exception_is_one(tables: asyncpg.Connection) -> None:
-    more = [call for call in core_calls(ROWS) if call.name in READS_MORE]
+    more = [call for call in CALLS if call.name in READS_MORE]
     found = {call.name for call in more if await excess(tables, call, generic=True)}
     assert found == READS_MORE.keys()
 
@@ -71,11 +86,7 @@ async def excess(connection: asyncpg.Connection, call: Call, *, generic: bool) -
 async def test_no_statement_reads_ten_times_what_it_answers(
     tables: asyncpg.Connection, generic: bool
 ) -> None:
-    found = [
-        await excess(tables, call, generic=generic)
-        for call in core_calls(ROWS)
-        if call.name not in READS_MORE
-    ]
+    found = [await excess(tables, call, generic=generic) for call in CALLS if call.name not in READS_MORE]
     assert [one for one in found if one] == []
 
 
@@ -102,7 +113,7 @@ async def test_without_an_index_it_is_seen(
     await undo.start()
     try:
         await tables.execute(without)
-        calls = [call for call in core_calls(ROWS) if call.name in reads_more]
+        calls = [call for call in CALLS if call.name in reads_more]
         found = {call.name for call in calls if await excess(tables, call, generic=True)}
     finally:
         await undo.rollback()
