@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from shared import sql
-from shared.errors import Permanent
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handler
 from shared.infrastructure import is_infrastructure
@@ -84,7 +83,7 @@ async def apply(
             failed = events[0].event
             with about(failed.correlationid or failed.subject):
                 log.warning("event failed", type=failed.type, id=failed.id, exc_info=error)
-            return [Fault(type(error).__name__, str(error)[:2000], permanent=isinstance(error, Permanent))]
+            return [Fault.of(error)]
         half = len(events) // 2
         first = await apply(tx, handler, events[:half], careful=True)
         return first + await apply(tx, handler, events[half:], careful=True)

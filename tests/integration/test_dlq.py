@@ -11,6 +11,7 @@ from harness.schema import SECRET, open_service_database
 from services import cli
 from shared.contracts.inquiry import InquiryErased, InquiryReceived
 from shared.events.decoding import IncomingEvent
+from shared.inbox.dead_letters import KEEP_RESOLVED, DeadLetters, prune_dead_letters
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import Parking
 from shared.inbox.partition_batch import PartitionBatchProcessor
@@ -239,3 +240,28 @@ async def test_the_outbox_tells_what_waits_and_what_a_topic_refuses(
         "INSERT INTO outbox_aside (id, shard, topic, key, value) VALUES (1, 0, 'gone', 'k', '{}')"
     )
     assert run("outbox") == 1
+
+
+async def test_a_resolved_letter_is_kept_for_more_than_a_year_and_an_open_one_always(
+    stuck: Toy, routing: Database, source: Source
+) -> None:
+    await stuck.slices.process([source.add(b"\xff{", None, "k")])
+    first, second = [row["id"] for row in await routing.pool.fetch("SELECT id FROM dead_letter ORDER BY id")]
+    letters = DeadLetters(routing)
+    await letters.discard(first, "op", "x")
+    await routing.pool.execute("UPDATE dead_letter SET recorded_at = '1990-01-01'")
+    await prune_dead_letters(routing.pool)
+    assert len(await letters.list(resolved=True)) == 2
+    await routing.pool.execute(
+        "UPDATE dead_letter SET resolved_at = resolved_at - $1::interval", KEEP_RESOLVED
+    )
+    await prune_dead_letters(routing.pool)
+    assert [letter.id for letter in await letters.list(resolved=True)] == [second]
+
+
+async def test_a_letter_that_an_older_release_resolved_is_kept_from_now_on(
+    stuck: Toy, routing: Database
+) -> None:
+    await routing.pool.execute("UPDATE dead_letter SET resolution = 'discarded', recorded_at = '1990-01-01'")
+    await prune_dead_letters(routing.pool)
+    assert await routing.pool.fetchval("SELECT resolved_at > now() - interval '1 minute' FROM dead_letter")
