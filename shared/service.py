@@ -162,6 +162,8 @@ class Service:
             waits["outbox"] = f"paused: {', '.join(self.relay.paused_topics)}"
         if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
             waits["kafka"] = f"records that were read are lost: {', '.join(truncated)}"
+        if flooded := [topic for consumer in self.consumers for topic in consumer.paused.topics]:
+            waits["flood"] = f"paused, since too many records are bad: {', '.join(flooded)}"
         return waits | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:

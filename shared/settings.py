@@ -53,6 +53,9 @@ class CoreSettings(BaseSettings):
     """Kafka group, for display and balancing only: the cursors decide what is read."""
     grace_seconds: float = 30
     """How long after its due moment a deadline check waits for events that were in time but are unread."""
+    bad_records_per_minute: int = 100
+    """Records of a partition that may be parked or refused in a minute: a unit has some dozens of records a
+    second at most, and each bad one stays in the tables and in the public log."""
 
     @classmethod
     def for_service(cls, service: ServiceName) -> Self:

@@ -39,7 +39,13 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
 
 
-Results = Sequence[Fault | None] | None
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The event is applied and what it asked for is refused: one of its sender's bad records."""
+
+
+Result = Fault | Refused | None
+Results = Sequence[Result] | None
 """One result per event, in order. None for an event, or instead of the list, means applied."""
 Run = Callable[[Tx, list[IncomingEvent[Any]]], Awaitable[Results]]
 Locks = Callable[[IncomingEvent[Any]], Iterable[str]]

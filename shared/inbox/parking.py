@@ -198,7 +198,9 @@ class Parking:
         identity = (event.event.source, event.id)
         if is_duplicate(tx, event) or (event.ordinal is None and identity in known):
             return None
-        fault = (await apply(tx, match.handler, [event], careful=True))[0]
-        if fault is None and event.ordinal is None:
+        result = (await apply(tx, match.handler, [event], careful=True))[0]
+        if isinstance(result, Fault):
+            return result
+        if event.ordinal is None:
             known.add(identity)
-        return fault
+        return None

@@ -9,14 +9,15 @@ from typing import Any
 from shared import sql
 from shared.errors import Stale
 from shared.events.decoding import IncomingEvent, peek_field, unreadable_subject
-from shared.inbox.handlers import Fault, Handlers
+from shared.inbox.floods import Flood, FloodLimit, PartitionPaused
+from shared.inbox.handlers import Fault, Handlers, Refused
 from shared.inbox.parked_records import ParkedRecords
 from shared.inbox.resolving import resolve_or_fault
 from shared.inbox.rounds import Item, apply, in_rounds, is_duplicate, known_actions
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
-from shared.metrics import BATCH_SECONDS, EVENTS
+from shared.metrics import BATCH_SECONDS, EVENTS, FLOODED
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -44,13 +45,20 @@ class AlreadyConsumed(Stale):
 class _Work:
     """What one transaction has found out and done so far.
 
-    `parked` are the keys of its records that are parked, `known` the actions that were applied before.
+    `parked` are the keys of its records that are parked, `known` the actions that were applied before,
+    `refused` the offsets of events whose request was refused.
     """
 
     records: ParkedRecords
     parked: set[str] = field(default_factory=set)
     known: set[tuple[str, str]] = field(default_factory=set)
+    refused: list[int] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def bad_offsets(self) -> list[int]:
+        """The offsets of records that count towards the limit of their partition."""
+        return sorted([*self.records.offsets(), *self.refused])
 
 
 class PartitionBatchProcessor:
@@ -60,6 +68,7 @@ class PartitionBatchProcessor:
         self._database = database
         self._consumer = consumer
         self._handlers = handlers
+        self._flood_limit = FloodLimit(database, consumer)
 
     async def process(
         self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
@@ -72,16 +81,15 @@ class PartitionBatchProcessor:
 
         Raises OffsetGap if records before the first one were not applied (unless `accept_gap`: the topic no
         longer has them), AlreadyConsumed if the first one was (unless `accept_old`: such records are then
-        dropped), and every fault of the infrastructure.
+        dropped), PartitionPaused if too many records of a unit's topic are bad, and every fault of the
+        infrastructure.
         """
         started = time.perf_counter()
         next_offset = records[-1].offset + 1
         try:
-            await self._transact(records, next_offset, accept_gap, accept_old, careful=False)
-        except Exception as error:
-            if _concerns_all(error):
-                raise
-            await self._isolate(records, next_offset, accept_gap, accept_old)
+            await self._apply_or_isolate(records, next_offset, accept_gap, accept_old)
+        except Flood as flood:
+            raise await self._hold_back(records, flood.offset, accept_gap) from flood
         BATCH_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
         return next_offset
 
@@ -96,6 +104,30 @@ class PartitionBatchProcessor:
             if await tx.connection.fetchval(QUERIES["lock_cursor"], *owner) != cursor:
                 raise Stale("another replica has moved the cursor")
             await tx.connection.execute(QUERIES["advance_cursor"], *owner, begin)
+
+    async def _hold_back(self, records: Sequence[RawRecord], end: int, accept_gap: bool) -> PartitionPaused:
+        """Applies what stands before `end` and pauses the partition; the error to raise."""
+        within = [record for record in records if record.offset < end]
+        if within:
+            try:
+                # Some may be applied already: the flood may have come after the first half of the records.
+                await self._apply_or_isolate(within, end, accept_gap, True)
+            except Flood as flood:
+                return await self._hold_back(within, flood.offset, accept_gap)
+        topic, number = partition = (records[0].topic, records[0].partition)
+        await self._flood_limit.pause(partition)
+        log.error("partition paused", consumer=self._consumer, topic=topic, partition=number, offset=end)
+        return PartitionPaused(end)
+
+    async def _apply_or_isolate(
+        self, records: Sequence[RawRecord], next_offset: int, accept_gap: bool, accept_old: bool
+    ) -> None:
+        try:
+            await self._transact(records, next_offset, accept_gap, accept_old)
+        except Exception as error:
+            if _concerns_all(error):
+                raise
+            await self._isolate(records, next_offset, accept_gap, accept_old)
 
     async def _isolate(
         self, records: Sequence[RawRecord], next_offset: int, accept_gap: bool, accept_old: bool
@@ -136,15 +168,20 @@ class PartitionBatchProcessor:
             if not fresh:
                 return
             if fault is None:
-                counts = await self._apply(tx, fresh, careful=careful)
+                work = await self._apply(tx, fresh, careful=careful)
             else:
-                counts = await self._park_unread(tx, fresh, fault)
+                work = await self._park_unread(tx, fresh, fault)
+            topic, partition = fresh[0].topic, fresh[0].partition
+            beyond = await self._flood_limit.count(tx, (topic, partition), work.bad_offsets)
             await tx.connection.execute(
-                QUERIES["advance_cursor"], self._consumer, records[0].topic, records[0].partition, next_offset
+                QUERIES["advance_cursor"], self._consumer, topic, partition, next_offset
             )
-        for outcome, count in counts.items():
+        for outcome, count in work.counts.items():
             if count:
                 EVENTS.labels(self._consumer, outcome).inc(count)
+        if beyond:
+            FLOODED.labels(self._consumer, topic).inc(beyond)
+            log.error("flood", consumer=self._consumer, topic=topic, partition=partition, records=beyond)
 
     async def _after_cursor(
         self, tx: Tx, records: Sequence[RawRecord], *, accept_gap: bool, accept_old: bool
@@ -163,11 +200,11 @@ class PartitionBatchProcessor:
             raise AlreadyConsumed(next_offset)
         return [record for record in records if record.offset >= next_offset]
 
-    async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Counter[str]:
+    async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> _Work:
         work = _Work(ParkedRecords(tx, self._consumer))
         items, unreadable = self._resolve_all(records, work.counts)
         if not items and not unreadable:
-            return work.counts
+            return work
         work.parked = await self._lock_parked(tx, records[0].topic, {item.key for item in items})
         locks = {aggregate for item in items for aggregate in item.locks}
         locks.update(unreadable_subject(record.topic, record.partition) for record, _ in unreadable)
@@ -181,9 +218,9 @@ class PartitionBatchProcessor:
         for independent in in_rounds(items):
             await self._round(tx, independent, work, careful=careful)
         await work.records.write()
-        return work.counts
+        return work
 
-    async def _park_unread(self, tx: Tx, records: Sequence[RawRecord], fault: Fault) -> Counter[str]:
+    async def _park_unread(self, tx: Tx, records: Sequence[RawRecord], fault: Fault) -> _Work:
         """Parks each record under its key, without a look at anything else of it."""
         work = _Work(ParkedRecords(tx, self._consumer))
         items = [(record, key) for record in records if (key := peek_field(record, "subject")) is not None]
@@ -196,7 +233,7 @@ class PartitionBatchProcessor:
         for record, key in items:
             self._park(record, key, fault, work)
         await work.records.write()
-        return work.counts
+        return work
 
     async def _lock_parked(self, tx: Tx, topic: str, keys: set[str]) -> set[str]:
         rows = await tx.connection.fetch(QUERIES["lock_parked_keys"], self._consumer, topic, list(keys))
@@ -211,12 +248,14 @@ class PartitionBatchProcessor:
                 by_handler.setdefault(event.event.type, []).append((item, event))
         for event_type, group in by_handler.items():
             handler = self._handlers[event_type]
-            faults = await apply(tx, handler, [event for _, event in group], careful=careful)
-            for (item, _), fault in zip(group, faults, strict=True):
-                if fault is None:
-                    work.counts["applied"] += 1
-                else:
-                    self._park(item.record, item.key, fault, work)
+            results = await apply(tx, handler, [event for _, event in group], careful=careful)
+            for (item, _), result in zip(group, results, strict=True):
+                if isinstance(result, Fault):
+                    self._park(item.record, item.key, result, work)
+                    continue
+                work.counts["applied"] += 1
+                if isinstance(result, Refused):
+                    work.refused.append(item.record.offset)
 
     def _event_to_apply(self, tx: Tx, item: Item, work: _Work) -> IncomingEvent[Any] | None:
         """The item's event, unless the item is parked or dropped here."""
@@ -273,4 +312,4 @@ class PartitionBatchProcessor:
 
 def _concerns_all(error: Exception) -> bool:
     """Whether no record is to blame: the batch stops or waits."""
-    return isinstance(error, Stale) or is_infrastructure(error)
+    return isinstance(error, Stale | Flood) or is_infrastructure(error)

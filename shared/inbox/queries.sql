@@ -71,6 +71,30 @@ UPDATE parked_key SET next_attempt = $4 WHERE consumer = $1 AND topic = $2 AND k
 UPDATE parked_key SET attempts = $4, next_attempt = $5, error = $6, dead = $7
 WHERE consumer = $1 AND topic = $2 AND key = $3;
 
+-- name: count_bad_records
+-- $4 is the present moment, $6 a minute earlier. While the partition is paused its minute does not end.
+INSERT INTO flood AS f (consumer, topic, partition, began_at, records) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (consumer, topic, partition) DO UPDATE SET
+    began_at = CASE WHEN f.began_at > $6 OR f.paused_until > $4 THEN f.began_at ELSE $4 END,
+    records = CASE WHEN f.began_at > $6 OR f.paused_until > $4 THEN f.records + $5 ELSE $5 END
+RETURNING records;
+
+-- name: start_flood
+INSERT INTO flood (consumer, topic, partition, began_at, records) VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING;
+
+-- name: lock_flood
+SELECT paused_until, pauses FROM flood WHERE consumer = $1 AND topic = $2 AND partition = $3 FOR UPDATE;
+
+-- name: pause_partition
+UPDATE flood SET paused_until = $4, pauses = $5 WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: paused_partitions
+SELECT consumer, topic, partition, paused_until FROM flood WHERE paused_until > $1 ORDER BY topic, partition;
+
+-- name: resume_partitions
+UPDATE flood SET paused_until = NULL, pauses = 0, began_at = $3, records = $4
+WHERE topic = $1 AND paused_until > $2 RETURNING partition;
+
 -- name: count_parked
 SELECT (SELECT count(*) FROM parked_key WHERE consumer = $1) AS keys,
        (SELECT count(*) FROM dead_letter WHERE consumer = $1 AND resolution IS NULL) AS dead;

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from shared import sql
 from shared.events.decoding import IncomingEvent
-from shared.inbox.handlers import Fault, Handler
+from shared.inbox.handlers import Fault, Handler, Result
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
@@ -60,9 +60,7 @@ async def known_actions(tx: Tx, events: Iterable[IncomingEvent[Any]]) -> set[tup
     return {(row["source"], row["id"]) for row in rows}
 
 
-async def apply(
-    tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool
-) -> list[Fault | None]:
+async def apply(tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool) -> list[Result]:
     """Runs the handler over the events and marks the applied ones as processed; one result per event.
 
     If not `careful`, an error of the handler is raised and ends the whole batch. If `careful`, the list runs
@@ -89,14 +87,12 @@ async def apply(
         return first + await apply(tx, handler, events[half:], careful=True)
 
 
-def _finish(
-    tx: Tx, events: list[IncomingEvent[Any]], results: Sequence[Fault | None] | None
-) -> list[Fault | None]:
-    found: list[Fault | None] = list(results) if results is not None else [None] * len(events)
+def _finish(tx: Tx, events: list[IncomingEvent[Any]], results: Sequence[Result] | None) -> list[Result]:
+    found: list[Result] = list(results) if results is not None else [None] * len(events)
     if len(found) != len(events):
         raise RuntimeError(f"a handler returned {len(found)} results for {len(events)} events")
-    for event, fault in zip(events, found, strict=True):
-        if fault is None:
+    for event, result in zip(events, found, strict=True):
+        if not isinstance(result, Fault):
             if (ordinal := event.ordinal) is not None:
                 tx.mark_processed(event.subject, event.event.source, ordinal)
             else:

@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 
 from deploy.local.pair import Pair
 from harness.schema import SECRET, make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered
+from shared.inbox.floods import FloodLimit, resume
+from shared.metrics import PARTITION_PAUSED
 from shared.service import Parts, Service
 from shared.unit_of_work.database import Database
 
@@ -42,3 +45,26 @@ async def test_a_topic_that_refuses_makes_a_service_degraded_and_not_unready(
     assert answer.json()["degraded"] == [f"routing outbox: paused: {topic}"]
     await service.relay._release()
     await service.producer.stop()
+
+
+async def test_a_partition_that_is_paused_for_its_flood_makes_a_service_degraded_and_not_unready(
+    routing: Database, namespace: str
+) -> None:
+    service = Service(routing, Parts("Routing", routers=[], pattern="^none$"))
+    topic = topic_name(namespace, "actions", "water")
+    await FloodLimit(routing, "routing.actions").pause((topic, 0))
+    (consumer,) = service.consumers
+
+    class Client:
+        """Reads nothing."""
+
+        def assignment(self) -> set[object]:
+            return set()
+
+    await consumer.paused.refresh(Client())
+    assert await service.degraded() == {"flood": f"paused, since too many records are bad: {topic}"}
+    assert PARTITION_PAUSED.labels("routing.actions", topic, 0)._value.get() == 1
+    await resume(routing.pool, topic)
+    await consumer.paused.refresh(Client())
+    assert await service.degraded() == {}
+    assert topic not in generate_latest().decode()
