@@ -17,6 +17,7 @@ from shared.clock import machine_now
 from shared.contracts.registry import by_writer
 from shared.errors import CivicloomError, Conflict, Permanent
 from shared.events.decoding import IncomingEvent, contract_of, decode, unreadable_subject
+from shared.inbox.floods import PausedPartition, paused_partitions, resume
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.erasure import bytes_to_keep
@@ -166,6 +167,14 @@ class DeadLetters:
             return await self._discard(tx, letters, operator, reason)
 
         return await self._for_all(selection, discard)
+
+    async def paused(self) -> Sequence[PausedPartition]:
+        """The partitions that are not read for some time, since too many of their records are bad."""
+        return await paused_partitions(self._database.pool)
+
+    async def resume(self, topic: str, *, allow: int = 0) -> int:
+        """Ends the pauses of a topic; see `shared.inbox.floods`."""
+        return await resume(self._database.pool, topic, allow=allow)
 
     @property
     def _service(self) -> str:
