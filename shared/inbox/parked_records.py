@@ -40,6 +40,11 @@ class _Letter(NamedTuple):
     fault: Fault
     attempts: int
 
+    @property
+    def last_offset(self) -> int | None:
+        """None for a single record."""
+        return self.records[-1].offset if len(self.records) > 1 else None
+
 
 class ParkedRecords:
     """The records that a unit of work cannot apply.
@@ -131,7 +136,7 @@ class ParkedRecords:
             [record.topic for record in first],
             [record.partition for record in first],
             [record.offset for record in first],
-            [letter.records[-1].offset if len(letter.records) > 1 else None for letter in letters],
+            [letter.last_offset for letter in letters],
             [len(letter.records) for letter in letters],
             [record.timestamp_ms for record in first],
             [letter.key for letter in letters],
@@ -156,6 +161,8 @@ class ParkedRecords:
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
+            last_offset=letter.last_offset,
+            records=len(letter.records) if len(letter.records) > 1 else None,
             event_id=event_id,
             error=letter.fault.error,
         )

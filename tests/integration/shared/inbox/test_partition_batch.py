@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
 from shared.contracts.inquiry import InquiryReceived
@@ -226,10 +227,11 @@ async def test_all_unreadable_records_of_a_batch_are_one_dead_letter(
     assert len(await applied(routing)) == 300
     rows = await routing.pool.fetch('SELECT "offset", last_offset, records, value FROM dead_letter')
     assert [tuple(row) for row in rows] == [(0, 598, 300, b"junk")]
-    sent = await routing.pool.fetchval(
-        "SELECT count(*) FROM outbox WHERE convert_from(value, 'UTF8') LIKE '%deadletter_recorded%'"
+    (sent,) = await routing.pool.fetch(
+        "SELECT value FROM outbox WHERE convert_from(value, 'UTF8') LIKE '%deadletter_recorded%'"
     )
-    assert sent == 1
+    data = orjson.loads(sent["value"])["data"]
+    assert (data["offset"], data["last_offset"], data["records"]) == (0, 598, 300)
 
 
 async def test_a_batch_of_bad_records_costs_a_statement_per_table(
