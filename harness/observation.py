@@ -140,7 +140,9 @@ class Observation:
             )
             cursors = await tables.fetch("SELECT consumer, topic, partition, next_offset FROM cursor")
             parked = await tables.fetch("SELECT DISTINCT key FROM parked_key")
-            dead = await tables.fetchval("SELECT count(*) FROM dead_letter WHERE resolution IS NULL")
+            dead = await tables.fetchval(
+                "SELECT coalesce(sum(records), 0) FROM dead_letter WHERE resolution IS NULL"
+            )
             sequences = await tables.fetch("SELECT id, sequences FROM aggregate")
             awaited = await tables.fetch("SELECT subject, kind FROM expectation")
         return CoreState(

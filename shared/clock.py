@@ -19,7 +19,10 @@ class Clock(Protocol):
         ...
 
     def effective(self, append_ms: int) -> dt.datetime:
-        """Business time at which the broker appended a record; `append_ms` is the record's timestamp."""
+        """Business time at which the broker appended a record; `append_ms` is the record's timestamp.
+
+        Raises ValueError or OverflowError for a timestamp that no calendar holds.
+        """
         ...
 
 

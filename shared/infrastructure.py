@@ -1,12 +1,12 @@
 """Which errors are faults of the infrastructure (database, network, machine) and not of an event."""
 
 import asyncio
+import re
 
 import asyncpg
 
 _INFRASTRUCTURE = (
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a query while the server is closing the connection
     asyncpg.OperatorInterventionError,  # admin shutdown, crash recovery, cancelled by an operator
     asyncpg.TransactionTimeoutError,  # longer than a limit of the session: by itself, or behind a lock
@@ -15,15 +15,26 @@ _INFRASTRUCTURE = (
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,  # I/O errors of the server
     asyncpg.TransactionRollbackError,  # deadlock, serialisation failure: a repetition succeeds
-    asyncpg.SyntaxOrAccessError,  # the schema is of another release: migrate
+    asyncpg.LockNotAvailableError,  # another transaction holds the row: `lock_timeout`
+    asyncpg.IdleInTransactionSessionTimeoutError,  # the server ended the session
+    asyncpg.TransactionTimeoutError,
+    # The schema is of another release: migrate. Other wrong SQL is the fault of the handler that sends it.
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InsufficientPrivilegeError,
     asyncpg.ReadOnlySQLTransactionError,  # the connection is to a standby after a failover
     OSError,
     TimeoutError,
 )
+# asyncpg has one class for a connection that is lost and for a caller that uses one wrongly, such as for two
+# queries at once; only the message tells them apart.
+_LOST = re.compile(r"connection (?:is closed|has been released)|pool is clos|another operation is cancelling")
 
 
 def is_infrastructure(error: BaseException) -> bool:
     """Whether every other event would fail too, so that the batch must wait and no event may be parked."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return _LOST.search(str(error)) is not None
     return isinstance(error, _INFRASTRUCTURE)
 
 

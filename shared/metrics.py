@@ -23,6 +23,16 @@ LAG = Gauge("civicloom_consumer_lag", "Records not yet consumed", ["consumer", "
 UNREAD_AGE = Gauge("civicloom_unread_age_seconds", "Everything appended longer ago has been applied")
 PARKED_KEYS = Gauge("civicloom_parked_keys", "Keys that wait behind a failed event", ["consumer"])
 DEAD_LETTERS = Gauge("civicloom_dead_letters", "Dead letters that wait for an operator", ["consumer"])
+# 1: a unit's topic has more bad records than are allowed in a minute; `civicloom dlq list` says until when.
+PARTITION_PAUSED = Gauge(
+    "civicloom_partition_paused",
+    "Partitions that are not read for some time",
+    ["consumer", "topic", "partition"],
+)
+# Grows while a service's topic, which is never paused, has more bad records than are allowed in a minute.
+FLOODED = Counter(
+    "civicloom_flooded_total", "Records beyond the limit that were parked or refused", ["consumer", "topic"]
+)
 RELAYED = Counter(
     "civicloom_relayed_total", "Events acknowledged by Kafka and deleted from the outbox", ["topic"]
 )

@@ -22,6 +22,7 @@ from shared.clock import machine_now
 from shared.contracts import registry as _registry  # noqa: F401  (registers every type)
 from shared.contracts.addresses import topic_name
 from shared.inbox.consumer import Consumer
+from shared.inbox.dead_letters import prune_dead_letters
 from shared.inbox.handlers import Handlers
 from shared.inbox.parking import Parking
 from shared.inbox.watermark import Watermark
@@ -185,6 +186,8 @@ class Service:
             waits["broker"] = f"topics are away: {', '.join(self.broker.missing)}"
         if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
             waits["kafka"] = f"records that were read are lost: {', '.join(truncated)}"
+        if flooded := [topic for consumer in self.consumers for topic in consumer.paused.topics]:
+            waits["flood"] = f"paused, since too many records are bad: {', '.join(flooded)}"
         return waits | self.unanswered.reasons() | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
@@ -198,6 +201,7 @@ class Service:
                 now = machine_now()
                 await prune_keys(self.database.pool, now)
                 await prune_processed_actions(self.database.pool, now - _KEEP_PROCESSED)
+                await prune_dead_letters(self.database.pool)
             except Exception as error:
                 if not is_passing(error):
                     raise

@@ -55,6 +55,9 @@ class CoreSettings(BaseSettings):
     """How long after its due moment a deadline check waits for events that were in time but are unread."""
     unanswered_after_seconds: float = 600
     """How long another service may take to answer about a case before the case is reported as unanswered."""
+    bad_records_per_minute: int = 100
+    """Records of a partition that may be parked or refused in a minute: a unit has some dozens of records a
+    second at most, and each bad one stays in the tables and in the public log."""
 
     # How long anything may hang before it is given up. docs/time-limits.md says what each is good for.
     connect_seconds: float = Field(5, gt=0)

@@ -28,7 +28,7 @@ from shared.contracts.routing import ReplyAction, ReturnAction, SignAction
 from shared.decision import Decision, Refusal
 from shared.events.decoding import IncomingEvent
 from shared.ids import is_id
-from shared.inbox.handlers import Fault, Handlers, Results
+from shared.inbox.handlers import Fault, Handlers, Refused, Result, Results
 from shared.kafka.topics import code_of
 from shared.packs import PackNotHere, Packs
 from shared.unit_of_work.transaction import Tx
@@ -138,7 +138,7 @@ def _on_actions(handlers: Handlers, packs: Packs) -> None:
 async def _refuse_invalid(tx: Tx, events: list[IncomingEvent[InvalidAction]]) -> Results:
     orphans = [_orphan(event, event.data.action, event.data.rule, event.data.detail) for event in events]
     await refuse_later(tx, orphans)
-    return None
+    return [Refused()] * len(events)
 
 
 async def _act(tx: Tx, packs: Packs, events: Sequence[IncomingEvent[Action]]) -> Results:
@@ -146,19 +146,26 @@ async def _act(tx: Tx, packs: Packs, events: Sequence[IncomingEvent[Action]]) ->
     files = await load_case_files(tx, packs, [e.subject for e in events if is_id(e.subject)])
     changed: list[CaseFile] = []
     orphans: list[OrphanAction] = []
+    results: list[Result] = []
     for event in events:
         file = files.get(event.subject)
         if file is None:
             orphans.append(_orphan(event, event.id, "unknown_case"))
+            results.append(Refused())
             continue
         request = ActionRequest(_unit_of(event), event.id, by_topic=True)
         decided = decide(file, request, event.data, event.effective)
-        decision = record_refusal(file, request, decided) if isinstance(decided, Refusal) else decided
+        if isinstance(decided, Refusal):
+            decision = record_refusal(file, request, decided)
+            results.append(Refused())
+        else:
+            decision = decided
+            results.append(None)
         pack = packs.of(file.policy_version)
         changed.append(carry_out(tx, decision, pack, cause=event, actor=f"unit:{request.unit}")[0])
     await queries.save(tx.connection, changed)
     await refuse_later(tx, orphans)
-    return None
+    return results
 
 
 def _orphan(

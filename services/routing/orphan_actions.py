@@ -4,7 +4,8 @@ Either no case has the id, or the record is no valid action: malformed, or of an
 reaches its handler as `InvalidAction`, in place of the record that cannot be read, and never blocks its key.
 
 Refusing them in the handler would lock the unit for each action and so put each into a round of its own: a
-thousand actions of one unit would be a thousand rounds. The timer locks the unit once for all of them.
+thousand actions of one unit would be a thousand rounds. The timer locks the unit once for all of them. Each
+refusal is an entry of the public log, so `shared.inbox.floods` bounds how many a unit may cause in a minute.
 """
 
 from collections.abc import Sequence

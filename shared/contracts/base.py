@@ -180,6 +180,8 @@ def words_hash(words: bytes) -> str:
 
 
 ORDINALS_PER_EPOCH = 10**10
+MAX_EPOCH = 9 * 10**8
+"""Its ordinals fit 64 bits. Checked in decoding: the published schema must not get a new maximum."""
 
 
 def ordinal(epoch: int, sequence: str | int) -> int:

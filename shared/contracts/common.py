@@ -17,12 +17,17 @@ class RequestRefused(EventData):
 
 
 class DeadLetterRecorded(EventData):
-    """An event could not be applied; its key waits for an operator."""
+    """An event could not be applied; its key waits for an operator.
+
+    Or several records could not be read: `records` of them, between `offset` and `last_offset`.
+    """
 
     consumer: Code
     topic: Code
     partition: int
     offset: int
+    last_offset: int | None = None
+    records: int | None = None
     event_id: Text | None = None
     error: Code
 

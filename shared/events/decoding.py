@@ -12,6 +12,7 @@ from shared.clock import Clock
 from shared.contracts.addresses import code_of
 from shared.contracts.base import (
     FAMILIES,
+    MAX_EPOCH,
     REGISTRY,
     TYPE_PATTERN,
     Contract,
@@ -137,6 +138,8 @@ def parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
                 "jurisdiction": None,
             }
         )
+    elif not 0 <= event.epoch <= MAX_EPOCH:
+        raise Undecodable(f"{contract.type}: epoch: must be 0 to {MAX_EPOCH}")
     return event
 
 
@@ -145,7 +148,18 @@ def with_words(
 ) -> IncomingEvent[EventData]:
     """The second half of `decode`: adds the words. Raises Undecodable."""
     words = decode_words(record, event, contract)
-    return IncomingEvent(event, words, record, clock.effective(record.timestamp_ms))
+    return IncomingEvent(event, words, record, effective_time(record, clock))
+
+
+def effective_time(record: RawRecord, clock: Clock) -> dt.datetime:
+    """Business time at which the broker got the record. Raises Undecodable for one that no calendar holds.
+
+    On a topic with CreateTime the sender chooses the timestamp.
+    """
+    try:
+        return clock.effective(record.timestamp_ms)
+    except (ValueError, OverflowError) as error:
+        raise Undecodable(f"the record's timestamp {record.timestamp_ms} is in no calendar") from error
 
 
 def decode_words(record: RawRecord, event: Event[EventData], contract: Contract) -> Words | None:

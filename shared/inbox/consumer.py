@@ -19,9 +19,11 @@ from shared.inbox.barrier import Barrier
 from shared.inbox.cursors import wait_for_cursors
 from shared.inbox.dead_client import DeadClientDetector
 from shared.inbox.faststream_adapter import MAX_RECORDS, Fetched, Subscription
+from shared.inbox.floods import PartitionPaused
 from shared.inbox.handlers import Handlers
 from shared.inbox.offsets import bounds, end_offsets, lag_of, subscribed_topics
 from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap, PartitionBatchProcessor
+from shared.inbox.paused_partitions import PausedPartitions
 from shared.infrastructure import is_passing
 from shared.kafka.client import raw_record
 from shared.kafka.records import Partition, RawRecord
@@ -74,6 +76,7 @@ class Consumer:
         self.name = name
         self.truncated_topics: set[str] = set()
         """Topics that have lost records which were read; kept until the process ends, for an operator."""
+        self.paused = PausedPartitions(database, name)
         self._database = database
         self._batches = PartitionBatchProcessor(database, name, handlers)
         self._topics = tuple(topics)
@@ -127,6 +130,7 @@ class Consumer:
             detector.check()
             self._measure()
             await self._commit_for_display()
+            await self.paused.refresh(self._client())
 
     async def _stop(self) -> None:
         if self._subscription is not None:
@@ -188,6 +192,10 @@ class Consumer:
                 # The broker was asked for exactly that offset and answered with a later one.
                 self._report_gone(partition, gap.next_offset, records[0].offset)
                 accept_gap = True
+            except PartitionPaused as paused:
+                self._seek(partition, paused.next_offset)
+                self.paused.hold(self._client(), partition)
+                return
             except LogTruncated as truncated:
                 self._seek(partition, truncated.begin)
                 return

@@ -5,22 +5,47 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from shared.contracts.base import Contract, Event, EventData
-from shared.errors import Permanent
+from shared.errors import Permanent, UnknownVersion
 from shared.events.decoding import IncomingEvent
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.transaction import Tx
 
+_NAME_LENGTH, _DETAIL_LENGTH = 200, 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why one event could not be applied: its key is parked, and if permanent the event is a dead letter."""
+    """Why one event could not be applied: its key is parked, and if permanent the event is a dead letter.
+
+    Name and detail are cut and cleaned, so that tables and events can hold whatever an error says.
+    """
 
     error: str
     detail: str
     permanent: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", _storable(self.error)[:_NAME_LENGTH] or "Fault")
+        object.__setattr__(self, "detail", _storable(self.detail)[:_DETAIL_LENGTH])
 
-Results = Sequence[Fault | None] | None
+    @classmethod
+    def of(cls, error: Exception) -> "Fault":
+        """The fault that an error is. A newer version is not permanent: it waits for an upgrade."""
+        permanent = isinstance(error, Permanent) and not isinstance(error, UnknownVersion)
+        return cls(type(error).__name__, str(error), permanent)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The event is applied and what it asked for is refused: one of its sender's bad records."""
+
+
+Result = Fault | Refused | None
+Results = Sequence[Result] | None
 """One result per event, in order. None for an event, or instead of the list, means applied."""
 Run = Callable[[Tx, list[IncomingEvent[Any]]], Awaitable[Results]]
 Locks = Callable[[IncomingEvent[Any]], Iterable[str]]

@@ -5,19 +5,14 @@ retry topics and no dead letter topics. Locks are taken in the order cursor, par
 """
 
 import asyncio
-import datetime as dt
-from typing import Any
-
-import orjson
+from enum import Enum
+from typing import NamedTuple
 
 from shared import sql
 from shared.clock import machine_now
-from shared.contracts.base import EventData
-from shared.contracts.registry import by_writer
-from shared.errors import Permanent, Undecodable
-from shared.events.decoding import peek_type, unreadable_subject
 from shared.inbox.handlers import Fault, Handlers
-from shared.inbox.resolving import HandlerMatch, resolve
+from shared.inbox.parked_records import ParkedRecords, next_attempt
+from shared.inbox.resolving import HandlerMatch, resolve_or_fault
 from shared.inbox.rounds import apply, is_duplicate, known_actions
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.records import RawRecord
@@ -30,78 +25,23 @@ QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
 
 MAX_ATTEMPTS = 8
-_FIRST_WAIT_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 300.0
+# Of one key in one transaction.
+_AT_ONCE = 100
 
 
-def next_attempt(attempts: int) -> dt.datetime:
-    """Machine time of the next attempt: after 1, 2, 4 ... seconds, at most five minutes. `attempts` >= 1."""
-    seconds = min(_FIRST_WAIT_SECONDS * 2 ** (attempts - 1), _LONGEST_WAIT_SECONDS)
-    return machine_now() + dt.timedelta(seconds=seconds)
+class _Retried(Enum):
+    """What came of a key: it is free, its first event failed or is not due, or it has more events."""
+
+    FREED = "freed"
+    WAITS = "waits"
+    HAS_MORE = "has more"
 
 
-async def park(tx: Tx, consumer: str, record: RawRecord, key: str, fault: Fault) -> None:
-    """Parks the key with its first event; a permanent fault becomes a dead letter at once."""
-    await tx.connection.execute(
-        QUERIES["park_key"], consumer, record.topic, key, fault.error, 1, next_attempt(1), fault.permanent
-    )
-    await park_behind(tx, consumer, record, key)
-    if fault.permanent:
-        await record_dead_letter(tx, consumer, record, key, fault, attempts=1)
+class _Parked(NamedTuple):
+    """A parked event, with its place among those of its key."""
 
-
-async def park_behind(tx: Tx, consumer: str, record: RawRecord, key: str) -> None:
-    """Stores a later event of a parked key, as bytes."""
-    await tx.connection.execute(
-        QUERIES["park_event"],
-        consumer,
-        record.topic,
-        key,
-        record.partition,
-        record.offset,
-        record.timestamp_ms,
-        record.key,
-        record.value,
-        record.header("words"),
-    )
-    tx.redact_if_erased(key)
-
-
-async def record_dead_letter(
-    tx: Tx, consumer: str, record: RawRecord, key: str | None, fault: Fault, *, attempts: int
-) -> None:
-    """Stores the bytes for an operator and emits an event about it; the subject must be locked in `tx`."""
-    event_type, event_id = _claimed_type_and_id(record)
-    await tx.connection.fetchval(
-        QUERIES["insert_dead_letter"],
-        consumer,
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp_ms,
-        key,
-        event_type,
-        record.key,
-        record.value,
-        record.header("words"),
-        fault.error,
-        fault.detail,
-        attempts,
-        tx.now,
-    )
-    if key is not None:
-        tx.redact_if_erased(key)
-    data_type: type[Any] = by_writer(tx.service, "deadletter_recorded")
-    data: EventData = data_type(
-        consumer=consumer,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        event_id=event_id,
-        error=fault.error,
-    )
-    subject = key or unreadable_subject(record.topic, record.partition)
-    tx.emit(data, subject=subject, actor=f"service:{tx.service}")
+    arrival: int
+    record: RawRecord
 
 
 class Parking:
@@ -135,75 +75,104 @@ class Parking:
     async def once(self) -> int:
         """Retries every key that is due; the number of keys that became free."""
         due = await self._database.pool.fetch(QUERIES["due_parked_keys"], self._consumer, machine_now())
-        return sum([await self._retry_or_record(row["topic"], row["key"]) for row in due])
+        return sum([await self._retry_or_postpone(row["topic"], row["key"]) for row in due])
 
-    async def _retry_or_record(self, topic: str, key: str) -> bool:
+    async def _retry_or_postpone(self, topic: str, key: str) -> bool:
+        """Whether the key became free. One whose failure cannot even be recorded waits five minutes."""
         try:
-            return await self._retry(topic, key)
+            return await self._retry_or_record(topic, key) is _Retried.FREED
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            with about(key):
+                log.exception("parked key stays", consumer=self._consumer, topic=topic, key=key)
+        await self._database.pool.execute(
+            QUERIES["postpone_key"], self._consumer, topic, key, next_attempt(MAX_ATTEMPTS * 2)
+        )
+        return False
+
+    async def _retry_or_record(self, topic: str, key: str) -> _Retried:
+        try:
+            return await self._retry(topic, key, _AT_ONCE)
         except Exception as error:
             if is_infrastructure(error):
                 raise
             # Raised at the end of the transaction, since a handler's errors are caught before. For example a
             # partition batch has applied the action under another subject; the next attempt knows it.
-            with about(key):
-                log.exception("parked key fails", consumer=self._consumer, topic=topic, key=key)
-            fault = Fault(type(error).__name__, str(error)[:2000])
-        async with self._database.transaction() as tx:
-            attempts, records = await self._claim(tx, topic, key)
-            if records:
-                await tx.lock([key])
-                await self._failed(tx, records[0], key, fault, attempts + 1)
-        return False
+            log.warning("parked events fail together and are applied one by one", exc_info=error)
+        for _ in range(_AT_ONCE):
+            try:
+                outcome = await self._retry(topic, key, 1)
+            except Exception as error:
+                if is_infrastructure(error):
+                    raise
+                with about(key):
+                    log.exception("parked key fails", consumer=self._consumer, topic=topic, key=key)
+                return await self._record(topic, key, Fault.of(error))
+            if outcome is not _Retried.HAS_MORE:
+                return outcome
+        return _Retried.HAS_MORE
 
-    async def _retry(self, topic: str, key: str) -> bool:
+    async def _record(self, topic: str, key: str, fault: Fault) -> _Retried:
+        """Notes that the first event of the key failed."""
         async with self._database.transaction() as tx:
-            attempts, records = await self._claim(tx, topic, key)
-            if not records:
-                return False
-            matches = self._readable(records)
-            await tx.lock({key, *(aggregate for match in matches for aggregate in match.locks)})
-            for match in matches:
+            attempts, events = await self._claim(tx, topic, key, 1)
+            if events:
+                await tx.lock([key])
+                await self._failed(tx, events[0].record, key, fault, attempts + 1)
+        return _Retried.WAITS
+
+    async def _retry(self, topic: str, key: str, limit: int) -> _Retried:
+        """Applies up to `limit` events of the key in one transaction."""
+        parked_key = (self._consumer, topic, key)
+        async with self._database.transaction() as tx:
+            attempts, events = await self._claim(tx, topic, key, limit)
+            if not events:
+                return _Retried.WAITS
+            matches = [resolve_or_fault(each.record, self._handlers, self._database.clock) for each in events]
+            readable = [match for match in matches if isinstance(match, HandlerMatch)]
+            await tx.lock({key, *(aggregate for match in readable for aggregate in match.locks)})
+            for match in readable:
                 if match.handler.contract.is_erasure:
                     tx.erase(match.event.subject)
-            known = await known_actions(tx, (match.event for match in matches))
-            for record in records:
-                fault = await self._apply_one(tx, record, known)
+            known = await known_actions(tx, (match.event for match in readable))
+            for number, (parked, found) in enumerate(zip(events, matches, strict=True)):
+                fault = await self._apply_one(tx, found, known)
                 if fault is not None:
                     # `attempts` counts those of the first event: its successor starts at 0.
-                    earlier = attempts if record is records[0] else 0
-                    return await self._failed(tx, record, key, fault, earlier + 1)
-                await tx.connection.execute(
-                    QUERIES["delete_parked_events"],
-                    self._consumer,
-                    topic,
-                    key,
-                    record.partition,
-                    record.offset,
-                )
-            freed = await tx.connection.execute(QUERIES["free_key_if_empty"], self._consumer, topic, key)
-            return bool(freed == "DELETE 1")
+                    earlier = attempts if number == 0 else 0
+                    await self._failed(tx, parked.record, key, fault, earlier + 1)
+                    return _Retried.WAITS
+                await tx.connection.execute(QUERIES["delete_parked_events"], *parked_key, parked.arrival)
+            if await tx.connection.execute(QUERIES["free_key_if_empty"], *parked_key) == "DELETE 1":
+                return _Retried.FREED
+            await tx.connection.execute(QUERIES["continue_key"], *parked_key)
+            return _Retried.HAS_MORE
 
-    async def _claim(self, tx: Tx, topic: str, key: str) -> tuple[int, list[RawRecord]]:
+    async def _claim(self, tx: Tx, topic: str, key: str, limit: int) -> tuple[int, list[_Parked]]:
         """Locks a due key: its attempts so far and its first events; no events if it is no longer due."""
         parked_key = (self._consumer, topic, key)
         attempts = await tx.connection.fetchval(QUERIES["claim_parked_key"], *parked_key, machine_now())
         if attempts is None:
             return 0, []
-        rows = await tx.connection.fetch(QUERIES["parked_events"], *parked_key)
+        rows = await tx.connection.fetch(QUERIES["parked_events"], *parked_key, limit)
         return attempts, [
-            RawRecord(
-                topic,
-                row["partition"],
-                row["offset"],
-                row["appended_ms"],
-                row["record_key"],
-                row["value"],
-                (("words", row["words"]),) if row["words"] is not None else (),
+            _Parked(
+                row["arrival"],
+                RawRecord(
+                    topic,
+                    row["partition"],
+                    row["offset"],
+                    row["appended_ms"],
+                    row["record_key"],
+                    row["value"],
+                    (("words", row["words"]),) if row["words"] is not None else (),
+                ),
             )
             for row in rows
         ]
 
-    async def _failed(self, tx: Tx, record: RawRecord, key: str, fault: Fault, attempts: int) -> bool:
+    async def _failed(self, tx: Tx, record: RawRecord, key: str, fault: Fault, attempts: int) -> None:
         dead = fault.permanent or attempts >= MAX_ATTEMPTS
         await tx.connection.execute(
             QUERIES["try_key_again_at"],
@@ -216,45 +185,22 @@ class Parking:
             dead,
         )
         if dead:
-            await record_dead_letter(tx, self._consumer, record, key, fault, attempts=attempts)
-        return False
+            given_up = ParkedRecords(tx, self._consumer)
+            given_up.give_up([record], key, fault, attempts=attempts)
+            await given_up.write()
 
-    def _readable(self, records: list[RawRecord]) -> list[HandlerMatch]:
-        matches = []
-        for record in records:
-            try:
-                match = resolve(record, self._handlers, self._database.clock)
-            except Permanent:
-                continue
-            if match is not None:
-                matches.append(match)
-        return matches
-
-    async def _apply_one(self, tx: Tx, record: RawRecord, known: set[tuple[str, str]]) -> Fault | None:
-        try:
-            match = resolve(record, self._handlers, self._database.clock)
-        except Permanent as error:
-            # A newer major version waits for an upgrade; undecodable bytes never become an event.
-            return Fault(type(error).__name__, str(error), permanent=isinstance(error, Undecodable))
-        if match is None or is_duplicate(tx, match.event):
-            return None
+    async def _apply_one(
+        self, tx: Tx, match: HandlerMatch | Fault | None, known: set[tuple[str, str]]
+    ) -> Fault | None:
+        if match is None or isinstance(match, Fault):
+            return match
         event = match.event
         identity = (event.event.source, event.id)
-        if event.ordinal is None and identity in known:
+        if is_duplicate(tx, event) or (event.ordinal is None and identity in known):
             return None
-        fault = (await apply(tx, match.handler, [event], careful=True))[0]
-        if fault is None and event.ordinal is None:
+        result = (await apply(tx, match.handler, [event], careful=True))[0]
+        if isinstance(result, Fault):
+            return result
+        if event.ordinal is None:
             known.add(identity)
-        return fault
-
-
-def _claimed_type_and_id(record: RawRecord) -> tuple[str | None, str | None]:
-    """Type and id as the bytes have them, cut to what the table holds; None where they have none."""
-    try:
-        event_type = peek_type(record.value or b"")
-        found = orjson.loads(record.value or b"")
-    except (Undecodable, orjson.JSONDecodeError):
-        return None, None
-    event_id = found.get("id")
-    has_id = isinstance(event_id, str) and "\x00" not in event_id
-    return event_type.replace("\x00", "")[:200], event_id[:200] if has_id else None
+        return None

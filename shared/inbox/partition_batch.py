@@ -3,19 +3,21 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared import sql
-from shared.errors import Permanent, Stale, UnknownVersion
+from shared.errors import Stale
 from shared.events.decoding import IncomingEvent, peek_field, unreadable_subject
-from shared.inbox.handlers import Fault, Handlers
-from shared.inbox.parking import park, park_behind, record_dead_letter
-from shared.inbox.resolving import resolve
+from shared.inbox.floods import Flood, FloodLimit, PartitionPaused
+from shared.inbox.handlers import Fault, Handlers, Refused
+from shared.inbox.parked_records import ParkedRecords
+from shared.inbox.resolving import resolve_or_fault
 from shared.inbox.rounds import Item, apply, in_rounds, is_duplicate, known_actions
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
-from shared.metrics import BATCH_SECONDS, EVENTS
+from shared.metrics import BATCH_SECONDS, EVENTS, FLOODED
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -39,6 +41,26 @@ class AlreadyConsumed(Stale):
         self.next_offset = next_offset
 
 
+@dataclass(slots=True)
+class _Work:
+    """What one transaction has found out and done so far.
+
+    `parked` are the keys of its records that are parked, `known` the actions that were applied before,
+    `refused` the offsets of events whose request was refused.
+    """
+
+    records: ParkedRecords
+    parked: set[str] = field(default_factory=set)
+    known: set[tuple[str, str]] = field(default_factory=set)
+    refused: list[int] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def bad_offsets(self) -> list[int]:
+        """The offsets of records that count towards the limit of their partition."""
+        return sorted([*self.records.offsets(), *self.refused])
+
+
 class PartitionBatchProcessor:
     """Applies partition batches for one consumer."""
 
@@ -46,6 +68,7 @@ class PartitionBatchProcessor:
         self._database = database
         self._consumer = consumer
         self._handlers = handlers
+        self._flood_limit = FloodLimit(database, consumer)
 
     async def process(
         self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
@@ -53,55 +76,112 @@ class PartitionBatchProcessor:
         """Applies records of one partition, given in offset order, and returns the next offset.
 
         The first attempt has no savepoints. If an event fails for its own reason, the transaction is rolled
-        back and repeated with savepoints, which isolate that event.
+        back and repeated with savepoints, which isolate that event. If that fails too, at a step that no
+        savepoint covers, the records are halved until the one that fails is alone: its key is parked.
 
         Raises OffsetGap if records before the first one were not applied (unless `accept_gap`: the topic no
         longer has them), AlreadyConsumed if the first one was (unless `accept_old`: such records are then
-        dropped), and every fault of the infrastructure.
+        dropped), PartitionPaused if too many records of a unit's topic are bad, and every fault of the
+        infrastructure.
         """
         started = time.perf_counter()
+        next_offset = records[-1].offset + 1
         try:
-            next_offset = await self._transact(records, accept_gap, accept_old, careful=False)
-        except Exception as error:
-            if isinstance(error, Stale) or is_infrastructure(error):
-                raise
-            next_offset = await self._transact(records, accept_gap, accept_old, careful=True)
+            await self._apply_or_isolate(records, next_offset, accept_gap, accept_old)
+        except Flood as flood:
+            raise await self._hold_back(records, flood.offset, accept_gap) from flood
         BATCH_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
         return next_offset
 
     async def reset_cursor(self, topic: str, partition: int, *, cursor: int, begin: int) -> None:
         """Moves the cursor back to `begin`, for a log that ends before it.
 
-        Events that were applied are recognised by sequence or id. Parked events get offsets below all new
-        ones, so that they keep their order before them. Raises Stale if the cursor is no longer at `cursor`.
+        Events that were applied are recognised by sequence or id; parked events stay before what arrives
+        later. Raises Stale if the cursor is no longer at `cursor`.
         """
         owner = (self._consumer, topic, partition)
         async with self._database.transaction() as tx:
             if await tx.connection.fetchval(QUERIES["lock_cursor"], *owner) != cursor:
                 raise Stale("another replica has moved the cursor")
             await tx.connection.execute(QUERIES["advance_cursor"], *owner, begin)
-            first = await tx.connection.fetchval(QUERIES["first_parked_offset"], *owner)
-            if first is not None:
-                shift = cursor - min(first, 0)
-                await tx.connection.execute(QUERIES["move_parked_events"], *owner, shift)
-                await tx.connection.execute(QUERIES["move_dead_letters"], *owner, shift)
+
+    async def _hold_back(self, records: Sequence[RawRecord], end: int, accept_gap: bool) -> PartitionPaused:
+        """Applies what stands before `end` and pauses the partition; the error to raise."""
+        within = [record for record in records if record.offset < end]
+        if within:
+            try:
+                # Some may be applied already: the flood may have come after the first half of the records.
+                await self._apply_or_isolate(within, end, accept_gap, True)
+            except Flood as flood:
+                return await self._hold_back(within, flood.offset, accept_gap)
+        topic, number = partition = (records[0].topic, records[0].partition)
+        await self._flood_limit.pause(partition)
+        log.error("partition paused", consumer=self._consumer, topic=topic, partition=number, offset=end)
+        return PartitionPaused(end)
+
+    async def _apply_or_isolate(
+        self, records: Sequence[RawRecord], next_offset: int, accept_gap: bool, accept_old: bool
+    ) -> None:
+        try:
+            await self._transact(records, next_offset, accept_gap, accept_old)
+        except Exception as error:
+            if _concerns_all(error):
+                raise
+            await self._isolate(records, next_offset, accept_gap, accept_old)
+
+    async def _isolate(
+        self, records: Sequence[RawRecord], next_offset: int, accept_gap: bool, accept_old: bool
+    ) -> None:
+        """Applies the records with savepoints, or each half of them so, or parks the one record."""
+        try:
+            await self._transact(records, next_offset, accept_gap, accept_old, careful=True)
+        except Exception as error:
+            if _concerns_all(error):
+                raise
+            fault = Fault.of(error)
+            if len(records) == 1:
+                first = records[0]
+                log.warning("record fails", topic=first.topic, offset=first.offset, exc_info=error)
+        else:
+            return
+        if len(records) == 1:
+            await self._transact(records, next_offset, accept_gap, accept_old, fault=fault)
+            return
+        half = len(records) // 2
+        await self._isolate(records[:half], records[half].offset, accept_gap, accept_old)
+        # The first half has moved the cursor to the second: offsets between the two were no records.
+        await self._isolate(records[half:], next_offset, False, accept_old)
 
     async def _transact(
-        self, records: Sequence[RawRecord], accept_gap: bool, accept_old: bool, *, careful: bool
-    ) -> int:
+        self,
+        records: Sequence[RawRecord],
+        next_offset: int,
+        accept_gap: bool,
+        accept_old: bool,
+        *,
+        careful: bool = False,
+        fault: Fault | None = None,
+    ) -> None:
+        """Applies the records and moves the cursor to `next_offset`. With a `fault` they are only parked."""
         async with self._database.transaction() as tx:
             fresh = await self._after_cursor(tx, records, accept_gap=accept_gap, accept_old=accept_old)
-            next_offset = records[-1].offset + 1
             if not fresh:
-                return next_offset
-            counts = await self._apply(tx, fresh, careful=careful)
+                return
+            if fault is None:
+                work = await self._apply(tx, fresh, careful=careful)
+            else:
+                work = await self._park_unread(tx, fresh, fault)
+            topic, partition = fresh[0].topic, fresh[0].partition
+            beyond = await self._flood_limit.count(tx, (topic, partition), work.bad_offsets)
             await tx.connection.execute(
-                QUERIES["advance_cursor"], self._consumer, records[0].topic, records[0].partition, next_offset
+                QUERIES["advance_cursor"], self._consumer, topic, partition, next_offset
             )
-        for outcome, count in counts.items():
+        for outcome, count in work.counts.items():
             if count:
                 EVENTS.labels(self._consumer, outcome).inc(count)
-        return next_offset
+        if beyond:
+            FLOODED.labels(self._consumer, topic).inc(beyond)
+            log.error("flood", consumer=self._consumer, topic=topic, partition=partition, records=beyond)
 
     async def _after_cursor(
         self, tx: Tx, records: Sequence[RawRecord], *, accept_gap: bool, accept_old: bool
@@ -120,14 +200,12 @@ class PartitionBatchProcessor:
             raise AlreadyConsumed(next_offset)
         return [record for record in records if record.offset >= next_offset]
 
-    async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        items, unreadable = self._resolve_all(records, counts)
+    async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> _Work:
+        work = _Work(ParkedRecords(tx, self._consumer))
+        items, unreadable = self._resolve_all(records, work.counts)
         if not items and not unreadable:
-            return counts
-        keys = list({item.key for item in items})
-        rows = await tx.connection.fetch(QUERIES["lock_parked_keys"], self._consumer, records[0].topic, keys)
-        parked = {row["key"] for row in rows}
+            return work
+        work.parked = await self._lock_parked(tx, records[0].topic, {item.key for item in items})
         locks = {aggregate for item in items for aggregate in item.locks}
         locks.update(unreadable_subject(record.topic, record.partition) for record, _ in unreadable)
         await tx.lock(locks)
@@ -135,66 +213,83 @@ class PartitionBatchProcessor:
             # Even if the event is not applied now, but only joins its parked key.
             if item.handler is not None and item.handler.contract.is_erasure:
                 tx.erase(item.key)
-        for record, fault in unreadable:
-            await record_dead_letter(tx, self._consumer, record, None, fault, attempts=1)
-            counts["dead"] += 1
-        known = await known_actions(tx, (item.event for item in items if item.event is not None))
+        self._give_up_unreadable(unreadable, work)
+        work.known = await known_actions(tx, (item.event for item in items if item.event is not None))
         for independent in in_rounds(items):
-            await self._round(tx, independent, parked, known, counts, careful=careful)
-        return counts
+            await self._round(tx, independent, work, careful=careful)
+        await work.records.write()
+        return work
 
-    async def _round(
-        self,
-        tx: Tx,
-        items: list[Item],
-        parked: set[str],
-        known: set[tuple[str, str]],
-        counts: Counter[str],
-        *,
-        careful: bool,
-    ) -> None:
-        """Applies, parks or drops each item; `parked`, `known` and `counts` are updated."""
+    async def _park_unread(self, tx: Tx, records: Sequence[RawRecord], fault: Fault) -> _Work:
+        """Parks each record under its key, without a look at anything else of it."""
+        work = _Work(ParkedRecords(tx, self._consumer))
+        items = [(record, key) for record in records if (key := peek_field(record, "subject")) is not None]
+        unreadable = [(record, fault) for record in records if peek_field(record, "subject") is None]
+        work.parked = await self._lock_parked(tx, records[0].topic, {key for _, key in items})
+        locks = {key for _, key in items}
+        locks.update(unreadable_subject(record.topic, record.partition) for record, _ in unreadable)
+        await tx.lock(locks)
+        self._give_up_unreadable(unreadable, work)
+        for record, key in items:
+            self._park(record, key, fault, work)
+        await work.records.write()
+        return work
+
+    async def _lock_parked(self, tx: Tx, topic: str, keys: set[str]) -> set[str]:
+        rows = await tx.connection.fetch(QUERIES["lock_parked_keys"], self._consumer, topic, list(keys))
+        return {row["key"] for row in rows}
+
+    async def _round(self, tx: Tx, items: list[Item], work: _Work, *, careful: bool) -> None:
+        """Applies, parks or drops each item."""
         by_handler: dict[str, list[tuple[Item, IncomingEvent[Any]]]] = {}
         for item in items:
-            event = await self._event_to_apply(tx, item, parked, known, counts)
+            event = self._event_to_apply(tx, item, work)
             if event is not None:
                 by_handler.setdefault(event.event.type, []).append((item, event))
         for event_type, group in by_handler.items():
             handler = self._handlers[event_type]
-            faults = await apply(tx, handler, [event for _, event in group], careful=careful)
-            for (item, _), fault in zip(group, faults, strict=True):
-                if fault is None:
-                    counts["applied"] += 1
-                else:
-                    await self._park(tx, item, fault, parked, counts)
+            results = await apply(tx, handler, [event for _, event in group], careful=careful)
+            for (item, _), result in zip(group, results, strict=True):
+                if isinstance(result, Fault):
+                    self._park(item.record, item.key, result, work)
+                    continue
+                work.counts["applied"] += 1
+                if isinstance(result, Refused):
+                    work.refused.append(item.record.offset)
 
-    async def _event_to_apply(
-        self, tx: Tx, item: Item, parked: set[str], known: set[tuple[str, str]], counts: Counter[str]
-    ) -> IncomingEvent[Any] | None:
+    def _event_to_apply(self, tx: Tx, item: Item, work: _Work) -> IncomingEvent[Any] | None:
         """The item's event, unless the item is parked or dropped here."""
         event = item.event
-        if item.key in parked:
-            await park_behind(tx, self._consumer, item.record, item.key)
-            counts["parked"] += 1
-            return None
-        if event is None:
-            await self._park(tx, item, item.fault, parked, counts)
+        if item.key in work.parked or event is None:
+            self._park(item.record, item.key, item.fault, work)
             return None
         identity = (event.event.source, event.id)
-        if is_duplicate(tx, event) or identity in known:
-            counts["duplicate"] += 1
+        if is_duplicate(tx, event) or identity in work.known:
+            work.counts["duplicate"] += 1
             return None
         if event.ordinal is None:
-            known.add(identity)
+            work.known.add(identity)
         return event
 
-    async def _park(
-        self, tx: Tx, item: Item, fault: Fault | None, parked: set[str], counts: Counter[str]
-    ) -> None:
+    def _park(self, record: RawRecord, key: str, fault: Fault | None, work: _Work) -> None:
+        """Parks the key with the record, or the record behind its parked key."""
+        if key in work.parked:
+            work.records.park_behind(record, key)
+            work.counts["parked"] += 1
+            return
         assert fault is not None  # noqa: S101  (an item without an event always has a fault)
-        await park(tx, self._consumer, item.record, item.key, fault)
-        parked.add(item.key)
-        counts["dead" if fault.permanent else "parked"] += 1
+        work.records.park(record, key, fault)
+        work.parked.add(key)
+        work.counts["dead" if fault.permanent else "parked"] += 1
+
+    def _give_up_unreadable(self, unreadable: Sequence[tuple[RawRecord, Fault]], work: _Work) -> None:
+        """One dead letter for all records of the batch that nobody can read for the same reason."""
+        by_error: dict[str, list[tuple[RawRecord, Fault]]] = {}
+        for record, fault in unreadable:
+            by_error.setdefault(fault.error, []).append((record, fault))
+        for group in by_error.values():
+            work.records.give_up([record for record, _ in group], None, group[0][1], attempts=1)
+        work.counts["dead"] += len(unreadable)
 
     def _resolve_all(
         self, records: Sequence[RawRecord], counts: Counter[str]
@@ -203,23 +298,18 @@ class PartitionBatchProcessor:
         items: list[Item] = []
         unreadable: list[tuple[RawRecord, Fault]] = []
         for record in records:
-            try:
-                match = resolve(record, self._handlers, self._database.clock)
-            except UnknownVersion as error:
-                # Not permanent: it waits for an upgrade, and for an operator only after the last attempt.
-                fault = Fault(type(error).__name__, str(error))
-            except Permanent as error:
-                fault = Fault(type(error).__name__, str(error), permanent=True)
+            match = resolve_or_fault(record, self._handlers, self._database.clock)
+            if match is None:
+                counts["skipped"] += 1
+            elif not isinstance(match, Fault):
+                items.append(Item(record, match.event.subject, match.locks, match.event, match.handler))
+            elif (key := peek_field(record, "subject")) is not None:
+                items.append(Item(record, key, (key,), fault=match))
             else:
-                if match is None:
-                    counts["skipped"] += 1
-                else:
-                    event, handler = match
-                    items.append(Item(record, event.subject, match.locks, event, handler))
-                continue
-            key = peek_field(record, "subject")
-            if key is None:
-                unreadable.append((record, fault))
-            else:
-                items.append(Item(record, key, (key,), fault=fault))
+                unreadable.append((record, match))
         return items, unreadable
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether no record is to blame: the batch stops or waits."""
+    return isinstance(error, Stale | Flood) or is_infrastructure(error)

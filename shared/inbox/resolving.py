@@ -9,25 +9,41 @@ from shared.errors import Permanent, UnknownVersion
 from shared.events.decoding import (
     IncomingEvent,
     contract_of,
+    effective_time,
     parse_value,
     peek_field,
     unreadable_subject,
     with_words,
 )
-from shared.inbox.handlers import Handler, Handlers
+from shared.inbox.handlers import Fault, Handler, Handlers
+from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
+from shared.logs import get_logger
+
+log = get_logger(__name__)
 
 
 class HandlerMatch(NamedTuple):
-    """An event and its handler."""
+    """An event, its handler, and every aggregate that the event changes, its subject first."""
 
     event: IncomingEvent[Any]
     handler: Handler
+    locks: tuple[str, ...]
 
-    @property
-    def locks(self) -> tuple[str, ...]:
-        """Every aggregate that the event changes, its subject first."""
-        return tuple(dict.fromkeys((self.event.subject, *self.handler.locks(self.event))))
+
+def resolve_or_fault(record: RawRecord, handlers: Handlers, clock: Clock) -> HandlerMatch | Fault | None:
+    """`resolve`, with an error of the record, or of what a handler declares about it, as a Fault.
+
+    Raises faults of the infrastructure.
+    """
+    try:
+        return resolve(record, handlers, clock)
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        if not isinstance(error, Permanent):
+            log.warning("record not resolved", topic=record.topic, offset=record.offset, exc_info=error)
+        return Fault.of(error)
 
 
 def resolve(record: RawRecord, handlers: Handlers, clock: Clock) -> HandlerMatch | None:
@@ -44,15 +60,19 @@ def resolve(record: RawRecord, handlers: Handlers, clock: Clock) -> HandlerMatch
             event = parse_value(record, contract)
             if not handler.accepts(event):
                 return None
-            return HandlerMatch(with_words(record, event, contract, clock), handler)
+            return _matched(with_words(record, event, contract, clock), handler)
     except Permanent as error:
         fault = error
     data = handlers.on_unhandled(record, fault)
     if data is not None:
-        return HandlerMatch(_substitute(record, data, clock), handlers[data.contract.type])
+        return _matched(_substitute(record, data, clock), handlers[data.contract.type])
     if fault is None or (isinstance(fault, UnknownVersion) and fault.family not in handlers.families):
         return None
     raise fault
+
+
+def _matched(event: IncomingEvent[Any], handler: Handler) -> HandlerMatch:
+    return HandlerMatch(event, handler, tuple(dict.fromkeys((event.subject, *handler.locks(event)))))
 
 
 def _substitute(record: RawRecord, data: EventData, clock: Clock) -> IncomingEvent[EventData]:
@@ -60,7 +80,7 @@ def _substitute(record: RawRecord, data: EventData, clock: Clock) -> IncomingEve
 
     The id that the bytes may contain is not used: a valid event with that id may still come.
     """
-    effective = clock.effective(record.timestamp_ms)
+    effective = effective_time(record, clock)
     event: Event[EventData] = Event.model_construct(
         type=data.contract.type,
         id=hashlib.sha256(record.value or b"").hexdigest(),

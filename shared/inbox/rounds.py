@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from shared import sql
-from shared.errors import Permanent
 from shared.events.decoding import IncomingEvent
-from shared.inbox.handlers import Fault, Handler
+from shared.inbox.handlers import Fault, Handler, Result
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
@@ -61,9 +60,7 @@ async def known_actions(tx: Tx, events: Iterable[IncomingEvent[Any]]) -> set[tup
     return {(row["source"], row["id"]) for row in rows}
 
 
-async def apply(
-    tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool
-) -> list[Fault | None]:
+async def apply(tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool) -> list[Result]:
     """Runs the handler over the events and marks the applied ones as processed; one result per event.
 
     If not `careful`, an error of the handler is raised and ends the whole batch. If `careful`, the list runs
@@ -84,20 +81,18 @@ async def apply(
             failed = events[0].event
             with about(failed.correlationid or failed.subject):
                 log.warning("event failed", type=failed.type, id=failed.id, exc_info=error)
-            return [Fault(type(error).__name__, str(error)[:2000], permanent=isinstance(error, Permanent))]
+            return [Fault.of(error)]
         half = len(events) // 2
         first = await apply(tx, handler, events[:half], careful=True)
         return first + await apply(tx, handler, events[half:], careful=True)
 
 
-def _finish(
-    tx: Tx, events: list[IncomingEvent[Any]], results: Sequence[Fault | None] | None
-) -> list[Fault | None]:
-    found: list[Fault | None] = list(results) if results is not None else [None] * len(events)
+def _finish(tx: Tx, events: list[IncomingEvent[Any]], results: Sequence[Result] | None) -> list[Result]:
+    found: list[Result] = list(results) if results is not None else [None] * len(events)
     if len(found) != len(events):
         raise RuntimeError(f"a handler returned {len(found)} results for {len(events)} events")
-    for event, fault in zip(events, found, strict=True):
-        if fault is None:
+    for event, result in zip(events, found, strict=True):
+        if not isinstance(result, Fault):
             if (ordinal := event.ordinal) is not None:
                 tx.mark_processed(event.subject, event.event.source, ordinal)
             else:

@@ -73,6 +73,7 @@ class Database:
             async with self._work(connection, aggregates, new) as tx:
                 yield tx
         if tx.wrote_events:
+            tx.count_emitted()
             self.committed.set()
 
     @asynccontextmanager

@@ -1,7 +1,6 @@
 """What a unit of work has not written yet, and the statements that write it: one per table."""
 
 import datetime as dt
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +11,6 @@ from shared import sql
 from shared.clock import machine_now
 from shared.decision import TimerSpec
 from shared.errors import Conflict
-from shared.metrics import EMITTED
 from shared.unit_of_work.erasure import erase
 from shared.unit_of_work.expectations import Expectation, write_expectations
 
@@ -108,8 +106,6 @@ async def _write_outbox(connection: Any, rows: list[OutboxRow]) -> None:
         [r.delivery for r in rows],
         machine_now(),
     )
-    for event_type, count in Counter(row.type for row in rows).items():
-        EMITTED.labels(event_type).inc(count)
 
 
 async def _write_timers(

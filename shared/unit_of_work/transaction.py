@@ -1,6 +1,7 @@
 """A unit of work: locked aggregates, events and timers, written at its end with one statement per table."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from shared.decision import TimerSpec
 from shared.events.decoding import IncomingEvent
 from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import new_id
+from shared.metrics import EMITTED
 from shared.unit_of_work.expectations import Expectation, Kind
 from shared.unit_of_work.pending import OutboxRow, Pending, write
 from shared.unit_of_work.provenance import Provenance, correlation_of, event_id_from, inherited_from
@@ -317,6 +319,11 @@ class Tx:
     def wrote_events(self) -> bool:
         """Whether an event was emitted."""
         return bool(self._pending.outbox)
+
+    def count_emitted(self) -> None:
+        """Counts the emitted events. The owner calls it after the commit, since a rollback emits none."""
+        for event_type, count in Counter(row.type for row in self._pending.outbox).items():
+            EMITTED.labels(event_type).inc(count)
 
     async def flush(self) -> None:
         """Writes everything, one statement per table. The owner of the transaction calls it once, at the end.

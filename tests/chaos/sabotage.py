@@ -23,7 +23,7 @@ from services.publisher.domain.delivery_results import DeliveryResult
 from services.publisher.push.mail import MailSession
 from services.publisher.push.rendering import RenderedMail
 from shared.events.decoding import IncomingEvent
-from shared.inbox.handlers import Fault, Handler
+from shared.inbox.handlers import Handler, Result
 from shared.inbox.partition_batch import QUERIES, PartitionBatchProcessor
 from shared.inbox.rounds import Item
 from shared.kafka.records import RawRecord
@@ -87,7 +87,7 @@ async def _nothing(_: Any) -> None:
 
 async def swallowing(
     tx: Tx, handler: Handler, events: list[IncomingEvent[Any]], *, careful: bool
-) -> list[Fault | None]:
+) -> list[Result]:
     """Marks some events as processed without applying them; later ones are applied."""
     seen = [event for event in events if not _is_swallowed(event)]
     faults = dict(

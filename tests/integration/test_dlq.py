@@ -11,12 +11,15 @@ from harness.schema import SECRET, open_service_database
 from services import cli
 from shared.contracts.inquiry import InquiryErased, InquiryReceived
 from shared.events.decoding import IncomingEvent
+from shared.ids import new_id
+from shared.inbox.dead_letters import KEEP_RESOLVED, DeadLetters, Selection, prune_dead_letters
+from shared.inbox.floods import FloodLimit
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import Parking
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
-from tests.integration.shared.conftest import Source
+from tests.integration.shared.conftest import NOW, Source
 
 KEY = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
 
@@ -29,7 +32,7 @@ async def routing(database: str, namespace: str, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, value)
     yield opened
     await opened.pool.execute(
-        "TRUNCATE aggregate, outbox, outbox_aside, cursor, parked_key, parked_event, dead_letter"
+        "TRUNCATE aggregate, outbox, outbox_aside, cursor, parked_key, parked_event, dead_letter, flood"
     )
     await opened.close()
 
@@ -214,6 +217,15 @@ async def test_a_resolved_letter_has_no_words_and_says_so(
         ["discard", "routing", "1"],
         ["discard", "routing", "1", "--reason", " "],
         ["list", "--service", "nobody"],
+        ["list", "--limit", "0"],
+        ["discard", "routing", "--reason", "x"],
+        ["discard", "routing", "1", "--reason", "x", "--topic", "t"],
+        ["discard", "routing", "--reason", "x", "--before", "yesterday", "--yes"],
+        ["replay", "routing"],
+        ["replay", "routing", "1", "--error", "e"],
+        ["resume", "routing"],
+        ["resume", "nobody", "t"],
+        ["resume", "routing", "t", "--allow", "-1"],
     ],
 )
 async def test_nonsense_ends_with_a_sentence_and_2(
@@ -239,3 +251,135 @@ async def test_the_outbox_tells_what_waits_and_what_a_topic_refuses(
         "INSERT INTO outbox_aside (id, shard, topic, key, value) VALUES (1, 0, 'gone', 'k', '{}')"
     )
     assert run("outbox") == 1
+
+
+async def test_a_resolved_letter_is_kept_for_more_than_a_year_and_an_open_one_always(
+    stuck: Toy, routing: Database, source: Source
+) -> None:
+    await stuck.slices.process([source.add(b"\xff{", None, "k")])
+    first, second = [row["id"] for row in await routing.pool.fetch("SELECT id FROM dead_letter ORDER BY id")]
+    letters = DeadLetters(routing)
+    await letters.discard(first, "op", "x")
+    await routing.pool.execute("UPDATE dead_letter SET recorded_at = '1990-01-01'")
+    await prune_dead_letters(routing.pool)
+    assert len(await letters.list(resolved=True)) == 2
+    await routing.pool.execute(
+        "UPDATE dead_letter SET resolved_at = resolved_at - $1::interval", KEEP_RESOLVED
+    )
+    await prune_dead_letters(routing.pool)
+    assert [letter.id for letter in await letters.list(resolved=True)] == [second]
+
+
+async def test_a_letter_that_an_older_release_resolved_is_kept_from_now_on(
+    stuck: Toy, routing: Database
+) -> None:
+    await routing.pool.execute("UPDATE dead_letter SET resolution = 'discarded', recorded_at = '1990-01-01'")
+    await prune_dead_letters(routing.pool)
+    assert await routing.pool.fetchval("SELECT resolved_at > now() - interval '1 minute' FROM dead_letter")
+
+
+@pytest.fixture
+async def many(routing: Database, source: Source) -> Toy:
+    """Ten keys, each with a dead letter and an event behind it, and 20 records that nobody can read."""
+    toy = Toy(routing)
+    toy.refused = {1}
+    keys = [new_id(NOW) for _ in range(10)]
+    for _ in range(2):
+        for key in keys:
+            source.received(key)
+    for _ in range(20):
+        source.add(b"junk")
+    await toy.slices.process(source.records)
+    assert toy.applied == []
+    return toy
+
+
+async def test_a_flood_of_dead_letters_is_discarded_at_once(
+    many: Toy, routing: Database, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--topic", source.topic, "--error", "bad", "--before", "2999-01-01"]
+    assert run("dlq", "discard", "routing", "--reason", "x", *chosen) == 2
+    assert "10 open dead letters of routing" in (err := capsys.readouterr().err)
+    assert "--yes" in err
+    assert await routing.pool.fetchval("SELECT count(*) FROM dead_letter WHERE resolution IS NOT NULL") == 0
+    assert run("dlq", "discard", "routing", "--reason", "x", *chosen, "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "service": "routing",
+        "count": 10,
+        "resolution": "discarded",
+    }
+    sent = await routing.pool.fetchval(
+        "SELECT count(*) FROM outbox WHERE convert_from(value, 'UTF8') LIKE '%deadletter_discarded%'"
+    )
+    assert sent == 10
+    assert await many.parking.once() == 10
+    assert many.applied == [2] * 10
+    rest = await routing.pool.fetch("SELECT error, records FROM dead_letter WHERE resolution IS NULL")
+    assert [tuple(row) for row in rest] == [("Undecodable", 20)]
+    # What is discarded counts as processed.
+    many.refused = set()
+    await many.slices.process([source.add(source.records[0].value or b"", source.records[0].header("words"))])
+    assert many.applied == [2] * 10
+
+
+async def test_a_flood_of_dead_letters_is_replayed_at_once(
+    many: Toy, routing: Database, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many.refused = set()
+    assert run("dlq", "replay", "routing", "--topic", source.topic, "--yes") == 0
+    shown = capsys.readouterr()
+    assert "10 open dead letters of routing (1 without a readable key stay)" in shown.err
+    assert shown.out == "routing: 10 replayed\n"
+    assert await many.parking.once() == 10
+    assert sorted(many.applied) == [1] * 10 + [2] * 10
+    assert run("dlq", "replay", "routing", "--error", "no such error", "--yes") == 0
+    assert "0 replayed" in capsys.readouterr().out
+
+
+async def test_more_letters_than_one_transaction_takes_are_all_discarded(
+    routing: Database, source: Source
+) -> None:
+    toy = Toy(routing)
+    toy.refused = {1}
+    for _ in range(1100):
+        source.received()
+    await toy.slices.process(source.records)
+    letters = DeadLetters(routing)
+    assert await letters.count(Selection(topic=source.topic)) == (1100, 0)
+    assert await letters.discard_all(Selection(topic=source.topic), "op", "x") == 1100
+    assert await letters.list() == []
+    assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
+
+
+async def test_the_list_has_pages(many: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("dlq", "list", "--service", "routing", "--limit", "6", "--json") == 1
+    first = json.loads(capsys.readouterr().out)
+    assert run("dlq", "list", "--service", "routing", "--limit", "6") == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"there may be more: civicloom dlq list --service routing --after {first[-1]['id']}"
+    assert run("dlq", "list", "--service", "routing", "--after", str(first[-1]["id"])) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+async def test_a_letter_of_many_records_says_where_they_are(
+    many: Toy, routing: Database, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = str(await routing.pool.fetchval("SELECT id FROM dead_letter WHERE key IS NULL"))
+    assert run("dlq", "show", "routing", number) == 0
+    shown = capsys.readouterr().out
+    assert "the first of 20 records" in shown
+    assert f"between the offsets 20 and 39 of {source.topic}, partition 0" in shown
+    assert run("dlq", "show", "routing", number, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["records"] == 20
+
+
+async def test_a_paused_partition_is_listed_and_read_on_by_command(
+    routing: Database, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = f"{namespace}.department.water.actions.v1"
+    await FloodLimit(routing, "routing.actions").pause((topic, 0))
+    assert run("dlq", "list") == 0
+    assert f"routing: partition 0 of {topic} is paused until" in capsys.readouterr().out
+    assert run("dlq", "resume", "routing", topic, "--allow", "5000") == 0
+    assert await routing.pool.fetchval("SELECT records FROM flood") == -5000
+    assert run("dlq", "resume", "routing", topic) == 1

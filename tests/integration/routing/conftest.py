@@ -178,7 +178,7 @@ async def world(database: str, namespace: str) -> AsyncIterator[World]:
     packs = await Packs.open(opened, opened.settings)
     yield World(opened, packs, namespace)
     await opened.pool.execute(
-        "TRUNCATE aggregate, outbox, cursor, seen_event, parked_key, parked_event, dead_letter, timer,"
+        "TRUNCATE aggregate, outbox, cursor, seen_event, parked_key, parked_event, dead_letter, flood, timer,"
         " idempotency_key, case_file, assignment, stray_action"
     )
     await opened.close()

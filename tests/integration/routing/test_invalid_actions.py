@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from shared.contracts.base import Event
-from tests.integration.routing.conftest import World
+from shared.ids import new_id
+from shared.inbox.floods import PartitionPaused
+from tests.integration.routing.conftest import NOW, World
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"
@@ -141,3 +143,21 @@ async def test_a_unit_without_topics_has_the_refusal_on_the_record(world: World)
     (event,) = await world.emitted()
     assert (event.subject, event.data["rule"]) == ("nobody", "malformed")
     assert await world.emitted("nobody") == []
+
+
+@pytest.mark.parametrize("kind", ["unknown case", "malformed", "refused by the case"])
+async def test_what_a_unit_can_write_into_the_public_log_in_a_minute_is_bounded(
+    world: World, kind: str
+) -> None:
+    """Each refusal is an entry for good."""
+    limit = world.database.settings.bad_records_per_minute
+    subject = await subject_of(world)
+    about = new_id(NOW) if kind == "unknown case" else subject
+    # To reply without an outcome is malformed; to sign again is against the rules of the case.
+    deed = "reply" if kind == "malformed" else "sign"
+    junk = [world.action(about, deed, f"junk-{number}") for number in range(limit + 50)]
+    with pytest.raises(PartitionPaused):
+        await world.send(LEAD, *junk)
+    await world.fire_timers()
+    refused = [event for event in await world.emitted() if event.type == "civic.routing.request_refused.v1"]
+    assert len(refused) == limit

@@ -23,7 +23,7 @@ async def routing(database: str, namespace: str) -> AsyncIterator[Database]:
     await opened.pool.execute("CREATE TABLE IF NOT EXISTS applied (n serial, subject text, sequence int)")
     yield opened
     tables = "applied, aggregate, outbox, outbox_aside, cursor, seen_event, parked_key, parked_event"
-    await opened.pool.execute(f"TRUNCATE {tables}, dead_letter, timer, idempotency_key")
+    await opened.pool.execute(f"TRUNCATE {tables}, dead_letter, flood, timer, idempotency_key")
     await opened.close()
 
 

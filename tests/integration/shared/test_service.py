@@ -10,13 +10,16 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter
+from prometheus_client import generate_latest
 
 from deploy.local.pair import Pair
 from harness.proxy import Proxy
 from harness.schema import SECRET, make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered
+from shared.inbox.floods import FloodLimit, resume
 from shared.kafka.broker_probe import BrokerProbe
+from shared.metrics import PARTITION_PAUSED
 from shared.service import Parts, Service, _open
 from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
@@ -231,4 +234,27 @@ async def test_a_topic_that_is_away_is_named(
         await until(lambda: service.broker.missing)
         answer = await health(service)
     away = ", ".join(topic_name(elsewhere, one) for one in ("audit", "routing"))
-    assert answer.json()["degraded"] == [f"routing topics: away: {away}"]
+    assert answer.json()["degraded"] == [f"routing broker: topics are away: {away}"]
+
+
+async def test_a_partition_that_is_paused_for_its_flood_makes_a_service_degraded_and_not_unready(
+    routing: Database, namespace: str
+) -> None:
+    service = Service(routing, Parts("Routing", routers=[], pattern="^none$"))
+    topic = topic_name(namespace, "actions", "water")
+    await FloodLimit(routing, "routing.actions").pause((topic, 0))
+    (consumer,) = service.consumers
+
+    class Client:
+        """Reads nothing."""
+
+        def assignment(self) -> set[object]:
+            return set()
+
+    await consumer.paused.refresh(Client())
+    assert await service.degraded() == {"flood": f"paused, since too many records are bad: {topic}"}
+    assert PARTITION_PAUSED.labels("routing.actions", topic, 0)._value.get() == 1
+    await resume(routing.pool, topic)
+    await consumer.paused.refresh(Client())
+    assert await service.degraded() == {}
+    assert topic not in generate_latest().decode()

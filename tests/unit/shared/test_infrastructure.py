@@ -8,7 +8,7 @@ import pytest
 
 from services.publisher.push.workers import work
 from shared.inbox.parking import Parking
-from shared.infrastructure import is_passing
+from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.client import KafkaError
 from shared.outbox.relay import Relay
 from shared.unit_of_work.timers import Timers
@@ -63,3 +63,41 @@ async def test_an_error_that_passes_is_of_the_infrastructure_or_named() -> None:
     assert is_passing(KafkaError("away"), KafkaError)
     assert not is_passing(KafkaError("away"))
     assert not is_passing(ValueError("ours"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.UndefinedTableError("x"),
+        asyncpg.UndefinedColumnError("x"),
+        asyncpg.InsufficientPrivilegeError("x"),
+        asyncpg.LockNotAvailableError("x"),
+        asyncpg.TransactionTimeoutError("x"),
+        asyncpg.IdleInTransactionSessionTimeoutError("x"),
+        asyncpg.IdleSessionTimeoutError("x"),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InterfaceError("cannot perform operation: connection is closed"),
+        asyncpg.InterfaceError("cannot call Connection.fetch(): the underlying connection is closed"),
+        asyncpg.InterfaceError("cannot call Connection.x(): connection has been released back to the pool"),
+        asyncpg.InterfaceError("pool is closing"),
+        asyncpg.InterfaceError("pool is closed"),
+    ],
+)
+def test_a_lost_connection_and_a_schema_of_another_release_are_waited_out(error: Exception) -> None:
+    assert is_infrastructure(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.PostgresSyntaxError("x"),
+        asyncpg.UndefinedFunctionError("x"),
+        asyncpg.AmbiguousColumnError("x"),
+        asyncpg.DatatypeMismatchError("x"),
+        asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
+        asyncpg.InterfaceError("the server expects 1 argument for this query, 2 were passed"),
+        asyncpg.InterfaceError("cannot call PreparedStmt.fetch(): the prepared statement is closed"),
+    ],
+)
+def test_what_a_handler_gets_wrong_is_its_own_fault(error: Exception) -> None:
+    assert not is_infrastructure(error)

@@ -13,7 +13,8 @@ from shared.contracts.routing import AssignmentSigned, CaseTriaged, SignAction
 from shared.events.decoding import IncomingEvent
 from shared.inbox import dead_client
 from shared.inbox.consumer import Consumer
-from shared.inbox.handlers import Handlers, Results
+from shared.inbox.floods import resume
+from shared.inbox.handlers import Handlers, Refused, Results
 from shared.kafka.client import Producer
 from shared.outbox.relay import Relay
 from shared.unit_of_work.database import Database
@@ -220,6 +221,51 @@ async def test_a_pattern_finds_units_topics_that_are_made_later(
         await until(both_read)
         await producer.stop()
     assert seen == [topic]
+
+
+async def test_a_units_flood_pauses_its_own_partition_and_no_other(
+    writer: Database, database: str, pair: Pair, namespace: str
+) -> None:
+    reader = await open_service_database(
+        database, "inquiry", namespace=namespace, bootstrap=pair.bootstrap, bad_records_per_minute=5
+    )
+    handlers, signed = Handlers(), list[str]()
+
+    @handlers.on(SignAction)
+    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
+        bad = [event.event.id.startswith("bad") for event in events]
+        signed.extend(event.event.id for event, is_bad in zip(events, bad, strict=True) if not is_bad)
+        return [Refused() if is_bad else None for is_bad in bad]
+
+    await make_topics(pair.bootstrap, namespace, ["flooding", "quiet"])
+    flooding, quiet = (topic_name(namespace, "actions", unit) for unit in ("flooding", "quiet"))
+    consumer = Consumer(reader, handlers, name="toy.floods", topics=[flooding, quiet])
+    producer = Producer(pair.bootstrap, "unit")
+    junk = [(flooding, b"k", signing(f"bad-{number}"), None) for number in range(12)]
+
+    async def read_up_to() -> int | None:
+        return await reader.pool.fetchval("SELECT next_offset FROM cursor WHERE topic = $1", flooding)
+
+    async with running(consumer.run):
+        await producer.publish([*junk, (flooding, b"k", signing("late"), None)])
+        await until(lambda: consumer.paused.topics == [flooding], "the partition is paused")
+        await producer.publish([(quiet, b"k", signing("other"), None)])
+        await until(lambda: "other" in signed, "the other unit's action is applied")
+        assert await read_up_to() == 5
+        assert consumer._client().paused() == {(flooding, 0)}
+        # It is read on from its cursor, and floods again: a second time, and then no more.
+        for expected in (10, 13):
+            assert await resume(reader.pool, flooding) == 1
+
+            async def read_on() -> bool:
+                return await read_up_to() == expected  # noqa: B023  (awaited in this turn)
+
+            await until(read_on)
+        await until(lambda: not consumer.paused.topics, "nothing is paused")
+    await producer.stop()
+    await reader.close()
+    # A batch that is cut at the limit runs its handlers again.
+    assert set(signed) == {"late", "other"}
 
 
 async def test_a_header_name_that_is_no_text_keeps_nobody_from_what_stands_behind_it(

@@ -9,6 +9,7 @@ import pytest
 from shared.contracts.inquiry import InquiryReceived
 from shared.contracts.routing import SignAction
 from shared.events.decoding import IncomingEvent
+from shared.inbox.dead_letters import DeadLetters
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import MAX_ATTEMPTS, Parking
 from shared.inbox.partition_batch import PartitionBatchProcessor
@@ -276,3 +277,84 @@ async def test_an_action_that_came_twice_under_two_subjects_is_applied_once(
     await parking.once()
     assert await routing.pool.fetchval("SELECT count(*) FROM seen_event") == 1
     assert await routing.pool.fetchval("SELECT count(*) FROM parked_key") == 0
+
+
+async def test_the_event_whose_transaction_fails_at_its_end_is_blamed_and_no_other(
+    routing: Database, source: Source
+) -> None:
+    handlers = Handlers()
+    failing = True
+    key = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+
+    @handlers.on(InquiryReceived)
+    async def take(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
+        if not failing:
+            # Refused when the transaction ends: an id that exists already.
+            tx.create(event.subject for event in events if event.event.sequence == "0000000003")
+        return [Fault("busy", "not now") if failing else None for _ in events]
+
+    for _ in range(5):
+        source.received(key)
+    await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
+    failing = False
+    parking = Parking(routing, "toy", handlers)
+    for _ in range(MAX_ATTEMPTS):
+        await make_due(routing)
+        assert await parking.once() == 0
+    letter = await routing.pool.fetchrow('SELECT "offset", error, attempts FROM dead_letter')
+    assert letter is not None
+    assert tuple(letter) == (2, "Conflict", MAX_ATTEMPTS)
+    assert await routing.pool.fetch('SELECT "offset" FROM parked_event ORDER BY 1') == [(2,), (3,), (4,)]
+
+
+async def test_a_failure_that_cannot_be_recorded_ends_no_loop(routing: Database, source: Source) -> None:
+    """The outbox refuses the event about the dead letter; other keys go on."""
+    handlers = Handlers()
+    failing = True
+    bad = "01a20b31-b3bb-7773-a1b2-3eb064159e46"
+
+    @handlers.on(InquiryReceived)
+    async def take(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
+        return [Fault("busy", "no") if failing or event.subject == bad else None for event in events]
+
+    source.received(bad)
+    source.received()
+    await PartitionBatchProcessor(routing, "toy", handlers).process(source.records)
+    failing = False
+    await make_due(routing)
+    await routing.pool.execute("UPDATE parked_key SET attempts = $1 WHERE key = $2", MAX_ATTEMPTS - 1, bad)
+    await routing.pool.execute("ALTER TABLE outbox ADD CONSTRAINT refused CHECK (false)")
+    try:
+        assert await Parking(routing, "toy", handlers).once() == 1
+    finally:
+        await routing.pool.execute("ALTER TABLE outbox DROP CONSTRAINT refused")
+    kept = await routing.pool.fetch("SELECT key, dead, next_attempt > now() AS later FROM parked_key")
+    assert [tuple(row) for row in kept] == [(bad, False, True)]
+
+
+@pytest.mark.parametrize("end", ["replay", "discard"])
+async def test_a_key_that_is_parked_across_two_partitions_can_be_freed(
+    routing: Database, namespace: str, end: str
+) -> None:
+    """What arrived first is its head, whichever partition has the lower number."""
+    topic = f"{namespace}.department.water.actions.v1"
+    done: list[str] = []
+    refused = {"first"}
+    handlers = Handlers()
+
+    @handlers.on(SignAction)
+    async def sign(tx: Tx, events: list[IncomingEvent[SignAction]]) -> Results:
+        done.extend(event.id for event in events if event.id not in refused)
+        return [Fault("no", "", permanent=True) if event.id in refused else None for event in events]
+
+    batches = PartitionBatchProcessor(routing, "toy", handlers)
+    await batches.process([dataclasses.replace(action(topic, "first", 50), partition=1)], accept_gap=True)
+    await batches.process([action(topic, "second", 10)], accept_gap=True)
+    (letter,) = await DeadLetters(routing).list()
+    if end == "replay":
+        refused.clear()
+        await DeadLetters(routing).replay(letter.id, "me")
+    else:
+        await DeadLetters(routing).discard(letter.id, "me", "x")
+    assert await Parking(routing, "toy", handlers).once() == 1
+    assert done == (["first", "second"] if end == "replay" else ["second"])

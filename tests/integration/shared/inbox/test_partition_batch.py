@@ -2,8 +2,10 @@
 
 import asyncio
 import dataclasses
+from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
 from shared.contracts.inquiry import InquiryReceived
@@ -211,9 +213,44 @@ async def test_bytes_that_are_no_event_are_kept_and_the_rest_goes_on(
     assert len(await applied(routing)) == 1
     kept = await routing.pool.fetch("SELECT value, key, error FROM dead_letter ORDER BY id")
     assert [(row["value"], row["key"], row["error"]) for row in kept] == [
-        (b"\xff\xfe\x00", None, "Undecodable"),
-        (b"[1,2]", None, "Undecodable"),
+        (b"\xff\xfe\x00", None, "Undecodable")
     ]
+
+
+async def test_all_unreadable_records_of_a_batch_are_one_dead_letter(
+    routing: Database, source: Source
+) -> None:
+    for _ in range(300):
+        source.add(b"junk")
+        source.received()
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
+    assert len(await applied(routing)) == 300
+    rows = await routing.pool.fetch('SELECT "offset", last_offset, records, value FROM dead_letter')
+    assert [tuple(row) for row in rows] == [(0, 598, 300, b"junk")]
+    (sent,) = await routing.pool.fetch(
+        "SELECT value FROM outbox WHERE convert_from(value, 'UTF8') LIKE '%deadletter_recorded%'"
+    )
+    data = orjson.loads(sent["value"])["data"]
+    assert (data["offset"], data["last_offset"], data["records"]) == (0, 598, 300)
+
+
+async def test_a_batch_of_bad_records_costs_a_statement_per_table(
+    routing: Database, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dead letters one statement after the other made one sender's flood everybody's wait."""
+    statements: list[str] = []
+    execute = asyncpg.Connection.execute
+
+    async def counted(connection: asyncpg.Connection, query: str, *arguments: object, **more: Any) -> str:
+        statements.append(query)
+        return await execute(connection, query, *arguments, **more)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", counted)
+    for _ in range(90):
+        source.received(replace_kind=(b'"complaint"', b'"gossip"'))
+    await PartitionBatchProcessor(routing, "toy", counting()).process(source.records)
+    assert await routing.pool.fetchval("SELECT count(*) FROM dead_letter") == 90
+    assert len(statements) < 20
 
 
 async def test_an_event_with_wrong_data_is_a_dead_letter_and_its_key_waits(

@@ -10,6 +10,7 @@ import pytest
 from harness.fixed_clock import FixedClock
 from shared.clock import machine_now
 from shared.contracts.routing import CaseTriaged
+from shared.metrics import EMITTED
 from shared.unit_of_work.database import Database
 from tests.integration.shared.conftest import NOW
 
@@ -58,3 +59,20 @@ async def test_an_aggregate_created_in_a_savepoint_is_rolled_back_with_it(routin
                 await tx.connection.execute("SELECT 1 / 0")
         tx.restore(snapshot)
     assert await routing.pool.fetchval("SELECT count(*) FROM aggregate") == 0
+
+
+async def test_what_a_rollback_at_the_commit_takes_back_is_not_counted(routing: Database) -> None:
+    counted = EMITTED.labels(CaseTriaged.contract.type)._value
+    before = counted.get()
+    await routing.pool.execute(
+        "CREATE TABLE once (n int UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO once VALUES (1)"
+    )
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with routing.transaction(["case"]) as tx:
+            tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
+            await tx.connection.execute("INSERT INTO once VALUES (1)")
+    await routing.pool.execute("DROP TABLE once")
+    assert (counted.get() - before, await routing.pool.fetchval("SELECT count(*) FROM outbox")) == (0, 0)
+    async with routing.transaction(["case"]) as tx:
+        tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="case")
+    assert counted.get() - before == 1

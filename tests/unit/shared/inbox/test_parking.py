@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 
 from shared.clock import machine_now
-from shared.inbox.parking import MAX_ATTEMPTS, _claimed_type_and_id, next_attempt
+from shared.inbox.parked_records import _claimed_type_and_id, next_attempt
+from shared.inbox.parking import MAX_ATTEMPTS
 from tests.unit.shared.made import raw
 
 
