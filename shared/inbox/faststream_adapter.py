@@ -20,7 +20,9 @@ _FETCH_WAIT_MS = 50
 _METADATA_MS = 5_000
 _STOP_SECONDS = 15
 # How long a crashed replica's partitions wait. The cursor stops a replica that only seemed dead.
-_SESSION_MS, _REBALANCE_MS = 10_000, 30_000
+_SESSION_MS, _REBALANCE_MS = 10_000, 12_000
+# How long a silent connection is believed in. A request to join a group waits for the rebalance.
+_REQUEST_MS = 15_000
 
 Fetched = tuple[int, Sequence[Any]]
 """The barrier's generation at the fetch, and records of any number of partitions."""
@@ -53,6 +55,7 @@ class Subscription:
             consumer_only=True,
             allow_auto_create_topics=False,
             metadata_max_age_ms=_METADATA_MS,
+            request_timeout_ms=_REQUEST_MS,
             graceful_timeout=10,
             client_id=f"civicloom-{settings.service}",
         )
