@@ -58,6 +58,19 @@ async def fresh_partitions(consumer: Any, topic: str) -> set[int] | None:
     return partitions
 
 
+async def all_partitions(consumer: Any) -> set[tuple[str, int]]:
+    """Topic and number of each partition that the broker knows now.
+
+    The public `topics` leaves the partitions out, and a consumer without a subscription caches none.
+    """
+    metadata = await consumer._client.fetch_all_metadata()
+    return {
+        (topic, number)
+        for topic in metadata.topics()
+        for number in metadata.partitions_for_topic(topic) or ()
+    }
+
+
 def has_dead_task(consumer: Any) -> bool:
     """Whether the consumer's coordination or fetch task has ended: then it stops reading without an error."""
     tasks = consumer._coordinator._coordination_task, consumer._fetcher._fetch_task

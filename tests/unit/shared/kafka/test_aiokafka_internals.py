@@ -63,6 +63,17 @@ async def test_a_consumer_has_a_client_that_refreshes_metadata(consumer: AIOKafk
     assert callable(ClusterMetadata.partitions_for_topic)
 
 
+async def test_all_partitions_are_those_of_the_metadata() -> None:
+    widths = {"a": {0, 1}, "b": set[int]()}
+
+    async def fetch_all_metadata() -> Any:
+        return SimpleNamespace(topics=widths.keys, partitions_for_topic=widths.get)
+
+    consumer = SimpleNamespace(_client=SimpleNamespace(fetch_all_metadata=fetch_all_metadata))
+    assert await internals.all_partitions(consumer) == {("a", 0), ("a", 1)}
+    assert callable(ClusterMetadata.topics)
+
+
 async def test_a_consumer_has_a_coordinator_and_a_fetcher(consumer: AIOKafkaConsumer) -> None:
     assert {"_coordinator", "_fetcher"} <= vars(consumer).keys()
     assert "self._coordinator = GroupCoordinator(" in source_of(AIOKafkaConsumer)
