@@ -24,6 +24,7 @@ from shared.contracts.addresses import topic_name
 from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers
 from shared.inbox.parking import Parking
+from shared.inbox.topic_losses import TopicLosses
 from shared.inbox.watermark import Watermark
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.client import Producer
@@ -99,6 +100,8 @@ class Service:
             self._consume(settings.service, topics=names)
         if parts.pattern:
             self._consume(f"{settings.service}.actions", pattern=parts.pattern)
+        self._topic_losses = TopicLosses(database)
+        self._losses: list[str] = []
         self.watermark = Watermark(database, self.consumers)
         self.timers = Timers(database, watermark_lag=self.watermark.lag)
         parts.register_timers(self.timers)
@@ -135,6 +138,7 @@ class Service:
                 group.create_task(self.watermark.run(), name="watermark")
                 group.create_task(self.timers.run(), name="timers")
                 group.create_task(self._housekeeping(), name="housekeeping")
+                group.create_task(self._watch_losses(), name="topic losses")
                 for loop in self.parts.loops:
                     group.create_task(_as_coroutine(loop), name="loop")
         finally:
@@ -159,14 +163,26 @@ class Service:
         waits: dict[str, str] = {}
         if self.relay.paused_topics:
             waits["outbox"] = f"paused: {', '.join(self.relay.paused_topics)}"
-        if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
-            waits["kafka"] = f"records that were read are lost: {', '.join(truncated)}"
+        if lost := self._losses:
+            waits["kafka"] = f"{'; '.join(lost)}: civicloom losses list"
+        if held := sorted({topic for one in self.consumers for topic in one.open_transactions.shown()}):
+            waits["transactions"] = f"records wait for their writer's transaction to end: {', '.join(held)}"
         return waits | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
         handlers = self.parts.handlers
         self.consumers.append(Consumer(self.database, handlers, name=name, topics=topics, pattern=pattern))
         self.parking.append(Parking(self.database, name, handlers))
+
+    async def _watch_losses(self) -> None:
+        while True:
+            try:
+                self._losses = await self._topic_losses.measure()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                log.debug("topic losses are unknown", error=repr(error))
+            await asyncio.sleep(1)
 
     async def _housekeeping(self) -> None:
         while True:

@@ -12,7 +12,9 @@ from shared.inbox.handlers import Fault, Handlers
 from shared.inbox.parking import park, park_behind, record_dead_letter
 from shared.inbox.resolving import resolve
 from shared.inbox.rounds import Item, apply, in_rounds, is_duplicate, known_actions
+from shared.inbox.topic_losses import REPLACED, record_loss
 from shared.infrastructure import is_infrastructure
+from shared.kafka.fingerprint import fingerprint
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.metrics import BATCH_SECONDS, EVENTS
@@ -24,18 +26,10 @@ log = get_logger(__name__)
 
 
 class OffsetGap(Stale):
-    """The cursor is before the first record: the records in between were not applied."""
+    """The cursor is before the fetched run: what may stand in between was not applied."""
 
     def __init__(self, next_offset: int) -> None:
         super().__init__(f"the cursor is at {next_offset}, before the fetched records")
-        self.next_offset = next_offset
-
-
-class AlreadyConsumed(Stale):
-    """The cursor is behind the first record: it was applied before, or the log was truncated below it."""
-
-    def __init__(self, next_offset: int) -> None:
-        super().__init__(f"the cursor is at {next_offset}, behind the first fetched record")
         self.next_offset = next_offset
 
 
@@ -48,29 +42,43 @@ class PartitionBatchProcessor:
         self._handlers = handlers
 
     async def process(
-        self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
+        self, records: Sequence[RawRecord], *, start: int | None = None, next_offset: int | None = None
     ) -> int:
-        """Applies records of one partition, given in offset order, and returns the next offset.
+        """Applies records of one partition, given in offset order, and returns the cursor after them.
+
+        They are all that can be read from offset `start` (by default the first record's) up to `next_offset`
+        (by default behind the last one): offsets are not dense. Records below the cursor are dropped.
 
         The first attempt has no savepoints. If an event fails for its own reason, the transaction is rolled
         back and repeated with savepoints, which isolate that event.
 
-        Raises OffsetGap if records before the first one were not applied (unless `accept_gap`: the topic no
-        longer has them), AlreadyConsumed if the first one was (unless `accept_old`: such records are then
-        dropped), and every fault of the infrastructure.
+        Raises OffsetGap if the cursor is below `start`, and every fault of the infrastructure.
         """
         started = time.perf_counter()
+        run = (
+            records[0].offset if start is None else start,
+            records[-1].offset + 1 if next_offset is None else next_offset,
+        )
         try:
-            next_offset = await self._transact(records, accept_gap, accept_old, careful=False)
+            cursor = await self._transact(records, run, careful=False)
         except Exception as error:
             if isinstance(error, Stale) or is_infrastructure(error):
                 raise
-            next_offset = await self._transact(records, accept_gap, accept_old, careful=True)
+            cursor = await self._transact(records, run, careful=True)
         BATCH_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
-        return next_offset
+        return cursor
 
-    async def reset_cursor(self, topic: str, partition: int, *, cursor: int, begin: int) -> None:
-        """Moves the cursor back to `begin`, for a log that ends before it.
+    async def pass_offsets(self, topic: str, partition: int, *, start: int, next_offset: int) -> int:
+        """Moves the cursor over a run without records, and returns it. Raises OffsetGap, see `process`."""
+        owner = (self._consumer, topic, partition)
+        async with self._database.transaction() as tx:
+            cursor = await self._lock_cursor(tx, owner, start)
+            if cursor < next_offset:
+                await tx.connection.execute(QUERIES["pass_offsets"], *owner, next_offset)
+        return max(cursor, next_offset)
+
+    async def reset_cursor(self, topic: str, partition: int, *, cursor: int, begin: int, end: int) -> None:
+        """Moves the cursor to `begin`, for a log that is not the one which was read; records the loss.
 
         Events that were applied are recognised by sequence or id. Parked events get offsets below all new
         ones, so that they keep their order before them. Raises Stale if the cursor is no longer at `cursor`.
@@ -79,24 +87,31 @@ class PartitionBatchProcessor:
         async with self._database.transaction() as tx:
             if await tx.connection.fetchval(QUERIES["lock_cursor"], *owner) != cursor:
                 raise Stale("another replica has moved the cursor")
-            await tx.connection.execute(QUERIES["advance_cursor"], *owner, begin)
+            await tx.connection.execute(QUERIES["advance_cursor"], *owner, begin, None, None, None)
+            await record_loss(tx, owner, REPLACED, cursor, end)
             first = await tx.connection.fetchval(QUERIES["first_parked_offset"], *owner)
             if first is not None:
                 shift = cursor - min(first, 0)
                 await tx.connection.execute(QUERIES["move_parked_events"], *owner, shift)
                 await tx.connection.execute(QUERIES["move_dead_letters"], *owner, shift)
 
-    async def _transact(
-        self, records: Sequence[RawRecord], accept_gap: bool, accept_old: bool, *, careful: bool
-    ) -> int:
+    async def _transact(self, records: Sequence[RawRecord], run: tuple[int, int], *, careful: bool) -> int:
+        start, next_offset = run
         async with self._database.transaction() as tx:
-            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap, accept_old=accept_old)
-            next_offset = records[-1].offset + 1
-            if not fresh:
-                return next_offset
-            counts = await self._apply(tx, fresh, careful=careful)
+            fresh, cursor = await self._after_cursor(tx, records, start)
+            if cursor >= next_offset:
+                return cursor
+            counts = await self._apply(tx, fresh, careful=careful) if fresh else Counter[str]()
+            last = fingerprint(records[-1])
             await tx.connection.execute(
-                QUERIES["advance_cursor"], self._consumer, records[0].topic, records[0].partition, next_offset
+                QUERIES["advance_cursor"],
+                self._consumer,
+                records[0].topic,
+                records[0].partition,
+                next_offset,
+                last.offset,
+                last.appended_ms,
+                last.digest,
             )
         for outcome, count in counts.items():
             if count:
@@ -104,21 +119,21 @@ class PartitionBatchProcessor:
         return next_offset
 
     async def _after_cursor(
-        self, tx: Tx, records: Sequence[RawRecord], *, accept_gap: bool, accept_old: bool
-    ) -> Sequence[RawRecord]:
-        """Locks the cursor; the records from it on. Raises OffsetGap or AlreadyConsumed, see `process`."""
-        first = records[0]
-        owner = (self._consumer, first.topic, first.partition)
-        next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *owner)
-        if next_offset is None:
+        self, tx: Tx, records: Sequence[RawRecord], start: int
+    ) -> tuple[Sequence[RawRecord], int]:
+        """Locks the cursor; the records from it on, and the cursor. Raises OffsetGap, see `process`."""
+        cursor = await self._lock_cursor(tx, (self._consumer, records[0].topic, records[0].partition), start)
+        return [record for record in records if record.offset >= cursor], cursor
+
+    async def _lock_cursor(self, tx: Tx, owner: tuple[str, str, int], start: int) -> int:
+        cursor: int | None = await tx.connection.fetchval(QUERIES["lock_cursor"], *owner)
+        if cursor is None:
             # A new consumer reads every topic from its beginning, whatever offset is committed in Kafka.
             await tx.connection.execute(QUERIES["start_cursor"], *owner, 0)
-            next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *owner)
-        if next_offset < first.offset and not accept_gap:
-            raise OffsetGap(next_offset)
-        if next_offset > first.offset and not accept_old:
-            raise AlreadyConsumed(next_offset)
-        return [record for record in records if record.offset >= next_offset]
+            cursor = int(await tx.connection.fetchval(QUERIES["lock_cursor"], *owner))
+        if cursor < start:
+            raise OffsetGap(cursor)
+        return cursor
 
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> Counter[str]:
         counts: Counter[str] = Counter()

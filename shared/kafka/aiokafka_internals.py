@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka.consumer import fetcher
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
 
@@ -77,23 +79,29 @@ def has_dead_task(consumer: Any) -> bool:
     return any(task.done() for task in tasks)
 
 
-def watch_polls(consumer: Any, on_poll: Callable[[bool], None]) -> None:
-    """Calls `on_poll` after each `getmany`, with whether it succeeded.
+def watch_fetches(consumer: Any, on_failure: Callable[[set[tuple[str, int]]], None]) -> None:
+    """Calls `on_failure` with the partitions of each fetch that failed, whatever the error.
 
-    FastStream polls the consumer itself and only logs the errors, so nothing else shows that polls fail.
+    aiokafka retries by itself and reports nothing: a topic that was deleted and created again, or a broker
+    that came back with an older disk, shows as a failed fetch and then as one that succeeds.
     """
-    getmany = consumer.getmany
+    client = consumer._client
+    send = client.send
 
-    async def watched(*args: Any, **options: Any) -> Any:
+    async def watched(node: Any, request: Any, **options: Any) -> Any:
+        if not isinstance(request, FetchRequest):
+            return await send(node, request, **options)
         try:
-            found = await getmany(*args, **options)
-        except Exception:
-            on_poll(False)
+            response = await send(node, request, **options)
+        except KafkaError:
+            on_failure({(topic, one[0]) for topic, partitions in request.topics for one in partitions})
             raise
-        on_poll(True)
-        return found
+        # Of each partition: its number, the error's code, and what was fetched.
+        if failed := {(topic, one[0]) for topic, found in response.topics for one in found if one[1]}:
+            on_failure(failed)
+        return response
 
-    consumer.getmany = watched
+    client.send = watched
 
 
 def position_of(consumer: Any, partition: Any) -> int | None:

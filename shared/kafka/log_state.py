@@ -16,7 +16,62 @@ from shared.kafka.records import Partition, RawRecord
 # For all partitions together. One that does not answer is absent, and the others are not held up for long.
 _SECONDS = 5.0
 _STOP_SECONDS = 5
+_GATHER_SECONDS = 0.02
 _FETCH_BYTES = 64 * 1024
+
+
+class LogStates:
+    """Reads log states for callers that ask one by one; those who ask at the same time share one client.
+
+    Partitions are assigned by the hundred, and each asks on its own.
+    """
+
+    def __init__(self, bootstrap: str, client_id: str) -> None:
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._asked: dict[Partition, tuple[int | None, list[asyncio.Future[LogState]]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def read(self, partition: Partition, offset: int | None) -> LogState:
+        """The state of one partition, see `read_log_states`.
+
+        Of two who ask for different records of one partition at the same time, one learns nothing of its own.
+
+        Raises KafkaError, OSError or TimeoutError if no broker answers for it.
+        """
+        answer: asyncio.Future[LogState] = asyncio.get_running_loop().create_future()
+        earlier, waiting = self._asked.get(partition, (None, []))
+        self._asked[partition] = earlier if offset is None else offset, [*waiting, answer]
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._answer_all(), name="log states")
+        return await answer
+
+    async def stop(self) -> None:
+        """Stops reading. Callers that still wait get no answer: stop them first."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _answer_all(self) -> None:
+        while self._asked:
+            await asyncio.sleep(_GATHER_SECONDS)
+            asked, self._asked = self._asked, {}
+            offsets = {partition: offset for partition, (offset, _) in asked.items()}
+            failure: Exception | None = None
+            found: dict[Partition, LogState] = {}
+            try:
+                found = await read_log_states(self._bootstrap, self._client_id, offsets)
+            except Exception as error:
+                failure = error
+            for partition, (_, waiting) in asked.items():
+                for answer in waiting:
+                    if answer.done():
+                        continue
+                    if partition in found:
+                        answer.set_result(found[partition])
+                    else:
+                        answer.set_exception(failure or KafkaError(f"no broker answers for {partition}"))
 
 
 async def read_log_states(

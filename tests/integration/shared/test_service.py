@@ -9,8 +9,10 @@ from deploy.local.pair import Pair
 from harness.schema import SECRET, make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered
+from shared.inbox.topic_losses import EXPIRED, TopicLosses, record_loss
 from shared.service import Parts, Service
 from shared.unit_of_work.database import Database
+from tests.waiting import running, until
 
 
 @pytest.fixture
@@ -42,3 +44,22 @@ async def test_a_topic_that_refuses_makes_a_service_degraded_and_not_unready(
     assert answer.json()["degraded"] == [f"routing outbox: paused: {topic}"]
     await service.relay._release()
     await service.producer.stop()
+
+
+async def test_a_loss_of_a_topic_is_shown_after_a_restart_until_somebody_has_looked(
+    routing: Database,
+) -> None:
+    async with routing.transaction() as tx:
+        await record_loss(tx, ("routing", "civic.inquiry.v1", 0), EXPIRED, 3, 9)
+    service = Service(routing, Parts("Routing", routers=[]))
+
+    async def shown() -> bool:
+        return "civic.inquiry.v1 lost unread records" in (await service.degraded()).get("kafka", "")
+
+    async def quiet() -> bool:
+        return "kafka" not in await service.degraded()
+
+    async with running(service._watch_losses):
+        await until(shown)
+        await TopicLosses(routing).see("civic.inquiry.v1", "me")
+        await until(quiet)
