@@ -120,7 +120,7 @@ class Consumer:
             await self._stop()
 
     def pause(self, partition: Partition) -> None:
-        """Reads no more of a partition until `resume`; what is fetched already is still applied."""
+        """Reads no more of a partition until `resume`. What a poll under way returns is still applied."""
         self._paused.add(partition)
 
     def resume(self, partition: Partition) -> None:

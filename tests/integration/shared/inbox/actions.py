@@ -71,12 +71,18 @@ class Actions:
         await self.admin.delete_topics([self.topic])
         await self.create()
 
-    async def send(self, ids: Sequence[str], *, partition: int = 0, subject: str = "case-1") -> None:
-        """Appends the actions; a client that knew a deleted topic of that name is not used."""
+    async def send(self, ids: Sequence[str], *, partition: int = 0, subject: str | None = "case-1") -> None:
+        """Appends the actions, of one case or, without a subject, each of a case of its own.
+
+        A client that knew a deleted topic of that name is not used.
+        """
         async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
             sent = [
                 await producer.send(
-                    self.topic, signing(one, subject), key=subject.encode(), partition=partition
+                    self.topic,
+                    signing(one, subject or one),
+                    key=(subject or one).encode(),
+                    partition=partition,
                 )
                 for one in ids
             ]

@@ -59,7 +59,7 @@ class Slow:
 
 async def test_a_partition_that_hangs_with_a_flood_behind_it_holds_up_no_other(unit: Actions) -> None:
     slow = Slow(unit)
-    await unit.send([f"flood-{n}" for n in range(FLOOD)])
+    await unit.send([f"flood-{n}" for n in range(FLOOD)], subject=None)
     consumer = slow.consumer()
     async with running(consumer.run):
         await until(lambda: slow.hanging)
@@ -79,6 +79,7 @@ async def test_a_partition_that_hangs_with_a_flood_behind_it_holds_up_no_other(u
 async def test_a_paused_partition_is_read_again_from_where_it_stood(unit: Actions) -> None:
     async with unit.reading() as consumer:
         consumer.pause((unit.topic, 0))
+        await asyncio.sleep(0.2)  # a poll that is under way may still return some
         await unit.send(["paused-1", "paused-2"])
         await unit.send(["other"], partition=1, subject="case-2")
         await until(lambda: "other" in unit.applied)
