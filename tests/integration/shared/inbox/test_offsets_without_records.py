@@ -1,7 +1,7 @@
 """Transactions: offsets that hold no record are neither lost nor unread."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -46,11 +46,16 @@ async def say(unit: Actions, water: AIOKafkaProducer, id_: str, *, abort: bool =
                 raise ZeroDivisionError
 
 
-async def lag_of(unit: Actions, consumer: Consumer) -> float:
-    watermark = Watermark(unit.reader, [consumer])
-    with contextlib.suppress(KafkaError):
-        await watermark.sample()
-    return watermark.lag()
+def is_read(unit: Actions, consumer: Consumer) -> Callable[[], Awaitable[bool]]:
+    """Whether the watermark has passed what is on the topic now: then deadlines are judged."""
+
+    async def condition() -> bool:
+        watermark = Watermark(unit.reader, [consumer])
+        with contextlib.suppress(KafkaError):
+            await watermark.sample()
+        return watermark.lag() < 1
+
+    return condition
 
 
 async def test_what_was_aborted_is_not_applied_and_nothing_is_lost_or_unread(
@@ -63,11 +68,11 @@ async def test_what_was_aborted_is_not_applied_and_nothing_is_lost_or_unread(
         await say(unit, water, "committed-2")
         await until(lambda: "committed-2" in unit.applied)
         await until(lambda: consumer.lag() == 0)
-        assert await lag_of(unit, consumer) < 1
+        await until(is_read(unit, consumer))
         # And with nothing but an aborted transaction at the end.
         await say(unit, water, "aborted too", abort=True)
         await until(lambda: consumer.lag() == 0)
-        assert await lag_of(unit, consumer) < 1
+        await until(is_read(unit, consumer))
     assert unit.applied == ["committed-1", "committed-2"]
     assert await unit.losses() == []
     cursor = await unit.cursor()
@@ -114,7 +119,7 @@ async def test_an_open_transaction_holds_up_its_own_partition_alone_and_is_shown
         assert consumer.lag() == 2
         assert unit.applied == ["before"]
         # Its writer has not said it yet: deadlines of others are judged meanwhile.
-        assert await lag_of(unit, consumer) < 1
+        await until(is_read(unit, consumer))
         await water.commit_transaction()
         await until(lambda: consumer.lag() == 0)
         await until(lambda: not consumer.open_transactions.shown())

@@ -65,6 +65,7 @@ async def test_one_who_has_given_up_does_not_keep_the_answer_from_others(asked: 
 
 async def test_stopping_ends_what_runs(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_state, "_GATHER_SECONDS", 60)
+    monkeypatch.setattr(log_state, "_STOP_SECONDS", 0.01)
     states = LogStates("broker", "test")
     waiting = asyncio.create_task(states.read(("t", 0), 4))
     await asyncio.sleep(0)
