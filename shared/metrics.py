@@ -16,7 +16,21 @@ BATCH_WAITS = Counter(
 )
 # Above 0: Kafka has lost records that were read (power loss, topic created again). Others may miss them.
 LOG_TRUNCATED = Counter(
-    "civicloom_topic_cut_total", "Partitions found to end before the cursor", ["consumer", "topic"]
+    "civicloom_topic_cut_total", "Partitions found to be another log than was read", ["consumer", "topic"]
+)
+RECORDS_EXPIRED = Counter(
+    "civicloom_records_expired_total", "Offsets deleted before they were read", ["consumer", "topic"]
+)
+# Above 0 until an operator has looked: `civicloom losses list`.
+TOPIC_LOSSES = Gauge(
+    "civicloom_topic_losses",
+    "Partitions with a loss that nobody has looked at",
+    ["consumer", "topic", "kind"],
+)
+OPEN_TRANSACTION = Gauge(
+    "civicloom_open_transaction_seconds",
+    "For how long records have waited for the end of a transaction of their writer",
+    ["consumer", "topic"],
 )
 LAG = Gauge("civicloom_consumer_lag", "Records not yet consumed", ["consumer", "topic", "partition"])
 # Over all replicas of the service. Deadline checks wait while it is above their grace period.

@@ -25,6 +25,7 @@ from shared.inbox.consumer import Consumer
 from shared.inbox.dead_letters import prune_dead_letters
 from shared.inbox.handlers import Handlers
 from shared.inbox.parking import Parking
+from shared.inbox.topic_losses import TopicLosses
 from shared.inbox.watermark import Watermark
 from shared.infrastructure import is_passing
 from shared.kafka.broker_probe import BrokerProbe
@@ -109,6 +110,8 @@ class Service:
             self._consume(settings.service, topics=names)
         if parts.pattern:
             self._consume(f"{settings.service}.actions", pattern=parts.pattern)
+        self._topic_losses = TopicLosses(database)
+        self._losses: list[str] = []
         self.watermark = Watermark(database, self.consumers)
         self.unanswered = UnansweredWatch(database)
         self.timers = Timers(database, watermark_lag=self.watermark.lag)
@@ -154,6 +157,7 @@ class Service:
                 group.create_task(self.broker.run(), name="broker probe")
                 group.create_task(self._housekeeping(), name="housekeeping")
                 group.create_task(self._watch_unanswered(), name="unanswered")
+                group.create_task(self._watch_losses(), name="topic losses")
                 for loop in self.parts.loops:
                     group.create_task(_as_coroutine(loop), name="loop")
         finally:
@@ -184,16 +188,30 @@ class Service:
             waits["topics"] = "; ".join(f"{topic} {reason}" for topic, reason in held.items())
         if self.broker.missing:
             waits["broker"] = f"topics are away: {', '.join(self.broker.missing)}"
-        if truncated := sorted({one for consumer in self.consumers for one in consumer.truncated_topics}):
-            waits["kafka"] = f"records that were read are lost: {', '.join(truncated)}"
         if flooded := [topic for consumer in self.consumers for topic in consumer.paused.topics]:
             waits["flood"] = f"paused, since too many records are bad: {', '.join(flooded)}"
+        if lost := self._losses:
+            waits["kafka"] = f"{'; '.join(lost)}: civicloom losses list"
+        if waiting := sorted({topic for one in self.consumers for topic in one.open_transactions.shown()}):
+            waits["transactions"] = (
+                f"records wait for their writer's transaction to end: {', '.join(waiting)}"
+            )
         return waits | self.unanswered.reasons() | await self.parts.degraded()
 
     def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
         handlers = self.parts.handlers
         self.consumers.append(Consumer(self.database, handlers, name=name, topics=topics, pattern=pattern))
         self.parking.append(Parking(self.database, name, handlers))
+
+    async def _watch_losses(self) -> None:
+        while True:
+            try:
+                self._losses = await self._topic_losses.measure()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                log.debug("topic losses are unknown", error=repr(error))
+            await asyncio.sleep(1)
 
     async def _housekeeping(self) -> None:
         while True:

@@ -1,6 +1,5 @@
 """Keeps a batch of a revoked partition from running beside the batch of its new owner."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,21 +7,20 @@ from aiokafka.abc import ConsumerRebalanceListener
 
 
 class Barrier(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Counts generations of ownership; records fetched in an older generation are discarded.
+    """Passes on what the group assigns; a revocation ends only when `on_revoked` has.
 
-    `on_assigned` is called with the partitions of each new assignment. Work on partitions holds `lock`.
+    The group gives our partitions to nobody else before that, unless it takes longer than its rebalance
+    timeout.
     """
 
-    def __init__(self, on_assigned: Callable[[Any], Awaitable[None]]) -> None:
+    def __init__(
+        self, on_assigned: Callable[[Any], Awaitable[None]], on_revoked: Callable[[], Awaitable[None]]
+    ) -> None:
         self._on_assigned = on_assigned
-        self.generation = 0
-        self.lock = asyncio.Lock()
+        self._on_revoked = on_revoked
 
-    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002
-        # Raised before the wait, so that a batch that waits for the database gives up.
-        self.generation += 1
-        async with self.lock:
-            return
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002  (always all of them)
+        await self._on_revoked()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         await self._on_assigned(assigned)

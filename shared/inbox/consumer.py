@@ -1,49 +1,53 @@
 """Reads a service's topics and applies each partition batch in one transaction.
 
-The cursor row decides where to read on; Kafka's committed offset is only for display. A barrier keeps a
-revoked partition's batch from running beside its new owner's. Where the barrier cannot reach, the cursor
-makes such a batch harmless: of 98 stale batches in a drill all were discarded, none was applied twice.
+The cursor row decides where to read on; Kafka's committed offset is only for display. Each partition has a
+worker of its own, which is closed before its partition is given to another replica. Where that barrier cannot
+reach, the cursor makes a stale batch harmless: of 98 in a drill all were discarded, none was applied twice.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import asyncpg
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, NodeNotReadyError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaError,
+    NodeNotReadyError,
+    OffsetOutOfRangeError,
+)
 
-from shared.errors import Stale
 from shared.inbox.barrier import Barrier
 from shared.inbox.cursors import wait_for_cursors
 from shared.inbox.dead_client import DeadClientDetector
-from shared.inbox.faststream_adapter import MAX_RECORDS, Fetched, Subscription
-from shared.inbox.floods import PartitionPaused
+from shared.inbox.faststream_adapter import Subscription
 from shared.inbox.handlers import Handlers
-from shared.inbox.offsets import bounds, end_offsets, lag_of, subscribed_topics
-from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap, PartitionBatchProcessor
+from shared.inbox.log_check import LogCheck
+from shared.inbox.offsets import end_offsets, subscribed_topics
+from shared.inbox.open_transactions import OpenTransactions
+from shared.inbox.partition_batch import PartitionBatchProcessor
+from shared.inbox.partition_worker import MAX_RECORDS, FetchedRun, PartitionWorker
 from shared.inbox.paused_partitions import PausedPartitions
 from shared.infrastructure import is_passing
+from shared.kafka.aiokafka_internals import position_of, watch_fetches
 from shared.kafka.client import raw_record
-from shared.kafka.records import Partition, RawRecord
+from shared.kafka.records import Partition
 from shared.logs import get_logger
-from shared.metrics import BATCH_WAITS, LAG, LOG_TRUNCATED
+from shared.metrics import LAG
 from shared.unit_of_work.database import Database
 
 log = get_logger(__name__)
 
-# Pause between fetches that are not full: under load a batch then carries many events, at half the cost each;
+# Pause between polls that are not full: under load a batch then carries many events, at half the cost each;
 # the first event after a pause is applied at once.
 _PACE_SECONDS = 0.1
+_POLL_MS = 50
 _COMMIT_SECONDS = 5
-
-
-class LogTruncated(Exception):
-    """The topic ended before the cursor; it is read again from `begin`."""
-
-    def __init__(self, begin: int) -> None:
-        self.begin = begin
+# No partition: polled while none may be, so that the group sees that this replica is alive.
+_NOTHING = TopicPartition("", 0)
 
 
 class Consumer:
@@ -74,17 +78,20 @@ class Consumer:
         pattern: str | None = None,
     ) -> None:
         self.name = name
-        self.truncated_topics: set[str] = set()
-        """Topics that have lost records which were read; kept until the process ends, for an operator."""
+        self.open_transactions = OpenTransactions(name)
         self.paused = PausedPartitions(database, name)
         self._database = database
         self._batches = PartitionBatchProcessor(database, name, handlers)
+        self._log_check = LogCheck(database, name, self._batches, self._subscribed)
         self._topics = tuple(topics)
         self._pattern = pattern
-        self._barrier = Barrier(self.seek_to_cursors)
+        self._barrier = Barrier(self._assigned, self._revoked)
         self._subscription: Subscription | None = None
-        self._sought: dict[Partition, int] = {}
-        self._applied: dict[Partition, int] = {}
+        self._client: Any = None  # the subscription's, once it has started
+        self._watched: Any = None  # the client whose fetches are watched
+        self._detector = DeadClientDetector()
+        self._workers: dict[Partition, PartitionWorker] = {}
+        self._committed: dict[Partition, int] = {}
         self._has_topics = True
         self._was_assigned = False
 
@@ -100,9 +107,9 @@ class Consumer:
         try:
             while True:
                 try:
-                    detector = await self._start()
+                    await self._start()
                     wait = 1.0
-                    await self._watch(detector)
+                    await self._watch()
                 except Exception as error:
                     if not is_passing(error, KafkaError, asyncpg.PostgresError):
                         raise
@@ -113,172 +120,176 @@ class Consumer:
         finally:
             await self._stop()
 
-    async def _start(self) -> DeadClientDetector:
+    async def _start(self) -> None:
         settings = self._database.settings
         group = settings.consumer_group or f"{settings.topic_namespace}.{self.name}"
+        self._detector = DeadClientDetector()
         self._subscription = Subscription(
-            settings, self._handle, self._barrier, group=group, topics=self._topics, pattern=self._pattern
+            settings,
+            self._poll,
+            self._handle,
+            self._barrier,
+            group=group,
+            topics=self._topics,
+            pattern=self._pattern,
         )
         self._was_assigned = False
         await self._subscription.start()
+        self._client = self._subscription.client
         log.info("consumer started", consumer=self.name, topics=self._topics or self._pattern, group=group)
-        return DeadClientDetector(self._subscription.client)
 
-    async def _watch(self, detector: DeadClientDetector) -> None:
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(1)
-            detector.check()
+            self._detector.check(self._client)
             self._measure()
             await self._commit_for_display()
-            await self.paused.refresh(self._client())
+            await self.paused.refresh()
 
     async def _stop(self) -> None:
+        self._client = None
+        await self._revoked()
         if self._subscription is not None:
             try:
                 await self._subscription.stop()
             except (KafkaError, TimeoutError) as error:
                 log.warning("consumer stopped hard", consumer=self.name, error=repr(error))
         self._subscription = None
+        await self._revoked()  # what was assigned while it stopped
+        await self._log_check.stop()
 
-    def _client(self) -> Any:
-        return self._subscription.client if self._subscription is not None else None
-
-    async def seek_to_cursors(self, assigned: Any) -> None:
-        """Seeks each assigned partition to its cursor, or to its beginning if it has none."""
-        offsets = await wait_for_cursors(self._database, self.name)
-        client = self._client()
-        if client is None:
+    async def _assigned(self, assigned: Any) -> None:
+        """Starts a worker for each partition, at its cursor. The worker then finds out which log it is."""
+        cursors = await wait_for_cursors(self._database, self.name)
+        if self._subscription is None:
             return
+        if self._watched is not self._subscription.client:
+            self._watched = self._subscription.client
+            watch_fetches(self._watched, self._doubt)
         for partition in assigned:
-            if (offset := offsets.get(partition)) is None:
-                await client.seek_to_beginning(partition)
-            else:
-                client.seek(partition, offset)
+            # At once, before the client asks the group for an offset. What is not in the log is not read.
+            self._seek(partition, cursors.get(partition, 0))
+            self._workers[partition] = PartitionWorker(
+                self.name,
+                partition,
+                self._batches,
+                where_to_read=self._log_check.where_to_read,
+                seek=self._seek,
+                hold=self.paused.hold,
+            )
         self._was_assigned = True
 
+    async def _revoked(self) -> None:
+        workers, self._workers, self._committed = self._workers, {}, {}
+        await asyncio.gather(*(worker.close() for worker in workers.values()))
+
+    def _doubt(self, partitions: set[Partition]) -> None:
+        for partition in partitions:
+            if worker := self._workers.get(partition):
+                worker.doubt()
+
     def _seek(self, partition: Partition, offset: int) -> None:
-        client = self._client()
+        client = self._subscription.client if self._subscription is not None else None
         if client is not None and partition in client.assignment():
-            self._sought[partition] = offset
-            log.warning("consumer seeks", consumer=self.name, topic=partition[0], offset=offset)
             client.seek(TopicPartition(*partition), offset)
 
-    async def _handle(self, fetched: Fetched) -> None:
+    async def _poll(self, client: Any) -> Sequence[FetchedRun]:
+        """Polls the partitions that have room. Nothing is awaited between the fetch and its bookkeeping."""
+        workers = dict(self._workers)
+        open_ = [
+            TopicPartition(*one)
+            for one, worker in workers.items()
+            if worker.has_room and one not in self.paused
+        ]
+        try:
+            found = await client.getmany(*(open_ or [_NOTHING]), timeout_ms=_POLL_MS, max_records=MAX_RECORDS)
+        except OffsetOutOfRangeError as error:
+            self._doubt(set(error.args[0]))
+            found = {}
+        except KafkaError:
+            self._detector.polled(succeeded=False)
+            raise
+        except ConsumerStoppedError:
+            raise
+        except Exception as error:
+            # FastStream's loop would end of it in silence, and nothing would be read any more.
+            self._detector.polled(succeeded=False)
+            log.exception("poll fails", consumer=self.name)
+            raise KafkaError(f"the poll fails: {error!r}") from error
+        self._detector.polled(succeeded=True)
+        return list(self._runs(client, found, workers, open_))
+
+    def _runs(
+        self,
+        client: Any,
+        found: dict[Any, list[Any]],
+        workers: dict[Partition, PartitionWorker],
+        polled: list[Any],
+    ) -> Iterator[FetchedRun]:
+        for partition in polled:
+            worker, position = workers[partition], position_of(client, partition)
+            if self._workers.get(partition) is not worker or position is None:
+                continue
+            run = worker.fetched([raw_record(record) for record in found.get(partition, ())], position)
+            if run is not None:
+                yield run
+
+    async def _handle(self, runs: Sequence[FetchedRun]) -> None:
         # FastStream swallows an error raised here and reads on behind it. So nothing is raised, and only the
         # cursor decides where to read on.
-        generation, records = fetched
-        by_partition: dict[Partition, list[RawRecord]] = {}
-        for record in records:
-            by_partition.setdefault((record.topic, record.partition), []).append(raw_record(record))
         started = time.monotonic()
-        async with self._barrier.lock:
-            await asyncio.gather(
-                *(self._process(generation, partition, own) for partition, own in by_partition.items())
-            )
-        if len(records) < MAX_RECORDS:
+        for run in runs:
+            if worker := self._workers.get(run.partition):
+                worker.put(run)
+        if sum(len(run.records) for run in runs) < MAX_RECORDS:
             await asyncio.sleep(max(0.0, started + _PACE_SECONDS - time.monotonic()))
-
-    async def _process(self, generation: int, partition: Partition, records: list[RawRecord]) -> None:
-        """Applies one partition batch, waiting out faults, unless it is revoked or has to be read again."""
-        wait = 0.1
-        accept_gap = False
-        while generation == self._barrier.generation:
-            try:
-                next_offset = await self._apply(partition, records, accept_gap=accept_gap)
-            except OffsetGap as gap:
-                if self._sought.get(partition) != gap.next_offset:
-                    self._seek(partition, gap.next_offset)
-                    return
-                # The broker was asked for exactly that offset and answered with a later one.
-                self._report_gone(partition, gap.next_offset, records[0].offset)
-                accept_gap = True
-            except PartitionPaused as paused:
-                self._seek(partition, paused.next_offset)
-                self.paused.hold(self._client(), partition)
-                return
-            except LogTruncated as truncated:
-                self._seek(partition, truncated.begin)
-                return
-            except Stale:
-                return
-            except Exception as error:
-                if not is_passing(error, KafkaError):
-                    # Not the fault of one event, which bisecting would have found: a bug. The batch waits.
-                    log.exception("partition batch fails", consumer=self.name, topic=partition[0])
-                BATCH_WAITS.labels(self.name).inc()
-                log.warning(
-                    "partition batch waits", consumer=self.name, topic=partition[0], error=repr(error)
-                )
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, 5)
-            else:
-                self._sought.pop(partition, None)
-                self._applied[partition] = next_offset
-                return
-
-    def _report_gone(self, partition: Partition, cursor: int, first: int) -> None:
-        if cursor:
-            log.critical("records are gone", consumer=self.name, topic=partition[0], offset=cursor)
-        else:
-            # Retention had deleted the topic's beginning before this consumer started.
-            log.info("topic begins later", consumer=self.name, topic=partition[0], offset=first)
-
-    async def _apply(self, partition: Partition, records: list[RawRecord], *, accept_gap: bool) -> int:
-        """Applies the records; the next offset. Raises LogTruncated if the log ends before the cursor.
-
-        Then the broker has lost the log's end, or the topic was created again: new records get the offsets
-        of records that were read, and would be taken for them.
-        """
-        try:
-            return await self._batches.process(records, accept_gap=accept_gap, accept_old=False)
-        except AlreadyConsumed as consumed:
-            cursor = consumed.next_offset
-        client = self._client()
-        if client is None:
-            raise Stale("the consumer has stopped")
-        begin, end = await bounds(client, partition)
-        if end >= cursor:
-            return await self._batches.process(records, accept_gap=accept_gap)
-        topic, number = partition
-        await self._batches.reset_cursor(topic, number, cursor=cursor, begin=begin)
-        LOG_TRUNCATED.labels(self.name, topic).inc()
-        self.truncated_topics.add(topic)
-        log.critical(
-            "the topic ends before the cursor: it is read again from its beginning",
-            consumer=self.name,
-            topic=topic,
-            partition=number,
-            offset=cursor,
-            end=end,
-        )
-        raise LogTruncated(begin)
 
     async def _commit_for_display(self) -> None:
         """Commits the applied offsets to Kafka: once a second, since a commit costs as much as a batch."""
-        client = self._client()
-        applied, self._applied = self._applied, {}
-        if client is None:
-            return
-        assigned = client.assignment()
-        offsets = {TopicPartition(*one): offset for one, offset in applied.items() if one in assigned}
+        offsets = {
+            one: worker.next_offset
+            for one, worker in self._workers.items()
+            if worker.next_offset is not None and worker.next_offset != self._committed.get(one)
+        }
         if not offsets:
             return
         try:
             async with asyncio.timeout(_COMMIT_SECONDS):
-                await client.commit(offsets)
+                await self._client.commit({TopicPartition(*one): at for one, at in offsets.items()})
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             log.info("offsets not committed", consumer=self.name, error=repr(error))
+        else:
+            self._committed |= offsets
 
     def _measure(self) -> None:
-        client = self._client()
+        for partition, worker in self._workers.items():
+            if (lag := self._lag_of(worker)) is not None:
+                LAG.labels(self.name, *partition).set(lag)
+        self.open_transactions.measure(self._client, self._workers)
+
+    def _lag_of(self, worker: PartitionWorker) -> int | None:
+        """Records of an assigned partition that are not applied yet; None while this is not known."""
+        client, partition = self._client, TopicPartition(*worker.partition)
+        if client is None or worker.next_offset is None or partition not in client.assignment():
+            return None
+        high = client.highwater(partition)
+        return None if high is None else max(0, int(high) - worker.next_offset)
+
+    def _subscribed(self) -> list[Partition]:
+        """Every partition of the subscribed topics that the client knows, whichever replica owns it."""
+        client = self._subscription.client if self._subscription is not None else None
         if client is None:
-            return
-        for partition in client.assignment():
-            if (lag := lag_of(client, partition)) is not None:
-                LAG.labels(self.name, partition.topic, partition.partition).set(lag)
+            return []
+        return [
+            (topic, number)
+            for topic in client.subscription()
+            for number in client.partitions_for_topic(topic) or ()
+        ]
 
     async def ends(self) -> dict[Partition, int]:
         """The end offset of each partition that this consumer's group reads, whichever replica owns it.
+
+        Records of a transaction that is still open, and what stands behind them, are behind that end.
 
         Returns
         -------
@@ -290,7 +301,7 @@ class Consumer:
         KafkaError, OSError, TimeoutError
             If the consumer is not started, or the broker does not answer.
         """
-        client = self._client()
+        client = self._client
         if client is None:
             raise NodeNotReadyError("the consumer is not started")
         topics = await subscribed_topics(client, self._pattern)
@@ -298,12 +309,11 @@ class Consumer:
         return await end_offsets(client, topics)
 
     def lag(self) -> int | None:
-        """Records of the assigned partitions that are not fetched yet; None while this is unknown.
+        """Records of the assigned partitions that are not applied yet; None while this is unknown.
 
         A surplus replica without partitions has no lag.
         """
-        client = self._client()
-        if client is None or not self._was_assigned:
+        if self._client is None or not self._was_assigned:
             return None if self._has_topics else 0
-        lags = [lag_of(client, partition) for partition in client.assignment()]
+        lags = [self._lag_of(worker) for worker in self._workers.values()]
         return None if None in lags else sum(lag for lag in lags if lag is not None)

@@ -13,9 +13,9 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from shared.inbox.barrier import Barrier
+from shared.inbox.partition_worker import MAX_RECORDS, FetchedRun
 from shared.settings import CoreSettings
 
-MAX_RECORDS = 2000
 _FETCH_WAIT_MS = 50
 _METADATA_MS = 5_000
 _STOP_SECONDS = 15
@@ -24,29 +24,34 @@ _SESSION_MS, _REBALANCE_MS = 10_000, 12_000
 # How long a silent connection is believed in. A request to join a group waits for the rebalance.
 _REQUEST_MS = 15_000
 
-Fetched = tuple[int, Sequence[Any]]
-"""The barrier's generation at the fetch, and records of any number of partitions."""
+Poll = Callable[[Any], Awaitable[Sequence[FetchedRun]]]
+"""Polls the client once: a run for each partition of which something was fetched."""
 
 
 class Subscription:
-    """One client in the consumer group `group`; reads `topics`, or those that match the regular `pattern`."""
+    """One client in the consumer group `group`; reads `topics`, or those that match the regular `pattern`.
+
+    It polls with `poll`, again and again, and gives `on_fetched` what was fetched.
+    """
 
     def __init__(
         self,
         settings: CoreSettings,
-        on_fetched: Callable[[Fetched], Awaitable[None]],
+        poll: Poll,
+        on_fetched: Callable[[Sequence[FetchedRun]], Awaitable[None]],
         barrier: Barrier,
         *,
         group: str,
         topics: Sequence[str],
         pattern: str | None,
     ) -> None:
-        # FastStream gives the handler a message's body and nothing else: the generation travels as body.
+        # FastStream gives the handler a message's body and nothing else: so the runs are the body.
         async def parse(batch: Any) -> KafkaMessage:
-            return KafkaMessage(body=barrier.generation, raw_message=batch, consumer=FAKE_CONSUMER)
+            return KafkaMessage(body=b"", raw_message=batch, consumer=FAKE_CONSUMER)
 
-        async def decode(message: Any) -> Fetched:
-            return message.body, message.raw_message
+        async def decode(message: Any) -> Sequence[FetchedRun]:
+            runs: Sequence[FetchedRun] = message.raw_message
+            return runs
 
         self._broker: KafkaBroker | None = KafkaBroker(
             settings.kafka_bootstrap,
@@ -69,18 +74,24 @@ class Subscription:
             "parser": parse,
             "decoder": decode,
             "listener": barrier,
-            "auto_offset_reset": "earliest",
+            # What a unit's client has aborted, or not committed yet, it has not said.
+            "isolation_level": "read_committed",
+            # Where to read on when the log does not hold an offset is decided by us, and never in silence.
+            "auto_offset_reset": "none",
             "session_timeout_ms": _SESSION_MS,
             "rebalance_timeout_ms": _REBALANCE_MS,
         }
         if pattern:
             options["pattern"] = pattern
         self._subscriber: Any = self._broker.subscriber(*topics, **options)
+        # FastStream returns records alone: neither the partitions to poll can be chosen, nor can be seen what
+        # was fetched of a partition when that is nothing but transaction markers.
+        self._subscriber.get_msg = poll
         self._subscriber(on_fetched)
 
     @property
     def client(self) -> Any:
-        """The AIOKafkaConsumer; None before `start`."""
+        """The AIOKafkaConsumer; None before `start`, and without a fetcher until `start` has returned."""
         return self._subscriber.consumer
 
     async def start(self) -> None:

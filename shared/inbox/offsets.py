@@ -1,4 +1,4 @@
-"""What the broker says about a consumer's partitions: where they end, and how far behind the client is."""
+"""What the broker says about a consumer's partitions: which there are, and where they end."""
 
 import asyncio
 import re
@@ -8,18 +8,9 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from shared.kafka.aiokafka_internals import position_of
 from shared.kafka.records import Partition
 
 _BROKER_SECONDS = 5
-
-
-async def bounds(client: Any, partition: Partition) -> tuple[int, int]:
-    """The first offset of a partition and the one after its last record. Raises KafkaError, TimeoutError."""
-    asked = [TopicPartition(*partition)]
-    async with asyncio.timeout(_BROKER_SECONDS):
-        ends, begins = await client.end_offsets(asked), await client.beginning_offsets(asked)
-    return begins[partition], ends[partition]
 
 
 async def subscribed_topics(client: Any, pattern: str | None) -> Collection[str]:
@@ -49,9 +40,3 @@ async def end_offsets(client: Any, topics: Iterable[str]) -> dict[Partition, int
             client.beginning_offsets(partitions), client.end_offsets(partitions)
         )
     return {(one.topic, one.partition): ends[one] for one in partitions if begins[one] < ends[one]}
-
-
-def lag_of(client: Any, partition: Any) -> int | None:
-    """Records of an assigned partition that are not fetched yet; None while the client does not know."""
-    high, position = client.highwater(partition), position_of(client, partition)
-    return None if high is None or position is None else max(0, int(high) - position)

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared import sql
 from shared.errors import Stale
@@ -14,7 +14,9 @@ from shared.inbox.handlers import Fault, Handlers, Refused
 from shared.inbox.parked_records import ParkedRecords
 from shared.inbox.resolving import resolve_or_fault
 from shared.inbox.rounds import Item, apply, in_rounds, is_duplicate, known_actions
+from shared.inbox.topic_losses import REPLACED, record_loss
 from shared.infrastructure import is_infrastructure
+from shared.kafka.fingerprint import fingerprint
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.metrics import BATCH_SECONDS, EVENTS, FLOODED
@@ -33,12 +35,11 @@ class OffsetGap(Stale):
         self.next_offset = next_offset
 
 
-class AlreadyConsumed(Stale):
-    """The cursor is behind the first record: it was applied before, or the log was truncated below it."""
+class _Run(NamedTuple):
+    """The offsets that a batch covers: from `start` up to `next_offset`, with or without records."""
 
-    def __init__(self, next_offset: int) -> None:
-        super().__init__(f"the cursor is at {next_offset}, behind the first fetched record")
-        self.next_offset = next_offset
+    start: int
+    next_offset: int
 
 
 @dataclass(slots=True)
@@ -71,30 +72,43 @@ class PartitionBatchProcessor:
         self._flood_limit = FloodLimit(database, consumer)
 
     async def process(
-        self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
+        self, records: Sequence[RawRecord], *, start: int | None = None, next_offset: int | None = None
     ) -> int:
-        """Applies records of one partition, given in offset order, and returns the next offset.
+        """Applies records of one partition, given in offset order, and returns the cursor after them.
+
+        They are all that can be read from offset `start` (by default the first record's) up to `next_offset`
+        (by default behind the last one): offsets are not dense. Records below the cursor are dropped.
 
         The first attempt has no savepoints. If an event fails for its own reason, the transaction is rolled
         back and repeated with savepoints, which isolate that event. If that fails too, at a step that no
         savepoint covers, the records are halved until the one that fails is alone: its key is parked.
 
-        Raises OffsetGap if records before the first one were not applied (unless `accept_gap`: the topic no
-        longer has them), AlreadyConsumed if the first one was (unless `accept_old`: such records are then
-        dropped), PartitionPaused if too many records of a unit's topic are bad, and every fault of the
-        infrastructure.
+        Raises OffsetGap if the cursor is below `start`, PartitionPaused if too many records of a unit's topic
+        are bad, and every fault of the infrastructure.
         """
         started = time.perf_counter()
-        next_offset = records[-1].offset + 1
+        run = _Run(
+            records[0].offset if start is None else start,
+            records[-1].offset + 1 if next_offset is None else next_offset,
+        )
         try:
-            await self._apply_or_isolate(records, next_offset, accept_gap, accept_old)
+            cursor = await self._apply_or_isolate(records, run)
         except Flood as flood:
-            raise await self._hold_back(records, flood.offset, accept_gap) from flood
+            raise await self._hold_back(records, run.start, flood.offset) from flood
         BATCH_SECONDS.labels(self._consumer).observe(time.perf_counter() - started)
-        return next_offset
+        return cursor
 
-    async def reset_cursor(self, topic: str, partition: int, *, cursor: int, begin: int) -> None:
-        """Moves the cursor back to `begin`, for a log that ends before it.
+    async def pass_offsets(self, topic: str, partition: int, *, start: int, next_offset: int) -> int:
+        """Moves the cursor over a run without records, and returns it. Raises OffsetGap, see `process`."""
+        owner = (self._consumer, topic, partition)
+        async with self._database.transaction() as tx:
+            cursor = await self._lock_cursor(tx, owner, start)
+            if cursor < next_offset:
+                await tx.connection.execute(QUERIES["pass_offsets"], *owner, next_offset)
+        return max(cursor, next_offset)
+
+    async def reset_cursor(self, topic: str, partition: int, *, cursor: int, begin: int, end: int) -> None:
+        """Moves the cursor to `begin`, for a log that is not the one which was read; records the loss.
 
         Events that were applied are recognised by sequence or id; parked events stay before what arrives
         later. Raises Stale if the cursor is no longer at `cursor`.
@@ -103,38 +117,35 @@ class PartitionBatchProcessor:
         async with self._database.transaction() as tx:
             if await tx.connection.fetchval(QUERIES["lock_cursor"], *owner) != cursor:
                 raise Stale("another replica has moved the cursor")
-            await tx.connection.execute(QUERIES["advance_cursor"], *owner, begin)
+            await tx.connection.execute(QUERIES["advance_cursor"], *owner, begin, None, None, None)
+            await record_loss(tx, owner, REPLACED, cursor, end)
 
-    async def _hold_back(self, records: Sequence[RawRecord], end: int, accept_gap: bool) -> PartitionPaused:
+    async def _hold_back(self, records: Sequence[RawRecord], start: int, end: int) -> PartitionPaused:
         """Applies what stands before `end` and pauses the partition; the error to raise."""
         within = [record for record in records if record.offset < end]
         if within:
             try:
                 # Some may be applied already: the flood may have come after the first half of the records.
-                await self._apply_or_isolate(within, end, accept_gap, True)
+                await self._apply_or_isolate(within, _Run(start, end))
             except Flood as flood:
-                return await self._hold_back(within, flood.offset, accept_gap)
+                return await self._hold_back(within, start, flood.offset)
         topic, number = partition = (records[0].topic, records[0].partition)
         await self._flood_limit.pause(partition)
         log.error("partition paused", consumer=self._consumer, topic=topic, partition=number, offset=end)
         return PartitionPaused(end)
 
-    async def _apply_or_isolate(
-        self, records: Sequence[RawRecord], next_offset: int, accept_gap: bool, accept_old: bool
-    ) -> None:
+    async def _apply_or_isolate(self, records: Sequence[RawRecord], run: _Run) -> int:
         try:
-            await self._transact(records, next_offset, accept_gap, accept_old)
+            return await self._transact(records, run)
         except Exception as error:
             if _concerns_all(error):
                 raise
-            await self._isolate(records, next_offset, accept_gap, accept_old)
+            return await self._isolate(records, run)
 
-    async def _isolate(
-        self, records: Sequence[RawRecord], next_offset: int, accept_gap: bool, accept_old: bool
-    ) -> None:
+    async def _isolate(self, records: Sequence[RawRecord], run: _Run) -> int:
         """Applies the records with savepoints, or each half of them so, or parks the one record."""
         try:
-            await self._transact(records, next_offset, accept_gap, accept_old, careful=True)
+            return await self._transact(records, run, careful=True)
         except Exception as error:
             if _concerns_all(error):
                 raise
@@ -142,39 +153,38 @@ class PartitionBatchProcessor:
             if len(records) == 1:
                 first = records[0]
                 log.warning("record fails", topic=first.topic, offset=first.offset, exc_info=error)
-        else:
-            return
         if len(records) == 1:
-            await self._transact(records, next_offset, accept_gap, accept_old, fault=fault)
-            return
+            return await self._transact(records, run, fault=fault)
         half = len(records) // 2
-        await self._isolate(records[:half], records[half].offset, accept_gap, accept_old)
-        # The first half has moved the cursor to the second: offsets between the two were no records.
-        await self._isolate(records[half:], next_offset, False, accept_old)
+        middle = records[half].offset
+        await self._isolate(records[:half], _Run(run.start, middle))
+        return await self._isolate(records[half:], _Run(middle, run.next_offset))
 
     async def _transact(
         self,
         records: Sequence[RawRecord],
-        next_offset: int,
-        accept_gap: bool,
-        accept_old: bool,
+        run: _Run,
         *,
         careful: bool = False,
         fault: Fault | None = None,
-    ) -> None:
-        """Applies the records and moves the cursor to `next_offset`. With a `fault` they are only parked."""
+    ) -> int:
+        """Applies the records, moves the cursor and returns it. With a `fault` they are only parked."""
+        topic, partition = records[0].topic, records[0].partition
         async with self._database.transaction() as tx:
-            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap, accept_old=accept_old)
+            fresh, cursor = await self._after_cursor(tx, records, run.start)
+            if cursor >= run.next_offset:
+                return cursor
             if not fresh:
-                return
-            if fault is None:
+                work = _Work(ParkedRecords(tx, self._consumer))
+            elif fault is None:
                 work = await self._apply(tx, fresh, careful=careful)
             else:
                 work = await self._park_unread(tx, fresh, fault)
-            topic, partition = fresh[0].topic, fresh[0].partition
             beyond = await self._flood_limit.count(tx, (topic, partition), work.bad_offsets)
+            last = fingerprint(records[-1])
+            moved = (self._consumer, topic, partition, run.next_offset)
             await tx.connection.execute(
-                QUERIES["advance_cursor"], self._consumer, topic, partition, next_offset
+                QUERIES["advance_cursor"], *moved, last.offset, last.appended_ms, last.digest
             )
         for outcome, count in work.counts.items():
             if count:
@@ -182,23 +192,24 @@ class PartitionBatchProcessor:
         if beyond:
             FLOODED.labels(self._consumer, topic).inc(beyond)
             log.error("flood", consumer=self._consumer, topic=topic, partition=partition, records=beyond)
+        return run.next_offset
 
     async def _after_cursor(
-        self, tx: Tx, records: Sequence[RawRecord], *, accept_gap: bool, accept_old: bool
-    ) -> Sequence[RawRecord]:
-        """Locks the cursor; the records from it on. Raises OffsetGap or AlreadyConsumed, see `process`."""
-        first = records[0]
-        owner = (self._consumer, first.topic, first.partition)
-        next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *owner)
-        if next_offset is None:
+        self, tx: Tx, records: Sequence[RawRecord], start: int
+    ) -> tuple[Sequence[RawRecord], int]:
+        """Locks the cursor; the records from it on, and the cursor. Raises OffsetGap, see `process`."""
+        cursor = await self._lock_cursor(tx, (self._consumer, records[0].topic, records[0].partition), start)
+        return [record for record in records if record.offset >= cursor], cursor
+
+    async def _lock_cursor(self, tx: Tx, owner: tuple[str, str, int], start: int) -> int:
+        cursor: int | None = await tx.connection.fetchval(QUERIES["lock_cursor"], *owner)
+        if cursor is None:
             # A new consumer reads every topic from its beginning, whatever offset is committed in Kafka.
             await tx.connection.execute(QUERIES["start_cursor"], *owner, 0)
-            next_offset = await tx.connection.fetchval(QUERIES["lock_cursor"], *owner)
-        if next_offset < first.offset and not accept_gap:
-            raise OffsetGap(next_offset)
-        if next_offset > first.offset and not accept_old:
-            raise AlreadyConsumed(next_offset)
-        return [record for record in records if record.offset >= next_offset]
+            cursor = int(await tx.connection.fetchval(QUERIES["lock_cursor"], *owner))
+        if cursor < start:
+            raise OffsetGap(cursor)
+        return cursor
 
     async def _apply(self, tx: Tx, records: Sequence[RawRecord], *, careful: bool) -> _Work:
         work = _Work(ParkedRecords(tx, self._consumer))

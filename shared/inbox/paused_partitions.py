@@ -1,8 +1,4 @@
-"""Keeps a Kafka client from reading partitions that are paused in the table (`shared.inbox.floods`)."""
-
-from typing import Any
-
-from aiokafka import TopicPartition
+"""Which partitions one consumer does not read, as the table says (`shared.inbox.floods`)."""
 
 from shared.inbox.floods import paused_partitions
 from shared.infrastructure import is_passing
@@ -15,32 +11,28 @@ log = get_logger(__name__)
 
 
 class PausedPartitions:
-    """Those of one consumer, whichever replica reads them. `topics` are their topics, sorted."""
+    """Those of one consumer, whichever replica reads them."""
 
     def __init__(self, database: Database, consumer: str) -> None:
         self._database = database
         self._consumer = consumer
         self._paused: set[Partition] = set()
-        # Partitions may be paused for other reasons too: only those of ours are resumed.
-        self._held: set[Partition] = set()
+
+    def __contains__(self, partition: Partition) -> bool:
+        return partition in self._paused
 
     @property
     def topics(self) -> list[str]:
+        """The topics of the paused partitions, sorted."""
         return sorted({topic for topic, _ in self._paused})
 
-    def hold(self, client: Any, partition: Partition) -> None:
-        """Stops reading the partition until `refresh` finds that its pause is over."""
-        if client is not None and partition in client.assignment():
-            client.pause(TopicPartition(*partition))
-            self._held.add(partition)
+    def hold(self, partition: Partition) -> None:
+        """The partition is not to be read until `refresh` finds that its pause is over."""
+        self._paused.add(partition)
+        PARTITION_PAUSED.labels(self._consumer, *partition).set(1)
 
-    async def refresh(self, client: Any) -> None:
-        """Holds what is paused, reads on what no longer is, and sets the metric.
-
-        A database that is away changes nothing.
-        """
-        if client is None:
-            return
+    async def refresh(self) -> None:
+        """Takes over what the table says, and sets the metric. A database that is away changes nothing."""
         try:
             rows = await paused_partitions(self._database.pool)
         except Exception as error:
@@ -50,14 +42,8 @@ class PausedPartitions:
             return
         paused = {(row.topic, row.partition) for row in rows if row.consumer == self._consumer}
         for topic, number in self._paused - paused:
+            log.info("partition is read again", topic=topic, partition=number)
             PARTITION_PAUSED.remove(self._consumer, topic, number)
-        for topic, number in paused:
-            PARTITION_PAUSED.labels(self._consumer, topic, number).set(1)
-        self._paused = paused
         for partition in paused:
-            self.hold(client, partition)
-        for partition in self._held - paused:
-            self._held.discard(partition)
-            if partition in client.assignment():
-                log.info("partition is read again", topic=partition[0], partition=partition[1])
-                client.resume(TopicPartition(*partition))
+            self.hold(partition)
+        self._paused = paused

@@ -5,7 +5,40 @@ INSERT INTO cursor (consumer, topic, partition, next_offset) VALUES ($1, $2, $3,
 SELECT next_offset FROM cursor WHERE consumer = $1 AND topic = $2 AND partition = $3 FOR UPDATE;
 
 -- name: advance_cursor
+UPDATE cursor SET next_offset = $4, last_offset = $5, last_appended_ms = $6, last_digest = $7
+WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: pass_offsets
+-- Offsets without a record of ours: the last record that was read stays the same.
 UPDATE cursor SET next_offset = $4 WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: read_cursor
+SELECT next_offset, last_offset, last_appended_ms, last_digest FROM cursor
+WHERE consumer = $1 AND topic = $2 AND partition = $3;
+
+-- name: has_cursors
+SELECT EXISTS (SELECT FROM cursor WHERE consumer = $1);
+
+-- name: start_cursors
+INSERT INTO cursor (consumer, topic, partition, next_offset)
+SELECT $1, * FROM unnest($2::text[], $3::integer[], $4::bigint[]) ON CONFLICT DO NOTHING;
+
+-- name: record_topic_loss
+INSERT INTO topic_loss (consumer, topic, partition, kind, from_offset, to_offset, found_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (consumer, topic, partition, kind) WHERE seen_at IS NULL
+DO UPDATE SET to_offset = excluded.to_offset, times = topic_loss.times + 1;
+
+-- name: list_topic_losses
+SELECT id, consumer, topic, partition, kind, from_offset, to_offset, times, found_at, seen_at, seen_by
+FROM topic_loss WHERE seen_at IS NULL OR $1 ORDER BY id DESC LIMIT $2;
+
+-- name: see_topic_losses
+UPDATE topic_loss SET seen_at = $2, seen_by = $3 WHERE topic = $1 AND seen_at IS NULL RETURNING id;
+
+-- name: count_topic_losses
+SELECT consumer, topic, kind, count(*) AS partitions FROM topic_loss WHERE seen_at IS NULL
+GROUP BY consumer, topic, kind ORDER BY topic, consumer, kind;
 
 -- name: read_cursors
 SELECT topic, partition, next_offset FROM cursor WHERE consumer = $1;

@@ -3,6 +3,9 @@
 One replica cannot know it alone: a paused sibling may not have read an act that was in time. So each replica
 asks the broker for the end offsets of all that the service reads, and later whether the cursors, which all
 replicas share, have passed them: then every event appended before that moment is applied.
+
+A record whose writer has not ended its Kafka transaction does not count: it is not said yet, and a unit that
+leaves one open would hold up every deadline. If it turns out to have been in time, the breach is withdrawn.
 """
 
 import asyncio

@@ -79,25 +79,6 @@ def has_dead_task(consumer: Any) -> bool:
     return any(task.done() for task in tasks)
 
 
-def watch_polls(consumer: Any, on_poll: Callable[[bool], None]) -> None:
-    """Calls `on_poll` after each `getmany`, with whether it succeeded.
-
-    FastStream polls the consumer itself and only logs the errors, so nothing else shows that polls fail.
-    """
-    getmany = consumer.getmany
-
-    async def watched(*args: Any, **options: Any) -> Any:
-        try:
-            found = await getmany(*args, **options)
-        except Exception:
-            on_poll(False)
-            raise
-        on_poll(True)
-        return found
-
-    consumer.getmany = watched
-
-
 def watch_fetches(consumer: Any, on_failure: Callable[[set[tuple[str, int]]], None]) -> None:
     """Calls `on_failure` with the partitions of each fetch that failed, whatever the error.
 

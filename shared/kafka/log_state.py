@@ -15,7 +15,7 @@ from shared.kafka.records import Partition, RawRecord
 
 # For all partitions together. One that does not answer is absent, and the others are not held up for long.
 _SECONDS = 5.0
-_STOP_SECONDS = 5
+_STOP_SECONDS = 5.0
 _GATHER_SECONDS = 0.02
 _FETCH_BYTES = 64 * 1024
 
@@ -48,8 +48,12 @@ class LogStates:
 
     async def stop(self) -> None:
         """Stops reading. Callers that still wait get no answer: stop them first."""
-        task, self._task = self._task, None
-        if task is not None:
+        task, self._task, self._asked = self._task, None, {}
+        if task is None:
+            return
+        # A client that is cancelled while it connects leaves its connection open.
+        _, running = await asyncio.wait([task], timeout=_STOP_SECONDS)
+        if running:
             task.cancel()
             await asyncio.wait([task])
 

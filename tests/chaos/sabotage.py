@@ -39,24 +39,30 @@ class OffsetsFirst(PartitionBatchProcessor):
     """Commits the offset before the work, as `ACK_FIRST` does."""
 
     async def process(
-        self, records: Sequence[RawRecord], *, accept_gap: bool = False, accept_old: bool = True
+        self, records: Sequence[RawRecord], *, start: int | None = None, next_offset: int | None = None
     ) -> int:
+        first, behind = records[0], records[-1].offset + 1
+        run = first.offset if start is None else start, behind if next_offset is None else next_offset
         async with self._database.transaction() as tx:
-            fresh = await self._after_cursor(tx, records, accept_gap=accept_gap, accept_old=accept_old)
-            place = (self._consumer, records[0].topic, records[0].partition)
-            await tx.connection.execute(QUERIES["advance_cursor"], *place, records[-1].offset + 1)
+            fresh, cursor = await self._after_cursor(tx, records, run[0])
+            if cursor >= run[1]:
+                return cursor
+            owner = (self._consumer, first.topic, first.partition)
+            await tx.connection.execute(QUERIES["pass_offsets"], *owner, run[1])
         if fresh:
             async with self._database.transaction() as tx:
                 await self._apply(tx, fresh, careful=False)
-        return records[-1].offset + 1
+        return run[1]
 
 
 class NoCursor(PartitionBatchProcessor):
     """Takes every record for new; `no_duplicates` removes the second check."""
 
-    async def _after_cursor(self, tx: Tx, records: Sequence[RawRecord], **_: Any) -> Sequence[RawRecord]:
-        await super()._after_cursor(tx, records, accept_gap=True, accept_old=True)
-        return records
+    async def _after_cursor(
+        self, tx: Tx, records: Sequence[RawRecord], start: int
+    ) -> tuple[Sequence[RawRecord], int]:
+        await super()._after_cursor(tx, records, min(start, 0))
+        return records, start
 
 
 class NoLock(Relay):

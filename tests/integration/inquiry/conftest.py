@@ -115,7 +115,7 @@ class Running:
     async def apply_again(self, record: RawRecord) -> None:
         batches = PartitionBatchProcessor(self.database, "inquiry", self.parts.handlers)
         await self.database.pool.execute("DELETE FROM cursor")
-        await batches.process([record], accept_gap=True)
+        await batches.process([record], start=0)
 
     async def pass_time(self, moment: dt.datetime) -> None:
         """Moves the clock and fires the timers that are due by then."""

@@ -286,7 +286,7 @@ async def test_a_partition_batch_of_many_cases_is_applied_as_one(running: Runnin
     records = (await outbox_records(running.routing.pool, "civic.routing.v1"))[-15:]
     await running.database.pool.execute("DELETE FROM cursor")
     await PartitionBatchProcessor(running.database, "inquiry", running.parts.handlers).process(
-        records, accept_gap=True
+        records, start=0
     )
     last = [(await running.names(inquiry))[-1] for inquiry in ids]
     assert last == ["inquiry.replied"] * 4 + ["inquiry.request_refused"]
@@ -306,9 +306,7 @@ async def test_a_case_keeps_its_version_of_the_pack_when_another_comes_into_forc
         tx.emit(ReplyProposed(unit=LEAD, outcome="solved", action="a"), subject=taken["id"])
     record = (await outbox_records(running.routing.pool, "civic.routing.v1"))[-1]
     await running.database.pool.execute("DELETE FROM cursor")
-    await PartitionBatchProcessor(running.database, "inquiry", handlers_of_newer).process(
-        [record], accept_gap=True
-    )
+    await PartitionBatchProcessor(running.database, "inquiry", handlers_of_newer).process([record], start=0)
     replied = (await running.events(taken["id"]))[-1]
     assert replied["policyversion"] == old.version != newer.current.version
     # 3 calendar days, not 10

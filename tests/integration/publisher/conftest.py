@@ -160,7 +160,7 @@ class Running:
         batches = PartitionBatchProcessor(self.database, "publisher", self.parts.handlers)
         for record in records:
             await self.database.pool.execute("DELETE FROM cursor")
-            await batches.process([record], accept_gap=True)
+            await batches.process([record], start=0)
         parked = await self.database.pool.fetch("SELECT error FROM parked_key")
         assert not parked, parked
 

@@ -22,8 +22,10 @@ async def routing(database: str, namespace: str) -> AsyncIterator[Database]:
     opened = await open_service_database(database, "routing", namespace=namespace)
     await opened.pool.execute("CREATE TABLE IF NOT EXISTS applied (n serial, subject text, sequence int)")
     yield opened
-    tables = "applied, aggregate, outbox, outbox_aside, cursor, seen_event, parked_key, parked_event"
-    await opened.pool.execute(f"TRUNCATE {tables}, dead_letter, flood, timer, idempotency_key")
+    tables = (
+        "applied, aggregate, outbox, outbox_aside, cursor, seen_event, parked_key, parked_event, topic_loss"
+    )
+    await opened.pool.execute(f"TRUNCATE {tables}, dead_letter, flood, timer, idempotency_key, expectation")
     await opened.close()
 
 

@@ -18,6 +18,7 @@ from harness.schema import SECRET, make_topics, open_service_database
 from shared.contracts.addresses import topic_name
 from shared.contracts.routing import CaseOffered
 from shared.inbox.floods import FloodLimit, resume
+from shared.inbox.topic_losses import EXPIRED, TopicLosses, record_loss
 from shared.kafka.broker_probe import BrokerProbe
 from shared.metrics import PARTITION_PAUSED
 from shared.service import Parts, Service, _open
@@ -244,17 +245,29 @@ async def test_a_partition_that_is_paused_for_its_flood_makes_a_service_degraded
     topic = topic_name(namespace, "actions", "water")
     await FloodLimit(routing, "routing.actions").pause((topic, 0))
     (consumer,) = service.consumers
-
-    class Client:
-        """Reads nothing."""
-
-        def assignment(self) -> set[object]:
-            return set()
-
-    await consumer.paused.refresh(Client())
+    await consumer.paused.refresh()
     assert await service.degraded() == {"flood": f"paused, since too many records are bad: {topic}"}
     assert PARTITION_PAUSED.labels("routing.actions", topic, 0)._value.get() == 1
     await resume(routing.pool, topic)
-    await consumer.paused.refresh(Client())
+    await consumer.paused.refresh()
     assert await service.degraded() == {}
     assert topic not in generate_latest().decode()
+
+
+async def test_a_loss_of_a_topic_is_shown_after_a_restart_until_somebody_has_looked(
+    routing: Database,
+) -> None:
+    async with routing.transaction() as tx:
+        await record_loss(tx, ("routing", "civic.inquiry.v1", 0), EXPIRED, 3, 9)
+    service = Service(routing, Parts("Routing", routers=[]))
+
+    async def shown() -> bool:
+        return "civic.inquiry.v1 lost unread records" in (await service.degraded()).get("kafka", "")
+
+    async def quiet() -> bool:
+        return "kafka" not in await service.degraded()
+
+    async with running(service._watch_losses):
+        await until(shown)
+        await TopicLosses(routing).see("civic.inquiry.v1", "me")
+        await until(quiet)

@@ -103,40 +103,6 @@ async def test_events_flow_from_one_service_to_another_once_and_in_order(
     await relay._producer.stop()
 
 
-async def test_what_is_written_to_a_log_that_has_lost_its_end_is_read(
-    writer: Database, reader: Database, pair: Pair, namespace: str
-) -> None:
-    """PostgreSQL has synced and Kafka has not: new records get offsets that the cursor has passed."""
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
-    topics = [topic_name(namespace, "routing")]
-    await reader.pool.execute("TRUNCATE applied, aggregate")
-    await emit(writer, keys=20, each=2)
-    applied = "SELECT count(*) FROM applied"
-
-    async def caught_up() -> bool:
-        waiting = await writer.pool.fetchval("SELECT count(*) FROM outbox")
-        return bool(await reader.pool.fetchval(applied) and waiting == 0 and consumer.lag() == 0)
-
-    consumer = Consumer(reader, counting(), name="cut", topics=topics)
-    async with running(relay.run, consumer.run):
-        await until(caught_up)
-    before = await reader.pool.fetchval(applied)
-    assert not consumer.truncated_topics
-    await reader.pool.execute("UPDATE cursor SET next_offset = next_offset + 1000 WHERE consumer = 'cut'")
-
-    consumer = Consumer(reader, counting(), name="cut", topics=topics)
-    async with running(relay.run, consumer.run):
-        await emit(writer, keys=20, each=3)
-
-        async def new_ones() -> bool:
-            return bool(await reader.pool.fetchval(applied) >= before + 60)
-
-        await until(new_ones)
-    assert await reader.pool.fetchval(applied) == before + 60
-    assert consumer.truncated_topics == set(topics)
-    await relay._producer.stop()
-
-
 @pytest.mark.parametrize("trouble", ["ended", "failing"])
 async def test_a_client_that_has_stopped_reading_is_replaced(
     writer: Database, reader: Database, namespace: str, monkeypatch: pytest.MonkeyPatch, trouble: str
@@ -151,7 +117,7 @@ async def test_a_client_that_has_stopped_reading_is_replaced(
 
     async with running(relay.run, consumer.run):
         await until(at_rest)
-        client = consumer._client()
+        client = consumer._client
         if trouble == "ended":
             client._coordinator._coordination_task.cancel()
         else:
@@ -162,7 +128,7 @@ async def test_a_client_that_has_stopped_reading_is_replaced(
             client._fetcher.fetched_records = fails
 
         async def another() -> bool:
-            return consumer._client() not in (None, client)
+            return consumer._client is not None and consumer._client is not client
 
         await until(another)
         async with writer.transaction([trouble]) as tx:
@@ -186,7 +152,7 @@ async def test_a_surplus_replica_is_ready(
             return all(copy.lag() == 0 for copy in copies)
 
         await until(all_know)
-        assert not all(copy._client().assignment() for copy in copies)
+        assert not all(copy._client.assignment() for copy in copies)
 
 
 async def test_a_pattern_finds_units_topics_that_are_made_later(

@@ -14,7 +14,7 @@ from shared.errors import Permanent
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handlers, Results
 from shared.inbox.parking import MAX_ATTEMPTS, Parking
-from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap, PartitionBatchProcessor
+from shared.inbox.partition_batch import OffsetGap, PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
@@ -113,6 +113,24 @@ async def test_a_lost_cursor_is_not_replaced_by_kafkas_committed_offset(
     assert len(await applied(routing)) == 10
 
 
+async def test_offsets_without_a_record_are_passed(routing: Database, source: Source) -> None:
+    """A transaction marker, an aborted record, what compaction took: the cursor goes over them."""
+    batches = PartitionBatchProcessor(routing, "toy", counting())
+    for _ in range(3):
+        source.received()
+    source.records[2].offset = 5
+    assert await batches.process(source.records[:2], start=0, next_offset=4) == 4
+    assert await batches.pass_offsets(source.topic, 0, start=4, next_offset=5) == 5
+    assert await batches.process(source.records[2:], start=5, next_offset=9) == 9
+    assert await batches.pass_offsets(source.topic, 0, start=5, next_offset=7) == 9
+    assert len(await applied(routing)) == 3
+    with pytest.raises(OffsetGap):
+        await batches.pass_offsets(source.topic, 0, start=10, next_offset=11)
+    row = await routing.pool.fetchrow("SELECT next_offset, last_offset FROM cursor")
+    assert row is not None
+    assert tuple(row) == (9, 5)
+
+
 async def test_a_truncated_log_is_read_again_and_parked_events_stay_first(
     routing: Database, source: Source
 ) -> None:
@@ -120,15 +138,13 @@ async def test_a_truncated_log_is_read_again_and_parked_events_stay_first(
     for title in ("one", POISON, "three"):
         source.received(bad, title=title)
     batches = PartitionBatchProcessor(routing, "toy", counting())
-    await batches.process(source.records)
+    cursor = await batches.process(source.records)
     for _ in range(2):
-        with pytest.raises(AlreadyConsumed) as refusal:
-            await batches.process(source.records[:1], accept_old=False)
-        await batches.reset_cursor(source.topic, 0, cursor=refusal.value.next_offset, begin=0)
+        await batches.reset_cursor(source.topic, 0, cursor=cursor, begin=0, end=2)
         # The third was lost, and another one has its offset.
         source.records[2:] = []
         source.received(bad)
-        await batches.process(source.records)
+        cursor = await batches.process(source.records)
     seen: list[str] = []
     mended = Handlers()
 

@@ -1,4 +1,4 @@
-"""The consumer without a broker: where it seeks, what it discards, and what it reports."""
+"""The consumer without a broker: what it polls, which worker gets it, and what it reports."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,15 +6,21 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
+)
 
-from shared.errors import Stale
-from shared.inbox.consumer import Consumer
+from shared.inbox.consumer import _NOTHING, Consumer
+from shared.inbox.faststream_adapter import Subscription
 from shared.inbox.handlers import Handlers
-from shared.inbox.offsets import bounds, end_offsets, lag_of, subscribed_topics
-from shared.inbox.partition_batch import AlreadyConsumed, OffsetGap
-from shared.kafka.records import RawRecord
-from tests.unit.shared.made import raw
+from shared.inbox.offsets import end_offsets, subscribed_topics
+from shared.inbox.partition_worker import FetchedRun
+from shared.kafka.records import Partition
 
 PARTITION = TopicPartition("civic.inquiry.v1", 0)
 
@@ -24,6 +30,8 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.sought: list[tuple[TopicPartition, Any]] = []
+        self.polled: list[tuple[TopicPartition, ...]] = []
+        self.answers: list[int | Exception] = []
         self.assigned = {PARTITION}
         self.begin, self.end = 0, 10
         self.position: int | None = 4
@@ -51,8 +59,13 @@ class FakeClient:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought.append((partition, offset))
 
-    async def seek_to_beginning(self, partition: TopicPartition) -> None:
-        self.sought.append((partition, "beginning"))
+    async def getmany(self, *partitions: TopicPartition, **_: Any) -> dict[TopicPartition, list[Any]]:
+        self.polled.append(partitions)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        self.position = answer
+        return {}
 
     def highwater(self, _: TopicPartition) -> int | None:
         return self.end
@@ -64,23 +77,28 @@ class FakeClient:
         return dict.fromkeys(partitions, self.begin)
 
 
-class FakeBatches:
-    """Raises or returns what it is given, call by call."""
+class FakeWorker:
+    """A worker that only notes what it is given."""
 
-    def __init__(self, *results: Any) -> None:
-        self.results = list(results)
-        self.calls: list[dict[str, bool]] = []
-        self.reset: list[tuple[str, int, int, int]] = []
+    def __init__(self) -> None:
+        self.partition = PARTITION
+        self.has_room = True
+        self.next_offset: int | None = 4
+        self.position = 4
+        self.doubts = 0
+        self.runs: list[FetchedRun] = []
 
-    async def process(self, _: list[RawRecord], **options: bool) -> int:
-        self.calls.append(options)
-        result = self.results.pop(0)
-        if isinstance(result, Exception):
-            raise result
-        return int(result)
+    def fetched(self, records: list[Any], position: int) -> FetchedRun | None:
+        return FetchedRun(PARTITION, 1, 4, position, records) if position > 4 else None
 
-    async def reset_cursor(self, topic: str, partition: int, *, cursor: int, begin: int) -> None:
-        self.reset.append((topic, partition, cursor, begin))
+    def put(self, run: FetchedRun) -> None:
+        self.runs.append(run)
+
+    def doubt(self) -> None:
+        self.doubts += 1
+
+    async def close(self) -> None:
+        self.has_room = False
 
 
 @pytest.fixture
@@ -89,11 +107,22 @@ def client() -> FakeClient:
 
 
 @pytest.fixture
-def consumer(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Consumer:
-    pool = SimpleNamespace(fetch=None)
-    database: Any = SimpleNamespace(pool=pool, settings=SimpleNamespace())
+def worker() -> FakeWorker:
+    return FakeWorker()
+
+
+@pytest.fixture
+def consumer(client: FakeClient, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> Consumer:
+    settings = SimpleNamespace(
+        kafka_bootstrap="127.0.0.1:1", service="c", consumer_group=None, topic_namespace="civic"
+    )
+    database: Any = SimpleNamespace(pool=SimpleNamespace(fetch=None), settings=settings)
     made = Consumer(database, Handlers(), name="c", topics=[PARTITION.topic])
     made._subscription = SimpleNamespace(client=client)  # type: ignore[assignment]
+    made._client = client
+    workers: Any = {PARTITION: worker}
+    made._workers = workers
+    made._was_assigned = True
 
     async def at_once(_: float) -> None:
         return
@@ -102,135 +131,150 @@ def consumer(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Consumer:
     return made
 
 
-def with_batches(consumer: Consumer, *results: Any) -> FakeBatches:
-    batches: Any = FakeBatches(*results)
-    consumer._batches = batches
-    return batches  # type: ignore[no-any-return]
+async def test_what_a_poll_has_returned_goes_to_its_partitions_worker(
+    consumer: Consumer, client: FakeClient, worker: FakeWorker
+) -> None:
+    client.answers = [7]
+    runs = await consumer._poll(client)
+    assert client.polled == [(PARTITION,)]
+    await consumer._handle([*runs, FetchedRun(("gone", 0), 1, 0, 1)])
+    assert [(run.start, run.next_offset) for run in worker.runs] == [(4, 7)]
 
 
-def records(offset: int = 7) -> list[RawRecord]:
-    made = raw(b"{}")
-    made.offset = offset
-    return [made]
+async def test_a_partition_without_room_or_paused_is_not_polled(
+    consumer: Consumer, client: FakeClient, worker: FakeWorker
+) -> None:
+    client.answers = [4, 4, 4]
+    worker.has_room = False
+    assert await consumer._poll(client) == []
+    worker.has_room = True
+    consumer.paused.hold(PARTITION)
+    assert await consumer._poll(client) == []
+    consumer.paused._paused.clear()
+    await consumer._poll(client)
+    assert client.polled == [(_NOTHING,), (_NOTHING,), (PARTITION,)]
 
 
-async def test_a_batch_behind_a_gap_is_dropped_and_the_cursor_is_sought(
+async def test_what_was_polled_for_a_worker_that_is_gone_is_dropped(
     consumer: Consumer, client: FakeClient
 ) -> None:
-    batches = with_batches(consumer, OffsetGap(3))
-    await consumer._process(0, PARTITION, records())
-    assert client.sought == [(PARTITION, 3)]
-    assert len(batches.calls) == 1
+    client.answers = [7]
+    workers = consumer._workers
+    consumer._workers = {}
+    assert list(consumer._runs(client, {}, workers, [PARTITION])) == []
 
 
-async def test_a_gap_that_is_still_there_after_seeking_is_accepted(
+async def test_an_offset_out_of_range_is_a_doubt_and_no_failed_poll(
+    consumer: Consumer, client: FakeClient, worker: FakeWorker
+) -> None:
+    client.answers = [OffsetOutOfRangeError({PARTITION: 4}), KafkaConnectionError()]
+    assert await consumer._poll(client) == []
+    assert worker.doubts == 1
+    assert consumer._detector._failing_since is None
+    with pytest.raises(KafkaConnectionError):
+        await consumer._poll(client)
+    assert consumer._detector._failing_since is not None
+
+
+async def test_a_poll_that_fails_in_our_own_code_does_not_end_the_loop_that_polls(
     consumer: Consumer, client: FakeClient
 ) -> None:
-    batches = with_batches(consumer, OffsetGap(3), OffsetGap(3), 8)
-    await consumer._process(0, PARTITION, records())
-    await consumer._process(0, PARTITION, records())
-    assert [call["accept_gap"] for call in batches.calls] == [False, False, True]
-    assert consumer._applied == {PARTITION: 8}
-    assert consumer._sought == {}
-    assert client.sought == [(PARTITION, 3)]
+    client.answers = [TypeError("ours"), ConsumerStoppedError()]
+    with pytest.raises(KafkaError, match="ours"):
+        await consumer._poll(client)
+    assert consumer._detector._failing_since is not None
+    with pytest.raises(ConsumerStoppedError):
+        await consumer._poll(client)
 
 
-async def test_a_batch_of_an_older_generation_is_discarded(consumer: Consumer) -> None:
-    batches = with_batches(consumer, 8)
-    consumer._barrier.generation = 1
-    await consumer._process(0, PARTITION, records())
-    assert batches.calls == []
+async def test_a_failed_fetch_is_a_doubt(consumer: Consumer, worker: FakeWorker) -> None:
+    consumer._doubt({PARTITION, ("other", 1)})
+    assert worker.doubts == 1
 
 
-async def test_a_batch_that_waits_for_the_database_gives_up_when_it_is_revoked(
-    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+async def test_an_assignment_seeks_at_once_and_a_revocation_ends_every_worker(
+    consumer: Consumer, client: FakeClient, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batches = with_batches(consumer, OSError("away"), OSError("away"), 8)
-    calls = iter(range(5))
-
-    async def revoked(_: float) -> None:
-        if next(calls) == 1:
-            consumer._barrier.generation += 1
-
-    monkeypatch.setattr(asyncio, "sleep", revoked)
-    await consumer._process(0, PARTITION, records())
-    assert len(batches.calls) == 2
-    assert consumer._applied == {}
-
-
-@pytest.mark.parametrize("error", [OSError("away"), KafkaConnectionError(), ValueError("ours")])
-async def test_every_fault_is_waited_out(consumer: Consumer, error: Exception) -> None:
-    batches = with_batches(consumer, error, error, 8)
-    await consumer._process(0, PARTITION, records())
-    assert len(batches.calls) == 3
-    assert consumer._applied == {PARTITION: 8}
-
-
-async def test_a_batch_whose_authority_is_lost_is_dropped(consumer: Consumer, client: FakeClient) -> None:
-    with_batches(consumer, Stale("another replica"))
-    await consumer._process(0, PARTITION, records())
-    assert (client.sought, consumer._applied) == ([], {})
-
-
-async def test_a_log_that_ends_before_the_cursor_is_read_again_from_its_beginning(
-    consumer: Consumer, client: FakeClient
-) -> None:
-    batches = with_batches(consumer, AlreadyConsumed(1000))
-    client.begin = 2
-    await consumer._process(0, PARTITION, records())
-    assert batches.reset == [(PARTITION.topic, 0, 1000, 2)]
-    assert client.sought == [(PARTITION, 2)]
-    assert consumer.truncated_topics == {PARTITION.topic}
-
-
-async def test_records_that_were_only_read_twice_are_dropped_by_the_cursor(
-    consumer: Consumer, client: FakeClient
-) -> None:
-    batches = with_batches(consumer, AlreadyConsumed(9), 9)
-    await consumer._process(0, PARTITION, records())
-    assert batches.reset == client.sought == []
-    assert consumer._applied == {PARTITION: 9}
-
-
-async def test_a_new_assignment_starts_at_the_cursors(consumer: Consumer, client: FakeClient) -> None:
     other = TopicPartition(PARTITION.topic, 1)
+    client.assigned.add(other)
 
     async def fetch(*_: object) -> list[dict[str, Any]]:
         return [{"topic": PARTITION.topic, "partition": 0, "next_offset": 5}]
 
+    made: list[Partition] = []
+
+    def start(_: str, partition: Partition, *more: Any, **options: Any) -> FakeWorker:
+        made.append(partition)
+        return FakeWorker()
+
     consumer._database.pool.fetch = fetch  # type: ignore[method-assign]
+    monkeypatch.setattr("shared.inbox.consumer.PartitionWorker", start)
+    watched: list[Any] = []
+    monkeypatch.setattr("shared.inbox.consumer.watch_fetches", lambda one, _: watched.append(one))
+    await consumer._revoked()
+    assert not worker.has_room
+    await consumer._assigned([PARTITION, other])
+    await consumer._revoked()
+    await consumer._assigned([])
+    assert watched == [client]
+    assert client.sought == [(PARTITION, 5), (other, 0)]
+    assert made == [PARTITION, other]
+
+
+async def test_a_client_whose_start_is_held_is_not_asked(
+    consumer: Consumer, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka has no fetcher until then, and answers with an AttributeError, which would end the process."""
+    consumer._subscription = consumer._client = None
+    consumer._was_assigned = False
+    held = asyncio.Event()
+
+    async def start(subscription: Any) -> None:
+        await held.wait()
+
+    def no_fetcher(*_: object) -> Any:
+        raise AttributeError("'NoneType' object has no attribute 'end_offsets'")
+
+    monkeypatch.setattr(Subscription, "start", start)
+    monkeypatch.setattr(Subscription, "client", client)
+    monkeypatch.setattr(client, "end_offsets", no_fetcher)
+    starting = asyncio.create_task(consumer._start())
+    for _ in range(3):
+        await asyncio.wait([starting], timeout=0.01)
+    with pytest.raises(NodeNotReadyError):
+        await consumer.ends()
     assert consumer.lag() is None
-    await consumer.seek_to_cursors([PARTITION, other])
-    assert client.sought == [(PARTITION, 5), (other, "beginning")]
-    assert consumer.lag() == 6
+    held.set()
+    await starting
+    assert consumer._client is client
 
 
 async def test_the_end_offsets_are_unknown_before_the_start(consumer: Consumer) -> None:
-    consumer._subscription = None
+    consumer._client = None
     with pytest.raises(NodeNotReadyError):
         await consumer.ends()
 
 
 async def test_a_replica_without_topics_has_no_lag(consumer: Consumer, client: FakeClient) -> None:
+    consumer._was_assigned = False
     assert consumer.lag() is None
     client.subscribed = frozenset()
     assert await consumer.ends() == {}
     assert consumer.lag() == 0
 
 
-async def test_the_lag_is_unknown_while_a_position_is(consumer: Consumer, client: FakeClient) -> None:
-    consumer._was_assigned = True
-    client.position = None
+async def test_the_lag_counts_what_is_not_applied(consumer: Consumer, worker: FakeWorker) -> None:
+    assert consumer.lag() == 6
+    worker.next_offset = 12
+    assert consumer.lag() == 0
+    worker.next_offset = None
     assert consumer.lag() is None
-    client.position = 12
-    assert lag_of(client, PARTITION) == 0
 
 
 async def test_end_offsets_leave_out_partitions_without_records(client: FakeClient) -> None:
     assert await end_offsets(client, [PARTITION.topic]) == {PARTITION: 10}
     client.begin = 10
     assert await end_offsets(client, [PARTITION.topic]) == {}
-    assert await bounds(client, PARTITION) == (10, 10)
 
 
 async def test_end_offsets_are_unknown_while_a_topic_has_no_known_partitions(client: FakeClient) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
@@ -12,18 +11,12 @@ from shared.inbox.dead_client import DeadClientDetector
 
 
 class Client:
-    """A client whose polls fail as long as `away`."""
+    """A client with both its tasks."""
 
     def __init__(self) -> None:
-        self.away = False
         self.task = asyncio.get_running_loop().create_future()
         self._coordinator = SimpleNamespace(_coordination_task=self.task)
         self._fetcher = SimpleNamespace(_fetch_task=self.task)
-
-    async def getmany(self, **_: Any) -> dict[str, Any]:
-        if self.away:
-            raise KafkaError("away")
-        return {}
 
 
 @pytest.fixture
@@ -33,43 +26,31 @@ def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return moment
 
 
-async def poll(client: Client) -> None:
-    try:
-        await client.getmany(timeout_ms=1)
-    except KafkaError:
-        return
-
-
 async def test_polls_that_fail_for_a_minute_are_a_dead_client(now: SimpleNamespace) -> None:
     client = Client()
-    detector = DeadClientDetector(client)
-    client.away = True
+    detector = DeadClientDetector()
     for now.seconds in (0.0, 30.0, 60.0):
-        await poll(client)
-        detector.check()
+        detector.polled(succeeded=False)
+        detector.check(client)
     now.seconds = 60.1
     with pytest.raises(KafkaError, match="polls fail"):
-        detector.check()
+        detector.check(client)
 
 
 async def test_one_poll_that_succeeds_ends_the_count(now: SimpleNamespace) -> None:
-    client = Client()
-    detector = DeadClientDetector(client)
-    client.away = True
-    await poll(client)
+    detector = DeadClientDetector()
+    detector.polled(succeeded=False)
     now.seconds = 59.0
-    client.away = False
-    await poll(client)
-    client.away = True
-    await poll(client)
+    detector.polled(succeeded=True)
+    detector.polled(succeeded=False)
     now.seconds = 100.0
-    detector.check()
+    detector.check(Client())
 
 
 async def test_a_client_with_an_ended_task_is_dead() -> None:
     client = Client()
-    detector = DeadClientDetector(client)
-    detector.check()
+    detector = DeadClientDetector()
+    detector.check(client)
     client.task.set_result(None)
     with pytest.raises(KafkaError, match="has ended"):
-        detector.check()
+        detector.check(client)

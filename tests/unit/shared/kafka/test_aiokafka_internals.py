@@ -13,7 +13,9 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.errors import NodeNotReadyError
 from aiokafka.producer.sender import Sender
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
 from shared.kafka import aiokafka_internals as internals
@@ -63,6 +65,17 @@ async def test_a_consumer_has_a_client_that_refreshes_metadata(consumer: AIOKafk
     assert callable(ClusterMetadata.partitions_for_topic)
 
 
+async def test_all_partitions_are_those_of_the_metadata() -> None:
+    widths = {"a": {0, 1}, "b": set[int]()}
+
+    async def fetch_all_metadata() -> Any:
+        return SimpleNamespace(topics=widths.keys, partitions_for_topic=widths.get)
+
+    consumer = SimpleNamespace(_client=SimpleNamespace(fetch_all_metadata=fetch_all_metadata))
+    assert await internals.all_partitions(consumer) == {("a", 0), ("a", 1)}
+    assert callable(ClusterMetadata.topics)
+
+
 async def test_a_consumer_has_a_coordinator_and_a_fetcher(consumer: AIOKafkaConsumer) -> None:
     assert {"_coordinator", "_fetcher"} <= vars(consumer).keys()
     assert "self._coordinator = GroupCoordinator(" in source_of(AIOKafkaConsumer)
@@ -92,22 +105,38 @@ async def test_a_consumer_with_an_ended_task_is_dead(dead: str) -> None:
     alive.cancel()
 
 
-async def test_polls_are_watched_whether_they_succeed_or_fail(consumer: AIOKafkaConsumer) -> None:
-    answers: list[Any] = [{"a": 1}, RuntimeError("no broker")]
+async def test_failed_fetches_are_reported(consumer: AIOKafkaConsumer) -> None:
+    answers: list[Any] = [
+        SimpleNamespace(topics=[("t", [(0, 0, 9), (1, 1, -1)])]),
+        NodeNotReadyError(),
+        SimpleNamespace(topics=[("t", [(0, 0, 9), (1, 0, 9)])]),
+        "no fetch",
+    ]
 
-    async def getmany(**_: object) -> Any:
+    async def send(*_: object) -> Any:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    consumer.getmany = getmany
-    seen: list[bool] = []
-    internals.watch_polls(consumer, seen.append)
-    assert await consumer.getmany(timeout_ms=1) == {"a": 1}
-    with pytest.raises(RuntimeError):
-        await consumer.getmany()
-    assert seen == [True, False]
+    consumer._client.send = send
+    failed: list[set[tuple[str, int]]] = []
+    internals.watch_fetches(consumer, failed.append)
+    fetch = FetchRequest(50, 1, 1000, 1, [("t", [(0, 4, 1000), (1, 7, 1000)])])
+    await consumer._client.send(1, fetch)
+    assert failed == [{("t", 1)}]
+    with pytest.raises(NodeNotReadyError):
+        await consumer._client.send(1, fetch)
+    assert failed == [{("t", 1)}, {("t", 0), ("t", 1)}]
+    await consumer._client.send(1, fetch)
+    assert await consumer._client.send(1, object()) == "no fetch"
+    assert len(failed) == 2
+
+
+def test_the_fetcher_sends_by_the_client_and_reads_the_error_of_each_partition() -> None:
+    source = source_of(fetcher.Fetcher._proc_fetch_request)
+    assert "await self._client.send(node_id, request)" in source
+    assert "for partition, error_code, highwater, *part_data in partitions" in source
 
 
 async def test_the_position_of_a_partition_is_known_once_it_was_sought(consumer: AIOKafkaConsumer) -> None:

@@ -52,6 +52,11 @@ def test_batches_are_read_one_after_the_other() -> None:
     assert headers(b"") == []
 
 
+def test_a_batch_can_be_asked_for_its_first_record_alone() -> None:
+    """aiokafka does so with a control batch, whose first record is the marker of a transaction's end."""
+    assert next(TolerantRecords(batch(b"aa")).next_batch()).value == b"v"
+
+
 @pytest.mark.parametrize(("name", "value"), [("words", b"1"), ("other", None)])
 def test_the_first_header_of_a_name_counts(name: str, value: bytes | None) -> None:
     record = RawRecord("t", 0, 0, 0, None, None, (("words", b"1"), ("words", b"2")))
