@@ -37,6 +37,8 @@ T = TypeVar("T")
 class Topic:
     """One partition as a list, behind the interface of the producer. `fail` makes it lose the answer."""
 
+    bootstrap = "nowhere"
+
     def __init__(self) -> None:
         self.records: list[RawRecord] = []
         self.fail = False

@@ -218,7 +218,7 @@ async def test_a_units_flood_pauses_its_own_partition_and_no_other(
         await producer.publish([(quiet, b"k", signing("other"), None)])
         await until(lambda: "other" in signed, "the other unit's action is applied")
         assert await read_up_to() == 5
-        assert consumer._client().paused() == {(flooding, 0)}
+        assert (flooding, 0) in consumer.paused
         # It is read on from its cursor, and floods again: a second time, and then no more.
         for expected in (10, 13):
             assert await resume(reader.pool, flooding) == 1
