@@ -4,6 +4,11 @@ import asyncio
 
 import asyncpg
 
+
+class DatabaseBehind(Exception):
+    """The database is older than what its service has said: no unit of work is done until it is restored."""
+
+
 _INFRASTRUCTURE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -14,6 +19,7 @@ _INFRASTRUCTURE = (
     asyncpg.TransactionRollbackError,  # deadlock, serialisation failure: a repetition succeeds
     asyncpg.SyntaxOrAccessError,  # the schema is of another release: migrate
     asyncpg.ReadOnlySQLTransactionError,  # the connection is to a standby after a failover
+    DatabaseBehind,
     OSError,
     TimeoutError,
 )

@@ -28,6 +28,7 @@ from shared.inbox.watermark import Watermark
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.client import Producer
 from shared.logs import get_logger, setup_logs
+from shared.outbox.fence import Fence
 from shared.outbox.relay import DeliveryLock, OnDelivered, Relay
 from shared.packs import open_pack
 from shared.settings import CoreSettings, ServiceName, describe_fault
@@ -89,8 +90,13 @@ class Service:
         self.parts = parts
         settings = database.settings
         self.producer = Producer(settings.kafka_bootstrap, f"civicloom-{settings.service}")
+        self.fence = Fence(database)
         self.relay = Relay(
-            database, self.producer, on_delivered=parts.on_delivered, delivery_lock=parts.delivery_lock
+            database,
+            self.producer,
+            on_delivered=parts.on_delivered,
+            delivery_lock=parts.delivery_lock,
+            fence=self.fence,
         )
         self.consumers: list[Consumer] = []
         self.parking: list[Parking] = []
@@ -124,10 +130,15 @@ class Service:
         return WebSettings.of(self.database.settings, language=language, time_zone=pack.timezone)
 
     async def run_loops(self) -> None:
-        """Runs everything except HTTP until cancelled. An unexpected error of one loop ends all of them."""
+        """Runs everything except HTTP until cancelled. An unexpected error of one loop ends all of them.
+
+        What acts on the tables begins when they have been found complete.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.relay.run(), name="relay")
+                group.create_task(self.fence.run(), name="fence")
+                await self.fence.passed.wait()
                 for consumer in self.consumers:
                     group.create_task(consumer.run(), name="consumer")
                 for parking in self.parking:
@@ -149,6 +160,8 @@ class Service:
             if not is_infrastructure(error):
                 raise
             missing["database"] = type(error).__name__
+        if self.database.refusal is not None:
+            missing["restore"] = self.database.refusal
         for consumer in self.consumers:
             if consumer.lag() is None:
                 missing["kafka"] = "no partitions are assigned yet"

@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,7 +21,15 @@ from shared.kafka.aiokafka_internals import fresh_partitions, kill_producer, use
 from shared.kafka.records import Partition, RawRecord
 from shared.kafka.tolerant_records import TolerantRecords
 
-__all__ = ["KafkaError", "Producer", "PublishResult", "Reader", "RecordMetadata"]
+__all__ = [
+    "KafkaError",
+    "Producer",
+    "PublishResult",
+    "Reader",
+    "RecordMetadata",
+    "TopicMissing",
+    "read_until",
+]
 
 use_record_parser(TolerantRecords)
 
@@ -173,6 +181,9 @@ class Producer:
         return self._producer
 
 
+TopicMissing = UnknownTopicOrPartitionError
+
+
 class Reader:
     """Reads all partitions of some topics as bytes, from given offsets and without a consumer group."""
 
@@ -234,10 +245,32 @@ class Reader:
         batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=limit)
         return [raw_record(record) for records in batches.values() for record in records]
 
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        """Continues each of these partitions at the given offset."""
+        for (topic, partition), offset in offsets.items():
+            self._consumer.seek(TopicPartition(topic, partition), offset)
+
+    async def positions(self) -> dict[Partition, int]:
+        """The next offset to read, by partition; beyond markers and what the topic no longer has."""
+        return {
+            (one.topic, one.partition): await self._consumer.position(one)
+            for one in self._consumer.assignment()
+        }
+
     async def ends(self) -> dict[Partition, int]:
         """The offset after the last record, by partition."""
         found = await self._consumer.end_offsets(list(self._consumer.assignment()))
         return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
+
+
+async def read_until(
+    reader: Reader, ends: Mapping[Partition, int], limit: int = 2000
+) -> AsyncIterator[list[RawRecord]]:
+    """Reads a started reader up to `ends`, in batches of at most `limit` records."""
+    while any(position < ends[one] for one, position in (await reader.positions()).items() if one in ends):
+        records = await reader.read(limit, 200)
+        if wanted := [r for r in records if r.offset < ends.get((r.topic, r.partition), 0)]:
+            yield wanted
 
 
 def raw_record(record: Any) -> RawRecord:

@@ -56,3 +56,20 @@ WHERE o.shard = d.shard AND o.id = d.id AND o.topic = $3;
 SELECT topic, count(*) FILTER (WHERE NOT paused) AS waiting, count(*) FILTER (WHERE paused) AS set_aside
 FROM (SELECT topic, false AS paused FROM outbox UNION ALL SELECT topic, true FROM outbox_aside) o
 GROUP BY topic ORDER BY topic;
+
+-- name: read_epoch_state
+SELECT epoch, restoring FROM epoch;
+
+-- name: read_marks
+SELECT partition, next_offset FROM sent_mark WHERE topic = $1;
+
+-- name: set_marks
+INSERT INTO sent_mark (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+WHERE sent_mark.next_offset <> excluded.next_offset;
+
+-- name: unsent_of
+-- Reads the whole outbox, once per session of the relay: it has no index by key.
+SELECT value FROM outbox WHERE topic = $1 AND key = ANY ($2::text[])
+UNION ALL
+SELECT value FROM outbox_aside WHERE topic = $1 AND key = ANY ($2::text[]);

@@ -26,6 +26,7 @@ from shared.infrastructure import is_passing
 from shared.kafka.client import KafkaError, Producer, PublishResult, RecordMetadata
 from shared.logs import get_logger
 from shared.metrics import PAUSED, PUBLISH_SECONDS, RELAY_FAULTS, RELAYED
+from shared.outbox.fence import Fence
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -94,6 +95,8 @@ class Relay:
         delivery is recorded exactly once. Without it, or without `delivery_lock`, the rows are only deleted.
     delivery_lock
         Names the aggregate of each such row; all of them are locked before `on_delivered` runs.
+    fence
+        Compares the database with the service's topic before each session sends anything.
     """
 
     def __init__(
@@ -103,11 +106,13 @@ class Relay:
         *,
         on_delivered: OnDelivered | None = None,
         delivery_lock: DeliveryLock | None = None,
+        fence: Fence | None = None,
     ) -> None:
         self._database = database
         self._producer = producer
         self._on_delivered = on_delivered
         self._delivery_lock = delivery_lock
+        self._fence = fence
         self._session: asyncpg.Connection | None = None
         self._shards: list[int] = []
         self._paused: dict[str, _PausedTopic] = {}
@@ -159,6 +164,8 @@ class Relay:
             If no broker answers.
         Stale
             If another relay has deleted rows of this batch.
+        DatabaseBehind, HistoryReplaced
+            If the fence finds a restored database; nothing is sent.
         asyncpg.PostgresError, OSError
             If the database is away.
         """
@@ -292,10 +299,14 @@ class Relay:
             self._session = await self._database.connect()
             await self._session.execute(_PLANS)
             await self._session.execute(QUERIES["announce_relay"], self._locks, _ALIVE)
+            if self._fence is not None:
+                await self._fence.check(self._session)
             self._last_share = 0.0
         now = time.monotonic()
         if now - self._last_share >= _SHARE_SECONDS:
             self._last_share = now
+            if self._fence is not None:
+                await self._fence.tend(self._session)
             await self._share(self._session)
         return self._session
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from shared.clock import Clock, open_clock
+from shared.infrastructure import DatabaseBehind
 from shared.settings import CoreSettings
 from shared.unit_of_work.transaction import QUERIES, Connection, Tx
 
@@ -16,6 +17,7 @@ class Database:
     """The pool of one service, whose connections see its schema alone.
 
     `committed` is set after each commit that wrote events, and wakes the relay. `epoch` is read at start.
+    `refusal` is the reason for which every unit of work raises DatabaseBehind, or None.
     """
 
     def __init__(self, pool: asyncpg.Pool, settings: CoreSettings, clock: Clock, epoch: int) -> None:
@@ -24,6 +26,7 @@ class Database:
         self.clock = clock
         self.epoch = epoch
         self.committed = asyncio.Event()
+        self.refusal: str | None = None
 
     @classmethod
     async def open(cls, settings: CoreSettings) -> "Database":
@@ -77,8 +80,10 @@ class Database:
         """A unit of work: locks `aggregates`, creates `new` ones, and writes events and timers at its end.
 
         Uses `connection`, or one of the pool. Commits unless the body raises. Raises Conflict if a `new` id
-        exists.
+        exists, and DatabaseBehind while `refusal` is set.
         """
+        if self.refusal is not None:
+            raise DatabaseBehind(self.refusal)
         if connection is None:
             async with self.pool.acquire() as pooled, self._work(pooled, aggregates, new) as tx:
                 yield tx
