@@ -28,6 +28,7 @@ __all__ = [
     "Reader",
     "RecordMetadata",
     "TopicMissing",
+    "existing_topics",
     "read_until",
 ]
 
@@ -245,6 +246,15 @@ class Reader:
         batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=limit)
         return [raw_record(record) for records in batches.values() for record in records]
 
+    async def offsets_at(self, timestamp_ms: int) -> dict[Partition, int]:
+        """By partition the first offset that was appended at this time or later; the end if there is none."""
+        wanted = dict.fromkeys(self._consumer.assignment(), timestamp_ms)
+        found = await self._consumer.offsets_for_times(wanted)
+        ends = await self.ends()
+        return {
+            (one.topic, one.partition): ends[one] if at is None else at.offset for one, at in found.items()
+        }
+
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Continues each of these partitions at the given offset."""
         for (topic, partition), offset in offsets.items():
@@ -261,6 +271,17 @@ class Reader:
         """The offset after the last record, by partition."""
         found = await self._consumer.end_offsets(list(self._consumer.assignment()))
         return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
+
+
+async def existing_topics(bootstrap: str, client_id: str) -> set[str]:
+    """The names of all topics that the broker has. Raises KafkaError if no broker answers."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, client_id=client_id)
+    try:
+        await consumer.start()
+        found: set[str] = await consumer.topics()
+        return found
+    finally:
+        await consumer.stop()
 
 
 async def read_until(

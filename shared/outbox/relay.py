@@ -81,6 +81,11 @@ class _PausedTopic:
     events: int = 0
 
 
+def alive_lock(service: str) -> tuple[int, int]:
+    """The advisory lock that every live relay of a service holds in shared mode."""
+    return zlib.crc32(f"relay {service}".encode()) & 0x7FFFFFFF, _ALIVE
+
+
 class Relay:
     """The relay of one service. Several replicas share the shards.
 
@@ -118,7 +123,7 @@ class Relay:
         self._paused: dict[str, _PausedTopic] = {}
         self._failed: set[str] = set()
         self._last_share = 0.0
-        self._locks = zlib.crc32(f"relay {database.settings.service}".encode()) & 0x7FFFFFFF
+        self._locks, _ = alive_lock(database.settings.service)
 
     @property
     def paused_topics(self) -> list[str]:

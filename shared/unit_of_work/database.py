@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import asyncpg
 
@@ -11,6 +12,8 @@ from shared.clock import Clock, open_clock
 from shared.infrastructure import DatabaseBehind
 from shared.settings import CoreSettings
 from shared.unit_of_work.transaction import QUERIES, Connection, Tx
+
+T = TypeVar("T", bound=Tx)
 
 
 class Database:
@@ -98,18 +101,21 @@ class Database:
         self, connection: Connection, aggregates: Iterable[str], new: Iterable[str]
     ) -> AsyncIterator[Tx]:
         async with connection.transaction():
-            tx = Tx(
-                connection,
-                service=self.settings.service,
-                namespace=self.settings.topic_namespace,
-                clock=self.clock,
-                epoch=self.epoch,
-                grace=dt.timedelta(seconds=self.settings.grace_seconds),
-            )
+            tx = self._unit_of_work(connection, Tx)
             await tx.lock(aggregates)
             tx.create(new)
             yield tx
             await tx.flush()
+
+    def _unit_of_work(self, connection: Connection, kind: type[T]) -> T:
+        return kind(
+            connection,
+            service=self.settings.service,
+            namespace=self.settings.topic_namespace,
+            clock=self.clock,
+            epoch=self.epoch,
+            grace=dt.timedelta(seconds=self.settings.grace_seconds),
+        )
 
     async def ping(self) -> None:
         """Runs an empty query. Raises asyncpg's errors, OSError, or TimeoutError after two seconds."""

@@ -1,0 +1,33 @@
+-- name: begin_restore
+UPDATE epoch SET restoring = true;
+
+-- name: take_alive_lock
+-- Held in shared mode by every relay at work.
+SELECT pg_try_advisory_lock($1, $2);
+
+-- name: raise_epoch
+UPDATE epoch SET epoch = $1 WHERE epoch < $1;
+
+-- name: finish_restore
+UPDATE epoch SET restoring = false;
+
+-- name: raise_sequences
+-- The last ordinals of the service's own sources, as the topics have them; others stay.
+INSERT INTO aggregate (id, sequences)
+SELECT id, sequences FROM unnest($1::text[], $2::jsonb[]) AS a (id, sequences)
+ON CONFLICT (id) DO UPDATE SET sequences = aggregate.sequences || excluded.sequences;
+
+-- name: read_outbox_of
+SELECT id, shard, topic, key, value, words, delivery, paused FROM (
+    SELECT id, shard, topic, key, value, words, delivery, false AS paused FROM outbox
+    UNION ALL SELECT id, shard, topic, key, value, words, delivery, true FROM outbox_aside
+) o WHERE key = ANY ($1::text[]) ORDER BY id;
+
+-- name: renumber_outbox
+UPDATE outbox o SET value = r.value FROM unnest($1::bigint[], $2::bytea[]) AS r (id, value) WHERE o.id = r.id;
+
+-- name: renumber_paused
+UPDATE outbox_aside o SET value = r.value FROM unnest($1::bigint[], $2::bytea[]) AS r (id, value) WHERE o.id = r.id;
+
+-- name: all_marks
+SELECT topic, partition, next_offset FROM sent_mark;
