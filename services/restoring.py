@@ -4,11 +4,9 @@ The databases are closed first and opened last: whatever ends in between, no ser
 finished, and a restore can be started again at any time.
 """
 
-import datetime as dt
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import asyncpg
 
@@ -31,38 +29,39 @@ from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, Req
 from shared.contracts.inquiry import ContactRead
 from shared.contracts.routing import DeliverySucceeded
 from shared.packs import Packs
+from shared.restore.notes import (
+    CASE,
+    ERASED,
+    FORGOTTEN,
+    INCOMPLETE,
+    RECORD,
+    drop_notes,
+    keep_notes,
+    read_notes,
+)
 from shared.restore.reopening import close, continue_sequences, known_sequences, reopen
 from shared.restore.replay import Reading, ReplayDatabase, Replayed, matching_topics, replay
 from shared.restore.said import Said, SaidEvent, read_said
 from shared.service import Parts
 from shared.settings import SERVICES, CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.transaction import Tx
 
 _NO_STATE = (DeliverySucceeded, DeadLetterRecorded, DeadLetterDiscarded, RequestRefused, ContactRead)
 """Facts that leave nothing in the tables of their owner, or nothing that is still of use."""
 Progress = Callable[[str], None]
 
 
-class Forgotten(NamedTuple):
-    """A fact that is on a topic and could not be put back into its owner's tables."""
-
-    service: str
-    type: str
-    subject: str
-    at: dt.datetime
-    actor: str | None
-
-
 @dataclass(slots=True)
 class Report:
     """What a restore did. `cases` are the rebuilt ones, by number with their channel; `incomplete` has a line
-    for each that misses a part; `forgotten` are facts for a person to look at; `gone` the records that no
+    for each that misses a part; `forgotten` are facts for a person to put back; `gone` the records that no
     topic has any more, as (consumer's topic, partition, first, end)."""
 
     epoch: int = 0
     cases: dict[str, str] = field(default_factory=dict)
     incomplete: list[str] = field(default_factory=list)
-    forgotten: list[Forgotten] = field(default_factory=list)
+    forgotten: list[dict[str, str | None]] = field(default_factory=list)
     gone: list[tuple[str, int, int, int]] = field(default_factory=list)
     renumbered: int = 0
     read_again: int = 0
@@ -111,6 +110,7 @@ async def restore_all(progress: Progress) -> Report:
         for service, work in _RESTORE.items():
             progress(f"restoring {service}")
             await work(owners[service], report)
+        await _read_report(databases, report)
         for service, database in databases.items():
             await reopen(database, sessions[service])
     return report
@@ -135,23 +135,31 @@ async def _inquiry(owner: _Owner, report: Report) -> None:
     settings = owner.database.settings
     assert isinstance(settings, InquirySettings)  # noqa: S101  (`_settings` makes it)
     packs = await Packs.open(owner.database.pool, settings)
+    answered = {one.event.causationid for one in owner.said.events.values() if one.event.causationid}
     async with owner.replaying.transaction(owner.said.highest) as tx:
         report.renumbered += await continue_sequences(tx, owner.said, report.epoch)
         taken = await inquiry.take_back(tx, packs, owner.facts)
-    report.cases |= taken.cases
-    report.incomplete += taken.incomplete
-    await _replay(owner, await inquiry_app.build(owner.replaying, settings), report, taken.answered)
+        await keep_notes(tx.connection, CASE, taken.cases)
+        await keep_notes(tx.connection, INCOMPLETE, dict.fromkeys(taken.incomplete, True))
+        await _keep_facts(tx, owner, taken.taken)
+    await _replay(owner, await inquiry_app.build(owner.replaying, settings), report, answered)
     async with owner.replaying.transaction(report.erased) as tx:
-        report.incomplete += await inquiry.erase_again(tx, packs, report.erased)
-    _list_forgotten("inquiry", owner, taken.taken, report)
+        lines = await inquiry.erase_again(tx, packs, report.erased)
+        await keep_notes(tx.connection, INCOMPLETE, dict.fromkeys(lines, True))
 
 
 async def _routing(owner: _Owner, report: Report) -> None:
-    await _continue(owner, report)
-    await _replay(owner, await routing_app.build(owner.replaying, owner.database.settings), report)
     async with owner.replaying.transaction(owner.said.highest) as tx:
-        await routing.state_deliveries(tx, owner.facts, owner.replaying.repeated)
-    _list_forgotten("routing", owner, set(), report)
+        report.renumbered += await continue_sequences(tx, owner.said, report.epoch)
+        await _keep_facts(tx, owner, set())
+        records = {said.event.id: True for said in routing.undelivered(owner.facts)}
+        await keep_notes(tx.connection, RECORD, records)
+    await _replay(owner, await routing_app.build(owner.replaying, owner.database.settings), report)
+    ids = await read_notes(owner.database.pool, RECORD)
+    undelivered = [owner.said.events[id_] for id_ in ids]
+    async with owner.replaying.transaction(said.event.subject for said in undelivered) as tx:
+        await routing.state_deliveries(tx, undelivered)
+        await drop_notes(tx.connection, RECORD, ids)
 
 
 async def _publisher(owner: _Owner, report: Report) -> None:
@@ -160,8 +168,8 @@ async def _publisher(owner: _Owner, report: Report) -> None:
     await _continue(owner, report)
     await _replay(owner, await publisher_app.build(owner.replaying, settings), report)
     async with owner.replaying.transaction() as tx:
-        taken = await publisher.take_back(tx, owner.facts)
-    _list_forgotten("publisher", owner, taken, report)
+        taken = await publisher.take_back(tx, list(owner.said.events.values()))
+        await drop_notes(tx.connection, FORGOTTEN, taken)
 
 
 async def _audit(owner: _Owner, report: Report) -> None:
@@ -170,7 +178,7 @@ async def _audit(owner: _Owner, report: Report) -> None:
     await _continue(owner, report)
     if settings.folder.is_dir():
         await _log(owner.database, settings, report)
-    _list_forgotten("audit", owner, set(), report)
+    report.erased = set(await read_notes(owner.database.pool, ERASED))
 
 
 async def _log(database: Database, settings: AuditSettings, report: Report) -> None:
@@ -183,7 +191,6 @@ async def _log(database: Database, settings: AuditSettings, report: Report) -> N
     finally:
         connection.terminate()
     report.log = {"entries": rebuilt.entries, "without_record": rebuilt.without_record}
-    report.erased |= rebuilt.erased
 
 
 _RESTORE: dict[ServiceName, Callable[[_Owner, Report], Awaitable[None]]] = {
@@ -197,6 +204,23 @@ _RESTORE: dict[ServiceName, Callable[[_Owner, Report], Awaitable[None]]] = {
 async def _continue(owner: _Owner, report: Report) -> None:
     async with owner.replaying.transaction(owner.said.highest) as tx:
         report.renumbered += await continue_sequences(tx, owner.said, report.epoch)
+        await _keep_facts(tx, owner, set())
+
+
+async def _keep_facts(tx: Tx, owner: _Owner, taken: set[str]) -> None:
+    """Notes the facts that the tables have forgotten, but for those that were `taken` back."""
+    left = [said for said in owner.facts if said.event.id not in taken and _has_state(said)]
+    await keep_notes(tx.connection, FORGOTTEN, {said.event.id: _note(said) for said in left})
+
+
+def _has_state(said: SaidEvent) -> bool:
+    return said.contract.kind != "record" and not isinstance(said.event.data, _NO_STATE)
+
+
+def _note(said: SaidEvent) -> dict[str, str | None]:
+    event = said.event
+    at = event.time.isoformat()
+    return {"type": event.type, "subject": event.subject, "at": at, "actor": event.actor}
 
 
 async def _replay(owner: _Owner, parts: Parts, report: Report, answered: Collection[str] = ()) -> None:
@@ -212,9 +236,10 @@ async def _replay(owner: _Owner, parts: Parts, report: Report, answered: Collect
     report.gone += replayed.gone
 
 
-def _list_forgotten(service: ServiceName, owner: _Owner, taken: set[str], report: Report) -> None:
-    for said in owner.facts:
-        event = said.event
-        known = event.id in taken or event.id in owner.replaying.repeated
-        if not known and said.contract.kind != "record" and not isinstance(event.data, _NO_STATE):
-            report.forgotten.append(Forgotten(service, event.type, event.subject, event.time, event.actor))
+async def _read_report(databases: Mapping[ServiceName, Database], report: Report) -> None:
+    """What this restore and those that were killed before it have noted."""
+    for service, database in databases.items():
+        report.cases |= await read_notes(database.pool, CASE)
+        report.incomplete += await read_notes(database.pool, INCOMPLETE)
+        found = await read_notes(database.pool, FORGOTTEN)
+        report.forgotten += [{"service": service, "id": id_, **note} for id_, note in found.items()]

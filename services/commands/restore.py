@@ -73,7 +73,7 @@ def _print(report: "Report", *, as_json: bool) -> None:
             "renumbered": report.renumbered,
             "cases": report.cases,
             "incomplete": report.incomplete,
-            "forgotten": [one._asdict() for one in report.forgotten],
+            "forgotten": report.forgotten,
             "gone": report.gone,
             "log": report.log,
         }
@@ -86,6 +86,6 @@ def _print(report: "Report", *, as_json: bool) -> None:
     for line in report.incomplete:
         typer.echo(f"incomplete: {line}")
     for one in report.forgotten:
-        typer.echo(f"forgotten by {one.service}: {one.type} about {one.subject} at {one.at} by {one.actor}")
+        typer.echo("forgotten by {service}: {type} about {subject} at {at} by {actor}".format(**one))
     for topic, partition, first, end in report.gone:
         typer.echo(f"gone: {topic}/{partition} no longer has the offsets from {first} to {end}")

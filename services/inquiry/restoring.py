@@ -30,11 +30,10 @@ from shared.unit_of_work.transaction import Tx
 
 @dataclass(slots=True)
 class TakenBack:
-    """`cases` that were rebuilt, by number with their channel; `answered` the ids of requests whose answers
-    are among the facts; `incomplete` a line for each case that misses a part."""
+    """`cases` that were rebuilt, by number with their channel; `taken` the ids of the facts that are in the
+    tables again; `incomplete` a line for each case that misses a part."""
 
     cases: dict[str, str] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     incomplete: list[str] = field(default_factory=list)
 
@@ -45,8 +44,6 @@ async def take_back(tx: Tx, packs: Packs, facts: Sequence[SaidEvent]) -> TakenBa
     await packs.load(tx.connection, {said.event.policyversion for said in facts})
     cases = await load_cases(tx.connection, list({said.event.subject for said in facts}))
     for said in facts:
-        if said.event.causationid is not None:
-            result.answered.add(said.event.causationid)
         if isinstance(said.event.data, ContactStated):
             await _keep_contact(tx, said, result)
         else:

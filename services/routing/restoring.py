@@ -1,6 +1,6 @@
 """Takes back what routing had said after its backup: which records units have got."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 
 import orjson
 
@@ -12,25 +12,16 @@ from shared.restore.said import SaidEvent
 from shared.unit_of_work.transaction import Tx
 
 
-def recorded(facts: Sequence[SaidEvent]) -> dict[str, str]:
-    """The ids of the records whose delivery was stated, each with the id of that fact."""
-    deliveries = [said.event for said in facts if isinstance(said.event.data, DeliverySucceeded)]
-    return {event.data.record: event.id for event in deliveries}
+def undelivered(facts: Iterable[SaidEvent]) -> list[SaidEvent]:
+    """The records among the facts whose delivery is not: routing ended between the two."""
+    all_ = list(facts)
+    stated = {said.event.data.record for said in all_ if isinstance(said.event.data, DeliverySucceeded)}
+    return [said for said in all_ if said.contract.kind == "record" and said.event.id not in stated]
 
 
-async def state_deliveries(tx: Tx, facts: Sequence[SaidEvent], repeated: Collection[str]) -> int:
-    """States the deliveries of `repeated` records that are on their topics and were not stated; how many.
-
-    The subjects of `facts` must be locked.
-    """
-    known = recorded(facts)
-    missing = [
-        said
-        for said in facts
-        if said.contract.kind == "record" and said.event.id in repeated and said.event.id not in known
-    ]
-    await on_delivered(tx, [(_row(said), _metadata(said)) for said in missing])
-    return len(missing)
+async def state_deliveries(tx: Tx, records: Iterable[SaidEvent]) -> None:
+    """States where these records are, as the relay would have. Their subjects must be locked."""
+    await on_delivered(tx, [(_row(said), _metadata(said)) for said in records])
 
 
 def _row(said: SaidEvent) -> Row:

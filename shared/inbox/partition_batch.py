@@ -11,11 +11,11 @@ from shared.events.decoding import IncomingEvent, peek_field, unreadable_subject
 from shared.inbox.handlers import Fault, Handlers
 from shared.inbox.parking import park, park_behind, record_dead_letter
 from shared.inbox.resolving import resolve
-from shared.inbox.rounds import Item, apply, in_rounds, is_duplicate, known_actions
+from shared.inbox.rounds import Item, apply, begins_below, in_rounds, is_duplicate, known_actions
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
-from shared.metrics import BATCH_SECONDS, EVENTS
+from shared.metrics import BATCH_SECONDS, EPOCH_OVERLAPS, EVENTS
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -186,6 +186,15 @@ class PartitionBatchProcessor:
             return None
         if event.ordinal is None:
             known.add(identity)
+        if begins_below(tx, event):
+            EPOCH_OVERLAPS.labels(self._consumer).inc()
+            log.critical(
+                "a restored service has forgotten events",
+                source=event.event.source,
+                subject=event.subject,
+                applied=tx.last_ordinal(event.subject, event.event.source),
+                begins=event.ordinal,
+            )
         return event
 
     async def _park(

@@ -12,6 +12,15 @@ CREATE TABLE sent_mark (
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 
+-- What a restore has to say, and facts of the service that it has not put back yet. Written in the transaction
+-- that would else forget them, so that a restore can be killed and started again; cleared by the next restore.
+CREATE TABLE restore_note (
+    what text NOT NULL,  -- the names in shared/restore/notes.py
+    id   text NOT NULL,  -- of the event; else the number or subject of the case
+    note jsonb NOT NULL,
+    PRIMARY KEY (what, id)
+);
+
 -- migrate:down
-DROP TABLE sent_mark;
+DROP TABLE restore_note, sent_mark;
 ALTER TABLE epoch DROP COLUMN restoring;

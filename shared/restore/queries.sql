@@ -1,5 +1,16 @@
 -- name: begin_restore
-UPDATE epoch SET restoring = true;
+-- A restore that was killed is continued: its notes stay.
+WITH begun AS (UPDATE epoch SET restoring = true WHERE NOT restoring RETURNING 1)
+DELETE FROM restore_note WHERE EXISTS (SELECT FROM begun);
+
+-- name: keep_notes
+INSERT INTO restore_note (what, id, note) SELECT $1, * FROM unnest($2::text[], $3::jsonb[]) ON CONFLICT DO NOTHING;
+
+-- name: drop_notes
+DELETE FROM restore_note WHERE what = $1 AND id = ANY ($2::text[]);
+
+-- name: read_notes
+SELECT id, note FROM restore_note WHERE what = $1 ORDER BY id;
 
 -- name: take_alive_lock
 -- Held in shared mode by every relay at work.

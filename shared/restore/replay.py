@@ -20,6 +20,7 @@ from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.inbox.rounds import Item
 from shared.kafka.client import Reader, existing_topics, read_until
 from shared.kafka.records import Partition, RawRecord
+from shared.restore.notes import FORGOTTEN, drop_notes
 from shared.restore.said import Said, SaidEvent
 from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
@@ -49,6 +50,16 @@ class ReplayTx(Tx):
     said: Mapping[str, SaidEvent]
     repeated: set[str]
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._repeated: set[str] = set()
+
+    async def flush(self) -> None:
+        """Also notes in the same transaction that these facts are in the tables again."""
+        await super().flush()
+        if self._repeated:
+            await drop_notes(self.connection, FORGOTTEN, self._repeated)
+
     def _append(self, data: EventData, subject: str, *rest: Any, **more: Any) -> Emitted:
         source = more["address"].source
         before = self.last_ordinal(subject, source)
@@ -58,6 +69,7 @@ class ReplayTx(Tx):
             return emitted
         self._pending.outbox.pop()
         self._pending.sequences[subject][source] = max(before, said.ordinal)
+        self._repeated.add(emitted.id)
         self.repeated.add(emitted.id)
         value, words = said.record.value or b"", said.record.header("words")
         return Emitted(emitted.id, int(said.event.sequence or 0), value, words)

@@ -35,6 +35,8 @@ from services.audit.log.verify import verify
 from shared.kafka.client import Reader, read_until
 from shared.kafka.records import RawRecord
 from shared.merkle import leaf_hashes
+from shared.restore.notes import ERASED as ERASED_NOTE
+from shared.restore.notes import keep_notes
 
 _STEP = 16 * TILE_WIDTH
 Place = tuple[str, int, int]
@@ -135,6 +137,7 @@ class _Rebuilding:
             await queries.advance_cursors(self._connection, moved)
         await queries.insert_checkpoint(self._connection, published.size, note)
         await queries.update_head(self._connection, self._edge, self._subjects.count)
+        await keep_notes(self._connection, ERASED_NOTE, dict.fromkeys(sorted(self.result.erased), True))
 
     async def _erase(
         self,
