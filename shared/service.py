@@ -138,12 +138,13 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.relay.run(), name="relay")
                 group.create_task(self.fence.run(), name="fence")
+                # Only reads, and shows meanwhile that nothing is applied.
+                group.create_task(self.watermark.run(), name="watermark")
                 await self.fence.passed.wait()
                 for consumer in self.consumers:
                     group.create_task(consumer.run(), name="consumer")
                 for parking in self.parking:
                     group.create_task(parking.run(), name="parking")
-                group.create_task(self.watermark.run(), name="watermark")
                 group.create_task(self.timers.run(), name="timers")
                 group.create_task(self._housekeeping(), name="housekeeping")
                 for loop in self.parts.loops:

@@ -26,9 +26,10 @@ def backup(
     *,
     as_json: AsJson = False,
 ) -> int:
-    """Back up databases, keys and the published log, and verify what was written.
+    """Back up databases, keys and log in one folder.
 
-    Services go on meanwhile. The folder holds secrets: keep it as you keep them.
+    Every file is verified afterwards. Services go on meanwhile. The folder holds secrets: keep it as you
+    keep them.
     """
     from dataclasses import asdict
 

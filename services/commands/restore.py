@@ -29,9 +29,10 @@ def restore(
     *,
     as_json: AsJson = False,
 ) -> int:
-    """Bring restored databases back to what topics and log still hold, and let the services work again.
+    """Restore a backup and what came after it.
 
-    Exits 1 if something is listed that a person has to look at.
+    What topics and log still hold is taken back, then the services may work again. Exits 1 if something is
+    listed that a person has to look at.
     """
     from pydantic import ValidationError
 

@@ -30,7 +30,7 @@ from shared.kafka.client import KafkaError, Reader, TopicMissing, read_until
 from shared.kafka.records import Partition, RawRecord
 from shared.logs import get_logger
 from shared.metrics import BEHIND
-from shared.unit_of_work.database import Database
+from shared.unit_of_work.database import RESTORING, Database
 from shared.unit_of_work.transaction import QUERIES as CORE_QUERIES
 
 QUERIES = sql.load("shared.outbox")
@@ -40,7 +40,6 @@ _MARK_SECONDS = 5.0
 # Without a mark (the first start after an upgrade) this many offsets before the end are compared.
 _TAIL = 1000
 _BATCH = 2000
-RESTORING = "a restore is not finished: run `civicloom restore`"
 
 
 class HistoryReplaced(CivicloomError):

@@ -14,6 +14,8 @@ from shared.settings import CoreSettings
 from shared.unit_of_work.transaction import QUERIES, Connection, Tx
 
 T = TypeVar("T", bound=Tx)
+RESTORING = "a restore is not finished: run `civicloom restore`"
+"""The refusal of a database whose restore has begun."""
 
 
 class Database:
@@ -46,11 +48,14 @@ class Database:
             },
         )
         try:
-            epoch = await pool.fetchval(QUERIES["read_epoch"])
+            (row,) = await pool.fetch(QUERIES["read_epoch"])
         except BaseException:
             await pool.close()
             raise
-        return cls(pool, settings, open_clock(settings.clock_file), epoch)
+        database = cls(pool, settings, open_clock(settings.clock_file), row["epoch"])
+        if row["restoring"]:
+            database.refusal = RESTORING
+        return database
 
     async def close(self) -> None:
         """Waits up to five seconds for running queries, then terminates the connections."""

@@ -19,7 +19,10 @@ async def check_published(
         return 0
     seen = open_checkpoint(published, verifier)
     if seen.size > size:
-        raise LogBroken(f"{seen.size} entries are published, but the log has {size}: a restore lost some")
+        raise LogBroken(
+            f"{seen.size} entries are published, but the log has {size}: a restore lost some; "
+            "run `civicloom restore`"
+        )
     await check_signed(connection, verifier, seen)
     return seen.size
 

@@ -210,6 +210,15 @@ async def test_a_restore_that_begins_ends_a_running_relay(routing: Database) -> 
             await asyncio.wait_for(relay.run(), 20)
 
 
+async def test_a_database_whose_restore_has_begun_takes_nothing(routing: Database, database: str) -> None:
+    """Not even a command of an operator, which asks no broker."""
+    await routing.pool.execute("UPDATE epoch SET restoring = true")
+    opened = await open_service_database(database, "routing")
+    with pytest.raises(DatabaseBehind, match="civicloom restore"):
+        await write(opened, "case")
+    await opened.close()
+
+
 async def test_without_a_broker_people_can_write_and_nothing_acts(
     database: str, routing: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
