@@ -34,7 +34,7 @@ async def routing(database: str, pair: Pair) -> AsyncIterator[Database]:
     opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
     await opened.pool.execute(f"TRUNCATE {', '.join(TABLES)}")
     yield opened
-    await opened.pool.execute("UPDATE epoch SET restoring = false")
+    await opened.pool.execute("UPDATE epoch SET epoch = 1, restoring = false")
     await opened.close()
 
 
