@@ -101,7 +101,7 @@ class _Rebuilding:
         places = [place for one in members if (place := _place(one)) is not None]
         records = await _fetch(bootstrap, places)
         for topic, partition, offset in places:
-            self._next[topic, partition] = max(self._next.get((topic, partition), 0), offset + 1)
+            self._next[topic, partition] = offset + 1  # the last one counts: a partition may be read again
         found = [_record_of(one, records) for one in members]
         names = [_subject_of(one, prepared) for one, prepared in zip(members, found, strict=True)]
         subjects = await self._subjects.get_or_create(names)
