@@ -196,9 +196,9 @@ class History:
                 self._say("I2", f"{key} is at {known.location} and with other bytes at {location}")
             return
         before = self._last.get((key.source, key.subject))
-        if before is None and not _begins_an_epoch(key.ordinal):
+        if before is None and not _begins_an_epoch(before, key.ordinal):
             self._say("I1", f"{key} is the first of its source and subject: earlier ones are missing")
-        elif before is not None and key.ordinal != before + 1 and not _begins_an_epoch(key.ordinal):
+        elif before is not None and key.ordinal != before + 1 and not _begins_an_epoch(before, key.ordinal):
             what = "I3" if key.ordinal <= before else "I1"
             self._say(what, f"{key} at {location} comes after {before % 10**10}")
         self._last[key.source, key.subject] = max(before or 0, key.ordinal)
@@ -290,8 +290,11 @@ class History:
         self._found.append(Violation(invariant, detail))
 
 
-def _begins_an_epoch(number: int) -> bool:
-    return number % 10**10 == 1
+def _begins_an_epoch(before: int | None, number: int) -> bool:
+    """A restored service begins an epoch and continues its sequences above those that it found."""
+    epoch, sequence = divmod(number, 10**10)
+    last_epoch, last = divmod(before or 0, 10**10)
+    return sequence == 1 or (epoch > last_epoch and sequence == last + 1)
 
 
 def _parse(value: bytes | None) -> dict[str, Any] | None:

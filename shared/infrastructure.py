@@ -5,6 +5,11 @@ import re
 
 import asyncpg
 
+
+class DatabaseBehind(Exception):
+    """The database is older than what its service has said: no unit of work is done until it is restored."""
+
+
 _INFRASTRUCTURE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InternalClientError,  # a query while the server is closing the connection
@@ -23,6 +28,7 @@ _INFRASTRUCTURE = (
     asyncpg.UndefinedColumnError,
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ReadOnlySQLTransactionError,  # the connection is to a standby after a failover
+    DatabaseBehind,
     OSError,
     TimeoutError,
 )

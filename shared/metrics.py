@@ -68,4 +68,10 @@ TIMER_FAULTS = Counter("civicloom_timer_faults_total", "Timers that failed and w
 UNANSWERED = Gauge(
     "civicloom_cases_unanswered", "Cases without an answer of another service for minutes", ["kind"]
 )
+# Above 0: a restored service continued below what this reader had applied.
+EPOCH_OVERLAPS = Counter(
+    "civicloom_epoch_overlaps_total", "Events that begin an epoch at or below what was applied", ["consumer"]
+)
+# 1: a restored database; nothing is written or sent until `civicloom restore` has run.
+BEHIND = Gauge("civicloom_database_behind", "The database is older than the service's own topic")
 EMITTED = Counter("civicloom_emitted_total", "Events committed to the outbox", ["type"])

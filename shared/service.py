@@ -32,6 +32,7 @@ from shared.kafka.broker_probe import BrokerProbe
 from shared.kafka.client import Producer
 from shared.logs import get_logger, setup_logs
 from shared.outbox.age import OutboxAge
+from shared.outbox.fence import Fence
 from shared.outbox.relay import DeliveryLock, OnDelivered, Relay
 from shared.packs import open_pack
 from shared.settings import CoreSettings, ServiceName, describe_fault
@@ -99,8 +100,13 @@ class Service:
         self.parts = parts
         settings = database.settings
         self.producer = Producer(settings.kafka_bootstrap, f"civicloom-{settings.service}")
+        self.fence = Fence(database)
         self.relay = Relay(
-            database, self.producer, on_delivered=parts.on_delivered, delivery_lock=parts.delivery_lock
+            database,
+            self.producer,
+            on_delivered=parts.on_delivered,
+            delivery_lock=parts.delivery_lock,
+            fence=self.fence,
         )
         self.outbox_age = OutboxAge(database)
         self.consumers: list[Consumer] = []
@@ -143,18 +149,24 @@ class Service:
         return WebSettings.of(self.database.settings, language=language, time_zone=pack.timezone)
 
     async def run_loops(self) -> None:
-        """Runs everything except HTTP until cancelled. An unexpected error of one loop ends all of them."""
+        """Runs everything except HTTP until cancelled. An unexpected error of one loop ends all of them.
+
+        What acts on the tables begins when they have been found complete.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.relay.run(), name="relay")
                 group.create_task(self.outbox_age.run(), name="outbox age")
+                group.create_task(self.broker.run(), name="broker probe")
+                group.create_task(self.fence.run(), name="fence")
+                # Only reads, and shows meanwhile that nothing is applied.
+                group.create_task(self.watermark.run(), name="watermark")
+                await self.fence.passed.wait()
                 for consumer in self.consumers:
                     group.create_task(consumer.run(), name="consumer")
                 for parking in self.parking:
                     group.create_task(parking.run(), name="parking")
-                group.create_task(self.watermark.run(), name="watermark")
                 group.create_task(self.timers.run(), name="timers")
-                group.create_task(self.broker.run(), name="broker probe")
                 group.create_task(self._housekeeping(), name="housekeeping")
                 group.create_task(self._watch_unanswered(), name="unanswered")
                 group.create_task(self._watch_losses(), name="topic losses")
@@ -177,6 +189,8 @@ class Service:
                 else ""
             )
             missing["kafka"] = f"no partitions are assigned yet{away}"
+        if self.database.refusal is not None:
+            missing["restore"] = self.database.refusal
         return missing | await self.parts.ready()
 
     async def degraded(self) -> dict[str, str]:

@@ -294,3 +294,10 @@ SELECT p.id, p.public_version AS version, p.published_at, p.public_changed_at, v
        v.document_number, v.effective_from
 FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
 WHERE p.id = ANY($1::text[]) AND p.state <> 'withdrawn';
+
+-- name: record_earlier_results
+-- Notices that were sent or given up after the backup of a restored database.
+UPDATE delivery d SET state = u.state, attempts = u.attempts, finished_at = u.finished_at
+FROM unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[]) AS u (id, attempts, state, finished_at)
+WHERE d.id = u.id AND d.state IN ('waiting', 'pending', 'sending')
+RETURNING d.id;

@@ -13,13 +13,13 @@ from shared.inbox.floods import Flood, FloodLimit, PartitionPaused
 from shared.inbox.handlers import Fault, Handlers, Refused
 from shared.inbox.parked_records import ParkedRecords
 from shared.inbox.resolving import resolve_or_fault
-from shared.inbox.rounds import Item, apply, in_rounds, is_duplicate, known_actions
+from shared.inbox.rounds import Item, apply, begins_below, in_rounds, is_duplicate, known_actions
 from shared.inbox.topic_losses import REPLACED, record_loss
 from shared.infrastructure import is_infrastructure
 from shared.kafka.fingerprint import fingerprint
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
-from shared.metrics import BATCH_SECONDS, EVENTS, FLOODED
+from shared.metrics import BATCH_SECONDS, EPOCH_OVERLAPS, EVENTS, FLOODED
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -280,6 +280,15 @@ class PartitionBatchProcessor:
             return None
         if event.ordinal is None:
             work.known.add(identity)
+        if begins_below(tx, event):
+            EPOCH_OVERLAPS.labels(self._consumer).inc()
+            log.critical(
+                "a restored service has forgotten events",
+                source=event.event.source,
+                subject=event.subject,
+                applied=tx.last_ordinal(event.subject, event.event.source),
+                begins=event.ordinal,
+            )
         return event
 
     def _park(self, record: RawRecord, key: str, fault: Fault | None, work: _Work) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from shared import sql
+from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.events.decoding import IncomingEvent
 from shared.inbox.handlers import Fault, Handler, Result
 from shared.infrastructure import is_infrastructure
@@ -47,6 +48,15 @@ def is_duplicate(tx: Tx, event: IncomingEvent[Any]) -> bool:
     """Whether the event was applied before: its ordinal is not above the last one of its source (I2)."""
     ordinal = event.ordinal
     return ordinal is not None and ordinal <= tx.last_ordinal(event.subject, event.event.source)
+
+
+def begins_below(tx: Tx, event: IncomingEvent[Any]) -> bool:
+    """Whether the event begins an epoch with a sequence that was applied: its owner has forgotten some."""
+    if event.ordinal is None:
+        return False
+    last_epoch, last = divmod(tx.last_ordinal(event.subject, event.event.source), ORDINALS_PER_EPOCH)
+    epoch, sequence = divmod(event.ordinal, ORDINALS_PER_EPOCH)
+    return 0 < last_epoch < epoch and sequence <= last
 
 
 async def known_actions(tx: Tx, events: Iterable[IncomingEvent[Any]]) -> set[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,7 +21,16 @@ from shared.kafka.aiokafka_internals import fresh_partitions, kill_producer, use
 from shared.kafka.records import Partition, RawRecord
 from shared.kafka.tolerant_records import TolerantRecords
 
-__all__ = ["KafkaError", "Producer", "PublishResult", "Reader", "RecordMetadata"]
+__all__ = [
+    "KafkaError",
+    "Producer",
+    "PublishResult",
+    "Reader",
+    "RecordMetadata",
+    "TopicMissing",
+    "existing_topics",
+    "read_until",
+]
 
 use_record_parser(TolerantRecords)
 
@@ -201,6 +210,9 @@ def _known(producer: Any, topic: str) -> int:
     return len(producer.client.cluster.partitions_for_topic(topic) or ())
 
 
+TopicMissing = UnknownTopicOrPartitionError
+
+
 class Reader:
     """Reads all partitions of some topics as bytes, from given offsets and without a consumer group.
 
@@ -269,25 +281,25 @@ class Reader:
         return [raw_record(record) for records in batches.values() for record in records]
 
     async def offsets_at(self, timestamp_ms: int) -> dict[Partition, int]:
-        """The offset of the first record that was appended at or after a moment, by partition.
-
-        A partition without such a record gives its end.
-        """
-        asked = dict.fromkeys(self._consumer.assignment(), timestamp_ms)
-        found = await self._consumer.offsets_for_times(asked)
-        ends = await self._consumer.end_offsets(list(asked))
+        """By partition the first offset that was appended at this time or later; the end if there is none."""
+        wanted = dict.fromkeys(self._consumer.assignment(), timestamp_ms)
+        found = await self._consumer.offsets_for_times(wanted)
+        ends = await self.ends()
         return {
             (one.topic, one.partition): ends[one] if at is None else at.offset for one, at in found.items()
         }
 
-    def seek(self, offsets: dict[Partition, int]) -> None:
-        """Reads on from these offsets, in these partitions only."""
-        for partition, offset in offsets.items():
-            self._consumer.seek(TopicPartition(*partition), offset)
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        """Continues each of these partitions at the given offset."""
+        for (topic, partition), offset in offsets.items():
+            self._consumer.seek(TopicPartition(topic, partition), offset)
 
-    async def has_passed(self, ends: dict[Partition, int]) -> bool:
-        """Whether everything below these offsets was read. Markers and compaction leave offsets empty."""
-        return all([await self._consumer.position(TopicPartition(*one)) >= end for one, end in ends.items()])
+    async def positions(self) -> dict[Partition, int]:
+        """The next offset to read, by partition; beyond markers and what the topic no longer has."""
+        return {
+            (one.topic, one.partition): await self._consumer.position(one)
+            for one in self._consumer.assignment()
+        }
 
     async def ends(self) -> dict[Partition, int]:
         """The offset after the last record, by partition."""
@@ -298,6 +310,27 @@ class Reader:
         """The offset of the first record that is still there, by partition; the end where there is none."""
         found = await self._consumer.beginning_offsets(list(self._consumer.assignment()))
         return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
+
+
+async def existing_topics(bootstrap: str, client_id: str) -> set[str]:
+    """The names of all topics that the broker has. Raises KafkaError if no broker answers."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, client_id=client_id)
+    try:
+        await consumer.start()
+        found: set[str] = await consumer.topics()
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def read_until(
+    reader: Reader, ends: Mapping[Partition, int], limit: int = 2000
+) -> AsyncIterator[list[RawRecord]]:
+    """Reads a started reader up to `ends`, in batches of at most `limit` records."""
+    while any(position < ends[one] for one, position in (await reader.positions()).items() if one in ends):
+        records = await reader.read(limit, 200)
+        if wanted := [r for r in records if r.offset < ends.get((r.topic, r.partition), 0)]:
+            yield wanted
 
 
 def raw_record(record: Any) -> RawRecord:

@@ -3,11 +3,10 @@
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from shared.kafka.client import Reader
+from shared.kafka.client import Reader, read_until
 from shared.kafka.records import Partition, RawRecord
 
 _BATCH = 5000
-_WAIT_MS = 200
 
 
 async def records_since(
@@ -35,7 +34,7 @@ async def records_since(
         begins = await reader.offsets_at(int(since.timestamp() * 1000))
         lower = at_least_from or {}
         reader.seek({one: min(offset, lower.get(one, offset)) for one, offset in begins.items()})
-        while not await reader.has_passed(ends):
-            yield await reader.read(_BATCH, _WAIT_MS)
+        async for records in read_until(reader, ends, _BATCH):
+            yield records
     finally:
         await reader.stop()

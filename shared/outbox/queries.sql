@@ -153,3 +153,20 @@ UPDATE topic_width SET drained = true WHERE topic = $1 AND grows_to = $2;
 UPDATE topic_width SET partitions = grows_to, grows_to = NULL, drained = false,
     revision = (SELECT max(revision) + 1 FROM topic_width)
 WHERE topic = $1 AND drained;
+
+-- name: read_epoch_state
+SELECT epoch, restoring FROM epoch;
+
+-- name: read_marks
+SELECT partition, next_offset FROM sent_mark WHERE topic = $1;
+
+-- name: set_marks
+INSERT INTO sent_mark (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+WHERE sent_mark.next_offset <> excluded.next_offset;
+
+-- name: unsent_of
+-- Reads the whole outbox, once per session of the relay: it has no index by key.
+SELECT value FROM outbox WHERE topic = $1 AND key = ANY ($2::text[])
+UNION ALL
+SELECT value FROM outbox_aside WHERE topic = $1 AND key = ANY ($2::text[]);

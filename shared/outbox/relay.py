@@ -26,6 +26,7 @@ from shared.infrastructure import is_passing
 from shared.kafka.client import KafkaError, Producer, PublishResult, RecordMetadata
 from shared.logs import get_logger
 from shared.metrics import PAUSED, PUBLISH_SECONDS, RELAY_FAULTS, RELAYED
+from shared.outbox.fence import Fence
 from shared.outbox.widths import TopicWidths, lock_class
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
@@ -96,6 +97,11 @@ class _PausedTopic:
     events: int = 0
 
 
+def alive_lock(service: str) -> tuple[int, int]:
+    """The advisory lock that every live relay of a service holds in shared mode."""
+    return lock_class("relay", service), _ALIVE
+
+
 class Relay:
     """The relay of one service. Several replicas share the shards.
 
@@ -110,6 +116,8 @@ class Relay:
         delivery is recorded exactly once. Without it, or without `delivery_lock`, the rows are only deleted.
     delivery_lock
         Names the aggregate of each such row; all of them are locked before `on_delivered` runs.
+    fence
+        Compares the database with the service's topic before each session sends anything.
     """
 
     def __init__(
@@ -119,11 +127,13 @@ class Relay:
         *,
         on_delivered: OnDelivered | None = None,
         delivery_lock: DeliveryLock | None = None,
+        fence: Fence | None = None,
     ) -> None:
         self._database = database
         self._producer = producer
         self._on_delivered = on_delivered
         self._delivery_lock = delivery_lock
+        self._fence = fence
         self._session: asyncpg.Connection | None = None
         self._shards: list[int] = []
         self._paused: dict[str, _PausedTopic] = {}
@@ -134,7 +144,7 @@ class Relay:
         # Publish batches and the retry use the session in turn; neither holds it while the broker works.
         self._session_lock = asyncio.Lock()
         self._last_share = 0.0
-        self._locks = lock_class("relay", database.settings.service)
+        self._locks, _ = alive_lock(database.settings.service)
         self._widths = TopicWidths(producer, database.settings.service)
 
     @property
@@ -191,6 +201,8 @@ class Relay:
             If no broker answers.
         Stale
             If another relay has deleted rows of this batch.
+        DatabaseBehind, HistoryReplaced
+            If the fence finds a restored database; nothing is sent.
         asyncpg.PostgresError, OSError
             If the database is away.
         """
@@ -386,6 +398,9 @@ class Relay:
         if settled and now - self._last_share >= _SHARE_SECONDS:
             self._last_share = now
             await self._refresh_widths(self._session)
+            if self._fence is not None:
+                async with self._session_lock:
+                    await self._fence.tend(self._session)
             await self._share(self._session)
         return self._session
 
@@ -403,6 +418,8 @@ class Relay:
         try:
             await session.execute(PLAN_SETTINGS)
             await session.execute(QUERIES["announce_relay"], self._locks, _ALIVE)
+            if self._fence is not None:
+                await self._fence.check(session)
         except BaseException:
             session.terminate()
             raise

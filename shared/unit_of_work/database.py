@@ -4,19 +4,26 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import asyncpg
 
 from shared.clock import Clock, open_clock
+from shared.infrastructure import DatabaseBehind
 from shared.settings import CoreSettings
 from shared.unit_of_work.sessions import open_pool, open_session
 from shared.unit_of_work.transaction import QUERIES, Connection, Tx
+
+T = TypeVar("T", bound=Tx)
+RESTORING = "a restore is not finished: run `civicloom restore`"
+"""The refusal of a database whose restore has begun."""
 
 
 class Database:
     """The pool of one service, whose connections see its schema alone.
 
     `committed` is set after each commit that wrote events, and wakes the relay. `epoch` is read at start.
+    `refusal` is the reason for which every unit of work raises DatabaseBehind, or None.
     """
 
     def __init__(self, pool: asyncpg.Pool, settings: CoreSettings, clock: Clock, epoch: int) -> None:
@@ -25,17 +32,21 @@ class Database:
         self.clock = clock
         self.epoch = epoch
         self.committed = asyncio.Event()
+        self.refusal: str | None = None
 
     @classmethod
     async def open(cls, settings: CoreSettings) -> "Database":
         """Connects. Raises asyncpg's errors and OSError if the database is away; the caller retries."""
         pool = await open_pool(settings)
         try:
-            epoch = await pool.fetchval(QUERIES["read_epoch"])
+            (row,) = await pool.fetch(QUERIES["read_epoch"])
         except BaseException:
             await pool.close()
             raise
-        return cls(pool, settings, open_clock(settings.clock_file), epoch)
+        database = cls(pool, settings, open_clock(settings.clock_file), row["epoch"])
+        if row["restoring"]:
+            database.refusal = RESTORING
+        return database
 
     async def close(self) -> None:
         """Waits up to five seconds for running queries, then terminates the connections."""
@@ -64,8 +75,10 @@ class Database:
         """A unit of work: locks `aggregates`, creates `new` ones, and writes events and timers at its end.
 
         Uses `connection`, or one of the pool. Commits unless the body raises. Raises Conflict if a `new` id
-        exists.
+        exists, and DatabaseBehind while `refusal` is set.
         """
+        if self.refusal is not None:
+            raise DatabaseBehind(self.refusal)
         if connection is None:
             async with self.pool.acquire() as pooled, self._work(pooled, aggregates, new) as tx:
                 yield tx
@@ -81,15 +94,18 @@ class Database:
         self, connection: Connection, aggregates: Iterable[str], new: Iterable[str]
     ) -> AsyncIterator[Tx]:
         async with connection.transaction():
-            tx = Tx(
-                connection,
-                service=self.settings.service,
-                namespace=self.settings.topic_namespace,
-                clock=self.clock,
-                epoch=self.epoch,
-                grace=dt.timedelta(seconds=self.settings.grace_seconds),
-            )
+            tx = self._unit_of_work(connection, Tx)
             await tx.lock(aggregates)
             tx.create(new)
             yield tx
             await tx.flush()
+
+    def _unit_of_work(self, connection: Connection, kind: type[T]) -> T:
+        return kind(
+            connection,
+            service=self.settings.service,
+            namespace=self.settings.topic_namespace,
+            clock=self.clock,
+            epoch=self.epoch,
+            grace=dt.timedelta(seconds=self.settings.grace_seconds),
+        )

@@ -103,7 +103,7 @@ INSERT INTO seen_event (source, id, seen_at) SELECT source, id, $3 FROM unnest($
 DELETE FROM seen_event WHERE ctid = ANY (ARRAY(SELECT ctid FROM seen_event WHERE seen_at < $1 ORDER BY seen_at LIMIT $2));
 
 -- name: read_epoch
-SELECT epoch FROM epoch;
+SELECT epoch, restoring FROM epoch;
 
 -- name: claim_idempotency_key
 -- A second request with the key waits here for the first one's transaction.

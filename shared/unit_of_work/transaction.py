@@ -359,7 +359,7 @@ class Tx:
         given: Provenance,
     ) -> Emitted:
         event_type = data.contract.type
-        sequence = self._next_sequence(subject, address.source)
+        epoch, sequence = self._next_place(subject, address.source)
         if cause is None:
             event_id, inherited = new_id(self.now), Provenance()
         else:
@@ -372,7 +372,7 @@ class Tx:
             subject=subject,
             time=self.now,
             sequence=sequence,
-            epoch=self.epoch,
+            epoch=epoch,
             key=subject,
             correlation=correlation_of(subject, event_id, cause),
             causation=given.causation or inherited.causation,
@@ -391,12 +391,14 @@ class Tx:
             self.erase(subject)
         return Emitted(event_id, sequence, value, encoded)
 
-    def _next_sequence(self, subject: str, source: str) -> int:
+    def _next_place(self, subject: str, source: str) -> tuple[int, int]:
+        """Epoch and sequence of the next event. The epoch never falls, even if a restore raised it."""
         own = self._pending.sequences[subject]
-        sequence = own.get(source, 0) % ORDINALS_PER_EPOCH + 1
-        own[source] = self.epoch * ORDINALS_PER_EPOCH + sequence
+        last_epoch, last = divmod(own.get(source, 0), ORDINALS_PER_EPOCH)
+        epoch, sequence = max(self.epoch, last_epoch), last + 1
+        own[source] = epoch * ORDINALS_PER_EPOCH + sequence
         self._pending.changed[subject] = None
-        return sequence
+        return epoch, sequence
 
 
 async def prune_processed_actions(connection: Connection | asyncpg.Pool, before: dt.datetime) -> None:

@@ -27,6 +27,7 @@ from shared.inbox.handlers import Handler, Result
 from shared.inbox.partition_batch import QUERIES, PartitionBatchProcessor
 from shared.inbox.rounds import Item
 from shared.kafka.records import RawRecord
+from shared.outbox.fence import Fence
 from shared.outbox.relay import SHARDS, Relay
 from shared.settings import ServiceName
 from shared.unit_of_work.transaction import Tx
@@ -157,6 +158,18 @@ def _swallows() -> None:
     _replace(shared.inbox.partition_batch, "apply", swallowing)
 
 
+class NoFence(Fence):
+    """Believes every database to be as new as its topic."""
+
+    async def check(self, session: asyncpg.Connection) -> None:
+        del session
+        self.passed.set()
+
+
+def _no_fence() -> None:
+    _replace(shared.service, "Fence", NoFence)
+
+
 SABOTAGES: Mapping[str, Callable[[], None]] = {
     "offsets-first": _offsets_first,
     "no-cursor": _no_cursor,
@@ -164,6 +177,7 @@ SABOTAGES: Mapping[str, Callable[[], None]] = {
     "locks-late": _locks_late,
     "swallows": _swallows,
     "posts-twice": _posts_twice,
+    "no-fence": _no_fence,
 }
 
 

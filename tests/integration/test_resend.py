@@ -22,7 +22,7 @@ from shared.clock import machine_now
 from shared.contracts.inquiry import InquiryReceived, InquiryReopened, InquiryWords
 from shared.ids import new_id
 from shared.kafka.admin import KafkaAdmin
-from shared.kafka.client import Producer, Reader
+from shared.kafka.client import Producer, Reader, read_until
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import Relay
 from shared.unit_of_work.database import Database
@@ -79,9 +79,7 @@ class World:
         reader = Reader(self.bootstrap, "test", [self.topic])
         await reader.start({})
         ends = await reader.ends()
-        found: list[RawRecord] = []
-        while not await reader.has_passed(ends):
-            found += await reader.read(1000, 100)
+        found = [one async for records in read_until(reader, ends) for one in records]
         await reader.stop()
         return found
 

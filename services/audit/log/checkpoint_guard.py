@@ -25,8 +25,10 @@ async def check_published(
         return CompactRange()
     seen = open_checkpoint(published, verifier)
     if seen.size > edge.size:
-        lost = f"{seen.size} entries are published, but the log has {edge.size}: a restore lost some"
-        raise LogBroken(lost)
+        raise LogBroken(
+            f"{seen.size} entries are published, but the log has {edge.size}: a restore lost some; "
+            "run `civicloom restore`"
+        )
     return await _check_prefix(connection, edge, seen)
 
 

@@ -207,6 +207,11 @@ async def subjects(connection: Connection, names: Sequence[str]) -> list[Subject
     return [SubjectRow(*row.values()) for row in await connection.fetch(_SQL["log_subjects"], names)]
 
 
+async def keyed_subjects(connection: Connection) -> list[SubjectRow]:
+    """All that are not erased: for a restore, which looks for pseudonyms."""
+    return [SubjectRow(*row.values()) for row in await connection.fetch(_SQL["keyed_subjects"])]
+
+
 async def last_ordinals(connection: Connection, numbers: Sequence[int]) -> list[LastOrdinal]:
     """Of the subjects with these numbers, by source."""
     return [LastOrdinal(*row.values()) for row in await connection.fetch(_SQL["last_positions"], numbers)]

@@ -88,6 +88,9 @@ WHERE s.subject = $1 AND g.subject_no = s.no AND g.accepted IS NULL RETURNING g.
 -- name: log_subjects
 SELECT no, subject, key FROM log_subject WHERE subject = ANY ($1::text[]);
 
+-- name: keyed_subjects
+SELECT no, subject, key FROM log_subject WHERE key IS NOT NULL;
+
 -- name: last_positions
 SELECT subject_no, source, max(position) AS position FROM log_entry
 WHERE subject_no = ANY ($1::bigint[]) AND kind = 'event' GROUP BY subject_no, source;

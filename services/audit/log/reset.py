@@ -17,7 +17,7 @@ class Reset(NamedTuple):
     """A partition that was logged up to offset `taken`, and is read from `offset` on.
 
     What the log took before is not undone. What stood between the last record taken and the end of what was
-    lost is in no entry.
+    lost is in no entry. After a restore of the log's tables `offset` is `taken`: it goes on where it was.
     """
 
     topic: str
@@ -32,6 +32,11 @@ class Reset(NamedTuple):
 
     def sentence(self) -> str:
         """What the entry says, for a reader."""
+        if self.offset == self.taken:
+            return (
+                f"{self.topic}/{self.partition} was logged up to offset {self.taken}, the log's tables were "
+                "restored from a backup, and it goes on there"
+            )
         return (
             f"{self.topic}/{self.partition} was logged up to offset {self.taken} and is read again from "
             f"{self.offset}: what stood in the lost log behind it is not in this one"

@@ -1,0 +1,35 @@
+"""Takes back what routing had said after its backup: which records units have got."""
+
+from collections.abc import Iterable
+
+import orjson
+
+from services.routing.deliveries import on_delivered
+from shared.contracts.routing import DeliverySucceeded
+from shared.kafka.client import RecordMetadata
+from shared.outbox.relay import Row
+from shared.restore.said import SaidEvent
+from shared.unit_of_work.transaction import Tx
+
+
+def undelivered(facts: Iterable[SaidEvent]) -> list[SaidEvent]:
+    """The records among the facts whose delivery is not: routing ended between the two."""
+    all_ = list(facts)
+    stated = {said.event.data.record for said in all_ if isinstance(said.event.data, DeliverySucceeded)}
+    return [said for said in all_ if said.contract.kind == "record" and said.event.id not in stated]
+
+
+async def state_deliveries(tx: Tx, records: Iterable[SaidEvent]) -> None:
+    """States where these records are, as the relay would have. Their subjects must be locked."""
+    await on_delivered(tx, [(_row(said), _metadata(said)) for said in records])
+
+
+def _row(said: SaidEvent) -> Row:
+    event, record = said.event, said.record
+    unit = event.source.rpartition("/")[2]
+    delivery = {"unit": unit, "subject": event.subject, "id": event.id, "type": event.type}
+    return Row(0, 0, record.topic, event.subject, record.value or b"", None, orjson.dumps(delivery).decode())
+
+
+def _metadata(said: SaidEvent) -> RecordMetadata:
+    return RecordMetadata(said.record.partition, said.record.offset)
