@@ -39,7 +39,7 @@ from shared.settings import CoreSettings, ServiceName, describe_fault
 from shared.unanswered import UnansweredWatch
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.idempotency import prune_keys
-from shared.unit_of_work.timers import Timers
+from shared.unit_of_work.timers import Timers, adopt_timers
 from shared.unit_of_work.transaction import prune_processed_actions
 from shared.unit_of_work.write_probe import WriteProbe
 from shared.watchdog import Watchdog
@@ -232,6 +232,7 @@ class Service:
             try:
                 now = machine_now()
                 await prune_keys(self.database.pool, now)
+                await adopt_timers(self.database.pool)
                 await prune_processed_actions(self.database.pool, now - _KEEP_PROCESSED)
                 await prune_dead_letters(self.database.pool)
             except Exception as error:

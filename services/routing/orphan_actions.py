@@ -69,5 +69,8 @@ async def refuse_later(tx: Tx, orphans: Sequence[OrphanAction]) -> None:
     if not orphans:
         return
     await queries.add_orphan_actions(tx.connection, orphans)
-    for unit in {orphan.unit for orphan in orphans}:
+    units = sorted({orphan.unit for orphan in orphans})
+    # Without a lock, which every batch of every unit would wait for: the timer loop takes it.
+    await tx.make_aggregates(units)
+    for unit in units:
         tx.schedule(unit, TimerSpec(REFUSE_ORPHANS, tx.now))

@@ -3,6 +3,14 @@
 INSERT INTO aggregate (id) SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS a (id, n) ORDER BY n
 ON CONFLICT (id) DO UPDATE SET sequences = aggregate.sequences WHERE false;
 
+-- name: make_aggregates
+INSERT INTO aggregate (id) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING;
+
+-- name: make_aggregates_of_timers
+-- An older release beside this one schedules timers of aggregates without a row, which `lock_due` would not find.
+INSERT INTO aggregate (id) SELECT DISTINCT aggregate FROM timer t
+WHERE NOT EXISTS (SELECT FROM aggregate a WHERE a.id = t.aggregate) ON CONFLICT DO NOTHING;
+
 -- name: read_sequences
 SELECT id, sequences, erased FROM aggregate WHERE id = ANY ($1::text[]);
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import asyncpg
 import orjson
 
 from shared.infrastructure import is_infrastructure, is_passing
@@ -210,3 +211,8 @@ async def _claim(tx: Tx, aggregates: Sequence[str], kinds: Sequence[str], *, may
 def _count(claims: Sequence[_Claim]) -> None:
     for kind, count in Counter(claim.timer.kind for claim in claims).items():
         TIMERS.labels(kind).inc(count)
+
+
+async def adopt_timers(pool: asyncpg.Pool) -> None:
+    """Makes the rows of aggregates that have a timer and no row, as an older release leaves them."""
+    await pool.execute(QUERIES["make_aggregates_of_timers"])

@@ -117,6 +117,17 @@ class Tx:
             self._pending.new[aggregate] = None
             self._pending.sequences[aggregate] = {}
 
+    async def make_aggregates(self, aggregates: Iterable[str]) -> None:
+        """Makes sure that aggregates exist, without locking those that do: for timers of aggregates that this
+        unit of work does not change.
+
+        Parameters
+        ----------
+        aggregates
+            Ids.
+        """
+        await self.connection.execute(QUERIES["make_aggregates"], sorted(set(aggregates)))
+
     def last_ordinal(self, aggregate: str, source: str) -> int:
         """The ordinal of the last event of a source about an aggregate.
 
@@ -251,7 +262,7 @@ class Tx:
         Parameters
         ----------
         aggregate
-            A locked or created aggregate.
+            A locked or created aggregate, or one of `make_aggregates`: without its row a timer never fires.
         timer
             Kind, due moment in business time, data, and whether it is a deadline check.
         """

@@ -51,7 +51,8 @@ class World:
     async def open_log(self) -> None:
         keys = KeyBox(self.audit.settings.key("audit subject keys"))
         self.session = await self.audit.connect()
-        self.sequencer = await Sequencer.open(self.session, Signer("a.example/log", bytes(32)), keys, None)
+        signer = Signer("a.example/log", bytes(32))
+        self.sequencer = await Sequencer.open(self.session, signer.verifier, keys, None)
 
     async def take_in(self) -> str:
         """A case with its receipt; its event waits in the outbox."""
@@ -127,6 +128,7 @@ async def _empty_log(database: str) -> None:
     await connection.execute(
         "SET session_replication_role = replica;"
         "TRUNCATE log_entry, log_subject, log_words, log_tile, log_checkpoint, log_cursor;"
+        "TRUNCATE log_gap, log_refusal;"
         "UPDATE log_head SET size = 0, edge = '{}', subjects = 0, vkey = NULL"
     )
     await connection.close()

@@ -61,7 +61,7 @@ async def test_the_exporter_keeps_its_place_while_the_collector_asks_to_wait(
     audit: Database, tmp_path: Path
 ) -> None:
     connection = await audit.connect(may_be_silent=True)
-    sequencer = await Sequencer.open(connection, SIGNER, KEYS, None)
+    sequencer = await Sequencer.open(connection, SIGNER.verifier, KEYS, None)
     owner = owner_of(audit, EXPORTER)
     with fake_collector() as collector:
         collector.answers.append((503, {"Retry-After": str(2 * IDLE_SECONDS)}, {}))

@@ -69,7 +69,7 @@ async def rebuilt(connection: asyncpg.Connection, folder: Path, pair: Pair) -> R
 
 async def published(connection: asyncpg.Connection, files: LogFiles, records: list[RawRecord]) -> bytes:
     await append(await open_log(connection), *records)  # those that are logged already are skipped
-    await publish(connection, files, SIGNER.verifier)
+    await publish(connection, files, SIGNER)
     checkpoint = files.checkpoint()
     assert checkpoint is not None
     return checkpoint
@@ -98,7 +98,7 @@ async def test_a_log_set_back_continues_what_is_published(  # noqa: PLR0917  (fi
         assert sorted(found) == sorted(lost)
         sequencer = await open_log(restored, checkpoint)
         assert (await append(sequencer, *records)).size == 702
-        await publish(restored, files, SIGNER.verifier)
+        await publish(restored, files, SIGNER)
         report = verify(tmp_path, SIGNER.verifier.vkey, since=checkpoint)
         assert report.failure is None
         assert report.entries == 702

@@ -11,7 +11,7 @@ from harness.fixed_clock import FixedClock
 from shared.contracts.routing import CaseTriaged
 from shared.decision import TimerSpec
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.timers import FiredTimer, Timers
+from shared.unit_of_work.timers import FiredTimer, Timers, adopt_timers
 from shared.unit_of_work.transaction import Tx
 from tests.integration.shared.conftest import NOW
 
@@ -340,3 +340,24 @@ async def test_a_timer_whose_transaction_is_lost_fires_again(routing: Database, 
     assert recorder.fired == [("case", "cut")] * 2
     values = [orjson.loads(row["value"]) for row in await routing.pool.fetch("SELECT value FROM outbox")]
     assert [value["sequence"] for value in values] == ["0000000001"]
+
+
+async def test_a_timer_of_an_aggregate_without_a_row_fires_once_it_was_adopted(routing: Database) -> None:
+    """As an older release beside this one leaves it."""
+    fired: list[str] = []
+    timers = Timers(routing, watermark_lag=lambda: 0.0)
+
+    @timers.on("lonely")
+    async def fire(_: Tx, due: list[FiredTimer]) -> None:
+        fired.extend(timer.aggregate for timer in due)
+
+    await routing.pool.execute(
+        "INSERT INTO timer (aggregate, kind, due, fires_at, judges, data)"
+        " VALUES ('unit', 'lonely', $1, $1, false, '{}')",
+        routing.clock.now(),
+    )
+    await timers.once()
+    assert fired == []
+    await adopt_timers(routing.pool)
+    await timers.once()
+    assert fired == ["unit"]
