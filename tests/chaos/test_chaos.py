@@ -44,7 +44,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order_whatever_breaks(
             f"{len(history.events)} events, {history.resent} sent again, "
             f"{len(history.unreadable)} unreadable; {faults.counts}"
         )
-    assert [str(violation) for violation in violations][:20] == []
+    assert not violations, "\n".join(str(violation) for violation in violations[:20])
     assert counts["civic.inquiry.closed.v1"] > 0, "a run in which no case was closed shows nothing"
     assert counts["civic.push.notice_sent.v1"] > 0, "a run in which no letter was sent shows nothing"
     assert counts["civic.inquiry.deadline_breached.v1"] > 0, "a run in which nothing was late shows nothing"
