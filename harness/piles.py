@@ -5,6 +5,7 @@ and partitions, deadline checks that may not fire, what is not old yet. A call's
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import asyncpg
 
 from shared import sql
 from shared.outbox.relay import PLAN_SETTINGS
+from shared.unit_of_work.expectations import KINDS
 
 OWN = 100
 """Rows that belong to the calls, in each table whose other rows belong to somebody else."""
@@ -69,7 +71,7 @@ def _list(what: str, source: str, limit: int = OWN, order: str = "id") -> str:
 _CASES = f"(SELECT array_agg({_case('i')}) FROM generate_series(1, {OWN}) i)"
 _ONE_CASE = f"ARRAY[{_case('3')}]"
 _NOW = "'2026-12-24Z'::timestamptz"
-_KINDS = "'{mark,breach}'::text[]"
+_TIMERS = "'{mark,breach}'::text[]"
 
 
 def _many(expression: str) -> str:
@@ -95,6 +97,24 @@ def _outbox() -> Iterator[Call]:
     yield call("count_paused_rows", _ALL)
     yield Call("shared.outbox", "oldest_written")
     yield Call("shared.outbox", "count_outbox")
+    yield from _widths()
+
+
+def _widths() -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.outbox", name, arguments, relay=True)
+
+    for known in ("0", "7"):
+        yield call("changed_widths", known)
+    yield call("keep_widths", _many("'new-' || i"), _many("3"))
+    yield call("read_widths", _many("'t.' || i"))
+    yield call("know_widths", "2", "7")
+    yield call("relays_to_wait_for", "1", "16", "2")
+    yield call("forget_widths", "2", "7")
+    yield call("hold_topic", "'t.9'", "3", "6")
+    yield call("release_topic", "'t.1'")
+    yield call("mark_drained", "'t.1'", "6")
+    yield call("widen_topic", "'t.2'")
 
 
 def _unit_of_work() -> Iterator[Call]:
@@ -112,9 +132,23 @@ def _unit_of_work() -> Iterator[Call]:
     kinds, moments = _many("'mark'::text"), _many(_NOW)
     yield call("schedule_timers", _CASES, kinds, moments, moments, _many("false"), json)
     yield call("cancel_timers", _CASES, kinds)
-    yield call("lock_due", _NOW, _KINDS, "250")
-    yield call("lock_due_checks", _NOW, _KINDS, "250")
-    yield call("claim_timers", _CASES, _KINDS, _NOW, "true")
+    every = f"'{{{','.join(KINDS)}}}'::text[]"
+    dispatch, nobody = _many("'dispatch'::text"), _many("''::text")
+    yield call("insert_expectations", new, dispatch, nobody, _NOW)
+    yield call("delete_expectations", _CASES, dispatch, nobody)
+    yield call("forget_expectations", _CASES)
+    for before in ("'2026-11-24T00:00:01Z'::timestamptz", _NOW):
+        yield call("list_unanswered", before, "100", every)
+        yield call("count_unanswered", before, every)
+    yield call("count_waiting")
+    for source in ("inquiry", "routing"):
+        yield call("emitted_sequences", f"'/services/{source}'", "''", "5000")
+    yield call("waiting_values", "'t.few'")
+    yield call("probe_disk")
+    yield call("probe_journal")
+    yield call("lock_due", _NOW, _TIMERS, "250")
+    yield call("lock_due_checks", _NOW, _TIMERS, "250")
+    yield call("claim_timers", _CASES, _TIMERS, _NOW, "true")
     yield call("postpone_timer", _case("2"), "'mark'", "'2026-11-24Z'::timestamptz", _NOW)
     yield call("insert_seen_events", topics, new, _NOW)
     for query in ("prune_seen_events", "prune_idempotency_keys"):
@@ -146,40 +180,74 @@ def _inbox(rows: int) -> Iterator[Call]:
     place = "'mine'", f"'t.{rows}'", "0"
     key = "'mine'", "'t.main'", _case(str(rows))
     mine = _many(_case(f"{rows - OWN} + i"))
-    letter = "(SELECT max(id) FROM dead_letter)"
+    topics = _many("'t.main'::text")
+    zeros, none = _many("0"), _many("NULL::bytea")
     yield call("start_cursor", "'mine'", "'t.new'", "0", "0")
     yield call("lock_cursor", *place)
     yield call("advance_cursor", *place, "7")
     yield call("read_cursors", "'mine'")
-    yield call("first_parked_offset", "'other'", "'t.main'", "0")
-    yield call("move_parked_events", "'mine'", "'t.main'", "0", "1000000")
-    yield call("move_dead_letters", "'mine'", "'t.main'", "0", "1000000")
     yield call("seen_events", _many("'t.actions'::text"), _many("'a-' || i"))
     yield call("lock_parked_keys", "'mine'", "'t.main'", mine)
-    yield call("park_key", "'mine'", "'t.main'", "'new'", "'bad'", "1", _NOW, "false")
-    nothing = ("NULL::bytea",) * 3
-    yield call("park_event", "'mine'", "'t.main'", "'new'", "0", "7", "0", *nothing)
-    head = "'mine'", "'t.main'", "0", "7", "0", "'new'", "'x'"
-    yield call("insert_dead_letter", *head, *nothing, "'bad'", "''", "8", _NOW)
+    new, bad = _many("'new-' || i"), _many("'bad'::text")
+    yield call("park_keys", "'mine'", _NOW, topics, new, bad, _many("false"))
+    record = zeros, _many("i"), zeros
+    yield call("park_events", "'mine'", topics, new, *record, *(none,) * 3)
+    empty = _many("NULL::bigint"), _many("1"), zeros, new, _many("'t'::text"), *(none,) * 3
+    yield call("insert_dead_letters", "'mine'", _NOW, topics, zeros, _many("i"), *empty, bad, bad, _many("8"))
     yield call("due_parked_keys", "'mine'", _NOW)
     early = f"'2026-11-24Z'::timestamptz + {rows // 2 + OWN} * interval '1 ms'"
     yield call("due_parked_keys", "'other'", early)
     yield call("claim_parked_key", *key[:2], _case(str(rows - 1)), _NOW)
-    yield call("parked_events", *key)
-    yield call("delete_parked_events", *key, str(rows % 4), str(rows))
+    yield call("parked_events", *key, "100")
+    yield call("delete_parked_events", *key, "1000000000")
     yield call("free_key_if_empty", *key)
+    yield call("continue_key", *key)
+    yield call("postpone_key", *key, _NOW)
     yield call("try_key_again_at", *key, "2", _NOW, "'bad'", "false")
     for consumer in ("'mine'", "'other'"):
         yield call("count_parked", consumer)
-    yield call("list_dead_letters", "false", "100")
-    yield call("list_dead_letters", "true", "100")
+    yield from _floods(rows)
+    yield from _letters(rows)
+
+
+def _floods(rows: int) -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.inbox", name, arguments)
+
+    place = "'other-7'", f"'t.{rows}'", "7"
+    yield call("count_bad_records", *place, _NOW, "3", f"{_NOW} - interval '1 minute'")
+    yield call("start_flood", "'mine'", "'t.new'", "0", _NOW)
+    yield call("lock_flood", *place)
+    yield call("pause_partition", *place, _NOW, "2")
+    yield call("paused_partitions", _NOW)
+    yield call("resume_partitions", f"'t.{rows}'", _NOW, _NOW, "0")
+
+
+def _letters(rows: int) -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.inbox", name, arguments)
+
+    letter = "(SELECT max(id) FROM dead_letter)"
+    letters = _list("id", "dead_letter", order="id DESC")
+    keys = "'mine'", "'t.main'", _case(f"{rows - OWN} + i")
+    mine = tuple(_many(f"({each})::text") for each in keys)
+    every = ("NULL::text", "NULL::text", "NULL::timestamptz")
+    for resolved in ("false", "true"):
+        for after in ("0", letter):
+            yield call("list_dead_letters", resolved, "100", after)
     yield call("read_dead_letter", letter)
-    yield call("key_of_dead_letter", letter)
-    yield call("lock_dead_letter", letter)
-    yield call("lock_dead_key", *key)
-    yield call("head_of_key", *key)
-    yield call("free_dead_key", *key, _NOW)
-    yield call("resolve_dead_letter", letter, "'replayed'", "'me'", "NULL", "NULL::bytea")
+    for selection in (every, ("'t.rare'", *every[1:])):
+        yield call("count_dead_letters", *selection)
+        yield call("matching_dead_letters", *selection, "0")
+    for name in ("keys_of_dead_letters", "lock_dead_keys", "lock_dead_letters"):
+        yield call(name, letters)
+    yield call("delete_parked_heads", *mine, _list("arrival", "parked_event", order="arrival DESC"))
+    yield call("delete_empty_keys", *mine)
+    yield call("free_dead_keys", *mine, _NOW)
+    yield call("resolve_dead_letters", letters, _many("NULL::bytea"), "'replayed'", "'me'", "NULL", _NOW)
+    yield call("date_resolved_letters", _NOW)
+    for before in ("'2026-11-24T00:00:01Z'::timestamptz", _NOW):
+        yield call("prune_dead_letters", before)
 
 
 def core_calls(rows: int) -> list[Call]:
@@ -222,6 +290,15 @@ def routing_calls() -> Iterator[Call]:
     yield call("triage_queue", "'-infinity'::timestamptz", "''", "50")
     yield call("count_triage")
     yield call("reply_is_pending", _case("3"))
+
+
+async def first_columns(connection: asyncpg.Connection) -> dict[str, str]:
+    """The first column of each index that the connection sees, as plans write it."""
+    rows = await connection.fetch(
+        "SELECT relname, pg_get_indexdef(oid, 1, true) AS first FROM pg_class"
+        " WHERE relkind = 'i' AND pg_table_is_visible(oid)"
+    )
+    return {row["relname"]: row["first"] for row in rows}
 
 
 class Caller:
@@ -312,6 +389,20 @@ def rows_read(plan: dict[str, Any]) -> int:
             dropped = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
             read += (node["Actual Rows"] + dropped) * node["Actual Loops"]
     return round(read)
+
+
+def indexes_read_whole(plan: dict[str, Any], first: dict[str, str]) -> set[str]:
+    """Indexes that were searched by later columns than their `first`, so from one end to the other.
+
+    The rows that such a search passes are in no count of the plan.
+    """
+    return {
+        name
+        for node in nodes(plan)
+        if (name := node.get("Index Name")) is not None
+        and "Index Cond" in node
+        and re.search(rf"(?<!\w){re.escape(first[name])}(?!\w)", node["Index Cond"]) is None
+    }
 
 
 def rows_answered(plan: dict[str, Any]) -> int:

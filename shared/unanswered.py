@@ -5,7 +5,7 @@ import datetime as dt
 from shared.clock import machine_now
 from shared.metrics import UNANSWERED
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.expectations import Kind, count_unanswered
+from shared.unit_of_work.expectations import MOST_COUNTED, Kind, count_unanswered
 
 
 class UnansweredWatch:
@@ -24,7 +24,11 @@ class UnansweredWatch:
 
     def reasons(self) -> dict[str, str]:
         """For `/readyz`: what waits, and the command that names it; empty if all is answered."""
-        waiting = [f"{count} for {kind}" for kind, count in self._counts.items() if count]
+        waiting = [f"{_words(count)} for {kind}" for kind, count in self._counts.items() if count]
         if not waiting:
             return {}
         return {"cases": f"unanswered: {', '.join(waiting)}; `civicloom status` names them"}
+
+
+def _words(count: int) -> str:
+    return f"{count:,} or more" if count == MOST_COUNTED else str(count)

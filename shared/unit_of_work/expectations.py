@@ -21,6 +21,9 @@ Kind = Literal["intake", "dispatch", "delivery", "answer"]
 case. delivery: Kafka's word that an offer stands on the unit's topic. answer: what becomes of a reply."""
 KINDS: tuple[Kind, ...] = ("intake", "dispatch", "delivery", "answer")
 
+MOST_COUNTED = 10_000
+"""The statement `count_unanswered` stops there."""
+
 
 class Expectation(NamedTuple):
     """What is waited for; `party` is the unit of a delivery, otherwise empty."""
@@ -53,13 +56,17 @@ async def unanswered(
     reader: asyncpg.Connection | asyncpg.Pool, before: dt.datetime, limit: int
 ) -> list[Unanswered]:
     """What has been expected since before a moment of machine time, longest first."""
-    return [Unanswered(*row) for row in await reader.fetch(QUERIES["list_unanswered"], before, limit)]
+    rows = await reader.fetch(QUERIES["list_unanswered"], before, limit, KINDS)
+    return [Unanswered(*row) for row in rows]
 
 
 async def count_unanswered(reader: asyncpg.Connection | asyncpg.Pool, before: dt.datetime) -> dict[Kind, int]:
-    """How many cases have waited since before that moment, by what they wait for; every kind is there."""
-    found = {row["kind"]: row["n"] for row in await reader.fetch(QUERIES["count_unanswered"], before)}
-    return {kind: found.get(kind, 0) for kind in KINDS}
+    """How many cases have waited since before that moment, by what they wait for; every kind is there.
+
+    MOST_COUNTED means that many or more.
+    """
+    rows = await reader.fetch(QUERIES["count_unanswered"], before, KINDS)
+    return {row["kind"]: row["n"] for row in rows}
 
 
 def _by_column(rows: Collection[Expectation]) -> list[list[str]]:

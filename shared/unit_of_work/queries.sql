@@ -55,10 +55,20 @@ WHERE (e.subject, e.kind, e.party) = (d.subject, d.kind, d.party);
 DELETE FROM expectation WHERE subject = ANY ($1::text[]);
 
 -- name: list_unanswered
-SELECT subject, kind, party, since FROM expectation WHERE since < $1 ORDER BY since LIMIT $2;
+SELECT subject, kind, party, since FROM unnest($3::text[]) AS k (expected) CROSS JOIN LATERAL (
+    SELECT * FROM expectation WHERE kind = expected AND since < $1 ORDER BY since LIMIT $2
+) e ORDER BY since LIMIT $2;
 
 -- name: count_unanswered
-SELECT kind, count(DISTINCT subject) AS n FROM expectation WHERE since < $1 GROUP BY kind;
+-- Every 15 seconds, so it counts 10,000 cases of each kind and no further, like count_parked. A case that several units
+-- keep waiting counts once. Ordered, so that the index is used and not the table.
+SELECT expected AS kind, (SELECT count(*) FROM (
+    SELECT FROM expectation e WHERE kind = expected AND since < $1 AND (party = '' OR NOT EXISTS (
+        SELECT FROM expectation o
+        WHERE o.subject = e.subject AND o.kind = e.kind AND o.party < e.party AND o.since < $1 OFFSET 0
+    )) ORDER BY since LIMIT 10000
+) c) AS n
+FROM unnest($2::text[]) AS k (expected);
 
 -- name: count_waiting
 -- The table outbox_aside holds the rows of paused topics.
