@@ -21,9 +21,6 @@ Kind = Literal["intake", "dispatch", "delivery", "answer"]
 case. delivery: Kafka's word that an offer stands on the unit's topic. answer: what becomes of a reply."""
 KINDS: tuple[Kind, ...] = ("intake", "dispatch", "delivery", "answer")
 
-MOST_COUNTED = 10_000
-"""The statement `count_unanswered` stops there."""
-
 
 class Expectation(NamedTuple):
     """What is waited for; `party` is the unit of a delivery, otherwise empty."""
@@ -40,6 +37,13 @@ class Unanswered(NamedTuple):
     kind: Kind
     party: str
     since: dt.datetime
+
+
+class Overdue(NamedTuple):
+    """How many cases wait, or so many and more: a count looks at 10,000 expectations of each kind."""
+
+    cases: int
+    or_more: bool
 
 
 async def write_expectations(connection: Any, changes: dict[Expectation, bool]) -> None:
@@ -60,13 +64,12 @@ async def unanswered(
     return [Unanswered(*row) for row in rows]
 
 
-async def count_unanswered(reader: asyncpg.Connection | asyncpg.Pool, before: dt.datetime) -> dict[Kind, int]:
-    """How many cases have waited since before that moment, by what they wait for; every kind is there.
-
-    MOST_COUNTED means that many or more.
-    """
+async def count_unanswered(
+    reader: asyncpg.Connection | asyncpg.Pool, before: dt.datetime
+) -> dict[Kind, Overdue]:
+    """How many cases have waited since before that moment, by what they wait for; every kind is there."""
     rows = await reader.fetch(QUERIES["count_unanswered"], before, KINDS)
-    return {row["kind"]: row["n"] for row in rows}
+    return {row["kind"]: Overdue(row["cases"], row["or_more"]) for row in rows}
 
 
 def _by_column(rows: Collection[Expectation]) -> list[list[str]]:
