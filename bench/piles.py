@@ -13,13 +13,15 @@ LIMIT_MS = 20.0
 # What is asked by an operator, once when something has happened, or while a topic refuses.
 NOT_STEADY = frozenset(
     {
+        "count_dead_letters",
         "count_outbox",
         "count_paused_rows",
-        "first_parked_offset",
+        "count_waiting",
+        "emitted_sequences",
         "list_dead_letters",
-        "move_dead_letters",
-        "move_parked_events",
+        "matching_dead_letters",
         "pause_rows",
+        "waiting_values",
     }
 )
 

@@ -5,6 +5,7 @@ and partitions, deadline checks that may not fire, what is not old yet. A call's
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import asyncpg
 
 from shared import sql
 from shared.outbox.relay import PLAN_SETTINGS
+from shared.unit_of_work.expectations import KINDS
 
 OWN = 100
 """Rows that belong to the calls, in each table whose other rows belong to somebody else."""
@@ -25,9 +27,9 @@ async def fill(connection: asyncpg.Connection, rows: int) -> None:
     await _fill(connection, "piles.sql", rows)
 
 
-async def fill_routing(connection: asyncpg.Connection, rows: int) -> None:
-    """The same for routing's own tables."""
-    await _fill(connection, "piles_routing.sql", rows)
+async def fill_service(connection: asyncpg.Connection, service: str, rows: int) -> None:
+    """The same for a service's own tables."""
+    await _fill(connection, f"piles_{service}.sql", rows)
 
 
 async def _fill(connection: asyncpg.Connection, file: str, rows: int) -> None:
@@ -39,14 +41,14 @@ async def _fill(connection: asyncpg.Connection, file: str, rows: int) -> None:
 class Call:
     """A named statement with its arguments as SQL expressions.
 
-    `package` is where its `queries.sql` is; `relay`: it runs in the relay's session, with its settings.
+    `package` is where its `queries.sql` is; `settings` are those of the session in which it runs.
     """
 
     package: str
     name: str
     arguments: tuple[str, ...] = ()
     file: str = "queries.sql"
-    relay: bool = False
+    settings: str = ""
 
     @property
     def statement(self) -> str:
@@ -58,27 +60,27 @@ _OWN = "'{0}'::smallint[]"
 _BYTES = "8388608"
 
 
-def _case(number: str) -> str:
+def case_id(number: str) -> str:
     return f"'case-' || lpad(({number})::text, 7, '0')"
 
 
-def _list(what: str, source: str, limit: int = OWN, order: str = "id") -> str:
+def listed(what: str, source: str, limit: int = OWN, order: str = "id") -> str:
     return f"(SELECT array_agg(v) FROM (SELECT {what} AS v FROM {source} ORDER BY {order} LIMIT {limit}) s)"
 
 
-_CASES = f"(SELECT array_agg({_case('i')}) FROM generate_series(1, {OWN}) i)"
-_ONE_CASE = f"ARRAY[{_case('3')}]"
-_NOW = "'2026-12-24Z'::timestamptz"
-_KINDS = "'{mark,breach}'::text[]"
+CASES = f"(SELECT array_agg({case_id('i')}) FROM generate_series(1, {OWN}) i)"
+_ONE_CASE = f"ARRAY[{case_id('3')}]"
+NOW = "'2026-12-24Z'::timestamptz"
+_TIMERS = "'{mark,breach}'::text[]"
 
 
-def _many(expression: str) -> str:
+def many(expression: str) -> str:
     return f"(SELECT array_agg({expression}) FROM generate_series(1, {OWN}) i)"
 
 
 def _outbox() -> Iterator[Call]:
     def call(name: str, *arguments: str) -> Call:
-        return Call("shared.outbox", name, arguments, relay=True)
+        return Call("shared.outbox", name, arguments, settings=PLAN_SETTINGS)
 
     yield call("announce_relay", "1", "16")
     yield call("claim_shard", "1", "3")
@@ -88,55 +90,87 @@ def _outbox() -> Iterator[Call]:
         yield call("take_batch", shards, "3000", _BYTES)
         yield call("take_paused_batch", shards, "'t.paused'", "3000", _BYTES)
     for table, name in (("outbox", "delete_sent"), ("outbox", "pause_rows"), ("outbox_aside", "")):
-        places = _list("shard", table, 3000), _list("id", table, 3000)
+        places = listed("shard", table, 3000), listed("id", table, 3000)
         yield (
-            call(name, *places) if name else call("delete_sent_paused", *places, _list("topic", table, 3000))
+            call(name, *places) if name else call("delete_sent_paused", *places, listed("topic", table, 3000))
         )
     yield call("count_paused_rows", _ALL)
     yield Call("shared.outbox", "oldest_written")
     yield Call("shared.outbox", "count_outbox")
+    yield from _widths()
+
+
+def _widths() -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.outbox", name, arguments, settings=PLAN_SETTINGS)
+
+    for known in ("0", "7"):
+        yield call("changed_widths", known)
+    yield call("keep_widths", many("'new-' || i"), many("3"))
+    yield call("read_widths", many("'t.' || i"))
+    yield call("know_widths", "2", "7")
+    yield call("relays_to_wait_for", "1", "16", "2")
+    yield call("forget_widths", "2", "7")
+    yield call("hold_topic", "'t.9'", "3", "6")
+    yield call("release_topic", "'t.1'")
+    yield call("mark_drained", "'t.1'", "6")
+    yield call("widen_topic", "'t.2'")
 
 
 def _unit_of_work() -> Iterator[Call]:
     def call(name: str, *arguments: str) -> Call:
         return Call("shared.unit_of_work", name, arguments)
 
-    new = _many("'new-' || i")
-    json, none = _many("'{}'::jsonb"), _many("NULL::bytea")
-    yield call("lock_aggregates", _CASES)
-    yield call("read_sequences", _CASES)
+    new = many("'new-' || i")
+    json, none = many("'{}'::jsonb"), many("NULL::bytea")
+    yield call("lock_aggregates", CASES)
+    yield call("read_sequences", CASES)
     yield call("insert_aggregates", new, json)
-    yield call("update_sequences", _CASES, json)
-    topics, values = _many("'t.main'::text"), _many("'\\x00'::bytea")
-    yield call("insert_outbox", topics, _CASES, values, none, _many("NULL::jsonb"), _NOW)
-    kinds, moments = _many("'mark'::text"), _many(_NOW)
-    yield call("schedule_timers", _CASES, kinds, moments, moments, _many("false"), json)
-    yield call("cancel_timers", _CASES, kinds)
-    yield call("lock_due", _NOW, _KINDS, "250")
-    yield call("lock_due_checks", _NOW, _KINDS, "250")
-    yield call("claim_timers", _CASES, _KINDS, _NOW, "true")
-    yield call("postpone_timer", _case("2"), "'mark'", "'2026-11-24Z'::timestamptz", _NOW)
-    yield call("insert_seen_events", topics, new, _NOW)
+    yield call("update_sequences", CASES, json)
+    topics, values = many("'t.main'::text"), many("'\\x00'::bytea")
+    yield call("insert_outbox", topics, CASES, values, none, many("NULL::jsonb"), NOW)
+    kinds, moments = many("'mark'::text"), many(NOW)
+    yield call("schedule_timers", CASES, kinds, moments, moments, many("false"), json)
+    yield call("cancel_timers", CASES, kinds)
+    every = f"'{{{','.join(KINDS)}}}'::text[]"
+    dispatch, nobody = many("'dispatch'::text"), many("''::text")
+    yield call("insert_expectations", new, dispatch, nobody, NOW)
+    yield call("delete_expectations", CASES, dispatch, nobody)
+    yield call("forget_expectations", CASES)
+    for before in ("'2026-11-24T00:00:01Z'::timestamptz", NOW):
+        yield call("list_unanswered", before, "100", every)
+        yield call("count_unanswered", before, every)
+    yield call("count_waiting")
+    for source in ("inquiry", "routing"):
+        yield call("emitted_sequences", f"'/services/{source}'", "''", "5000")
+    yield call("waiting_values", "'t.few'")
+    yield call("probe_disk")
+    yield call("probe_journal")
+    yield call("lock_due", NOW, _TIMERS, "250")
+    yield call("lock_due_checks", NOW, _TIMERS, "250")
+    yield call("claim_timers", CASES, _TIMERS, NOW, "true")
+    yield call("postpone_timer", case_id("2"), "'mark'", "'2026-11-24Z'::timestamptz", NOW)
+    yield call("insert_seen_events", topics, new, NOW)
     for query in ("prune_seen_events", "prune_idempotency_keys"):
         yield call(query, "'2026-11-24Z'::timestamptz + interval '5 s'", "1000")
         yield call(query, "'infinity'::timestamptz", "1000")
     yield call("read_epoch")
-    yield call("claim_idempotency_key", "'scope'", "'new'", "'\\x00'::bytea", _NOW)
+    yield call("claim_idempotency_key", "'scope'", "'new'", "'\\x00'::bytea", NOW)
     yield call("read_idempotency_key", "'scope'", "'k-7'")
     yield call("answer_idempotency_key", "'scope'", "'k-7'", "200", "'{}'::jsonb")
-    scopes, keys = _many("'scope'::text"), _many("'k-' || i")
-    yield call("claim_idempotency_keys", scopes, new, values, _NOW)
-    yield call("answer_idempotency_keys", scopes, keys, _many("200"), json)
+    scopes, keys = many("'scope'::text"), many("'k-' || i")
+    yield call("claim_idempotency_keys", scopes, new, values, NOW)
+    yield call("answer_idempotency_keys", scopes, keys, many("200"), json)
     yield call("mark_erased", _ONE_CASE)
     for noun, table in (("outbox", "outbox"), ("paused", "outbox_aside"), ("parked", "parked_event")):
         yield call(f"lock_{noun}_of", _ONE_CASE)
-        yield call(f"erase_{noun}", _list("ctid::text", table, order="ctid"), values)
+        yield call(f"erase_{noun}", listed("ctid::text", table, order="ctid"), values)
     for number in ("3", "4"):  # without and with a readable key
-        case = _case(number)
+        case = case_id(number)
         yield call("lock_dead_letters_of", f"ARRAY[{case}]", f"ARRAY[convert_to({case}, 'UTF8')]")
-    yield call("erase_dead_letters", _list("ctid::text", "dead_letter"), values)
+    yield call("erase_dead_letters", listed("ctid::text", "dead_letter"), values)
     yield Call("shared", "keep_policy_version", ("'new'", "'{}'::jsonb"), "packs.sql")
-    yield Call("shared", "read_policy_versions", (_many("'v-' || i"),), "packs.sql")
+    yield Call("shared", "read_policy_versions", (many("'v-' || i"),), "packs.sql")
 
 
 def _inbox(rows: int) -> Iterator[Call]:
@@ -144,42 +178,76 @@ def _inbox(rows: int) -> Iterator[Call]:
         return Call("shared.inbox", name, arguments)
 
     place = "'mine'", f"'t.{rows}'", "0"
-    key = "'mine'", "'t.main'", _case(str(rows))
-    mine = _many(_case(f"{rows - OWN} + i"))
-    letter = "(SELECT max(id) FROM dead_letter)"
+    key = "'mine'", "'t.main'", case_id(str(rows))
+    mine = many(case_id(f"{rows - OWN} + i"))
+    topics = many("'t.main'::text")
+    zeros, none = many("0"), many("NULL::bytea")
     yield call("start_cursor", "'mine'", "'t.new'", "0", "0")
     yield call("lock_cursor", *place)
     yield call("advance_cursor", *place, "7")
     yield call("read_cursors", "'mine'")
-    yield call("first_parked_offset", "'other'", "'t.main'", "0")
-    yield call("move_parked_events", "'mine'", "'t.main'", "0", "1000000")
-    yield call("move_dead_letters", "'mine'", "'t.main'", "0", "1000000")
-    yield call("seen_events", _many("'t.actions'::text"), _many("'a-' || i"))
+    yield call("seen_events", many("'t.actions'::text"), many("'a-' || i"))
     yield call("lock_parked_keys", "'mine'", "'t.main'", mine)
-    yield call("park_key", "'mine'", "'t.main'", "'new'", "'bad'", "1", _NOW, "false")
-    nothing = ("NULL::bytea",) * 3
-    yield call("park_event", "'mine'", "'t.main'", "'new'", "0", "7", "0", *nothing)
-    head = "'mine'", "'t.main'", "0", "7", "0", "'new'", "'x'"
-    yield call("insert_dead_letter", *head, *nothing, "'bad'", "''", "8", _NOW)
-    yield call("due_parked_keys", "'mine'", _NOW)
+    new, bad = many("'new-' || i"), many("'bad'::text")
+    yield call("park_keys", "'mine'", NOW, topics, new, bad, many("false"))
+    record = zeros, many("i"), zeros
+    yield call("park_events", "'mine'", topics, new, *record, *(none,) * 3)
+    empty = many("NULL::bigint"), many("1"), zeros, new, many("'t'::text"), *(none,) * 3
+    yield call("insert_dead_letters", "'mine'", NOW, topics, zeros, many("i"), *empty, bad, bad, many("8"))
+    yield call("due_parked_keys", "'mine'", NOW)
     early = f"'2026-11-24Z'::timestamptz + {rows // 2 + OWN} * interval '1 ms'"
     yield call("due_parked_keys", "'other'", early)
-    yield call("claim_parked_key", *key[:2], _case(str(rows - 1)), _NOW)
-    yield call("parked_events", *key)
-    yield call("delete_parked_events", *key, str(rows % 4), str(rows))
+    yield call("claim_parked_key", *key[:2], case_id(str(rows - 1)), NOW)
+    yield call("parked_events", *key, "100")
+    yield call("delete_parked_events", *key, "1000000000")
     yield call("free_key_if_empty", *key)
-    yield call("try_key_again_at", *key, "2", _NOW, "'bad'", "false")
+    yield call("continue_key", *key)
+    yield call("postpone_key", *key, NOW)
+    yield call("try_key_again_at", *key, "2", NOW, "'bad'", "false")
     for consumer in ("'mine'", "'other'"):
         yield call("count_parked", consumer)
-    yield call("list_dead_letters", "false", "100")
-    yield call("list_dead_letters", "true", "100")
+    yield from _floods(rows)
+    yield from _letters(rows)
+
+
+def _floods(rows: int) -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.inbox", name, arguments)
+
+    place = "'other-7'", f"'t.{rows}'", "7"
+    yield call("count_bad_records", *place, NOW, "3", f"{NOW} - interval '1 minute'")
+    yield call("start_flood", "'mine'", "'t.new'", "0", NOW)
+    yield call("lock_flood", *place)
+    yield call("pause_partition", *place, NOW, "2")
+    yield call("paused_partitions", NOW)
+    yield call("resume_partitions", f"'t.{rows}'", NOW, NOW, "0")
+
+
+def _letters(rows: int) -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.inbox", name, arguments)
+
+    letter = "(SELECT max(id) FROM dead_letter)"
+    letters = listed("id", "dead_letter", order="id DESC")
+    keys = "'mine'", "'t.main'", case_id(f"{rows - OWN} + i")
+    mine = tuple(many(f"({each})::text") for each in keys)
+    every = ("NULL::text", "NULL::text", "NULL::timestamptz")
+    for resolved in ("false", "true"):
+        for after in ("0", letter):
+            yield call("list_dead_letters", resolved, "100", after)
     yield call("read_dead_letter", letter)
-    yield call("key_of_dead_letter", letter)
-    yield call("lock_dead_letter", letter)
-    yield call("lock_dead_key", *key)
-    yield call("head_of_key", *key)
-    yield call("free_dead_key", *key, _NOW)
-    yield call("resolve_dead_letter", letter, "'replayed'", "'me'", "NULL", "NULL::bytea")
+    for selection in (every, ("'t.rare'", *every[1:])):
+        yield call("count_dead_letters", *selection)
+        yield call("matching_dead_letters", *selection, "0")
+    for name in ("keys_of_dead_letters", "lock_dead_keys", "lock_dead_letters"):
+        yield call(name, letters)
+    yield call("delete_parked_heads", *mine, listed("arrival", "parked_event", order="arrival DESC"))
+    yield call("delete_empty_keys", *mine)
+    yield call("free_dead_keys", *mine, NOW)
+    yield call("resolve_dead_letters", letters, many("NULL::bytea"), "'replayed'", "'me'", "NULL", NOW)
+    yield call("date_resolved_letters", NOW)
+    for before in ("'2026-11-24T00:00:01Z'::timestamptz", NOW):
+        yield call("prune_dead_letters", before)
 
 
 def core_calls(rows: int) -> list[Call]:
@@ -187,41 +255,13 @@ def core_calls(rows: int) -> list[Call]:
     return [*_outbox(), *_unit_of_work(), *_inbox(rows)]
 
 
-_CASE_FILE = (
-    "id, phase, number, kind, service_code, area, visibility, urgent, hint, notify, received_at, reply_due,"
-    " reply_day_count, cycle, policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason,"
-    " triaged_at, sign_due, proposal, proposal_unit, proposal_action, proposal_by_topic, reply_refused, words"
-)
-_ASSIGNMENT = "inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note, reply_due"
-
-
-def _columns(columns: str, table: str, key: str) -> Iterator[str]:
-    for column in columns.split(", "):
-        yield f"(SELECT array_agg({column} ORDER BY {key}) FROM {table} WHERE {key} <= {_case(str(OWN))})"
-
-
-def routing_calls() -> Iterator[Call]:
-    """A call of each named statement of routing."""
-
-    def call(name: str, *arguments: str) -> Call:
-        return Call("services.routing", name, arguments)
-
-    for name in ("case_files", "assignments", "words"):
-        yield call(name, _CASES)
-    yield call("save_case_files", *_columns(_CASE_FILE, "case_file", "id"))
-    yield call("save_assignments", *_columns(_ASSIGNMENT, "assignment", "inquiry"))
-    texts = _many("'water'::text"), _many("'a'::text"), _many("'r'::text"), _many("NULL::text")
-    yield call("add_orphan_actions", *texts, _many(_NOW))
-    yield call("take_orphan_actions", "ARRAY['water']")
-    page = "'water'", "'-infinity'::timestamptz", "''", "NULL", "NULL", "50"
-    yield call("desk_open", *page, "NULL")
-    yield call("desk_open", *page, "'dispatched'")
-    yield call("desk_closed", *page)
-    yield call("has_cases", "'water'")
-    yield call("has_cases", "'nobody'")
-    yield call("triage_queue", "'-infinity'::timestamptz", "''", "50")
-    yield call("count_triage")
-    yield call("reply_is_pending", _case("3"))
+async def first_columns(connection: asyncpg.Connection) -> dict[str, str]:
+    """The first column of each index that the connection sees, as plans write it."""
+    rows = await connection.fetch(
+        "SELECT relname, pg_get_indexdef(oid, 1, true) AS first FROM pg_class"
+        " WHERE relkind = 'i' AND pg_table_is_visible(oid)"
+    )
+    return {row["relname"]: row["first"] for row in rows}
 
 
 class Caller:
@@ -256,7 +296,7 @@ class Caller:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            settings = PLAN_SETTINGS.replace("SET ", "SET LOCAL ") if call.relay else ""
+            settings = call.settings.replace("SET ", "SET LOCAL ")
             await connection.execute(f"SET LOCAL plan_cache_mode = {self._mode}; {settings}")
             execute = f"EXECUTE piled{await self._literals(call)}"
             if not times:
@@ -312,6 +352,28 @@ def rows_read(plan: dict[str, Any]) -> int:
             dropped = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
             read += (node["Actual Rows"] + dropped) * node["Actual Loops"]
     return round(read)
+
+
+def indexes_read_whole(plan: dict[str, Any], first: dict[str, str]) -> set[str]:
+    """Indexes that were searched by later columns than their `first`, so from one end to the other.
+
+    The rows that such a search passes are in no count of the plan.
+    """
+    return {
+        name
+        for node in nodes(plan)
+        if (name := node.get("Index Name")) is not None
+        and "Index Cond" in node
+        and not _asks(node["Index Cond"], first[name])
+    }
+
+
+def _asks(condition: str, column: str) -> bool:
+    if column.isidentifier():
+        return re.search(rf"\b{column}\b", condition) is not None
+    # An expression, which a plan and the catalogue lay out in different ways.
+    condition, column = (re.sub(r"[\s()]", "", text) for text in (condition, column))
+    return column in condition
 
 
 def rows_answered(plan: dict[str, Any]) -> int:

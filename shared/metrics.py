@@ -64,7 +64,7 @@ PAUSED = Gauge("civicloom_outbox_set_aside", "Events of paused topics", ["topic"
 OUTBOX_AGE = Gauge("civicloom_outbox_age_seconds", "Age of the oldest event that is not yet on Kafka")
 TIMERS = Counter("civicloom_timers_total", "Timers fired", ["kind"])
 TIMER_FAULTS = Counter("civicloom_timer_faults_total", "Timers that failed and will be retried", ["kind"])
-# Above 0: a case was handed on and nothing has come back; `civicloom status` names it.
+# Above 0: a case was handed on and nothing has come back; `civicloom status` names it. At most 10,000.
 UNANSWERED = Gauge(
     "civicloom_cases_unanswered", "Cases without an answer of another service for minutes", ["kind"]
 )

@@ -13,7 +13,7 @@ from services.inquiry.domain.case import Case, TimelineStep
 from services.inquiry.domain.clock import ReplyClock
 from services.inquiry.domain.concern import Contact, ExternalKey
 from services.inquiry.domain.new_case import NewCase
-from services.inquiry.domain.states import STATE, Holding, Stage, State
+from services.inquiry.domain.states import PARTS, STATE, Holding, Stage, State
 from services.inquiry.domain.timeline import TimelineEntry
 from shared import sql
 from shared.packs import Packs
@@ -192,10 +192,15 @@ async def read_steps(reader: Queryable, inquiry: str) -> list[TimelineEntry]:
 
 
 async def list_cases(
-    reader: Queryable, stage: Stage | None, holdings: Sequence[Holding], after: str | None, limit: int
+    reader: Queryable, state: State | None, after: str | None, limit: int
 ) -> list[CaseSummary]:
-    """Received cases, newest first, older than the id `after`; with a stage, those of its `holdings`."""
-    rows = await reader.fetch(_SQL["list_cases"], stage, list(holdings), after, limit)
+    """Received cases, newest first, older than the id `after`: all, or those in one displayed state."""
+    if state is None:
+        rows = await reader.fetch(_SQL["list_cases"], after, limit)
+    else:
+        stage, holdings = PARTS[state]
+        part = holdings[0] if stage is Stage.ACCEPTED else stage
+        rows = await reader.fetch(_SQL["list_cases_in"], part, after, limit)
     return [CaseSummary(**_summary(row)) for row in rows]
 
 

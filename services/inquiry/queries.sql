@@ -75,19 +75,32 @@ SELECT i.*, r.value, r.words FROM inquiry i JOIN received r ON r.inquiry = i.id 
 SELECT at, kind, data, words FROM step WHERE inquiry = $1 ORDER BY id;
 
 -- name: list_cases
--- Newest first: ids grow with time.
+-- Newest first: ids grow with time. The page is taken from `received`, which has no row for a case that only routing
+-- has mentioned.
 SELECT i.id, i.number, i.kind, i.service_code, i.area, i.visibility, i.channel, i.urgent, i.created, i.due,
     i.stage, i.holding, i.lead, i.cycle, r.words
-FROM inquiry i JOIN received r ON r.inquiry = i.id
-WHERE ($1::text IS NULL OR (i.stage = $1 AND i.holding = ANY ($2::text[]))) AND ($3::text IS NULL OR i.id < $3)
-ORDER BY i.id DESC LIMIT $4;
+FROM (SELECT * FROM received WHERE inquiry < coalesce($1, '~') ORDER BY inquiry DESC LIMIT $2) r
+JOIN inquiry i ON i.id = r.inquiry ORDER BY i.id DESC;
+
+-- name: list_cases_in
+-- The same for those in one state, which is an accepted case's holding and the stage of any other: as in the index
+-- `inquiry_state`.
+SELECT i.id, i.number, i.kind, i.service_code, i.area, i.visibility, i.channel, i.urgent, i.created, i.due,
+    i.stage, i.holding, i.lead, i.cycle, r.words
+FROM (SELECT * FROM inquiry
+      WHERE stage <> 'unknown' AND CASE stage WHEN 'accepted' THEN holding ELSE stage END = $1 AND id < coalesce($2, '~')
+      ORDER BY id DESC LIMIT $3) i
+JOIN received r ON r.inquiry = i.id ORDER BY i.id DESC;
 
 -- name: list_to_accept
--- The clerk's queue, oldest first.
+-- The clerk's queue, oldest first; by the same index.
 SELECT i.id, i.number, i.kind, i.service_code, i.area, i.visibility, i.channel, i.urgent, i.created, i.due,
     i.stage, i.holding, i.lead, i.cycle, r.words
-FROM inquiry i JOIN received r ON r.inquiry = i.id
-WHERE i.stage = 'received' AND ($1::text IS NULL OR i.id > $1) ORDER BY i.id LIMIT $2;
+FROM (SELECT * FROM inquiry
+      WHERE stage <> 'unknown' AND CASE stage WHEN 'accepted' THEN holding ELSE stage END = 'received'
+          AND id > coalesce($1, '')
+      ORDER BY id LIMIT $2) i
+JOIN received r ON r.inquiry = i.id ORDER BY i.id;
 
 -- name: read_value
 SELECT value FROM received WHERE inquiry = $1;

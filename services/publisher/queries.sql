@@ -44,16 +44,27 @@ WHERE publication = $1 AND (version = $2 OR (published_at IS NOT NULL AND retire
 UPDATE publication SET withdrawal_reason = $2, public_changed_at = $3 WHERE id = $1;
 
 -- name: public_publications
--- A page of publications in force, newest first; $1: a topic, null for all; $2, $3: sort key of the previous page's last
--- row.
+-- A page of publications in force, newest first; $1, $2: sort key of the previous page's last row.
 SELECT p.id, p.state, p.public_version AS version, p.published_at, p.public_changed_at AS updated_at,
        p.withdrawal_reason, v.title, v.summary, v.body, v.topics, v.document_number, v.effective_from
 FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
 WHERE p.public_version IS NOT NULL AND p.state <> 'withdrawn'
-  AND ($1::text IS NULL OR $1 = ANY(v.topics))
-  AND ($2::timestamptz IS NULL OR (p.published_at, p.id) < ($2, $3))
+  AND (p.published_at, p.id) < (coalesce($1::timestamptz, 'infinity'), coalesce($2, ''))
 ORDER BY p.published_at DESC, p.id DESC
-LIMIT $4;
+LIMIT $3;
+
+-- name: public_publications_on
+-- The same under the topic $3.
+SELECT p.id, p.state, p.public_version AS version, p.published_at, p.public_changed_at AS updated_at,
+       p.withdrawal_reason, v.title, v.summary, v.body, v.topics, v.document_number, v.effective_from
+FROM (
+    SELECT * FROM publication_topic
+    WHERE topic = $3 AND (published_at, publication) < (coalesce($1::timestamptz, 'infinity'), coalesce($2, ''))
+    ORDER BY published_at DESC, publication DESC LIMIT $4
+) t
+JOIN publication p ON p.id = t.publication
+JOIN publication_version v ON v.publication = p.id AND v.version = p.public_version
+ORDER BY t.published_at DESC, t.publication DESC;
 
 -- name: public_publication
 -- One that is or was public.
@@ -63,17 +74,25 @@ FROM publication p JOIN publication_version v ON v.publication = p.id AND v.vers
 WHERE p.id = $1;
 
 -- name: feed_changed_at
--- When the content of a feed last changed: something was added or removed. Null if nothing was ever public under the
--- topic.
-SELECT max(greatest(published_at, retired_at)) FROM publication_version
-WHERE published_at IS NOT NULL AND ($1::text IS NULL OR $1 = ANY(topics));
+-- When the content of the feed of all topics last changed: something was added or removed. Null: nothing was ever public.
+SELECT max(greatest(published_at, retired_at)) FROM publication_version WHERE published_at IS NOT NULL;
+
+-- name: feed_of_topic_changed_at
+SELECT changed_at FROM topic_change WHERE topic = $1;
 
 -- name: desk_publications
--- A page of the desk's list by last change; $1: a state, null for all.
+-- A page of the desk's list by last change; $1, $2: sort key of the previous page's last row.
 SELECT p.id, p.state, p.version, p.public_version, p.changed_at, v.title, v.editor, v.approver
 FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.version
-WHERE ($1::text IS NULL OR p.state = $1)
-  AND ($2::timestamptz IS NULL OR (p.changed_at, p.id) < ($2, $3))
+WHERE (p.changed_at, p.id) < (coalesce($1::timestamptz, 'infinity'), coalesce($2, ''))
+ORDER BY p.changed_at DESC, p.id DESC
+LIMIT $3;
+
+-- name: desk_publications_in
+-- The same in the state $3.
+SELECT p.id, p.state, p.version, p.public_version, p.changed_at, v.title, v.editor, v.approver
+FROM publication p JOIN publication_version v ON v.publication = p.id AND v.version = p.version
+WHERE p.state = $3 AND (p.changed_at, p.id) < (coalesce($1::timestamptz, 'infinity'), coalesce($2, ''))
 ORDER BY p.changed_at DESC, p.id DESC
 LIMIT $4;
 

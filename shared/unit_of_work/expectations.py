@@ -39,6 +39,13 @@ class Unanswered(NamedTuple):
     since: dt.datetime
 
 
+class Overdue(NamedTuple):
+    """How many cases wait, or so many and more: a count looks at 10,000 expectations of each kind."""
+
+    cases: int
+    or_more: bool
+
+
 async def write_expectations(connection: Any, changes: dict[Expectation, bool]) -> None:
     """Adds the expectations that map to True, unless they stand already, and deletes the others."""
     expected = sorted(one for one, is_expected in changes.items() if is_expected)
@@ -53,13 +60,16 @@ async def unanswered(
     reader: asyncpg.Connection | asyncpg.Pool, before: dt.datetime, limit: int
 ) -> list[Unanswered]:
     """What has been expected since before a moment of machine time, longest first."""
-    return [Unanswered(*row) for row in await reader.fetch(QUERIES["list_unanswered"], before, limit)]
+    rows = await reader.fetch(QUERIES["list_unanswered"], before, limit, KINDS)
+    return [Unanswered(*row) for row in rows]
 
 
-async def count_unanswered(reader: asyncpg.Connection | asyncpg.Pool, before: dt.datetime) -> dict[Kind, int]:
+async def count_unanswered(
+    reader: asyncpg.Connection | asyncpg.Pool, before: dt.datetime
+) -> dict[Kind, Overdue]:
     """How many cases have waited since before that moment, by what they wait for; every kind is there."""
-    found = {row["kind"]: row["n"] for row in await reader.fetch(QUERIES["count_unanswered"], before)}
-    return {kind: found.get(kind, 0) for kind in KINDS}
+    rows = await reader.fetch(QUERIES["count_unanswered"], before, KINDS)
+    return {row["kind"]: Overdue(row["cases"], row["or_more"]) for row in rows}
 
 
 def _by_column(rows: Collection[Expectation]) -> list[list[str]]:

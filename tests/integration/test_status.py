@@ -17,6 +17,7 @@ from shared.metrics import UNANSWERED
 from shared.settings import SERVICES
 from shared.unanswered import UnansweredWatch
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.expectations import count_unanswered, unanswered
 
 pytestmark = pytest.mark.integration
 
@@ -82,6 +83,41 @@ async def test_the_watch_counts_and_stops_counting(inquiry: Database) -> None:
     await watch.check()
     assert watch.reasons() == {}
     assert UNANSWERED.labels("dispatch")._value.get() == 0
+
+
+async def test_a_pile_is_counted_up_to_a_bound_and_hides_no_other_kind(inquiry: Database) -> None:
+    await expect_since(inquiry, minutes=11)
+    await inquiry.pool.execute(
+        "INSERT INTO expectation SELECT 'case-' || i, 'intake', '', $1 FROM generate_series(1, $2::int) i",
+        machine_now() - dt.timedelta(minutes=20),
+        10_001,
+    )
+    watch = UnansweredWatch(inquiry)
+    await watch.check()
+    cases = "unanswered: 10,000 or more for intake, 1 for dispatch; `civicloom status` names them"
+    assert watch.reasons() == {"cases": cases}
+    assert UNANSWERED.labels("intake")._value.get() == 10_000
+
+
+async def test_a_case_that_several_units_keep_waiting_is_one(inquiry: Database) -> None:
+    case = new_id(machine_now())
+    async with inquiry.transaction([case]) as tx:
+        for unit in ("roads", "water", "parks"):
+            tx.expect(case, "delivery", unit)
+    now = machine_now()
+    await inquiry.pool.execute("UPDATE expectation SET since = $1", now - dt.timedelta(minutes=11))
+    # A unit before the others in the alphabet that is not overdue hides none that is.
+    await inquiry.pool.execute("UPDATE expectation SET since = $1 WHERE party = 'parks'", now)
+    before = now - dt.timedelta(minutes=10)
+    assert (await count_unanswered(inquiry.pool, before))["delivery"] == (1, False)
+    assert [one.party for one in await unanswered(inquiry.pool, before, 9)] == ["roads", "water"]
+
+
+async def test_the_longest_overdue_of_all_kinds_come_first(inquiry: Database) -> None:
+    cases = [await expect_since(inquiry, minutes=minutes) for minutes in (12, 14, 13)]
+    await inquiry.pool.execute("UPDATE expectation SET kind = 'answer' WHERE subject = $1", cases[2])
+    named = await unanswered(inquiry.pool, machine_now(), 2)
+    assert [(one.subject, one.kind) for one in named] == [(cases[1], "dispatch"), (cases[2], "answer")]
 
 
 async def test_what_is_expected_twice_keeps_its_age(inquiry: Database) -> None:

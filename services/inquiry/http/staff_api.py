@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
-from services.inquiry.domain.states import PARTS, State
+from services.inquiry.domain.states import State
 from services.inquiry.domain.visibility import reads_words
 from services.inquiry.http.answers import API, errors_as_problems, listed
 from services.inquiry.http.bodies import Purpose
@@ -34,8 +34,7 @@ async def list_inquiries(
 ) -> dict[str, Any]:
     """Cases, newest first; all, or those of one state. Machines get no titles of secret ones (保密)."""
     after = read_cursor(cursor, str)
-    stage, holdings = PARTS[state] if state else (None, ())
-    cases = await list_cases(ctx.database.pool, stage, holdings, after[0] if after else None, limit + 1)
+    cases = await list_cases(ctx.database.pool, state, after[0] if after else None, limit + 1)
     page = page_of(cases, limit, lambda case: (case.id,))
     roles = reader.roles if isinstance(reader, Person) else frozenset()
     items = [listed(case, readable=reads_words(case.visibility, roles)) for case in page.items]

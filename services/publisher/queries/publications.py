@@ -136,7 +136,10 @@ async def public_page(
 ) -> list[PublicVersion]:
     """Up to `limit` publications in force after `after`, newest first; those of one topic if it is given."""
     moment, identifier = after or (None, None)
-    rows = await db.fetch(SQL["public_publications"], topic, moment, identifier, limit)
+    if topic is None:
+        rows = await db.fetch(SQL["public_publications"], moment, identifier, limit)
+    else:
+        rows = await db.fetch(SQL["public_publications_on"], moment, identifier, topic, limit)
     return [PublicVersion(**dict(row)) for row in rows]
 
 
@@ -148,14 +151,20 @@ async def public_version(db: Queryable, identifier: str) -> PublicVersion | None
 
 async def feed_changed_at(db: Queryable, topic: str | None) -> dt.datetime | None:
     """When the feed of a topic (None: of all) last changed; None if nothing was ever public in it."""
-    changed: dt.datetime | None = await db.fetchval(SQL["feed_changed_at"], topic)
+    if topic is None:
+        changed: dt.datetime | None = await db.fetchval(SQL["feed_changed_at"])
+    else:
+        changed = await db.fetchval(SQL["feed_of_topic_changed_at"], topic)
     return changed
 
 
 async def desk_page(db: Queryable, state: str | None, after: ListCursor | None, limit: int) -> list[DeskItem]:
     """Up to `limit` publications after `after` by last change; those in one state if it is given."""
     moment, identifier = after or (None, None)
-    rows = await db.fetch(SQL["desk_publications"], state, moment, identifier, limit)
+    if state is None:
+        rows = await db.fetch(SQL["desk_publications"], moment, identifier, limit)
+    else:
+        rows = await db.fetch(SQL["desk_publications_in"], moment, identifier, state, limit)
     return [DeskItem(**dict(row)) for row in rows]
 
 

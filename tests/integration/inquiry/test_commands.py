@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 
 from harness.schema import outbox_records
+from services.inquiry.domain.states import KNOWN, STATE
 from services.inquiry.handlers import build_handlers
 from shared.contracts.inquiry import NoteWords, ReplyWords
 from shared.contracts.routing import (
@@ -271,6 +272,20 @@ async def test_lists_are_for_staff_and_page_without_gaps(running: Running) -> No
     assert set(ids) <= set(seen)
     assert (await running.client.get(API, params={"cursor": "rubbish"})).status_code == 400
     assert (await running.client.get(API, params={"state": "nonsense"})).status_code == 422
+
+
+async def test_a_list_of_a_state_has_the_cases_in_it_and_no_other(running: Running) -> None:
+    pairs = {(await running.take_in(kind="report"))["id"]: pair for pair in STATE}
+    for case, (stage, holding) in pairs.items():
+        update = "UPDATE inquiry SET stage = $2, holding = $3 WHERE id = $1"
+        await running.database.pool.execute(update, case, stage, holding)
+    running.sign_in("clerk")
+    for state in KNOWN:
+        items = (await running.client.get(API, params={"state": state, "limit": 200})).json()["items"]
+        assert {item["state"] for item in items} == {state}
+        assert {item["id"] for item in items} & pairs.keys() == {
+            case for case, pair in pairs.items() if STATE[pair] is state
+        }
 
 
 async def test_a_partition_batch_of_many_cases_is_applied_as_one(running: Running) -> None:

@@ -210,7 +210,8 @@ class Running:
 
 
 _TABLES = (
-    "publication_version, publication, subscription, contact, early_step, delivery, push_batch, outbox, "
+    "publication_version, publication, publication_topic, topic_change, "
+    "subscription, contact, early_step, delivery, push_batch, outbox, "
     "aggregate, timer, idempotency_key, parked_key, parked_event, dead_letter"
 )
 

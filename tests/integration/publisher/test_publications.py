@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.integration.publisher.conftest import API, START, TEXT, Running
+from tests.paths import REPO
 
 pytestmark = pytest.mark.integration
 SCRIPT = "<script>alert(1)</script>"
@@ -364,3 +365,22 @@ async def test_the_api_describes_itself(running: Running) -> None:
     drafting = document["paths"][API]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(drafting["required"]) == {"title", "body"}
     assert "/publish" not in document["paths"]
+
+
+async def test_the_tables_by_topic_say_what_the_versions_say(running: Running) -> None:
+    moved = await running.publish(topics=["water-energy", "housing"])
+    withdrawn = await running.publish(topics=["housing"])
+    kept = await running.publish(topics=["housing"])
+    await running.correct(moved, topics=["transport", "housing"])
+    await running.withdraw(withdrawn, version=1)
+    pool = running.database.pool
+    rows = await pool.fetch("SELECT publication, topic FROM publication_topic")
+    assert {tuple(row) for row in rows} == {(moved, "transport"), (moved, "housing"), (kept, "housing")}
+    # As the migration fills them in an installation that has publications.
+    script = (REPO / "services/publisher/migrations/0005_lists.sql").read_text()
+    for table in ("publication_topic", "topic_change"):
+        kept_by_triggers = await pool.fetch(f"SELECT * FROM {table} ORDER BY 1, 2")
+        await pool.execute(f"TRUNCATE {table}")
+        (fill,) = re.findall(rf"^INSERT INTO {table}\nSELECT.*?;", script, re.MULTILINE | re.DOTALL)
+        await pool.execute(fill)
+        assert await pool.fetch(f"SELECT * FROM {table} ORDER BY 1, 2") == kept_by_triggers

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from services.inquiry.commands import NoSuchCase, NotYours
 from services.inquiry.domain.concern import Concern, Contact
+from services.inquiry.domain.states import State
 from services.inquiry.http import open_api, staff_api
 from services.inquiry.http.answers import errors_as_problems
 from services.inquiry.http.clerk_pages import desk_href
@@ -133,7 +134,11 @@ async def test_a_list_goes_on_after_its_last_case() -> None:
     first = await staff_api.list_inquiries(ctx, CLERK, limit=2)
     assert [item["id"] for item in first["items"]] == ["id-3", "id-2"]
     await staff_api.list_inquiries(ctx, CLERK, cursor=first["next"], limit=2)
-    assert pool.arguments[2:] == ("id-2", 3)
+    assert pool.arguments == ("id-2", 3)
+    await staff_api.list_inquiries(ctx, CLERK, state=State.IN_PROGRESS, cursor=first["next"], limit=2)
+    assert pool.arguments == ("signed", "id-2", 3)
+    await staff_api.list_inquiries(ctx, CLERK, state=State.REPLIED, limit=2)
+    assert pool.arguments == ("replied", None, 3)
 
 
 @pytest.mark.parametrize(("person", "unit"), [(CLERK, None), (OFFICER, "housing")])

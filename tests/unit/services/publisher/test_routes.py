@@ -129,7 +129,7 @@ async def test_the_list_shows_a_correction_that_is_not_public_yet_as_published()
     assert (item["state"], item["published_at"]) == ("published", "2026-11-24T01:30:00Z")
     assert item["url"] == f"https://city.example/policies/{IDENTIFIER}"
     assert answer["next"] is None
-    assert pool.asked == [("housing", None, None, 2)]
+    assert pool.asked == [(None, None, "housing", 2)]
 
 
 async def test_a_page_that_is_full_has_a_cursor_to_the_next_one() -> None:
@@ -137,7 +137,7 @@ async def test_a_page_that_is_full_has_a_cursor_to_the_next_one() -> None:
     ctx = context_over(pool)
     first = read(await publications_api.list_publications(ctx, limit=1))
     await publications_api.list_publications(ctx, cursor=first["next"], limit=1)
-    assert pool.asked[-1] == (None, NOW, IDENTIFIER, 2)
+    assert pool.asked[-1] == (NOW, IDENTIFIER, 2)
 
 
 @pytest.mark.parametrize("identifier", ["nonsense", "x\0y", IDENTIFIER], ids=["nonsense", "nul", "unknown"])
