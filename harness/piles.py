@@ -96,6 +96,10 @@ def _outbox() -> Iterator[Call]:
         )
     yield call("count_paused_rows", _ALL)
     yield Call("shared.outbox", "oldest_written")
+    yield Call("shared.outbox", "read_epoch_state")
+    yield call("read_marks", "'t.7'")
+    yield call("set_marks", many("'t.' || i"), many("0"), many("7"))
+    yield call("unsent_of", "'t.main'", CASES)
     yield Call("shared.outbox", "count_outbox")
     yield from _widths()
 
@@ -155,6 +159,9 @@ def _unit_of_work() -> Iterator[Call]:
         yield call(query, "'2026-11-24Z'::timestamptz + interval '5 s'", "1000")
         yield call(query, "'infinity'::timestamptz", "1000")
     yield call("read_epoch")
+    yield call("make_aggregates", CASES)
+    yield call("make_aggregates", new)
+    yield call("make_aggregates_of_timers")
     yield call("claim_idempotency_key", "'scope'", "'new'", "'\\x00'::bytea", NOW)
     yield call("read_idempotency_key", "'scope'", "'k-7'")
     yield call("answer_idempotency_key", "'scope'", "'k-7'", "200", "'{}'::jsonb")
@@ -184,8 +191,12 @@ def _inbox(rows: int) -> Iterator[Call]:
     zeros, none = many("0"), many("NULL::bytea")
     yield call("start_cursor", "'mine'", "'t.new'", "0", "0")
     yield call("lock_cursor", *place)
-    yield call("advance_cursor", *place, "7")
+    yield call("advance_cursor", *place, "7", "6", "0", "'\\x00'::bytea")
+    yield call("pass_offsets", *place, "7")
     yield call("read_cursors", "'mine'")
+    yield call("read_cursor", *place)
+    yield call("has_cursors", "'mine'")
+    yield call("start_cursors", "'mine'", topics, many("i"), many("0"))
     yield call("seen_events", many("'t.actions'::text"), many("'a-' || i"))
     yield call("lock_parked_keys", "'mine'", "'t.main'", mine)
     new, bad = many("'new-' || i"), many("'bad'::text")
@@ -207,6 +218,7 @@ def _inbox(rows: int) -> Iterator[Call]:
     for consumer in ("'mine'", "'other'"):
         yield call("count_parked", consumer)
     yield from _floods(rows)
+    yield from _losses(rows)
     yield from _letters(rows)
 
 
@@ -221,6 +233,18 @@ def _floods(rows: int) -> Iterator[Call]:
     yield call("pause_partition", *place, NOW, "2")
     yield call("paused_partitions", NOW)
     yield call("resume_partitions", f"'t.{rows}'", NOW, NOW, "0")
+
+
+def _losses(rows: int) -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.inbox", name, arguments)
+
+    yield call("record_topic_loss", "'mine'", "'t.new'", "0", "'expired'", "0", "7", NOW)
+    yield call("record_topic_loss", "'other'", f"'t.{rows}'", "0", "'expired'", "0", "7", NOW)
+    yield call("list_topic_losses", "false", "100")
+    yield call("list_topic_losses", "true", "100")
+    yield call("see_topic_losses", f"'t.{rows}'", NOW, "'me'")
+    yield call("count_topic_losses")
 
 
 def _letters(rows: int) -> Iterator[Call]:

@@ -26,6 +26,10 @@ SELECT 'case-' || lpad((CASE WHEN kind = 'delivery' THEN i / 20 ELSE i END)::tex
     CASE WHEN kind = 'delivery' THEN 'unit-' || i / 10 % 2 ELSE '' END, '2026-11-24Z'::timestamptz + i * interval '1 ms'
 FROM (SELECT i, CASE i % 10 WHEN 7 THEN 'intake' WHEN 8 THEN 'delivery' WHEN 9 THEN 'answer' ELSE 'dispatch' END AS kind
     FROM generate_series(1, $n) i) e;
+INSERT INTO topic_loss (consumer, topic, partition, kind, from_offset, to_offset, found_at, seen_at)
+SELECT 'other', 't.' || i, 0, 'expired', 0, 1, '2026-11-24Z', CASE WHEN i <= $n - $own THEN '2026-11-24Z'::timestamptz END
+FROM generate_series(1, $n) i;
+INSERT INTO sent_mark SELECT 't.' || i, 0, 1 FROM generate_series(1, $n) i;
 INSERT INTO seen_event SELECT 't.actions', 'a-' || i, '2026-11-24Z'::timestamptz + i * interval '1 s'
 FROM generate_series(1, $n) i;
 INSERT INTO parked_key

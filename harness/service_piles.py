@@ -220,6 +220,7 @@ def _delivery_calls() -> Iterator[Call]:
     yield call("recheck", "'d-0000007'")
     ids, attempts = many("'d-' || lpad(i::text, 7, '0')"), many("0")
     yield call("release_deliveries", ids, attempts, NOW)
+    yield call("record_earlier_results", ids, attempts, many("'sent'::text"), moments)
     yield call("record_results", ids, attempts, many("'sent'::text"), moments, many("NULL::text"), moments)
 
 
@@ -272,6 +273,7 @@ def _writer_calls(rows: int) -> Iterator[Call]:
     yield call("open_log_refusals")
     yield call("close_log_refusal", "'t.main'", "3", "7", "7", "'me'", "'why'", NOW)
     yield call("log_subjects", CASES)
+    yield call("keyed_subjects")
     yield call("last_positions", subjects)
     sources = many("'/services/inquiry'::text")
     yield call("entries_at_positions", subjects, sources, many("10000000001 + i % 5"))

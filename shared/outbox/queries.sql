@@ -166,7 +166,7 @@ ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
 WHERE sent_mark.next_offset <> excluded.next_offset;
 
 -- name: unsent_of
--- Reads the whole outbox, once per session of the relay: it has no index by key.
+-- Once per session of the relay.
 SELECT value FROM outbox WHERE topic = $1 AND key = ANY ($2::text[])
 UNION ALL
 SELECT value FROM outbox_aside WHERE topic = $1 AND key = ANY ($2::text[]);
