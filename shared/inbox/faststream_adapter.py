@@ -16,7 +16,11 @@ from shared.inbox.barrier import Barrier
 from shared.settings import CoreSettings
 
 MAX_RECORDS = 2000
-_FETCH_WAIT_MS = 50
+# How long a poll waits in the client: records end it at once.
+_POLL_MS = 500
+# How long the broker holds a fetch for which it has nothing. A partition whose records were just taken is not
+# part of the fetch that is under way, so this is how long its next record may wait.
+_FETCH_WAIT_MS = 100
 _METADATA_MS = 5_000
 _STOP_SECONDS = 15
 # How long a crashed replica's partitions wait. The cursor stops a replica that only seemed dead.
@@ -63,7 +67,7 @@ class Subscription:
             "group_id": group,
             "batch": True,
             "max_records": MAX_RECORDS,
-            "batch_timeout_ms": _FETCH_WAIT_MS,
+            "batch_timeout_ms": _POLL_MS,
             "fetch_max_wait_ms": _FETCH_WAIT_MS,
             "ack_policy": AckPolicy.MANUAL,
             "parser": parse,

@@ -80,19 +80,22 @@ def has_dead_task(consumer: Any) -> bool:
 
 
 def watch_polls(consumer: Any, on_poll: Callable[[bool], None]) -> None:
-    """Calls `on_poll` after each `getmany`, with whether it succeeded.
+    """Calls `on_poll` after each `getmany`, with whether it succeeded; polls on while there are no records.
 
     FastStream polls the consumer itself and only logs the errors, so nothing else shows that polls fail.
+    After a poll without records it does not listen for as long again: the first event would wait.
     """
     getmany = consumer.getmany
 
     async def watched(*args: Any, **options: Any) -> Any:
-        try:
-            found = await getmany(*args, **options)
-        except Exception:
-            on_poll(False)
-            raise
-        on_poll(True)
+        found: Any = {}
+        while not found:
+            try:
+                found = await getmany(*args, **options)
+            except Exception:
+                on_poll(False)
+                raise
+            on_poll(True)
         return found
 
     consumer.getmany = watched

@@ -110,6 +110,19 @@ async def test_polls_are_watched_whether_they_succeed_or_fail(consumer: AIOKafka
     assert seen == [True, False]
 
 
+async def test_a_poll_ends_with_records_only(consumer: AIOKafkaConsumer) -> None:
+    answers: list[dict[str, int]] = [{}, {}, {"a": 1}]
+
+    async def getmany(**_: object) -> dict[str, int]:
+        return answers.pop(0)
+
+    consumer.getmany = getmany
+    seen: list[bool] = []
+    internals.watch_polls(consumer, seen.append)
+    assert await consumer.getmany(timeout_ms=1) == {"a": 1}
+    assert seen == [True, True, True]
+
+
 async def test_the_position_of_a_partition_is_known_once_it_was_sought(consumer: AIOKafkaConsumer) -> None:
     assert isinstance(consumer._subscription, SubscriptionState)
     assert isinstance(TopicPartitionState.has_valid_position, property)
