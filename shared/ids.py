@@ -4,14 +4,16 @@ import datetime as dt
 import hashlib
 import hmac
 import re
-import uuid
 from zoneinfo import ZoneInfo
 
 from shared.random_bytes import sixteen
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
 _NIL = "00000000-0000-0000-0000-000000000000"
 _CHECK = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_CHECK_VALUES = {character: value for value, character in enumerate(_CHECK)}
+_DOUBLED = [(total or 36) * 2 % 37 for total in range(36)]
 _AMBIGUOUS = str.maketrans("ILO", "110")
 _IS_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
@@ -65,8 +67,9 @@ def case_number(identifier: str, zone: ZoneInfo) -> str:
 
     A pure function of the id, so that it is known as soon as the id is. Example: `20261124-7K3M9Q2XWB-F`.
     """
-    value = uuid.UUID(identifier).int
-    day = moment_of(identifier).astimezone(zone).strftime("%Y%m%d")
+    value = int(identifier.replace("-", ""), 16)
+    local = moment_of(identifier).astimezone(zone)
+    day = f"{local.year:04}{local.month:02}{local.day:02}"
     body = _crockford(value & (1 << 50) - 1, 10)
     return f"{day}-{body}-{_check_character(day + body)}"
 
@@ -113,13 +116,13 @@ def _spelled(milliseconds: int, version: str, hex_digits: str) -> str:
 
 
 def _crockford(value: int, length: int) -> str:
-    return "".join(CROCKFORD[value >> 5 * i & 31] for i in reversed(range(length)))
+    """The lowest `length` characters, an even number, two at a time."""
+    return "".join([_PAIRS[value >> 5 * i & 1023] for i in range(length - 2, -1, -2)])
 
 
 def _check_character(characters: str) -> str:
     """ISO 7064 MOD 37,36: detects every single wrong character and nearly every swap of neighbours."""
     total = 36
     for character in characters:
-        total = (total + _CHECK.index(character)) % 36 or 36
-        total = total * 2 % 37
+        total = _DOUBLED[(total + _CHECK_VALUES[character]) % 36]
     return _CHECK[(37 - total) % 36]

@@ -229,7 +229,7 @@ class Reader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed" if committed_only else "read_uncommitted",
-            fetch_max_wait_ms=50,
+            fetch_max_wait_ms=100,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             metadata_max_age_ms=5000,
             request_timeout_ms=15_000,

@@ -39,8 +39,9 @@ BATCH_ROWS = 3000
 # A partition accepts half a megabyte per publish batch: reading more than all partitions accept costs memory.
 BATCH_BYTES = 8 * 1024 * 1024
 _POLL_SECONDS = 0.05
-# Pause between batches that are not full: a batch costs the broker the same with one event or a hundred.
-_PACE_SECONDS = 0.03
+# After a batch that is not full the relay rests as long as the batch took, up to this: a batch costs the
+# broker the same with one event or a hundred. An event after a silence goes at once; batches grow with load.
+_LONGEST_PAUSE_SECONDS = 0.1
 _SHARE_SECONDS = 1.0
 # The lock number after the shards: every live relay holds it in shared mode, so that relays can be counted.
 _ALIVE = SHARDS
@@ -242,7 +243,7 @@ class Relay:
         if sent == 0:
             await self._idle()
         elif sent < BATCH_ROWS // 2:
-            await asyncio.sleep(max(0.0, started + _PACE_SECONDS - time.monotonic()))
+            await asyncio.sleep(min(time.monotonic() - started, _LONGEST_PAUSE_SECONDS))
 
     async def _send(
         self,

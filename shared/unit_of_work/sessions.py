@@ -36,6 +36,11 @@ class Session(asyncpg.Connection):
         super().__init__(*args, **more)
         self.last_used = time.monotonic()
 
+    def get_reset_query(self) -> str:
+        # asyncpg sends four statements after each transaction of the pool. Nothing is there to reset:
+        # settings are SET LOCAL, advisory locks end with their transaction, and nobody listens.
+        return ""
+
     async def reset(self, *, timeout: float | None = None) -> None:
         await super().reset(timeout=timeout)
         self.last_used = time.monotonic()

@@ -4,13 +4,15 @@ Each test loads a city, does its fault and lets it come to rest. What was lost b
 `civicloom resend` brings it back, and every acknowledged case is whole.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import asyncpg
 import pytest
 
 from deploy.local.pair import Pair
@@ -18,12 +20,15 @@ from harness.broker_faults import BrokerFaults
 from harness.history import Violation
 from harness.installation import Command, as_shipped
 from harness.whereabouts import Whereabouts, check_named, check_whole, whereabouts
+from services.audit.log.queries import open_refusals
+from services.audit.log.resume import resume
 from services.resend import find_lost
 from shared.clock import machine_now
 from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.sent import send_again
 from tests.chaos.run import ChaosRun, chaos_run
+from tests.waiting import running
 
 pytestmark = pytest.mark.chaos
 WARM = 40
@@ -76,11 +81,27 @@ async def aftermath(
 ) -> AsyncIterator[Aftermath]:
     async with chaos_run(pair, folder, Random(7), command) as city:
         broker = BrokerFaults(city.installation, pair.kafka)
-        async with city.at_work(rest_seconds=REST):
+        async with running(lambda: resume_the_log(city)), city.at_work(rest_seconds=REST):
             await city.asked(WARM)
             await fault(city, broker)
             await city.asked(len(city.citizens.cases) + WARM)
         yield Aftermath(city, broker)
+
+
+async def resume_the_log(city: ChaosRun) -> None:
+    """What `civicloom audit resume` does, by an operator who is quick: a log that was exchanged stands."""
+    while True:
+        await asyncio.sleep(1)
+        with suppress(asyncpg.PostgresError, OSError):
+            connection = await asyncpg.connect(
+                city.installation.database_url, timeout=5, server_settings={"search_path": "audit"}
+            )
+            try:
+                for refusal in await open_refusals(connection):
+                    partition = (refusal.topic, refusal.partition)
+                    await resume(connection, partition, operator="me", reason="the topic was made again")
+            finally:
+                await connection.close()
 
 
 async def make_inquiry_again(_: ChaosRun, broker: BrokerFaults) -> None:
