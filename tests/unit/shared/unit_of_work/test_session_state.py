@@ -17,6 +17,7 @@ _ON_OWN_SESSIONS = {
     "claim_shard",
     "know_widths",
     "try_lock",
+    "take_alive_lock",
     "try_lock_source",
 }
 
