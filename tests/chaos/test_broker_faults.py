@@ -27,6 +27,7 @@ from shared.clock import machine_now
 from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.sent import send_again
+from tests.chaos.length import LONG
 from tests.chaos.run import ChaosRun, chaos_run
 from tests.waiting import running
 
@@ -157,6 +158,8 @@ FAULTS: list[Fault] = [
     make_inquiry_again,
     make_routing_again,
     make_units_topics_again,
+]
+LONG_FAULTS: list[Fault] = [
     lose_the_end,
     lose_the_end_while_routing_is_away,
     delete_unread,
@@ -164,7 +167,7 @@ FAULTS: list[Fault] = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", [*FAULTS, *(LONG_FAULTS if LONG else [])], ids=lambda fault: fault.__name__)
 async def test_no_case_is_lost_in_silence(
     pair: Pair, folder: Path, fault: Fault, capsys: pytest.CaptureFixture[str]
 ) -> None:
