@@ -42,7 +42,12 @@ async def audit(database: str, namespace: str, pair: Pair) -> AsyncIterator[Data
 
 def owner_of(audit: Database, lock: int) -> Owner:
     async def owner() -> int | None:
-        return await audit.pool.fetchval("SELECT pid FROM pg_locks WHERE classid = $1 AND granted", lock)
+        # Of this database: the locks of others, which end as slowly as they like, are listed too.
+        return await audit.pool.fetchval(
+            "SELECT pid FROM pg_locks WHERE classid = $1 AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            lock,
+        )
 
     return owner
 

@@ -1,6 +1,8 @@
 """Mutants: the changes that are made, names that outlive edits elsewhere, what a run makes of verdicts."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,9 +151,30 @@ def test_a_run_fails_as_its_rules_say(
     assert unfinished == (code if code and not stale else 3)
 
 
+_JUDGE = """
+import sys
+from pathlib import Path
+import checks.mutants.__main__ as run
+from checks.mutants.memory import Found
+drawn = run.draw("1", 1, sys.argv[1])
+((part, _, survived),) = run.judged(drawn, Found(Path(sys.argv[2])), float("inf"))
+print(part.name, survived)
+"""
+
+
 def test_a_broken_rule_is_noticed_by_the_tests_of_its_part(tmp_path: Path) -> None:
-    """The judge itself; before each file's mutants it has to pass the file as it is."""
+    """The judge itself; before each file's mutants it has to pass the file as it is.
+
+    In a process of its own: it forks, and a worker that has run other tests is no clean parent.
+    """
     line = "tx.mark_processed(event.subject, event.event.source, ordinal)"
-    drawn = run.draw("1", 1, f"rounds.py::_finish: `{line}` -> `pass`")
-    (verdict,) = run.judged(drawn, Found(tmp_path / "found.jsonl"), float("inf"))
-    assert (verdict[0].name, verdict[2]) == ("rounds", False)
+    name = f"rounds.py::_finish: `{line}` -> `pass`"
+    done = subprocess.run(
+        [sys.executable, "-c", _JUDGE, name, str(tmp_path / "found.jsonl")],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.split() == ["rounds", "False"], done.stderr
