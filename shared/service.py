@@ -253,7 +253,14 @@ class Service:
 
 
 async def _as_coroutine(loop: Loop) -> None:
-    await loop()
+    """Raises RuntimeError if the loop is cancelled from within, which a task group takes for an orderly end."""
+    try:
+        await loop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            raise RuntimeError(f"{loop} was cancelled from within") from None
+        raise
 
 
 async def _open(settings: S, build: Build[S]) -> tuple[Database, Parts]:

@@ -130,16 +130,14 @@ async def _end_offsets(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> dic
 async def at_rest(city: Installation, pool: asyncpg.Pool, seconds: float = 300) -> None:
     """Waits until every outbox is empty, every service has read everything, and nothing is parked."""
     topics = [f"{city.namespace}.{service}.v1" for service in SERVICES]
-    async with (
-        asyncio.timeout(seconds),
-        AIOKafkaConsumer(bootstrap_servers=city.bootstrap, enable_auto_commit=False) as consumer,
-    ):
+    deadline = asyncio.get_running_loop().time() + seconds
+    async with AIOKafkaConsumer(bootstrap_servers=city.bootstrap, enable_auto_commit=False) as consumer:
         await _end_offsets(consumer, topics)
         calm = 0
-        while (
-            calm < 2
-        ):  # twice, since an event may be between a cursor and an outbox at the moment of the check
-            calm = calm + 1 if not await _unrest(pool, consumer, topics) else 0
+        while calm < 2:  # twice: an event may be between a cursor and an outbox at the moment of the check
+            unrest = await _unrest(pool, consumer, topics)
+            calm = calm + 1 if not unrest else 0
+            assert asyncio.get_running_loop().time() < deadline, f"no rest after {seconds:.0f} s: {unrest}"
             await asyncio.sleep(0.3)
 
 

@@ -79,6 +79,20 @@ def has_dead_task(consumer: Any) -> bool:
     return any(task.done() for task in tasks)
 
 
+async def stop_consumer(consumer: Any, seconds: float) -> None:
+    """Stops a consumer, for at most so long.
+
+    In a task of its own: a consumer that is stopped right after a failed fetch ends with a CancelledError
+    from within, which would pass for a cancellation of the caller.
+    """
+    stopping = asyncio.ensure_future(consumer.stop())
+    _, running = await asyncio.wait({stopping}, timeout=seconds)
+    if running:
+        stopping.cancel()
+    elif not stopping.cancelled():
+        stopping.result()
+
+
 def watch_fetches(consumer: Any, on_failure: Callable[[set[tuple[str, int]]], None]) -> None:
     """Calls `on_failure` with the partitions of each fetch that failed, whatever the error.
 

@@ -3,7 +3,6 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,7 +16,12 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from shared.kafka.aiokafka_internals import fresh_partitions, kill_producer, use_record_parser
+from shared.kafka.aiokafka_internals import (
+    fresh_partitions,
+    kill_producer,
+    stop_consumer,
+    use_record_parser,
+)
 from shared.kafka.records import Partition, RawRecord
 from shared.kafka.tolerant_records import TolerantRecords
 
@@ -263,9 +267,7 @@ class Reader:
                 self._consumer.seek(partition, offset)
 
     async def stop(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._consumer.stop()
+        await stop_consumer(self._consumer, _STOP_SECONDS)
 
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
         """Up to `limit` records, in offset order per partition; an empty list if none came within `wait_ms`.

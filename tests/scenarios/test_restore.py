@@ -233,12 +233,15 @@ async def violations(city: City, since_ms: int, erased: Collection[Case], said: 
     )
     # A case that was taken in as the services were killed is there without an answer.
     unanswered = re.compile(r"I4: citizens' cases: \S+ is in events alone")
+    # The log says of each partition that its tables were restored.
+    reset = re.compile(r"I9: an entry of the kind reset on reset/")
     stated = {event["data"].get("notice") for event in map(_event, said)}
     repeated = re.compile(r"I2: publisher: Notice\(id='([^']+)'.* came 2 times")
     return [
         line
         for line in map(str, found)
         if not unanswered.fullmatch(line)
+        and not reset.match(line)
         and not any(case.id in line for case in erased)
         and not ((match := repeated.fullmatch(line)) and match[1] not in stated)
     ]

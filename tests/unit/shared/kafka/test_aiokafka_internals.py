@@ -158,3 +158,18 @@ def test_the_fetcher_parses_records_with_ours() -> None:
 def test_the_decoder_in_python_uncompresses_into_a_buffer_that_we_can_wrap() -> None:
     assert "self._maybe_uncompress()" in source_of(_DefaultRecordBatchPy)
     assert "self._buffer" in source_of(_DefaultRecordBatchPy._maybe_uncompress)
+
+
+async def test_a_consumer_that_ends_with_a_cancellation_from_within_cancels_nobody() -> None:
+    """As aiokafka does when it is stopped while a fetch that has failed rests."""
+
+    class Resting:
+        async def stop(self) -> None:
+            fetch = asyncio.ensure_future(asyncio.sleep(10))
+            await asyncio.sleep(0)
+            fetch.cancel()
+            await fetch
+
+    with pytest.raises(asyncio.CancelledError):
+        await Resting().stop()
+    await internals.stop_consumer(Resting(), 1)
