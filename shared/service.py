@@ -253,7 +253,7 @@ class Service:
 
 
 async def _as_coroutine(loop: Loop) -> None:
-    """Raises RuntimeError if the loop is cancelled from within, which a task group takes for an orderly end."""
+    """Raises RuntimeError if the loop is cancelled from within: to a task group that is an orderly end."""
     try:
         await loop()
     except asyncio.CancelledError:
