@@ -29,6 +29,7 @@ FAULTS: Mapping[str, Sequence[tuple[Any, ...]]] = {
     "offsets-first": [("kill_amid_work", "routing")],
     "swallows": [],
     "posts-twice": [],
+    "no-fence": [],  # tests/scenarios/test_restore.py has its fault
 }
 FOUND = {"no-lock": "relay", "locks-late": "locks", "no-cursor": "I2", "offsets-first": "I1"}
 
