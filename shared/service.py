@@ -155,23 +155,23 @@ class Service:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.relay.run(), name="relay")
-                group.create_task(self.outbox_age.run(), name="outbox age")
-                group.create_task(self.broker.run(), name="broker probe")
-                group.create_task(self.fence.run(), name="fence")
+                group.create_task(_lasting(self.relay.run), name="relay")
+                group.create_task(_lasting(self.outbox_age.run), name="outbox age")
+                group.create_task(_lasting(self.broker.run), name="broker probe")
+                group.create_task(_lasting(self.fence.run), name="fence")
                 # Only reads, and shows meanwhile that nothing is applied.
-                group.create_task(self.watermark.run(), name="watermark")
+                group.create_task(_lasting(self.watermark.run), name="watermark")
                 await self.fence.passed.wait()
                 for consumer in self.consumers:
-                    group.create_task(consumer.run(), name="consumer")
+                    group.create_task(_lasting(consumer.run), name="consumer")
                 for parking in self.parking:
-                    group.create_task(parking.run(), name="parking")
-                group.create_task(self.timers.run(), name="timers")
-                group.create_task(self._housekeeping(), name="housekeeping")
-                group.create_task(self._watch_unanswered(), name="unanswered")
-                group.create_task(self._watch_losses(), name="topic losses")
+                    group.create_task(_lasting(parking.run), name="parking")
+                group.create_task(_lasting(self.timers.run), name="timers")
+                group.create_task(_lasting(self._housekeeping), name="housekeeping")
+                group.create_task(_lasting(self._watch_unanswered), name="unanswered")
+                group.create_task(_lasting(self._watch_losses), name="topic losses")
                 for loop in self.parts.loops:
-                    group.create_task(_as_coroutine(loop), name="loop")
+                    group.create_task(_lasting(loop), name="loop")
         finally:
             await self.producer.stop()
 
@@ -252,7 +252,7 @@ class Service:
             await asyncio.sleep(_UNANSWERED_SECONDS)
 
 
-async def _as_coroutine(loop: Loop) -> None:
+async def _lasting(loop: Loop) -> None:
     """Raises RuntimeError if the loop is cancelled from within: to a task group that is an orderly end."""
     try:
         await loop()
