@@ -5,7 +5,7 @@ Each test loads a city, does its fault and lets it come to rest. What was lost b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from deploy.local.pair import Pair
+from deploy.local.pair import Pair, temporary_folder
 from harness.broker_faults import BrokerFaults
 from harness.history import Violation
 from harness.installation import Command, as_shipped
@@ -27,7 +27,6 @@ from shared.clock import machine_now
 from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.sent import send_again
-from tests.chaos.length import LONG
 from tests.chaos.run import ChaosRun, chaos_run
 from tests.waiting import running
 
@@ -35,6 +34,13 @@ pytestmark = pytest.mark.chaos
 WARM = 40
 REST = 90.0
 Fault = Callable[[ChaosRun, BrokerFaults], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A broker of the test's own: what is rewound has forgotten the tests before."""
+    with temporary_folder() as folder, Pair(folder) as started:
+        yield started
 
 
 @dataclass(slots=True)
@@ -158,8 +164,6 @@ FAULTS: list[Fault] = [
     make_inquiry_again,
     make_routing_again,
     make_units_topics_again,
-]
-LONG_FAULTS: list[Fault] = [
     lose_the_end,
     lose_the_end_while_routing_is_away,
     delete_unread,
@@ -167,7 +171,7 @@ LONG_FAULTS: list[Fault] = [
 ]
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *(LONG_FAULTS if LONG else [])], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 async def test_no_case_is_lost_in_silence(
     pair: Pair, folder: Path, fault: Fault, capsys: pytest.CaptureFixture[str]
 ) -> None:
