@@ -92,8 +92,9 @@ def test_the_draw_depends_on_the_seed_alone() -> None:
             for mutant in ones
         }
 
-    assert drawn("1") == drawn("1") != drawn("2")
-    assert len(drawn("1")) == 5
+    first = drawn("1")
+    assert first == drawn("1") != drawn("2")
+    assert len(first) == 5
 
 
 def test_every_source_and_every_test_of_a_part_exists() -> None:
