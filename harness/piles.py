@@ -39,7 +39,8 @@ async def _fill(connection: asyncpg.Connection, file: str, rows: int) -> None:
         "SELECT string_agg(oid::regclass::text, ', ') FROM pg_class WHERE relkind = 'r'"
         " AND pg_table_is_visible(oid) AND relnamespace <> 'pg_catalog'::regnamespace"
     )
-    await connection.execute(f"ANALYZE {tables}")  # without names it would read the other services' tables too
+    # Without names it would read the other services' tables too.
+    await connection.execute(f"ANALYZE {tables}")
 
 
 @dataclass(frozen=True, slots=True)
