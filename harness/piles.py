@@ -35,12 +35,6 @@ async def fill_service(connection: asyncpg.Connection, service: str, rows: int) 
 async def _fill(connection: asyncpg.Connection, file: str, rows: int) -> None:
     script = files("harness").joinpath(file).read_text(encoding="utf-8")
     await connection.execute(script.replace("$n", str(rows)).replace("$own", str(OWN)))
-    tables = await connection.fetchval(
-        "SELECT string_agg(oid::regclass::text, ', ') FROM pg_class WHERE relkind = 'r'"
-        " AND pg_table_is_visible(oid) AND relnamespace <> 'pg_catalog'::regnamespace"
-    )
-    # Without names it would read the other services' tables too.
-    await connection.execute(f"ANALYZE {tables}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,3 +56,4 @@ FROM generate_series(1, $n) i, LATERAL (
 INSERT INTO idempotency_key SELECT 'scope', 'k-' || i, '\x00', 200, '{}', '2026-11-24Z'::timestamptz + i * interval '1 s'
 FROM generate_series(1, $n) i;
 INSERT INTO policy_version SELECT 'v-' || i, '{}' FROM generate_series(1, $n) i;
+ANALYZE;

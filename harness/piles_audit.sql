@@ -21,3 +21,4 @@ INSERT INTO log_gap SELECT i, '/services/inquiry', 10000000001, 10000000002, i, 
     i <= $n - $own, CASE WHEN i <= $n / 2 THEN 'me' END
 FROM generate_series(1, $n) i;
 INSERT INTO trace_export VALUES (true, 7);
+ANALYZE;

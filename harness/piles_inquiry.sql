@@ -19,3 +19,4 @@ INSERT INTO contact SELECT 'case-' || lpad(i::text, 7, '0'), 'name', 'mail', 'ph
 INSERT INTO import_progress SELECT 'other-' || i, i FROM generate_series(1, $n) i;
 INSERT INTO import_rejected SELECT CASE WHEN i <= $own THEN 'mine' ELSE 'other-' || i % 7 END, i, 'x-' || i, 'bad'
 FROM generate_series(1, $n) i;
+ANALYZE;

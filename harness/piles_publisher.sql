@@ -31,3 +31,4 @@ SELECT 'd-' || lpad(i::text, 7, '0'), CASE WHEN i % 2 = 0 THEN 'publication' ELS
     '2026-11-24Z'::timestamptz + i * interval '1 s'
 FROM generate_series(1, $n) i;
 INSERT INTO push_batch SELECT 'case-' || lpad(i::text, 7, '0'), 1, '2026-11-24Z', NULL FROM generate_series(1, $n) i;
+ANALYZE;

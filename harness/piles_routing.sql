@@ -12,3 +12,4 @@ FROM generate_series(1, $n) i;
 INSERT INTO stray_action (unit, action, rule, received_at)
 SELECT CASE WHEN i <= $own THEN 'water' ELSE 'other-' || i % 50 END, 'a-' || i, 'unknown_case', '2026-11-24Z'
 FROM generate_series(1, $n) i;
+ANALYZE;
