@@ -146,7 +146,7 @@ def _unit_of_work() -> Iterator[Call]:
         yield call("count_unanswered", before, every)
     yield call("count_waiting")
     for source in ("inquiry", "routing"):
-        yield call("emitted_sequences", f"'/services/{source}'", "''", "5000")
+        yield call("emitted_ordinals", f"'/services/{source}'", "''", "5000")
     yield call("waiting_values", "'t.few'")
     yield call("probe_disk")
     yield call("probe_journal")

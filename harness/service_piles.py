@@ -111,6 +111,7 @@ def _lists_of_cases(rows: int) -> Iterator[Call]:
         for state in _STATES:
             yield call("list_cases_in", f"'{state}'", after, "50")
         yield call("list_to_accept", after, "50")
+    yield call("contacts_of", CASES)
     yield call("receipts_from", case_id("7"), case_id(str(rows // 2)), "50")
 
 

@@ -14,7 +14,7 @@ WHERE NOT EXISTS (SELECT FROM aggregate a WHERE a.id = t.aggregate) ON CONFLICT 
 -- name: read_sequences
 SELECT id, sequences, erased FROM aggregate WHERE id = ANY ($1::text[]);
 
--- name: emitted_sequences
+-- name: emitted_ordinals
 -- The last ordinal that a source has emitted, subject by subject.
 SELECT id, (sequences ->> $1)::bigint AS ordinal FROM aggregate
 WHERE id > $2 AND sequences ? $1 ORDER BY id LIMIT $3;

@@ -7,7 +7,6 @@ import asyncpg
 
 from shared import sql
 from shared.clock import machine_now
-from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.unit_of_work.database import Database
 
 QUERIES = sql.load("shared.unit_of_work")
@@ -24,14 +23,13 @@ class SentEvent(NamedTuple):
     words: bytes | None
 
 
-async def emitted_sequences(
-    reader: asyncpg.Connection | asyncpg.Pool, source: str
+async def emitted_ordinals(
+    reader: asyncpg.Connection | asyncpg.Pool, source: str, after: str = ""
 ) -> AsyncIterator[dict[str, int]]:
-    """Pages of subjects with the last sequence, without its epoch, that `source` has emitted about them."""
-    after = ""
-    while rows := await reader.fetch(QUERIES["emitted_sequences"], source, after, _PAGE):
+    """Pages of subjects, those after `after`, with the last ordinal that `source` has emitted about them."""
+    while rows := await reader.fetch(QUERIES["emitted_ordinals"], source, after, _PAGE):
         after = rows[-1]["id"]
-        yield {row["id"]: row["ordinal"] % ORDINALS_PER_EPOCH for row in rows}
+        yield {row["id"]: row["ordinal"] for row in rows}
 
 
 async def waiting_values(reader: asyncpg.Connection | asyncpg.Pool, topic: str) -> list[bytes]:

@@ -43,7 +43,7 @@ READS_MORE = {
     "count_dead_letters": "counts what an operator has selected",
     "matching_dead_letters": "an operator's selection, searched once",
     "count_waiting": "counts whole tables for an operator's command",
-    "emitted_sequences": "all that a source has emitted, for an operator's search for lost events",
+    "emitted_ordinals": "all that a source has emitted, for an operator's search for lost events",
     "make_aggregates_of_timers": "looks through the timers once in ten minutes",
     "see_topic_losses": "an operator's command, over the losses that nobody has looked at",
     "waiting_values": "all that waits for a topic, for the same search",
