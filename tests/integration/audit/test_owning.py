@@ -28,7 +28,7 @@ from tests.waiting import running, until
 
 pytestmark = pytest.mark.integration
 
-IDLE_SECONDS = 4
+IDLE_SECONDS = 3
 SIGNER, KEYS = Signer("audit.example.gov/log", bytes(range(32))), KeyBox(bytes(32))
 Owner = Callable[[], Awaitable[int | None]]
 
