@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import asyncpg
 
+from services.audit.case_check import CaseCheck
 from services.audit.health import WriterHealth
 from services.audit.log import queries
 from services.audit.log.continuity import LogRefused, OffsetGap, advance_offsets, check_partitions
@@ -88,6 +89,7 @@ class Writer:
         self._files = files
         self._gap_pause = gap_pause
         self._topics = [topic_name(database.settings.topic_namespace, name) for name in TOPICS]
+        self._case_check = CaseCheck(database, topic_name(database.settings.topic_namespace, "inquiry"))
         self.log_size = LogSizeNotifier()
         self.health = WriterHealth()
 
@@ -139,6 +141,7 @@ class Writer:
             asyncio.create_task(self._append_records(connection, sequencer, committed)),
             asyncio.create_task(self._publish_growth(committed)),
             asyncio.create_task(self._watch_gaps()),
+            asyncio.create_task(self._case_check.run()),
         }
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)

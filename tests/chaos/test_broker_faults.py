@@ -23,6 +23,7 @@ from harness.whereabouts import Whereabouts, check_named, check_whole, whereabou
 from services.audit.log.queries import open_refusals
 from services.audit.log.resume import resume
 from services.lost_contacts import find_lost_contacts
+from services.lost_offers import find_lost_offers
 from services.resend import find_lost
 from shared.clock import machine_now
 from shared.settings import CoreSettings, ServiceName
@@ -72,6 +73,8 @@ class Aftermath:
             found = [await find_lost(owner, audit, ever)]
             if service == "inquiry":
                 found.append(await find_lost_contacts(owner, ever))
+            elif service == "routing":
+                found += await find_lost_offers(owner, ever)
             for lost in found:
                 await send_again(owner, lost.topic, lost.found)
                 sent += len(lost.found)
