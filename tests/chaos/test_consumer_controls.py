@@ -1,0 +1,58 @@
+"""Controls of a consumer: without a mechanism it loses in silence, or applies what nobody said."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from deploy.local.pair import Pair
+from harness.schema import open_service_database
+from shared.kafka.fingerprint import Identity
+from tests.integration.shared.inbox.actions import Actions, actions, signing
+
+pytestmark = pytest.mark.chaos
+
+
+@pytest.fixture
+async def unit(database: str, namespace: str, pair: Pair) -> AsyncIterator[Actions]:
+    reader = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    try:
+        async with actions(reader, pair.bootstrap) as made:
+            yield made
+    finally:
+        await reader.close()
+
+
+@pytest.mark.parametrize("compares", [True, False])
+async def test_a_topic_made_again_is_skipped_in_silence_unless_logs_are_compared(
+    unit: Actions, monkeypatch: pytest.MonkeyPatch, compares: bool
+) -> None:
+    old, new = ["old-0", "old-1"], ["new-0", "new-1", "new-2"]
+    await unit.send(old)
+    async with unit.reading(*old):
+        pass
+    await unit.recreate()
+    await unit.send(new)
+    if not compares:
+        monkeypatch.setattr("shared.inbox.log_check.compare", lambda *_: Identity.SAME)
+    async with unit.reading("new-2"):
+        pass
+    assert unit.applied == (old + new if compares else [*old, "new-2"])
+    assert bool(await unit.losses()) == compares
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_what_a_unit_aborted_is_applied_unless_only_committed_records_are_read(
+    unit: Actions, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    if not waits:
+        monkeypatch.setattr("shared.inbox.faststream_adapter._ISOLATION", "read_uncommitted")
+    async with AIOKafkaProducer(bootstrap_servers=unit.bootstrap, transactional_id=unit.topic) as water:
+        with pytest.raises(ZeroDivisionError):
+            async with water.transaction():
+                await water.send_and_wait(unit.topic, signing("aborted"), key=b"case-1", partition=0)
+                raise ZeroDivisionError
+    await unit.send(["said"])
+    async with unit.reading("said"):
+        pass
+    assert unit.applied == (["said"] if waits else ["aborted", "said"])
