@@ -126,7 +126,7 @@ class Faults:
         if self.injected.since_ms is None:
             self.injected.since_ms = int(machine_now().timestamp() * 1000)
         log.info("fault", name=name)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             while True:
                 try:
                     return await fault(*how)

@@ -1,6 +1,6 @@
 """Takes memory, descriptors, disks and locks away from a running installation, and gives them back.
 
-Each fault lasts until its event `enough` is set, and some seconds at most.
+Each fault lasts until its event `enough` is set, and without one for the seconds that all of them last.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from harness.installation import Copy, Installation, NotReady
 from harness.limits import few_descriptors, little_memory
 from shared.settings import ServiceName
 
-SECONDS = 5.0
+_ENOUGH_SECONDS = 60.0
 _AGAIN_SECONDS = 0.1
 _END_SECONDS = 30.0
 _BACK_SECONDS = 120.0
@@ -51,7 +51,7 @@ class Disks:
 
 
 class ResourceFaults:
-    """Faults of what an installation lives on. `disks` is None if its servers share one with everybody.
+    """Faults of what an installation lives on, `seconds` each. `disks` is None if it has none of its own.
 
     A server is started in the event loop's thread, as in `harness.faults`.
     """
@@ -61,12 +61,14 @@ class ResourceFaults:
         installation: Installation,
         random: Random,
         *,
+        seconds: float = 5,
         broker: Server | None = None,
         database: Server | None = None,
         disks: Disks | None = None,
     ) -> None:
         self._installation = installation
         self._random = random
+        self._seconds = seconds
         self._broker = broker
         self._database = database
         self._disks = disks
@@ -85,7 +87,7 @@ class ResourceFaults:
         async with self._short(services, few_descriptors) as copies:
             callers = [caller for copy in copies for caller in await _call(copy)]
             await self._cut_sessions()
-            await _wait(enough)
+            await self._wait(enough)
             for caller in callers:
                 caller.close()
 
@@ -95,7 +97,7 @@ class ResourceFaults:
         """A copy of some services gets no more memory. It may end, and is started again then."""
         async with self._short(services, little_memory):
             await self._cut_sessions()
-            await _wait(enough)
+            await self._wait(enough)
 
     async def hold_a_table(
         self,
@@ -108,7 +110,7 @@ class ResourceFaults:
         try:
             async with connection.transaction():
                 await connection.execute(f"LOCK TABLE {self._table(service, table)}")
-                await _wait(enough)
+                await self._wait(enough)
         finally:
             await connection.close()
 
@@ -125,7 +127,7 @@ class ResourceFaults:
         try:
             await reader.execute(f"BEGIN; SELECT FROM {name} LIMIT 1")
             altering = asyncio.create_task(alters.execute(f"ALTER TABLE {name} SET (fillfactor = 100)"))
-            await _wait(enough)
+            await self._wait(enough)
             await reader.execute("COMMIT")
             await altering
         finally:
@@ -135,12 +137,12 @@ class ResourceFaults:
     async def fill_log_disk(self, enough: asyncio.Event | None = None) -> None:
         """Nothing can be published of the log."""
         async with _full(self._required_disks().log):
-            await _wait(enough)
+            await self._wait(enough)
 
     async def fill_database_disk(self, enough: asyncio.Event | None = None) -> None:
         """No table of the database can grow."""
         async with _full(self._required_disks().database):
-            await _wait(enough)
+            await self._wait(enough)
         self._start(self._database)  # its journal may have met the end of the disk as well
 
     async def fill_journal(self, enough: asyncio.Event | None = None) -> None:
@@ -148,7 +150,7 @@ class ResourceFaults:
         async with _full(self._required_disks().database):
             async with asyncio.timeout(_END_SECONDS):
                 await self._write_until_it_crashes()
-            await _wait(enough)
+            await self._wait(enough)
         self._start(self._database)
 
     async def fill_broker_disk(self, enough: asyncio.Event | None = None) -> None:
@@ -159,7 +161,7 @@ class ResourceFaults:
             async with asyncio.timeout(_END_SECONDS):
                 while broker.child is not None and broker.child.returncode is None:
                     await asyncio.sleep(_AGAIN_SECONDS)
-            await _wait(enough)
+            await self._wait(enough)
         self._start(broker)
 
     @asynccontextmanager
@@ -214,6 +216,11 @@ class ResourceFaults:
                 await connection.execute("SELECT pg_logical_emit_message(true, 'chaos', repeat('x', 9000))")
                 await connection.execute("SELECT pg_switch_wal()")
 
+    async def _wait(self, enough: asyncio.Event | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds if enough is None else _ENOUGH_SECONDS):
+                await (enough or asyncio.Event()).wait()
+
     def _required_disks(self) -> Disks:
         assert self._disks is not None, "this fault needs disks of the run's own"  # noqa: S101
         return self._disks
@@ -254,9 +261,3 @@ async def _call(copy: Copy) -> list[asyncio.StreamWriter]:
             _, caller = await asyncio.open_connection("127.0.0.1", copy.port)
             callers.append(caller)
     return callers
-
-
-async def _wait(enough: asyncio.Event | None) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(SECONDS if enough is None else 4 * SECONDS):
-            await (enough or asyncio.Event()).wait()

@@ -22,6 +22,7 @@ from harness.proxy import Proxy
 from harness.resource_faults import Disks, ResourceFaults
 from shared.clock import FileClock
 from tests.chaos.checks import check_run
+from tests.chaos.length import RESOURCE_SECONDS
 from tests.chaos.memory import check_memory, resident
 from tests.chaos.operator import check_given_up, give_up
 from tests.integration.publisher.sinks import MailSink, mail_sink
@@ -145,7 +146,14 @@ async def chaos_run(
             broker_network=broker_network,
             database_network=database_network,
             resources=(
-                ResourceFaults(installation, random, broker=pair.kafka, database=pair.postgres, disks=disks)
+                ResourceFaults(
+                    installation,
+                    random,
+                    seconds=RESOURCE_SECONDS,
+                    broker=pair.kafka,
+                    database=pair.postgres,
+                    disks=disks,
+                )
                 if resources
                 else None
             ),
