@@ -23,6 +23,8 @@ _STOP_SECONDS = 15
 _SESSION_MS, _REBALANCE_MS = 10_000, 12_000
 # How long a silent connection is believed in. A request to join a group waits for the rebalance.
 _REQUEST_MS = 15_000
+# What a unit's client has aborted, or not committed yet, it has not said.
+_ISOLATION = "read_committed"
 
 Poll = Callable[[Any], Awaitable[Sequence[FetchedRun]]]
 """Polls the client once: a run for each partition of which something was fetched."""
@@ -74,8 +76,7 @@ class Subscription:
             "parser": parse,
             "decoder": decode,
             "listener": barrier,
-            # What a unit's client has aborted, or not committed yet, it has not said.
-            "isolation_level": "read_committed",
+            "isolation_level": _ISOLATION,
             # Where to read on when the log does not hold an offset is decided by us, and never in silence.
             "auto_offset_reset": "none",
             "session_timeout_ms": _SESSION_MS,
