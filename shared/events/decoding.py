@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -75,6 +75,18 @@ def peek_type(value: bytes) -> str:
     return event_type
 
 
+def peek_data(record: RawRecord) -> dict[str, Any]:
+    """The event's `data`, of which nothing is checked. Raises Undecodable if there is no such object."""
+    try:
+        found = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError as error:
+        raise Undecodable(f"the value is not JSON: {error}") from error
+    data = found.get("data") if isinstance(found, dict) else None
+    if not isinstance(data, dict):
+        raise Undecodable("the value is not a CloudEvent with an object as `data`")
+    return data
+
+
 def peek_field(record: RawRecord, name: str) -> str | None:
     """An envelope field such as `id` or `subject`, if the value has one of 1 to 200 characters; else None.
 
@@ -112,11 +124,12 @@ def decode(record: RawRecord, contract: Contract, clock: Clock) -> IncomingEvent
 
     Raises Undecodable with the faulty fields.
     """
-    return with_words(record, parse_value(record, contract), contract, clock)
+    event = _parse_value(record, contract)
+    words = decode_words(record, event, contract)
+    return IncomingEvent(event, words, record, effective_time(record, clock))
 
 
-def parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
-    """The first half of `decode`, without the words. Raises Undecodable."""
+def _parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
     try:
         event = contract.parse(record.value or b"")
     except ValidationError as error:
@@ -141,14 +154,6 @@ def parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
     elif not 0 <= event.epoch <= MAX_EPOCH:
         raise Undecodable(f"{contract.type}: epoch: must be 0 to {MAX_EPOCH}")
     return event
-
-
-def with_words(
-    record: RawRecord, event: Event[EventData], contract: Contract, clock: Clock
-) -> IncomingEvent[EventData]:
-    """The second half of `decode`: adds the words. Raises Undecodable."""
-    words = decode_words(record, event, contract)
-    return IncomingEvent(event, words, record, effective_time(record, clock))
 
 
 def effective_time(record: RawRecord, clock: Clock) -> dt.datetime:
