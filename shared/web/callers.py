@@ -62,11 +62,6 @@ def caller(request: Request) -> Caller:
 # Dependencies are coroutines: FastAPI calls a plain function in a thread, a hop dearer than what these do.
 
 
-async def sender(request: Request) -> Caller:
-    """A dependency that gives the `caller`."""
-    return caller(request)
-
-
 def access_end(request: Request) -> dt.datetime | None:
     """When the caller's access ends (machine time), for streams; None for a machine or an anonymous caller.
 
