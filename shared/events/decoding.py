@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -35,12 +35,21 @@ _MAX_FAULTS = 5
 
 @dataclass(slots=True)
 class IncomingEvent(Generic[D_co]):
-    """An event with its words and its record. `effective` is the business time at which the broker got it."""
+    """An event with its words and its record. `effective` is the business time at which the broker got it.
+
+    `ordinal` is epoch and sequence as one number; None for actions of units, which have no sequence.
+    """
 
     event: Event[D_co]
     words: Words | None
     record: RawRecord
     effective: dt.datetime
+    ordinal: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once: it is asked for five times on the way through a batch.
+        event = self.event
+        self.ordinal = None if event.sequence is None else ordinal(event.epoch, event.sequence)
 
     @property
     def data(self) -> D_co:
@@ -53,11 +62,6 @@ class IncomingEvent(Generic[D_co]):
     @property
     def id(self) -> str:
         return self.event.id
-
-    @property
-    def ordinal(self) -> int | None:
-        """Epoch and sequence as one number; None for actions of units, which have no sequence."""
-        return None if self.event.sequence is None else ordinal(self.event.epoch, self.event.sequence)
 
 
 def peek_type(value: bytes) -> str:
