@@ -168,7 +168,8 @@ class Service:
                     group.create_task(_lasting(consumer.run), name="consumer")
                 for parking in self.parking:
                     group.create_task(_lasting(parking.run), name="parking")
-                group.create_task(_lasting(self.timers.run), name="timers")
+                if self.parts.register_timers is not _no_timers:
+                    group.create_task(_lasting(self.timers.run), name="timers")
                 group.create_task(_lasting(self._housekeeping), name="housekeeping")
                 group.create_task(_lasting(self._watch_unanswered), name="unanswered")
                 group.create_task(_lasting(self._watch_losses), name="topic losses")
