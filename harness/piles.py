@@ -197,6 +197,7 @@ def _inbox(rows: int) -> Iterator[Call]:
     yield call("read_cursor", *place)
     yield call("has_cursors", "'mine'")
     yield call("start_cursors", "'mine'", topics, many("i"), many("0"))
+    yield call("waiting_subjects", CASES, "'intake'")
     yield call("seen_events", many("'t.actions'::text"), many("'a-' || i"))
     yield call("lock_parked_keys", "'mine'", "'t.main'", mine)
     new, bad = many("'new-' || i"), many("'bad'::text")

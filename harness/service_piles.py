@@ -256,6 +256,13 @@ def _reader_calls(rows: int) -> Iterator[Call]:
     yield call("any_since", f"{rows - 100}", end, end)
     yield call("kept_entries", middle, f"{rows // 2 + 100}")
     yield call("sequences_of_subjects", CASES, "'/services/inquiry'")
+    others, types = "'{/services/routing,/services/publisher}'", "'{accepted}'"
+    yield call("newest_subject")
+    yield call("next_subjects", end, "1000", others, types)
+    yield call("mark_checked", "7")
+    for after in ("''", case_id(middle)):
+        yield call("begun_since", after, "1000")
+    yield call("late_beginning", "'t.main'")
 
 
 def _writer_calls(rows: int) -> Iterator[Call]:

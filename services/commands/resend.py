@@ -39,7 +39,8 @@ def resend(
 
     They go out with the same id, bytes and sequence, so that a reader who has one already drops it. They are
     taken from the log and from inquiry's receipts; statements of contacts, which go to a topic of their own,
-    are made again from inquiry's tables. What nobody has kept is listed, and the command exits 1.
+    are made again from inquiry's tables, and offers that a unit has not answered from routing's. What nobody
+    has kept is listed, and the command exits 1.
     """
     owner, moment = _service(service), _moment(since)
     lost = asyncio.run(_run(owner, moment, dry_run=dry_run))
@@ -53,6 +54,7 @@ def resend(
 
 async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> "list[Lost]":
     from services.lost_contacts import find_lost_contacts
+    from services.lost_offers import find_lost_offers
     from services.resend import find_lost
     from shared.kafka.admin import BrokerRefused
     from shared.kafka.client import KafkaError
@@ -63,6 +65,8 @@ async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> 
             lost = [await find_lost(owner, audit, since)]
             if service == "inquiry":
                 lost.append(await find_lost_contacts(owner, since))
+            elif service == "routing":
+                lost += await find_lost_offers(owner, since)
         except KafkaError as error:
             raise BrokerRefused(f"{owner.settings.kafka_bootstrap}: {error}") from error
         for one in lost if not dry_run else ():

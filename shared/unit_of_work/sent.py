@@ -15,12 +15,16 @@ _PER_TRANSACTION = 500
 
 
 class SentEvent(NamedTuple):
-    """An event to send again: the bytes that were on its topic."""
+    """An event to send again: the bytes that were on its topic.
+
+    `delivery` is what the outbox notes of a record for a unit, as JSON.
+    """
 
     subject: str
     ordinal: int
     value: bytes
     words: bytes | None
+    delivery: str | None = None
 
 
 async def emitted_ordinals(
@@ -52,7 +56,7 @@ async def send_again(database: Database, topic: str, events: Sequence[SentEvent]
                 [one.subject for one in part],
                 [one.value for one in part],
                 [one.words for one in part],
-                [None] * len(part),
+                [one.delivery for one in part],
                 machine_now(),
             )
             for one in part:

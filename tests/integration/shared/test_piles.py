@@ -54,6 +54,9 @@ READS_MORE = {
 COUNTS_UP_TO = {
     "count_parked": 10_000 + 10_000,
     "count_log_gaps": 10_000,
+    # A thousand subjects, each with a look into the log.
+    "next_subjects": 3_000,
+    "begun_since": 4_000,
     # Of the kind of which most wait; the other three are less.
     "count_unanswered": 10_000 + 3 * ROWS // 10,
 }
