@@ -62,7 +62,7 @@ WHERE s.subject = ANY ($1::text[]) AND e.source = $2 AND e.kind = 'event';
 SELECT topic, partition, next_offset FROM log_cursor;
 
 -- name: newest_subject
-SELECT coalesce(max(no), 0) FROM log_subject;
+SELECT coalesce(max(no), -1) FROM log_subject;
 
 -- name: next_subjects
 -- New subjects of the log, and those of them that are cases by an event of another service, but whose lowest event of
