@@ -53,10 +53,10 @@ test-containers: $(INSTALLED)  ## the integration suite on containers; needs a D
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers: start one, or use make test" >&2; exit 1; }
 	@$(PYTEST) -s tests/containers
 
-chaos: $(INSTALLED)  ## ten minutes of kills, pauses and duplicates, then a check of the whole history
+chaos: $(INSTALLED)  ## an hour of faults of every kind, then a check of the whole history; CHAOS_SECONDS, CHAOS_SEED
 	@CHAOS=long $(PYTEST) tests/chaos
 
-chaos-short: $(INSTALLED)  ## the same for half a minute
+chaos-short: $(INSTALLED)  ## the same in ten minutes, each fault once
 	@CHAOS=short $(PYTEST) tests/chaos
 
 mutants: $(INSTALLED)  ## breaks N lines of the pure code, drawn by SEED, one at a time: tests must notice

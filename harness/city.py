@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import time
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,8 @@ class Citizens:
     """Citizens who repeat each request under the same Idempotency-Key until it is answered.
 
     `cases` has one entry per key; `evaluated` the sequence of each evaluation that was accepted, by case id.
-    Only an outage (no answer, or 503) is retried: any other unexpected answer raises AssertionError.
+    Only an outage (no answer, or 503) is retried: any other unexpected answer raises AssertionError. `faults`
+    counts those, and `refusals` has the seconds that each 503 took.
     """
 
     installation: Installation
@@ -67,6 +69,7 @@ class Citizens:
     cases: dict[str, Case] = field(default_factory=dict)
     evaluated: dict[str, int] = field(default_factory=dict)
     faults: int = 0
+    refusals: list[float] = field(default_factory=list)
 
     async def ask(self, client: httpx.AsyncClient, concern: dict[str, Any] | None = None) -> Case:
         """Sends one concern, by default one of `CONCERNS`, half of them with a mail address."""
@@ -99,6 +102,7 @@ class Citizens:
     ) -> httpx.Response:
         while True:
             copy = self.random.choice([c for c in self.installation.copies if c.service == "inquiry"])
+            began = time.monotonic()
             try:
                 answer = await client.post(f"{copy.url}{path}", json=body, headers={"Idempotency-Key": key})
             except httpx.HTTPError:
@@ -106,9 +110,11 @@ class Citizens:
             else:
                 if answer.status_code in foreseen:
                     return answer
-                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                is_refused = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+                if not is_refused or "Retry-After" not in answer.headers:
                     raise AssertionError(f"{path}: {answer.status_code} {answer.text}")
                 self.faults += 1
+                self.refusals.append(time.monotonic() - began)
             await asyncio.sleep(0.1)
 
 

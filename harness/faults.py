@@ -19,6 +19,7 @@ from harness.driver import write_clock
 from harness.installation import Copy, Installation
 from harness.observation import NotQuiet, Observation
 from harness.proxy import Proxy
+from harness.resource_faults import ResourceFaults
 from shared.clock import FileClock, machine_now
 from shared.contracts.addresses import topic_name
 from shared.ids import new_id
@@ -58,8 +59,8 @@ class Injected:
 
 
 class Faults:
-    """Injects faults and counts them. `broker` and `database` are None if they must not be broken, and the
-    networks to them if no proxy stands there.
+    """Injects faults and counts them. `broker` and `database` are None if they must not be broken, the
+    networks to them if no proxy stands there, and `resources` if nothing is to become short.
 
     A server is started and stopped in the event loop's thread, which blocks it: a server ends with the thread
     that started it.
@@ -75,6 +76,7 @@ class Faults:
         database: Server | None = None,
         broker_network: Proxy | None = None,
         database_network: Proxy | None = None,
+        resources: ResourceFaults | None = None,
     ) -> None:
         self.injected = Injected()
         self.counts: dict[str, int] = {}
@@ -85,6 +87,7 @@ class Faults:
         self._database = database
         self._broker_network = broker_network
         self._database_network = database_network
+        self._resources = resources
         self._producer = Producer(installation.bootstrap, "faults")
 
     @property
@@ -112,6 +115,8 @@ class Faults:
             faults += [self.lose_broker_network]
         if self._database_network:
             faults += [self.lose_database_network]
+        if self._resources:
+            faults += self._resources.all
         return {fault.__name__: fault for fault in faults}
 
     async def inject(self, name: str, *how: Any) -> None:
@@ -121,7 +126,7 @@ class Faults:
         if self.injected.since_ms is None:
             self.injected.since_ms = int(machine_now().timestamp() * 1000)
         log.info("fault", name=name)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             while True:
                 try:
                     return await fault(*how)
@@ -138,7 +143,7 @@ class Faults:
     async def end_leases(self, seconds: float) -> None:
         """Makes every letter due now, also those whose lease a crashed copy still holds.
 
-        Returns when no letter is left to be sent. Raises NotQuiet.
+        Returns when no letter is left to be sent, but for those whose address has not come. Raises NotQuiet.
         """
         connection = await asyncpg.connect(self._installation.database_url, timeout=10)
         try:
@@ -153,7 +158,7 @@ class Faults:
         while asyncio.get_running_loop().time() < deadline:
             async with self._observation.tables("publisher") as tables:
                 waiting = await tables.fetchval(
-                    "SELECT count(*) FROM delivery WHERE state IN ('waiting', 'pending', 'sending')"
+                    "SELECT count(*) FROM delivery WHERE state IN ('pending', 'sending')"
                 )
             if not waiting:
                 return

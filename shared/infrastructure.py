@@ -15,14 +15,11 @@ _INFRASTRUCTURE = (
     asyncpg.InternalClientError,  # a query while the server is closing the connection
     asyncpg.OperatorInterventionError,  # admin shutdown, crash recovery, cancelled by an operator
     asyncpg.TransactionTimeoutError,  # longer than a limit of the session: by itself, or behind a lock
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,  # the server ended the session
+    asyncpg.LockNotAvailableError,  # another transaction holds the row: `lock_timeout`
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,  # I/O errors of the server
     asyncpg.TransactionRollbackError,  # deadlock, serialisation failure: a repetition succeeds
-    asyncpg.LockNotAvailableError,  # another transaction holds the row: `lock_timeout`
-    asyncpg.IdleInTransactionSessionTimeoutError,  # the server ended the session
-    asyncpg.TransactionTimeoutError,
     # The schema is of another release: migrate. Other wrong SQL is the fault of the handler that sends it.
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
@@ -36,16 +33,20 @@ _INFRASTRUCTURE = (
 # queries at once; only the message tells them apart.
 _LOST = re.compile(r"connection (?:is closed|has been released)|pool is clos|another operation is cancelling")
 
+_NO_THREAD = "can't start new thread"
+
 
 def is_infrastructure(error: BaseException) -> bool:
     """Whether every other event would fail too, so that the batch must wait and no event may be parked."""
     if isinstance(error, asyncpg.InterfaceError):
         return _LOST.search(str(error)) is not None
-    return isinstance(error, _INFRASTRUCTURE)
+    return isinstance(error, _INFRASTRUCTURE) or _lacks_memory(error)
 
 
 def is_passing(error: Exception, *more: type[Exception]) -> bool:
     """Whether a loop may wait the error out and continue: a fault of infrastructure, or one of `more`.
+
+    A process without memory is not waited for: started again it has what it needs, or what it lacks is seen.
 
     Raises CancelledError if the loop's task is being cancelled. The rollback on a connection that dies at
     that moment replaces the cancellation by its own error; a loop that waited it out would never end.
@@ -53,4 +54,9 @@ def is_passing(error: Exception, *more: type[Exception]) -> bool:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError from error
-    return isinstance(error, more) or is_infrastructure(error)
+    return isinstance(error, more) or (is_infrastructure(error) and not _lacks_memory(error))
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    # Without memory for its stack a thread does not start, which has no class of its own.
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and str(error) == _NO_THREAD)

@@ -4,7 +4,6 @@ Our own loop stands around it, since FastStream swallows a handler's error and g
 and acknowledges Kafka's offset, while here the cursor row decides what was applied.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from shared.inbox.barrier import Barrier
 from shared.inbox.partition_worker import MAX_RECORDS, FetchedRun
+from shared.kafka.aiokafka_internals import stop_client
 from shared.kafka.client import fetch_options
 from shared.settings import CoreSettings
 
@@ -23,6 +23,8 @@ _STOP_SECONDS = 15
 _SESSION_MS, _REBALANCE_MS = 10_000, 12_000
 # How long a silent connection is believed in. A request to join a group waits for the rebalance.
 _REQUEST_MS = 15_000
+# What a unit's client has aborted, or not committed yet, it has not said.
+_ISOLATION = "read_committed"
 
 Poll = Callable[[Any], Awaitable[Sequence[FetchedRun]]]
 """Polls the client once: a run for each partition of which something was fetched."""
@@ -74,8 +76,7 @@ class Subscription:
             "parser": parse,
             "decoder": decode,
             "listener": barrier,
-            # What a unit's client has aborted, or not committed yet, it has not said.
-            "isolation_level": "read_committed",
+            "isolation_level": _ISOLATION,
             # Where to read on when the log does not hold an offset is decided by us, and never in silence.
             "auto_offset_reset": "none",
             "session_timeout_ms": _SESSION_MS,
@@ -103,6 +104,5 @@ class Subscription:
     async def stop(self) -> None:
         """Leaves the group; once. Raises KafkaError, or TimeoutError after 15 seconds."""
         broker, self._broker = self._broker, None
-        if broker is not None:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await broker.stop()
+        if broker is not None and not await stop_client(broker, _STOP_SECONDS):
+            raise TimeoutError(f"the consumer has not ended within {_STOP_SECONDS} s")

@@ -19,8 +19,10 @@ from harness.history import History, Violation
 from harness.installation import Command, Installation, NotReady, as_shipped
 from harness.observation import NotQuiet, Observation
 from harness.proxy import Proxy
+from harness.resource_faults import Disks, ResourceFaults
 from shared.clock import FileClock
 from tests.chaos.checks import check_run
+from tests.chaos.length import RESOURCE_SECONDS
 from tests.chaos.memory import check_memory, resident
 from tests.chaos.operator import check_given_up, give_up
 from tests.integration.publisher.sinks import MailSink, mail_sink
@@ -109,11 +111,14 @@ async def chaos_run(
     environment: Mapping[str, str] | None = None,
     database_network: Proxy | None = None,
     broker_network: Proxy | None = None,
+    resources: bool = False,
+    disks: Disks | None = None,
 ) -> AsyncIterator[ChaosRun]:
     """A run whose services are ready; everything is closed at the end.
 
     `environment` is added to that of the services. A proxy stands before the server that it is named for; the
-    broker's has to be the address that the broker gives to its clients.
+    broker's has to be the address that the broker gives to its clients. With `resources` there are faults by
+    which memory and the like become short, and `disks` full.
     """
     clock = folder / "clock"
     write_clock(clock, MONDAY)
@@ -140,6 +145,18 @@ async def chaos_run(
             database=pair.postgres,
             broker_network=broker_network,
             database_network=database_network,
+            resources=(
+                ResourceFaults(
+                    installation,
+                    random,
+                    seconds=RESOURCE_SECONDS,
+                    broker=pair.kafka,
+                    database=pair.postgres,
+                    disks=disks,
+                )
+                if resources
+                else None
+            ),
         )
         stack.push_async_callback(faults.close)
         departments = Departments(installation, installation.units, late=True)

@@ -1,6 +1,6 @@
 """A service as shipped, with one mechanism of the core broken on purpose: the checks must find it.
 
-`python -m tests.chaos.sabotage NAME SERVICE` starts it; NAME is one of `SABOTAGES`. The product
+`python -m tests.chaos.sabotage NAMES SERVICE` starts it; NAMES are of `SABOTAGES`, with commas. The product
 has no switch for this: the mechanism is replaced here before the service is imported.
 """
 
@@ -181,16 +181,25 @@ SABOTAGES: Mapping[str, Callable[[], None]] = {
 }
 
 
-def sabotaged(name: str) -> Command:
-    """How an installation starts its services with this sabotage."""
+FAULTS: Mapping[str, Sequence[tuple[Any, ...]]] = {
+    "locks-late": [("pile_up", "routing"), ("pile_up", "routing"), ("pile_up", "routing")],
+    "no-cursor": [("own_twice", "routing"), ("send_again",)],
+    "offsets-first": [("kill_amid_work", "routing")],
+}
+"""What brings these to light; the others show by themselves, or in scenarios of their own."""
+
+
+def sabotaged(*names: str) -> Command:
+    """How an installation starts its services with these sabotages."""
 
     def command(service: ServiceName) -> Sequence[str]:
-        return (sys.executable, "-m", "tests.chaos.sabotage", name, service)
+        return (sys.executable, "-m", "tests.chaos.sabotage", ",".join(names), service)
 
     return command
 
 
 if __name__ == "__main__":
-    sabotage, service = sys.argv[1:]
-    SABOTAGES[sabotage]()
+    sabotages, service = sys.argv[1:]
+    for sabotage in sabotages.split(","):
+        SABOTAGES[sabotage]()
     runpy.run_module(f"services.{service}", run_name="__main__")

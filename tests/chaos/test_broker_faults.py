@@ -1,11 +1,11 @@
 """What operators, retention and power cuts do to a broker: no acknowledged case is lost in silence.
 
-Each test loads a city, does its fault and lets it come to rest. What was lost by then must be named; then
-`civicloom resend` brings it back, and every acknowledged case is whole.
+Each test loads a city, does its faults with load after each, and lets it come to rest. What was lost by then
+must be named; then `civicloom resend` brings it back, and every acknowledged case is whole.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,27 +18,29 @@ import pytest
 from deploy.local.pair import Pair, temporary_folder
 from harness.broker_faults import BrokerFaults
 from harness.history import Violation
-from harness.installation import Command, as_shipped
 from harness.whereabouts import Whereabouts, check_named, check_whole, whereabouts
 from services.audit.log.queries import open_refusals
 from services.audit.log.resume import resume
+from services.lost_contacts import find_lost_contacts
+from services.lost_offers import find_lost_offers
 from services.resend import find_lost
 from shared.clock import machine_now
 from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.sent import send_again
+from tests.chaos.length import SEED
 from tests.chaos.run import ChaosRun, chaos_run
 from tests.waiting import running
 
 pytestmark = pytest.mark.chaos
-WARM = 40
+WARM = 25
 REST = 90.0
 Fault = Callable[[ChaosRun, BrokerFaults], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    """A broker of the test's own: what is rewound has forgotten the tests before."""
+    """A broker of the module's own: what is rewound has forgotten all others."""
     with temporary_folder() as folder, Pair(folder) as started:
         yield started
 
@@ -54,15 +56,28 @@ class Aftermath:
         cases = [case.id for case in self.city.citizens.cases.values()]
         return await whereabouts(self.city.observation, cases)
 
+    async def without_address(self) -> tuple[set[str], set[str]]:
+        """The cases with letters that wait for an address, and those that publisher names for it."""
+        async with self.city.observation.tables("publisher") as tables:
+            waiting = await tables.fetch("SELECT DISTINCT subject FROM delivery WHERE state = 'waiting'")
+            named = await tables.fetch("SELECT subject FROM expectation WHERE kind = 'contact'")
+        return {row["subject"] for row in waiting}, {row["subject"] for row in named}
+
     async def resend(self) -> int:
         """`civicloom resend` for each service; how many events were sent again."""
         sent = 0
         audit = await self._open("audit")
         for service in ("inquiry", "routing", "publisher"):
             owner = await self._open(service)
-            lost = await find_lost(owner, audit, machine_now().replace(year=2000))
-            await send_again(owner, lost.topic, lost.found)
-            sent += len(lost.found)
+            ever = machine_now().replace(year=2000)
+            found = [await find_lost(owner, audit, ever)]
+            if service == "inquiry":
+                found.append(await find_lost_contacts(owner, ever))
+            elif service == "routing":
+                found += await find_lost_offers(owner, ever)
+            for lost in found:
+                await send_again(owner, lost.topic, lost.found)
+                sent += len(lost.found)
             await owner.close()
         await audit.close()
         await self.city.observation.settle(REST)
@@ -83,15 +98,14 @@ class Aftermath:
 
 
 @asynccontextmanager
-async def aftermath(
-    pair: Pair, folder: Path, fault: Fault, command: Command = as_shipped
-) -> AsyncIterator[Aftermath]:
-    async with chaos_run(pair, folder, Random(7), command) as city:
+async def aftermath(pair: Pair, folder: Path, faults: Sequence[Fault]) -> AsyncIterator[Aftermath]:
+    async with chaos_run(pair, folder, Random(SEED)) as city:
         broker = BrokerFaults(city.installation, pair.kafka)
         async with running(lambda: resume_the_log(city)), city.at_work(rest_seconds=REST):
             await city.asked(WARM)
-            await fault(city, broker)
-            await city.asked(len(city.citizens.cases) + WARM)
+            for fault in faults:
+                await fault(city, broker)
+                await city.asked(len(city.citizens.cases) + WARM)
         yield Aftermath(city, broker)
 
 
@@ -160,35 +174,36 @@ async def widen_behind_a_reader(city: ChaosRun, broker: BrokerFaults) -> None:
     broker.start_readers("routing", "audit")
 
 
-FAULTS: list[Fault] = [
-    make_inquiry_again,
-    make_routing_again,
-    make_units_topics_again,
-    lose_the_end,
-    lose_the_end_while_routing_is_away,
-    delete_unread,
-    widen_behind_a_reader,
-]
+TOGETHER: Mapping[str, Sequence[Fault]] = {
+    "topics made again": (make_inquiry_again, make_routing_again, make_units_topics_again),
+    "unread and deleted, or elsewhere": (delete_unread, widen_behind_a_reader),
+    "the end lost": (lose_the_end, lose_the_end_while_routing_is_away),
+}
+"""Faults that share a city: none of them needs what another one has broken."""
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("name", TOGETHER)
 async def test_no_case_is_lost_in_silence(
-    pair: Pair, folder: Path, fault: Fault, capsys: pytest.CaptureFixture[str]
+    pair: Pair, folder: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with aftermath(pair, folder, fault) as after:
+    async with aftermath(pair, folder, TOGETHER[name]) as after:
         found = await after.whereabouts()
         lost = [one for one in found if not one.is_whole]
         silent = check_named(found)
+        waiting, named = await after.without_address()
         sent = await after.resend()
         left = check_whole(await after.whereabouts())
         with capsys.disabled():
             print(  # noqa: T201  (what was lost and brought back is worth a line)
-                f"\n{fault.__name__}: {len(found)} cases, {len(lost)} not whole, {len(silent)} in silence,"
-                f" {sent} events sent again, {len(left)} left"
+                f"\n{name}: {len(found)} cases, {len(lost)} not whole, {len(silent)} in silence,"
+                f" {sent} events sent again, {len(left)} left; {len(waiting)} without their address"
             )
+        not_addressed, _ = await after.without_address()
     assert _texts(after.city.unrest) == []
     assert _texts(silent) == []
     assert _texts(left) == []
+    assert waiting <= named
+    assert not_addressed == set()
 
 
 def _texts(violations: list[Violation]) -> list[str]:

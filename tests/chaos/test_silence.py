@@ -1,4 +1,5 @@
-"""Nobody holds a lock and does nothing: networks that go silent for good, a copy that is stopped for long.
+"""Nobody holds a lock and does nothing: networks that go silent for good, a copy that is stopped for long,
+somebody else's session that holds a table, processes that get no more memory or descriptors.
 
 Limits are shortened from half a minute to some seconds, so that a run shows in eight seconds of silence what
 ninety would show.
@@ -30,6 +31,7 @@ SHORT: Mapping[str, str] = {
     "OWNER_IDLE_SECONDS": "4",
     "REQUEST_SECONDS": "3",
     "BROKER_SILENCE_SECONDS": "5",
+    "WATCHDOG_SECONDS": "10",
 }
 ENDLESS = dict.fromkeys(("TRANSACTION_SECONDS", "TRANSACTION_IDLE_SECONDS", "OWNER_IDLE_SECONDS"), "0")
 
@@ -92,10 +94,10 @@ async def test_without_limits_it_stands_still(pair: Pair, folder: Path, database
         assert any("outbox" in violation.detail for violation in city.unrest), city.unrest
 
 
-async def test_a_copy_that_is_stopped_for_long_gives_its_locks_away_and_wakes_without_them(
+async def test_who_is_stopped_blocked_or_short_of_something_holds_up_nobody_for_long(
     pair: Pair, folder: Path
 ) -> None:
-    async with chaos_run(pair, folder, Random(6), environment=SHORT) as city:
+    async with chaos_run(pair, folder, Random(6), environment=SHORT, resources=True) as city:
         async with city.at_work(rest_seconds=REST_SECONDS):
             await city.asked(WARM)
             city.faults.injected.since_ms = 0
@@ -108,5 +110,25 @@ async def test_a_copy_that_is_stopped_for_long_gives_its_locks_away_and_wakes_wi
             await until(is_sent, "what it held is sent by the other copy", 20)
             city.installation.resume("inquiry", 1)
             await city.asked(len(city.citizens.cases) + WARM)
+            await blocked(city)
+            await city.asked(len(city.citizens.cases) + WARM)
+            await city.faults.inject("take_descriptors", ["inquiry", "routing", "audit"])
+            await city.faults.inject("take_memory")
+            await city.asked(len(city.citizens.cases) + WARM)
         _, violations = await city.check()
         assert [str(violation) for violation in violations] == []
+
+
+async def blocked(city: ChaosRun) -> None:
+    """Several sessions hold tables, or queue for them. Citizens are asked to come later, and soon."""
+    city.citizens.refusals.clear()
+    faults = city.citizens.faults
+    await asyncio.gather(
+        city.faults.inject("hold_a_table", "inquiry", "aggregate"),
+        city.faults.inject("queue_behind_a_reader", "routing", "cursor"),
+        city.faults.inject("hold_a_table", "publisher", "outbox"),
+        city.faults.inject("queue_behind_a_reader", "audit", "log_head"),
+    )
+    assert city.citizens.refusals, "nobody was asked to come later"
+    assert max(city.citizens.refusals) < 5
+    assert city.citizens.faults - faults == len(city.citizens.refusals), "somebody got no answer"

@@ -65,6 +65,12 @@ async def test_an_error_that_passes_is_of_the_infrastructure_or_named() -> None:
     assert not is_passing(ValueError("ours"))
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+async def test_a_lack_of_memory_is_no_events_fault_and_ends_the_process(error: Exception) -> None:
+    assert is_infrastructure(error)
+    assert not is_passing(error)
+
+
 @pytest.mark.parametrize(
     "error",
     [
