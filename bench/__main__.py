@@ -9,7 +9,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bench import report
+from bench import flood, report, soak
+from bench.flood import run_flood
 from bench.floor import floor_latencies, floor_rate
 from bench.intake import run_intake
 from bench.latency import Latency, run_latency
@@ -17,8 +18,10 @@ from bench.log import run_log
 from bench.piles import run_piles
 from bench.progress import topics_of
 from bench.shape import Shape, measure_shape
+from bench.soak import mail_server, run_soak
 from bench.stage import Servers, Stage, machine, servers, stage
 from bench.whole import Failed, Result, run_whole
+from deploy.local.ports import free_port
 
 # In the order in which they run. The amounts are those of the published results; use fewer for a quick look.
 AMOUNTS = {
@@ -28,8 +31,10 @@ AMOUNTS = {
     "latency": 0,
     "floor": 5_000,
     "piles": 1_000_000,
+    "soak": 0,
+    "flood": 1_000_000,
 }
-_ASKED_FOR = ("floor", "piles")
+_ASKED_FOR = ("floor", "piles", "soak", "flood")
 _FLOOR_INQUIRIES = 20_000
 _RATE_LOOK = 10_000
 
@@ -41,6 +46,7 @@ class Bench:
     on: Servers
     inquiries: int | None
     rate: float | None
+    minutes: float
     results: dict[str, Any]
     show: Callable[[str], None]
 
@@ -95,6 +101,23 @@ class Bench:
         self._keep("piles", [dataclasses.asdict(time) for time in times])
         self.show(report.piles_report(times, rows))
 
+    async def soak(self) -> None:
+        port = free_port()
+        settings = {"SMTP_URL": f"smtp://127.0.0.1:{port}"}
+        async with (
+            mail_server(port, self.on.folder / "mail"),
+            stage(self.on, "soak", environment=settings) as here,
+        ):
+            result = await run_soak(here, self.minutes, self.rate or soak.RATE, _tell)
+        self._keep("soak", dataclasses.asdict(result))
+        self.show(report.soak_report(result))
+
+    async def flood(self) -> None:
+        async with stage(self.on, "flood") as here:
+            result = await run_flood(here, self._amount("flood"), self.rate or flood.RATE, _tell)
+        self._keep("flood", dataclasses.asdict(result))
+        self.show(report.flood_report(result))
+
     async def _floor(self, here: Stage, shape: Shape) -> float:
         pair, units = self.on.pair, here.installation.units
         return await floor_rate(pair.database_url, pair.bootstrap, units, shape, _FLOOR_INQUIRIES)
@@ -128,8 +151,13 @@ def _hide(_: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("runs", nargs="*", metavar="RUN", help=", ".join(AMOUNTS))
-    parser.add_argument("--inquiries", type=int, help="fewer or more than each run's own amount; piles: rows")
-    parser.add_argument("--rate", type=float, help="latency: inquiries/s; half of the whole way's by default")
+    parser.add_argument(
+        "--inquiries", type=int, help="fewer or more than each run's own amount; piles: rows; flood: records"
+    )
+    parser.add_argument(
+        "--rate", type=float, help="inquiries/s of latency (half of the whole way's), soak (20) and flood (5)"
+    )
+    parser.add_argument("--minutes", type=float, default=soak.MINUTES, help="soak: how long; 60 by default")
     parser.add_argument("--json", action="store_true", help="figures as JSON on standard output")
     arguments = parser.parse_args()
     for name in arguments.runs:
@@ -141,7 +169,7 @@ def main() -> int:
     show: Callable[[str], None] = _hide if arguments.json else _show
     show(results["machine"])
     with servers() as on:
-        bench = Bench(on, arguments.inquiries, arguments.rate, results, show)
+        bench = Bench(on, arguments.inquiries, arguments.rate, arguments.minutes, results, show)
         chosen = arguments.runs or [name for name in AMOUNTS if name not in _ASKED_FOR]
         for name in chosen:
             run: Callable[[], Awaitable[None]] = getattr(bench, name)

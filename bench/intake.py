@@ -61,22 +61,7 @@ async def run_intake(on: Stage, requests: int) -> Intake:
 
 def _bodies(on: Stage) -> tuple[bytes, ...]:
     samples = Samples(on.pack, machine_now().date(), seed=2)
-    bodies: list[dict[str, Any]] = []
-    for sample in samples.take(_BODIES):
-        concern, words = sample.concern, sample.concern.words
-        body: dict[str, Any] = {
-            "title": words.title,
-            "text": words.text,
-            "place": words.place,
-            "kind": concern.kind,
-            "service_code": concern.service_code,
-        }
-        if concern.area is not None:
-            body["area"] = concern.area
-        if concern.contact is not None:
-            body["contact"] = {"email": concern.contact.email, "phone": concern.contact.phone}
-        bodies.append(body)
-    return json_bodies(bodies)
+    return json_bodies([sample.body() for sample in samples.take(_BODIES)])
 
 
 def _all_taken(answered: Answered, requests: int) -> None:

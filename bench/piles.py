@@ -17,7 +17,7 @@ NOT_STEADY = frozenset(
         "count_outbox",
         "count_paused_rows",
         "count_waiting",
-        "emitted_sequences",
+        "emitted_ordinals",
         "list_dead_letters",
         "matching_dead_letters",
         "pause_rows",

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from bench.flood import LIMIT_SECONDS, Flood
 from bench.intake import Intake
 from bench.latency import Latency
 from bench.log import Log
 from bench.piles import LIMIT_MS, PileTime
 from bench.progress import STEPS
+from bench.soak import Soak
 from bench.whole import Result
 
 # What a process of the bench, or a backend that it does not own, is spent on.
@@ -87,6 +89,58 @@ def latency_report(rate: float, found: Latency, floor: Latency) -> str:
         f"latency at {rate:,.0f}/s, received to department topic: p99 {found.p99_ms:,.0f} ms, "
         f"{found.p99_ms / floor.p99_ms:.1f} times the floor's\n\n"
         + table(("", "records", "p50 ms", "p99 ms", "most ms"), rows)
+    )
+
+
+def soak_report(result: Soak) -> str:
+    """What grows, the level of each series that is not always zero, and what a case takes on the disk."""
+    cases = result.cases
+    growing = ", ".join(result.growing) or "nothing"
+    left = ", ".join(f"{count} rows of {name}" for name, count in result.left.items()) or "nothing"
+    levels = [
+        (
+            name,
+            f"{one.level:,.1f}",
+            f"{one.growth:+,.2f}",
+            f"{one.allowed:,.1f}",
+            "" if one.is_flat else "GROWS",
+        )
+        for name, one in result.levels.items()
+        if one.level or one.growth
+    ]
+    zero = sum(not (one.level or one.growth) for one in result.levels.values())
+    disk = [
+        (
+            name,
+            *(f"{size / cases:,.0f}" for size in (one.all, one.rows, one.toast, one.indexes)),
+            f"{result.rows[name] / cases:,.2f}" if name in result.rows else "",
+        )
+        for name, one in result.disk.items()
+        if one.all / cases >= 1
+    ]
+    total = sum(one.all for one in result.disk.values()) / cases
+    return "\n\n".join(
+        (
+            f"soak: {cases:,} cases, {result.evaluated:,} of them evaluated, in {result.seconds:,.0f} s "
+            f"({cases / result.seconds:.1f}/s); asked again {result.waited_for} times\n"
+            f"growing: {growing}; left at rest: {left}",
+            table(("second half", "level", "growth", "allowed", ""), levels),
+            f"{zero} more series were zero throughout",
+            f"a case takes {total / 1000:,.1f} kB on the disk",
+            table(("bytes a case", "all", "rows", "TOAST", "indexes", "number of rows"), disk),
+        )
+    )
+
+
+def flood_report(result: Flood) -> str:
+    rows = [
+        (name, f"{one.offers:,}", f"{one.p50:.2f}", f"{one.p99:.2f}", f"{one.most:.2f}", f"{one.late:,}")
+        for name, one in (("before", result.before), ("since the first one", result.during))
+    ]
+    return (
+        f"flood: {result.records:,} junk records of one unit in {result.sent_seconds:,.0f} s, "
+        f"{result.read:,} of them read, {result.letters:,} dead letters\n\n"
+        + table(("offers of others", "signed", "p50 s", "p99 s", "most s", f"over {LIMIT_SECONDS:g} s"), rows)
     )
 
 

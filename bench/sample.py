@@ -4,7 +4,7 @@ import datetime as dt
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from services.inquiry.domain.concern import Concern, Contact
 from shared.contracts.inquiry import CaseKind, InquiryWords
@@ -53,6 +53,22 @@ class Sample:
 
     concern: Concern
     records: int
+
+    def body(self) -> dict[str, Any]:
+        """As a citizen posts it."""
+        concern, words = self.concern, self.concern.words
+        body: dict[str, Any] = {
+            "title": words.title,
+            "text": words.text,
+            "place": words.place,
+            "kind": concern.kind,
+            "service_code": concern.service_code,
+        }
+        if concern.area is not None:
+            body["area"] = concern.area
+        if concern.contact is not None:
+            body["contact"] = {"email": concern.contact.email, "phone": concern.contact.phone}
+        return body
 
 
 class Samples:

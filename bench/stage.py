@@ -1,7 +1,7 @@
 """The servers of a run: a fresh PostgreSQL and Kafka, and one copy of each of the four services."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,9 @@ from harness.installation import Installation
 from shared.policy.loader import load_pack
 from shared.policy.model import Pack
 from shared.settings import REPOSITORY, SERVICES, ServiceName
+
+# The machine may be busy with other work.
+_READY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,23 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    on: Servers, name: str, *, services: Sequence[ServiceName] = SERVICES, start: bool = True
+    on: Servers,
+    name: str,
+    *,
+    services: Sequence[ServiceName] = SERVICES,
+    start: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
-    """An installation with its own database and topics; with `start=False` no service runs yet."""
+    """An installation with its own database and topics; with `start=False` no service runs yet.
+
+    `environment` is added to that of its processes.
+    """
     installation = Installation(
         on.pair.database_url,
         on.pair.bootstrap,
         on.folder / name,
         services=services,
-        environment={"LOG_LEVEL": "warning"},
+        environment={"LOG_LEVEL": "warning", **(environment or {})},
     )
     pack = load_pack(REPOSITORY / "policies" / installation.pack)
     await installation.prepare()
@@ -78,7 +89,7 @@ async def stage(
         if start:
             for service in services:
                 installation.start(service)
-            await installation.ready()
+            await installation.ready(seconds=_READY_SECONDS)
         connection = await asyncpg.connect(
             installation.database_url, server_settings={"application_name": "bench"}
         )

@@ -143,7 +143,7 @@ class Faults:
     async def end_leases(self, seconds: float) -> None:
         """Makes every letter due now, also those whose lease a crashed copy still holds.
 
-        Returns when no letter is left to be sent. Raises NotQuiet.
+        Returns when no letter is left to be sent, but for those whose address has not come. Raises NotQuiet.
         """
         connection = await asyncpg.connect(self._installation.database_url, timeout=10)
         try:
@@ -158,7 +158,7 @@ class Faults:
         while asyncio.get_running_loop().time() < deadline:
             async with self._observation.tables("publisher") as tables:
                 waiting = await tables.fetchval(
-                    "SELECT count(*) FROM delivery WHERE state IN ('waiting', 'pending', 'sending')"
+                    "SELECT count(*) FROM delivery WHERE state IN ('pending', 'sending')"
                 )
             if not waiting:
                 return

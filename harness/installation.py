@@ -204,15 +204,19 @@ class Installation:
         if copy.child:
             copy.child.send(SIGCONT)
 
-    async def restart(self, service: ServiceName, number: int = 0) -> None:
-        """Stops a copy in order and starts it; returns when it is ready."""
+    async def end(self, service: ServiceName, number: int = 0) -> None:
+        """Stops a copy in order; returns when it has ended."""
         copy = self.copy(service, number)
         self._notice_end(copy)
         if copy.child:
             copy.expected_down = True
             await asyncio.to_thread(copy.child.stop, grace=_STOP_SECONDS)
+
+    async def restart(self, service: ServiceName, number: int = 0) -> None:
+        """Stops a copy in order and starts it; returns when it is ready."""
+        await self.end(service, number)
         self.start(service, number)
-        await self.ready([copy])
+        await self.ready([self.copy(service, number)])
 
     async def stop(self) -> None:
         """Sends SIGTERM to all copies, then waits; paused ones are resumed first."""

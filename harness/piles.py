@@ -146,7 +146,7 @@ def _unit_of_work() -> Iterator[Call]:
         yield call("count_unanswered", before, every)
     yield call("count_waiting")
     for source in ("inquiry", "routing"):
-        yield call("emitted_sequences", f"'/services/{source}'", "''", "5000")
+        yield call("emitted_ordinals", f"'/services/{source}'", "''", "5000")
     yield call("waiting_values", "'t.few'")
     yield call("probe_disk")
     yield call("probe_journal")
@@ -197,6 +197,7 @@ def _inbox(rows: int) -> Iterator[Call]:
     yield call("read_cursor", *place)
     yield call("has_cursors", "'mine'")
     yield call("start_cursors", "'mine'", topics, many("i"), many("0"))
+    yield call("waiting_subjects", CASES, "'intake'")
     yield call("seen_events", many("'t.actions'::text"), many("'a-' || i"))
     yield call("lock_parked_keys", "'mine'", "'t.main'", mine)
     new, bad = many("'new-' || i"), many("'bad'::text")

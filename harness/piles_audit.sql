@@ -20,5 +20,8 @@ SELECT 't.main', i % 12, i, i, 'gap', '2026-11-24Z', CASE WHEN i > 12 THEN i END
 INSERT INTO log_gap SELECT i, '/services/inquiry', 10000000001, 10000000002, i, '2026-11-24Z'::timestamptz + i * interval '1 s',
     i <= $n - $own, CASE WHEN i <= $n / 2 THEN 'me' END
 FROM generate_series(1, $n) i;
+-- Half of the cases without an intake have one since.
+INSERT INTO expectation SELECT 'case-' || lpad(i::text, 7, '0'), 'intake', '', '2026-11-24Z' FROM generate_series(1, $n) i;
+UPDATE case_check SET checked = $n / 10;
 INSERT INTO trace_export VALUES (true, 7);
 ANALYZE;

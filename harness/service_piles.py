@@ -111,6 +111,7 @@ def _lists_of_cases(rows: int) -> Iterator[Call]:
         for state in _STATES:
             yield call("list_cases_in", f"'{state}'", after, "50")
         yield call("list_to_accept", after, "50")
+    yield call("contacts_of", CASES)
     yield call("receipts_from", case_id("7"), case_id(str(rows // 2)), "50")
 
 
@@ -255,6 +256,13 @@ def _reader_calls(rows: int) -> Iterator[Call]:
     yield call("any_since", f"{rows - 100}", end, end)
     yield call("kept_entries", middle, f"{rows // 2 + 100}")
     yield call("sequences_of_subjects", CASES, "'/services/inquiry'")
+    others, types = "'{/services/routing,/services/publisher}'", "'{accepted}'"
+    yield call("newest_subject")
+    yield call("next_subjects", end, "1000", others, types)
+    yield call("mark_checked", "7")
+    for after in ("''", case_id(middle)):
+        yield call("begun_since", after, "1000")
+    yield call("late_beginning", "'t.main'")
 
 
 def _writer_calls(rows: int) -> Iterator[Call]:

@@ -40,6 +40,7 @@ async def whereabouts(observation: Observation, cases: Collection[str]) -> list[
             "SELECT subject AS id FROM log_entry JOIN log_subject ON no = subject_no"
             " WHERE type = 'civic.inquiry.received.v1' AND kind = 'event'"
         )
+        named += await tables.fetch("SELECT subject AS id FROM expectation")
     sets = [{row["id"] for row in rows} for rows in (received, dispatched, logged, named)]
     return [Whereabouts(case, *(case in one for one in sets)) for case in cases]
 

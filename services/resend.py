@@ -18,7 +18,7 @@ from shared.contracts.base import ORDINALS_PER_EPOCH, ordinal
 from shared.ids import floor_id
 from shared.kafka.history import records_since
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.sent import SentEvent, emitted_sequences, waiting_values
+from shared.unit_of_work.sent import SentEvent, emitted_ordinals, waiting_values
 
 _PAGE = 5000
 
@@ -32,19 +32,6 @@ class Lost:
     nowhere: list[tuple[str, int]] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Present:
-    """What stands on the topic or waits to be sent, as subject and ordinal."""
-
-    ordinals: set[tuple[str, int]] = field(default_factory=set)
-
-    def add(self, values: Iterable[bytes | None], source: str) -> None:
-        for value in values:
-            found = _address(value, source)
-            if found is not None:
-                self.ordinals.add(found)
-
-
 async def find_lost(owner: Database, audit: Database, since: dt.datetime) -> Lost:
     """What `owner` has emitted since a moment, on its own topic, and the topic does not hold.
 
@@ -56,10 +43,10 @@ async def find_lost(owner: Database, audit: Database, since: dt.datetime) -> Los
     unlogged = await _unlogged(owner, audit, source)
     present = await _present(owner, audit, source, topic, since)
     copies = await _copies(owner, audit, source, since)
-    seen = {(subject, number % ORDINALS_PER_EPOCH) for subject, number in present.ordinals | copies.keys()}
+    seen = {(subject, number % ORDINALS_PER_EPOCH) for subject, number in present | copies.keys()}
     return Lost(
         topic,
-        found=[one for key, one in copies.items() if key not in present.ordinals],
+        found=[one for key, one in copies.items() if key not in present],
         nowhere=[one for one in unlogged if one not in seen],
     )
 
@@ -67,22 +54,28 @@ async def find_lost(owner: Database, audit: Database, since: dt.datetime) -> Los
 async def _unlogged(owner: Database, audit: Database, source: str) -> list[tuple[str, int]]:
     """Subject and sequence of what `owner` has emitted, whenever that was, and the log does not have."""
     missing: list[tuple[str, int]] = []
-    async for page in emitted_sequences(owner.pool, source):
+    async for page in emitted_ordinals(owner.pool, source):
         logged = await kept.logged_sequences(audit.pool, source, page)
-        for subject, last in page.items():
-            known = logged.get(subject, set())
+        for subject, newest in page.items():
+            known, last = logged.get(subject, set()), newest % ORDINALS_PER_EPOCH
             if len(known) < last:
                 missing += [(subject, number) for number in range(1, last + 1) if number not in known]
     return missing
 
 
-async def _present(owner: Database, audit: Database, source: str, topic: str, since: dt.datetime) -> _Present:
-    present = _Present()
-    present.add(await waiting_values(owner.pool, topic), source)
+async def _present(
+    owner: Database, audit: Database, source: str, topic: str, since: dt.datetime
+) -> set[tuple[str, int]]:
+    present = addresses_of(await waiting_values(owner.pool, topic), source)
     logged = {one: at for one, at in (await kept.next_offsets(audit.pool)).items() if one[0] == topic}
     async for records in records_since(owner.settings.kafka_bootstrap, [topic], since, logged):
-        present.add((record.value for record in records), source)
+        present |= addresses_of((record.value for record in records), source)
     return present
+
+
+def addresses_of(values: Iterable[bytes | None], source: str) -> set[tuple[str, int]]:
+    """Subject and ordinal of each event of `source` among these values."""
+    return {found for value in values if (found := _address(value, source)) is not None}
 
 
 async def _copies(

@@ -15,14 +15,11 @@ _INFRASTRUCTURE = (
     asyncpg.InternalClientError,  # a query while the server is closing the connection
     asyncpg.OperatorInterventionError,  # admin shutdown, crash recovery, cancelled by an operator
     asyncpg.TransactionTimeoutError,  # longer than a limit of the session: by itself, or behind a lock
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,  # the server ended the session
+    asyncpg.LockNotAvailableError,  # another transaction holds the row: `lock_timeout`
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,  # I/O errors of the server
     asyncpg.TransactionRollbackError,  # deadlock, serialisation failure: a repetition succeeds
-    asyncpg.LockNotAvailableError,  # another transaction holds the row: `lock_timeout`
-    asyncpg.IdleInTransactionSessionTimeoutError,  # the server ended the session
-    asyncpg.TransactionTimeoutError,
     # The schema is of another release: migrate. Other wrong SQL is the fault of the handler that sends it.
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,

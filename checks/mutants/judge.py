@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -60,8 +61,8 @@ def survives(mutant: Mutant, tests: Sequence[str], known: Baseline) -> bool:
     """Whether all tests pass over a mutant. A run that does not end counts as noticed. Raises JudgeFails."""
     limit = known.seconds * 2 + 2
     child = _fork(lambda: _over(mutant, tests, limit))
-    # Wall time allows for a busy machine; what turns in a circle ends by its CPU time.
-    return _wait(child, 60 + limit * 4) == 0
+    # What turns in a circle ends by its CPU time.
+    return _wait(child, 60) == 0
 
 
 def _over(mutant: Mutant, tests: Sequence[str], limit: float) -> int:
@@ -122,9 +123,12 @@ def _fork(work: Callable[[], int]) -> int:
         os._exit(code)
 
 
-def _wait(child: int, seconds: float) -> int:
-    """The exit code; that of a signal if the child had to be ended. Raises JudgeFails for a broken judge."""
-    end = time.monotonic() + seconds
+def _wait(child: int, idle_seconds: float) -> int:
+    """The exit code; that of a signal if the child had to be ended, since it was idle for so long.
+
+    Raises JudgeFails for a broken judge.
+    """
+    began, ended = time.monotonic(), False
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -132,10 +136,19 @@ def _wait(child: int, seconds: float) -> int:
             if code == _BROKEN:
                 raise JudgeFails("the judge itself failed: MUTANTS_STDERR=1 shows how")
             return code
-        if time.monotonic() > end:
+        if not ended and time.monotonic() > began + idle_seconds and _idle(child, began) > idle_seconds:
             os.killpg(child, signal.SIGKILL)
-            end = float("inf")
+            ended = True
         time.sleep(0.01)
+
+
+def _idle(child: int, began: float) -> float:
+    """For how many seconds since `began` a process has neither worked nor waited for a core.
+
+    On a busy machine a run may wait for a core for minutes: that says nothing about its mutant.
+    """
+    worked, waited, _ = Path(f"/proc/{child}/schedstat").read_text().split()
+    return time.monotonic() - began - (int(worked) + int(waited)) / 1e9
 
 
 def module_of(path: str) -> str:

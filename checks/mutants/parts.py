@@ -132,9 +132,9 @@ PARTS = (
             *("services/audit/log/tiles.py",),
         ),
         (
-            "tests/unit/services/audit/test_merkle_proofs.py",
             "tests/unit/services/audit/test_tiles.py",
             "tests/unit/shared/test_merkle.py",
+            "tests/unit/services/audit/test_merkle_proofs.py",
             "tests/property/test_tree.py",
         ),
         strict=True,

@@ -13,11 +13,29 @@ from services.audit.log.entry import LAST_MS, parse_entry
 from services.audit.log.reset import reset_of
 from shared import sql
 from shared.contracts.base import ORDINALS_PER_EPOCH
+from shared.contracts.publisher import NoticeFailed, NoticeSent
+from shared.contracts.routing import (
+    AssignmentReturned,
+    AssignmentSigned,
+    CaseDispatched,
+    CaseTriaged,
+    DeliverySucceeded,
+    ReplyProposed,
+)
 from shared.kafka.records import Partition
 from shared.unit_of_work.transaction import Connection
 
 _SQL = sql.load("services.audit")
 _NEIGHBOURS = 5000
+_OTHERS = ["/services/routing", "/services/publisher"]
+_CASE_TYPES = [
+    data.contract.type
+    for data in (
+        *(CaseDispatched, CaseTriaged, AssignmentSigned, AssignmentReturned, ReplyProposed),
+        *(DeliverySucceeded, NoticeSent, NoticeFailed),
+    )
+]
+"""What others say of cases alone: a refused request may name anything."""
 Tables = Connection | asyncpg.Pool
 """Where a query runs: a connection, or any one of the pool."""
 
@@ -29,6 +47,14 @@ class LoggedEntry:
     index: int
     entry: bytes
     erased: bool
+
+
+class NextSubjects(NamedTuple):
+    """`seen` subjects up to number `last`, None if there is none; `unbegun` are cases without an intake."""
+
+    seen: int
+    last: int | None
+    unbegun: list[str]
 
 
 async def try_lock(connection: Connection, key: int) -> bool:
@@ -137,3 +163,34 @@ def _entry(row: asyncpg.Record) -> EntryView:
 def _in_calendar(milliseconds: int) -> int:
     """Where the producer sets the time it may be any; a zone moves it by up to a day."""
     return min(max(milliseconds, 0), LAST_MS - 86_400_000)
+
+
+async def newest_subject(tables: Tables) -> int:
+    """The number of the subject that the log has come to know last; 0 if there is none."""
+    number: int = await tables.fetchval(_SQL["newest_subject"])
+    return number
+
+
+async def next_subjects(tables: Tables, newest: int, limit: int) -> NextSubjects:
+    """The next subjects, up to number `newest`, that were not looked at, with the cases without an intake."""
+    row = await tables.fetchrow(_SQL["next_subjects"], newest, limit, _OTHERS, _CASE_TYPES)
+    assert row is not None  # noqa: S101  (it counts)
+    return NextSubjects(row["seen"], row["last"], row["unbegun"] or [])
+
+
+async def mark_checked(tables: Tables, number: int) -> None:
+    """Notes that the subjects up to this number were looked at."""
+    await tables.execute(_SQL["mark_checked"], number)
+
+
+async def begun_since(tables: Tables, after: str, limit: int) -> tuple[str | None, list[str]]:
+    """Where to go on among the cases that wait for their intake, None at the end, and those that have it."""
+    row = await tables.fetchrow(_SQL["begun_since"], after, limit)
+    assert row is not None  # noqa: S101  (it counts)
+    return (row["last"] if row["seen"] == limit else None), row["begun"] or []
+
+
+async def late_beginning(tables: Tables, topic: str) -> dt.datetime | None:
+    """When the log was begun, if the beginning of a topic was gone by then; else None."""
+    found = await tables.fetchval(_SQL["late_beginning"], topic)
+    return None if found is None else dt.datetime.fromtimestamp(found / 1000, dt.UTC)

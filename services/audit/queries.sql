@@ -60,3 +60,40 @@ WHERE s.subject = ANY ($1::text[]) AND e.source = $2 AND e.kind = 'event';
 
 -- name: next_log_offsets
 SELECT topic, partition, next_offset FROM log_cursor;
+
+-- name: newest_subject
+SELECT coalesce(max(no), 0) FROM log_subject;
+
+-- name: next_subjects
+-- New subjects of the log, and those of them that are cases by an event of another service, but whose lowest event of
+-- inquiry is not the first of its sequence (in whatever epoch), or which have none. `position` is epoch * 10^10 + sequence.
+SELECT count(*) AS seen, max(no) AS last, array_agg(subject) FILTER (WHERE unbegun) AS unbegun
+FROM (
+    SELECT no, subject FROM log_subject WHERE no > (SELECT checked FROM case_check) AND no <= $1 ORDER BY no LIMIT $2
+) s
+CROSS JOIN LATERAL (
+    SELECT (
+        SELECT min(position) FROM log_entry
+        WHERE subject_no = s.no AND source = '/services/inquiry' AND kind = 'event'
+    ) % 10000000000 IS DISTINCT FROM 1 AND EXISTS (
+        SELECT FROM log_entry WHERE subject_no = s.no AND source = ANY ($3::text[]) AND kind = 'event'
+        AND type = ANY ($4::text[])
+    ) AS unbegun
+) b;
+
+-- name: mark_checked
+UPDATE case_check SET checked = $1;
+
+-- name: begun_since
+-- Of so many cases that wait for the entry of their intake, by subject, those that have it; and where to go on.
+SELECT max(e.subject) AS last, count(*) AS seen, array_agg(e.subject) FILTER (WHERE (
+        SELECT min(position) FROM log_entry
+        WHERE subject_no = s.no AND source = '/services/inquiry' AND kind = 'event'
+    ) % 10000000000 = 1) AS begun
+FROM (SELECT subject FROM expectation WHERE subject > $1 ORDER BY subject LIMIT $2) e
+LEFT JOIN log_subject s ON s.subject = e.subject;
+
+-- name: late_beginning
+-- When the log was begun, if records of a topic were gone by then.
+SELECT appended_ms FROM log_entry
+WHERE EXISTS (SELECT FROM log_cursor WHERE topic = $1 AND first_offset > 0) ORDER BY index LIMIT 1;

@@ -9,10 +9,11 @@ import asyncio
 import datetime as dt
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 
+from services.audit.case_check import CaseCheck
 from services.audit.health import WriterHealth
 from services.audit.log import queries
 from services.audit.log.continuity import LogRefused, OffsetGap, advance_offsets, check_partitions
@@ -36,7 +37,7 @@ from services.audit.queries import try_lock
 from shared.clock import machine_now
 from shared.contracts.addresses import topic_name
 from shared.errors import Stale
-from shared.infrastructure import is_passing
+from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.client import KafkaError
 from shared.kafka.log_state import read_log_states
 from shared.kafka.records import RawRecord
@@ -54,6 +55,7 @@ _READ_WAIT_MS = 1000  # without records: how soon a lost session is noticed
 _FIRST_READ_WAIT_MS = 200
 _PACE_SECONDS = 0.2  # between small batches: one entry costs as much as a hundred
 _PUBLISH_EVERY = 0.5  # at least; a checkpoint per second is guaranteed while records come
+_LAST_PUBLISH_SECONDS = 5.0
 _WAIT_FOR_LOCK = 1.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 _HEALTHY_SECONDS = 30.0
@@ -87,6 +89,7 @@ class Writer:
         self._files = files
         self._gap_pause = gap_pause
         self._topics = [topic_name(database.settings.topic_namespace, name) for name in TOPICS]
+        self._case_check = CaseCheck(database, topic_name(database.settings.topic_namespace, "inquiry"))
         self.log_size = LogSizeNotifier()
         self.health = WriterHealth()
 
@@ -138,18 +141,20 @@ class Writer:
             asyncio.create_task(self._append_records(connection, sequencer, committed)),
             asyncio.create_task(self._publish_growth(committed)),
             asyncio.create_task(self._watch_gaps()),
+            asyncio.create_task(self._case_check.run()),
         }
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except asyncio.CancelledError:
+            await _end(work, connection)
+            await self._publish_rest()
+            raise
         finally:
             self.health.stopped()
             LOG_MISSING.set(0)  # the next writer reports them
-            connection.terminate()  # else an append on a hung connection could not be cancelled
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await _end(work, connection)
 
     async def _append_records(
         self, connection: asyncpg.Connection, sequencer: Sequencer, committed: asyncio.Event
@@ -252,6 +257,16 @@ class Writer:
             await asyncio.sleep(_PUBLISH_EVERY)
             await committed.wait()
 
+    async def _publish_rest(self) -> None:
+        """An orderly stop leaves nothing unsigned: a release before 2026-12 takes no such log over."""
+        try:
+            async with asyncio.timeout(_LAST_PUBLISH_SECONDS), self._database.pool.acquire() as connection:
+                LOG_PUBLISHED.set(await publish(connection, self._files, self._signer))
+        except Exception as error:
+            if not (is_infrastructure(error) or isinstance(error, LogError)):
+                raise
+            log.warning("the last entries are not published: the next writer does it", error=repr(error))
+
     async def _watch_gaps(self) -> None:
         """Reports events that stay missing; what comes late closes its gap."""
         pool = self._database.pool
@@ -273,6 +288,13 @@ class Writer:
                     raise
                 log.warning("gaps of the log are not watched", error=repr(error))
             await asyncio.sleep(_GAPS_EVERY)
+
+
+async def _end(work: Iterable[asyncio.Task[None]], connection: asyncpg.Connection) -> None:
+    connection.terminate()  # else an append on a hung connection could not be cancelled
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
 
 
 def count(appended: Appended) -> None:

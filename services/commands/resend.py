@@ -38,29 +38,23 @@ def resend(
     """Send again the events that a service's topic has lost.
 
     They go out with the same id, bytes and sequence, so that a reader who has one already drops it. They are
-    taken from the log and from inquiry's receipts. What nobody has kept is listed, and the command exits 1.
+    taken from the log and from inquiry's receipts; statements of contacts, which go to a topic of their own,
+    are made again from inquiry's tables, and offers that a unit has not answered from routing's. What nobody
+    has kept is listed, and the command exits 1.
     """
     owner, moment = _service(service), _moment(since)
     lost = asyncio.run(_run(owner, moment, dry_run=dry_run))
-    shown = [_named(subject, sequence) for subject, sequence in lost.nowhere]
+    found = [_found(one, dry_run=dry_run) for one in lost]
     if as_json:
-        sent = 0 if dry_run else len(lost.found)
-        typer.echo(
-            json.dumps({"topic": lost.topic, "found": len(lost.found), "sent": sent, "nowhere": shown})
-        )
+        typer.echo(json.dumps(found))
     else:
-        verb = "would be sent again" if dry_run else "are sent again"
-        typer.echo(f"{lost.topic}: {len(lost.found)} lost events {verb}")
-        if shown:
-            typer.echo(f"{len(shown)} events exist nowhere any longer:")
-        for one in shown[:_NAMED]:
-            typer.echo(f"  case {one['number'] or one['subject']}, sequence {one['sequence']}")
-        if len(shown) > _NAMED:
-            typer.echo(f"  and {len(shown) - _NAMED} more; --json names all")
-    return int(bool(shown))
+        typer.echo("\n".join(line for one in found for line in _lines(one, dry_run=dry_run)))
+    return int(any(one["nowhere"] for one in found))
 
 
-async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> "Lost":
+async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> "list[Lost]":
+    from services.lost_contacts import find_lost_contacts
+    from services.lost_offers import find_lost_offers
     from services.resend import find_lost
     from shared.kafka.admin import BrokerRefused
     from shared.kafka.client import KafkaError
@@ -68,12 +62,39 @@ async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> 
 
     async with open_database(service) as owner, open_database("audit") as audit:
         try:
-            lost = await find_lost(owner, audit, since)
+            lost = [await find_lost(owner, audit, since)]
+            if service == "inquiry":
+                lost.append(await find_lost_contacts(owner, since))
+            elif service == "routing":
+                lost += await find_lost_offers(owner, since)
         except KafkaError as error:
             raise BrokerRefused(f"{owner.settings.kafka_bootstrap}: {error}") from error
-        if not dry_run:
-            await send_again(owner, lost.topic, lost.found)
+        for one in lost if not dry_run else ():
+            await send_again(owner, one.topic, one.found)
         return lost
+
+
+def _found(lost: "Lost", *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "topic": lost.topic,
+        "found": len(lost.found),
+        "sent": 0 if dry_run else len(lost.found),
+        "nowhere": [_named(subject, sequence) for subject, sequence in lost.nowhere],
+    }
+
+
+def _lines(found: dict[str, Any], *, dry_run: bool) -> list[str]:
+    verb = "would be sent again" if dry_run else "are sent again"
+    lines = [f"{found['topic']}: {found['found']} lost events {verb}"]
+    if nowhere := found["nowhere"]:
+        lines.append(f"{len(nowhere)} events exist nowhere any longer:")
+        lines += [
+            f"  case {one['number'] or one['subject']}, sequence {one['sequence']}"
+            for one in nowhere[:_NAMED]
+        ]
+    if len(nowhere) > _NAMED:
+        lines.append(f"  and {len(nowhere) - _NAMED} more; --json names all")
+    return lines
 
 
 def _service(name: str) -> "ServiceName":

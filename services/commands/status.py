@@ -18,6 +18,7 @@ _EXPECTED = {
     "dispatch": "routing's dispatch or triage",
     "delivery": "delivery of the offer to {party}",
     "answer": "inquiry's answer to the reply",
+    "contact": "the address that the citizen left",
 }
 
 

@@ -158,6 +158,14 @@ async def read_contact(reader: Queryable, inquiry: str) -> Contact | None:
     return None if row is None else Contact(*row)
 
 
+async def contacts_of(reader: Queryable, inquiries: Sequence[str]) -> list[tuple[str, str, Contact | None]]:
+    """Case, number and kept contact points, without webhook, of those of the cases that are not erased."""
+    return [
+        (row["id"], row["number"], Contact(*row[2:]) if row["language"] else None)
+        for row in await reader.fetch(_SQL["contacts_of"], inquiries)
+    ]
+
+
 async def read_receipt(reader: Queryable, inquiry: str) -> bytes:
     """The event of the intake as committed; the case must exist."""
     value: bytes = await reader.fetchval(_SQL["read_value"], inquiry)

@@ -67,6 +67,12 @@ DELETE FROM contact WHERE inquiry = $1;
 -- name: read_contact
 SELECT name, email, phone, language FROM contact WHERE inquiry = $1;
 
+-- name: contacts_of
+-- With the numbers of the cases; erased cases have none.
+SELECT i.id, i.number, c.name, c.email, c.phone, c.language
+FROM inquiry i LEFT JOIN contact c ON c.inquiry = i.id
+WHERE i.id = ANY ($1::text[]) AND i.erased_at IS NULL;
+
 -- name: find_case
 -- By id or by number.
 SELECT i.*, r.value, r.words FROM inquiry i JOIN received r ON r.inquiry = i.id WHERE i.id = $1 OR i.number = $2;

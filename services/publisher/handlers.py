@@ -87,6 +87,8 @@ async def _keep_contacts(tx: Tx, stated: Sequence[StatedContact]) -> None:
     named = [(contact.inquiry, lane) for contact in stated for lane in contact.lanes]
     await deliveries.release_waiting_notices(tx, named, machine_now())
     await deliveries.drop_waiting_notices(tx, [contact.inquiry for contact in stated])
+    for contact in stated:
+        tx.fulfil(contact.inquiry, "contact")
 
 
 async def _received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> None:
@@ -110,6 +112,8 @@ async def _erased(tx: Tx, events: list[IncomingEvent[InquiryErased]]) -> None:
     cases = [event.subject for event in events]
     await contacts.erase_contacts(tx, cases)
     await deliveries.drop_open_notices(tx, cases)
+    for case in cases:
+        tx.fulfil(case, "contact")
     await contacts.take_early_steps(tx, cases)
 
 
@@ -119,6 +123,9 @@ async def _decide(tx: Tx, steps: Sequence[CaseStep], received: Iterable[str] = (
         return
     known = await contacts.contacts_of(tx, sorted({step.inquiry for step in steps}))
     now_received = frozenset(received)
+    for case in now_received & known.keys():
+        if known[case].wanted and not known[case].stated and not known[case].erased:
+            tx.expect(case, "contact")
     decided: list[DecidedStep] = []
     for step in steps:
         contact = known.get(step.inquiry)

@@ -31,6 +31,7 @@ from shared.ids import is_id
 from shared.inbox.handlers import Fault, Handlers, Refused, Result, Results
 from shared.kafka.topics import code_of
 from shared.packs import PackNotHere, Packs
+from shared.unit_of_work.expectations import Kind
 from shared.unit_of_work.transaction import Tx
 
 D = TypeVar("D", bound=EventData)
@@ -40,7 +41,7 @@ Absorb = Callable[[CaseFile, IncomingEvent[D]], Decision[CaseFile]]
 def build_handlers(packs: Packs) -> Handlers:
     """The table of routing's handlers. Its `on_unhandled` takes invalid actions of units."""
     handlers = Handlers(on_unhandled=invalid_action)
-    _on(handlers, packs, InquiryReceived, _received)
+    _on(handlers, packs, InquiryReceived, _received, fulfils="intake")
     _on(handlers, packs, InquiryAccepted, lambda file, e: facts.accepted(file, e.data))
     _on(handlers, packs, InquiryReplied, lambda file, e: facts.replied(file, e.event.causationid))
     _on(handlers, packs, InquiryRequestRefused, _request_refused)
@@ -51,8 +52,15 @@ def build_handlers(packs: Packs) -> Handlers:
     return handlers
 
 
-def _on(handlers: Handlers, packs: Packs, data_type: type[D], absorb: Absorb[D]) -> None:
-    @handlers.on(data_type)
+def _on(
+    handlers: Handlers,
+    packs: Packs,
+    data_type: type[D],
+    absorb: Absorb[D],
+    *,
+    fulfils: Kind | None = None,
+) -> None:
+    @handlers.on(data_type, fulfils=fulfils)
     async def handle(tx: Tx, events: list[IncomingEvent[D]]) -> Results:
         return await _absorb(tx, packs, events, absorb)
 

@@ -4,7 +4,6 @@ Our own loop stands around it, since FastStream swallows a handler's error and g
 and acknowledges Kafka's offset, while here the cursor row decides what was applied.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from shared.inbox.barrier import Barrier
 from shared.inbox.partition_worker import MAX_RECORDS, FetchedRun
+from shared.kafka.aiokafka_internals import stop_client
 from shared.settings import CoreSettings
 
 _FETCH_WAIT_MS = 50
@@ -103,6 +103,5 @@ class Subscription:
     async def stop(self) -> None:
         """Leaves the group; once. Raises KafkaError, or TimeoutError after 15 seconds."""
         broker, self._broker = self._broker, None
-        if broker is not None:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await broker.stop()
+        if broker is not None and not await stop_client(broker, _STOP_SECONDS):
+            raise TimeoutError(f"the consumer has not ended within {_STOP_SECONDS} s")

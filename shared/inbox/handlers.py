@@ -8,6 +8,7 @@ from shared.contracts.base import Contract, Event, EventData
 from shared.errors import Permanent, UnknownVersion
 from shared.events.decoding import IncomingEvent
 from shared.kafka.records import RawRecord
+from shared.unit_of_work.expectations import Kind
 from shared.unit_of_work.transaction import Tx
 
 _NAME_LENGTH, _DETAIL_LENGTH = 200, 2000
@@ -77,13 +78,14 @@ class Handler:
     """A registered handler. `locks` names the aggregates that an event changes; they are locked beforehand.
 
     An event that is not accepted is skipped like an unknown type: nothing is locked, and its sequence is not
-    remembered.
+    remembered. `fulfils` is the expectation that an event of the type ends.
     """
 
     contract: Contract
     locks: Locks
     run: Run
     accepts: Accepts = accept_all
+    fulfils: Kind | None = None
 
 
 class Handlers:
@@ -100,7 +102,12 @@ class Handlers:
         self._by_type: dict[str, Handler] = {}
 
     def on(
-        self, data_type: type[D], locks: Locks = subject_only, *, accepts: Accepts = accept_all
+        self,
+        data_type: type[D],
+        locks: Locks = subject_only,
+        *,
+        accepts: Accepts = accept_all,
+        fulfils: Kind | None = None,
     ) -> Callable[[Callable[[Tx, list[IncomingEvent[D]]], Awaitable[Results]]], Run]:
         """Registers the decorated function for the events of one type.
 
@@ -115,6 +122,10 @@ class Handlers:
             Returns every aggregate that an event changes; the subject is always locked.
         accepts
             Decides from the value alone whether an event matters; if not, it is skipped.
+        fulfils
+            What an event of the type ends the wait for. One that comes behind later events of its sequence,
+            since it was lost and sent again, is applied while its subject still waits. The handler has to
+            fulfil the expectation, or the event is applied as often as it comes.
 
         Returns
         -------
@@ -131,7 +142,7 @@ class Handlers:
             event_type = data_type.contract.type
             if event_type in self._by_type:
                 raise ValueError(f"{event_type} has a handler already")
-            self._by_type[event_type] = Handler(data_type.contract, locks, run, accepts)
+            self._by_type[event_type] = Handler(data_type.contract, locks, run, accepts, fulfils)
             return run
 
         return register

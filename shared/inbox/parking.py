@@ -13,12 +13,13 @@ from shared.clock import machine_now
 from shared.inbox.handlers import Fault, Handlers
 from shared.inbox.parked_records import ParkedRecords, next_attempt
 from shared.inbox.resolving import HandlerMatch, resolve_or_fault
-from shared.inbox.rounds import apply, is_duplicate, known_actions
+from shared.inbox.rounds import apply, is_awaited, is_duplicate, known_actions, standing_waits
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
 from shared.metrics import DEAD_LETTERS, PARKED_KEYS
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.expectations import Expectation
 from shared.unit_of_work.transaction import Tx
 
 QUERIES = sql.load("shared.inbox")
@@ -136,8 +137,9 @@ class Parking:
                 if match.handler.contract.is_erasure:
                     tx.erase(match.event.subject)
             known = await known_actions(tx, (match.event for match in readable))
+            standing = await standing_waits(tx, ((match.handler, match.event) for match in readable))
             for number, (parked, found) in enumerate(zip(events, matches, strict=True)):
-                fault = await self._apply_one(tx, found, known)
+                fault = await self._apply_one(tx, found, known, standing)
                 if fault is not None:
                     # `attempts` counts those of the first event: its successor starts at 0.
                     earlier = attempts if number == 0 else 0
@@ -190,13 +192,19 @@ class Parking:
             await given_up.write()
 
     async def _apply_one(
-        self, tx: Tx, match: HandlerMatch | Fault | None, known: set[tuple[str, str]]
+        self,
+        tx: Tx,
+        match: HandlerMatch | Fault | None,
+        known: set[tuple[str, str]],
+        standing: set[Expectation],
     ) -> Fault | None:
         if match is None or isinstance(match, Fault):
             return match
         event = match.event
         identity = (event.event.source, event.id)
-        if is_duplicate(tx, event) or (event.ordinal is None and identity in known):
+        if event.ordinal is None and identity in known:
+            return None
+        if is_duplicate(tx, event) and not is_awaited(tx, match.handler, event, standing):
             return None
         result = (await apply(tx, match.handler, [event], careful=True))[0]
         if isinstance(result, Fault):

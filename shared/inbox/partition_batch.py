@@ -13,7 +13,16 @@ from shared.inbox.floods import Flood, FloodLimit, PartitionPaused
 from shared.inbox.handlers import Fault, Handlers, Refused
 from shared.inbox.parked_records import ParkedRecords
 from shared.inbox.resolving import resolve_or_fault
-from shared.inbox.rounds import Item, apply, begins_below, in_rounds, is_duplicate, known_actions
+from shared.inbox.rounds import (
+    Item,
+    apply,
+    begins_below,
+    in_rounds,
+    is_awaited,
+    is_duplicate,
+    known_actions,
+    standing_waits,
+)
 from shared.inbox.topic_losses import REPLACED, record_loss
 from shared.infrastructure import is_infrastructure
 from shared.kafka.fingerprint import fingerprint
@@ -21,6 +30,7 @@ from shared.kafka.records import RawRecord
 from shared.logs import get_logger
 from shared.metrics import BATCH_SECONDS, EPOCH_OVERLAPS, EVENTS, FLOODED
 from shared.unit_of_work.database import Database
+from shared.unit_of_work.expectations import Expectation
 from shared.unit_of_work.transaction import Tx
 
 QUERIES = sql.load("shared.inbox")
@@ -47,13 +57,14 @@ class _Work:
     """What one transaction has found out and done so far.
 
     `parked` are the keys of its records that are parked, `known` the actions that were applied before,
-    `refused` the offsets of events whose request was refused.
+    `refused` the offsets of events whose request was refused, `standing` what `standing_waits` has found.
     """
 
     records: ParkedRecords
     parked: set[str] = field(default_factory=set)
     known: set[tuple[str, str]] = field(default_factory=set)
     refused: list[int] = field(default_factory=list)
+    standing: set[Expectation] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -226,6 +237,14 @@ class PartitionBatchProcessor:
                 tx.erase(item.key)
         self._give_up_unreadable(unreadable, work)
         work.known = await known_actions(tx, (item.event for item in items if item.event is not None))
+        work.standing = await standing_waits(
+            tx,
+            (
+                (item.handler, item.event)
+                for item in items
+                if item.handler is not None and item.event is not None
+            ),
+        )
         for independent in in_rounds(items):
             await self._round(tx, independent, work, careful=careful)
         await work.records.write()
@@ -275,7 +294,9 @@ class PartitionBatchProcessor:
             self._park(item.record, item.key, item.fault, work)
             return None
         identity = (event.event.source, event.id)
-        if is_duplicate(tx, event) or identity in work.known:
+        assert item.handler is not None  # noqa: S101  (an event always has one)
+        late = is_duplicate(tx, event) and not is_awaited(tx, item.handler, event, work.standing)
+        if late or identity in work.known:
             work.counts["duplicate"] += 1
             return None
         if event.ordinal is None:

@@ -128,6 +128,10 @@ SELECT consumer, topic, partition, paused_until FROM flood WHERE paused_until > 
 UPDATE flood SET paused_until = NULL, pauses = 0, began_at = $3, records = $4
 WHERE topic = $1 AND paused_until > $2 RETURNING partition;
 
+-- name: waiting_subjects
+-- Which of these subjects still wait for the answer of this kind that would end the wait.
+SELECT subject FROM expectation WHERE subject = ANY ($1::text[]) AND kind = $2 AND party = '';
+
 -- name: count_parked
 -- Once a second, so it counts to 10,000 and no further: an operator who sees that number needs no other.
 SELECT (SELECT count(*) FROM (SELECT FROM parked_key WHERE consumer = $1 LIMIT 10000) k) AS keys,

@@ -10,6 +10,7 @@ from shared.inbox.handlers import Fault, Handler, Result
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
+from shared.unit_of_work.expectations import Expectation, Kind
 from shared.unit_of_work.transaction import Tx
 
 QUERIES = sql.load("shared.inbox")
@@ -48,6 +49,31 @@ def is_duplicate(tx: Tx, event: IncomingEvent[Any]) -> bool:
     """Whether the event was applied before: its ordinal is not above the last one of its source (I2)."""
     ordinal = event.ordinal
     return ordinal is not None and ordinal <= tx.last_ordinal(event.subject, event.event.source)
+
+
+async def standing_waits(tx: Tx, events: Iterable[tuple[Handler, IncomingEvent[Any]]]) -> set[Expectation]:
+    """The waits in the tables that events behind the last ordinal of their source would end."""
+    late: dict[Kind, set[str]] = {}
+    for handler, event in events:
+        if handler.fulfils is not None and is_duplicate(tx, event):
+            late.setdefault(handler.fulfils, set()).add(event.subject)
+    found: set[Expectation] = set()
+    for kind, subjects in late.items():
+        rows = await tx.connection.fetch(QUERIES["waiting_subjects"], sorted(subjects), kind)
+        found |= {Expectation(row["subject"], kind) for row in rows}
+    return found
+
+
+def is_awaited(tx: Tx, handler: Handler, event: IncomingEvent[Any], standing: set[Expectation]) -> bool:
+    """Whether its subject waits for the event: then it was lost, later ones were applied, it is no duplicate.
+
+    `standing` is from `standing_waits` of this unit of work, which may have begun or ended a wait since.
+    """
+    if handler.fulfils is None:
+        return False
+    wait = Expectation(event.subject, handler.fulfils)
+    changed = tx.expectation_changed(wait)
+    return wait in standing if changed is None else changed
 
 
 def begins_below(tx: Tx, event: IncomingEvent[Any]) -> bool:

@@ -79,18 +79,22 @@ def has_dead_task(consumer: Any) -> bool:
     return any(task.done() for task in tasks)
 
 
-async def stop_consumer(consumer: Any, seconds: float) -> None:
-    """Stops a consumer, for at most so long.
+async def stop_client(client: Any, seconds: float) -> bool:
+    """Stops a consumer, a producer or a broker of FastStream; whether it has ended within so long.
 
-    In a task of its own: a consumer that is stopped right after a failed fetch ends with a CancelledError
-    from within, which would pass for a cancellation of the caller.
+    In a task of its own, for two reasons. aiokafka waits for its own tasks with CancelledError suppressed: a
+    cancellation of the caller that came meanwhile would be lost, and the caller would go on forever. And a
+    consumer that is stopped right after a failed fetch ends with a CancelledError from within, which would
+    pass for a cancellation of the caller. Raises what `stop` raises.
     """
-    stopping = asyncio.ensure_future(consumer.stop())
+    stopping = asyncio.ensure_future(client.stop())
     _, running = await asyncio.wait({stopping}, timeout=seconds)
     if running:
         stopping.cancel()
-    elif not stopping.cancelled():
+        return False
+    if not stopping.cancelled():
         stopping.result()
+    return True
 
 
 def watch_fetches(consumer: Any, on_failure: Callable[[set[tuple[str, int]]], None]) -> None:

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 from shared.kafka.aiokafka_internals import (
     fresh_partitions,
     kill_producer,
-    stop_consumer,
+    stop_client,
     use_record_parser,
 )
 from shared.kafka.records import Partition, RawRecord
@@ -95,18 +95,14 @@ class Producer:
         try:
             await producer.start()
         except BaseException:
-            await producer.stop()
+            await stop_client(producer, _STOP_SECONDS)
             raise
         self._producer = producer
 
     async def stop(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
-            try:
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await producer.stop()
-            except TimeoutError:
-                await kill_producer(producer, _STOP_SECONDS)
+        if producer is not None and not await stop_client(producer, _STOP_SECONDS):
+            await kill_producer(producer, _STOP_SECONDS)
 
     async def renew(self) -> None:
         """Restarts with a new producer id. Batches in doubt are sent again; readers drop duplicates."""
@@ -267,7 +263,7 @@ class Reader:
                 self._consumer.seek(partition, offset)
 
     async def stop(self) -> None:
-        await stop_consumer(self._consumer, _STOP_SECONDS)
+        await stop_client(self._consumer, _STOP_SECONDS)
 
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
         """Up to `limit` records, in offset order per partition; an empty list if none came within `wait_ms`.
@@ -322,7 +318,7 @@ async def existing_topics(bootstrap: str, client_id: str) -> set[str]:
         found: set[str] = await consumer.topics()
         return found
     finally:
-        await consumer.stop()
+        await stop_client(consumer, _STOP_SECONDS)
 
 
 async def read_until(

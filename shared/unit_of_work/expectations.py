@@ -16,10 +16,11 @@ from shared.clock import machine_now
 
 QUERIES = sql.load("shared.unit_of_work")
 
-Kind = Literal["intake", "dispatch", "delivery", "answer"]
+Kind = Literal["intake", "dispatch", "delivery", "answer", "contact"]
 """intake: the event that begins a case which others mention. dispatch: where routing has put an accepted
-case. delivery: Kafka's word that an offer stands on the unit's topic. answer: what becomes of a reply."""
-KINDS: tuple[Kind, ...] = ("intake", "dispatch", "delivery", "answer")
+case. delivery: Kafka's word that an offer stands on the unit's topic. answer: what becomes of a reply.
+contact: where a citizen who left an address wants to hear of the case."""
+KINDS: tuple[Kind, ...] = ("intake", "dispatch", "delivery", "answer", "contact")
 
 
 class Expectation(NamedTuple):

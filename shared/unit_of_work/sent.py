@@ -7,7 +7,6 @@ import asyncpg
 
 from shared import sql
 from shared.clock import machine_now
-from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.unit_of_work.database import Database
 
 QUERIES = sql.load("shared.unit_of_work")
@@ -16,22 +15,25 @@ _PER_TRANSACTION = 500
 
 
 class SentEvent(NamedTuple):
-    """An event to send again: the bytes that were on its topic."""
+    """An event to send again: the bytes that were on its topic.
+
+    `delivery` is what the outbox notes of a record for a unit, as JSON.
+    """
 
     subject: str
     ordinal: int
     value: bytes
     words: bytes | None
+    delivery: str | None = None
 
 
-async def emitted_sequences(
-    reader: asyncpg.Connection | asyncpg.Pool, source: str
+async def emitted_ordinals(
+    reader: asyncpg.Connection | asyncpg.Pool, source: str, after: str = ""
 ) -> AsyncIterator[dict[str, int]]:
-    """Pages of subjects with the last sequence, without its epoch, that `source` has emitted about them."""
-    after = ""
-    while rows := await reader.fetch(QUERIES["emitted_sequences"], source, after, _PAGE):
+    """Pages of subjects, those after `after`, with the last ordinal that `source` has emitted about them."""
+    while rows := await reader.fetch(QUERIES["emitted_ordinals"], source, after, _PAGE):
         after = rows[-1]["id"]
-        yield {row["id"]: row["ordinal"] % ORDINALS_PER_EPOCH for row in rows}
+        yield {row["id"]: row["ordinal"] for row in rows}
 
 
 async def waiting_values(reader: asyncpg.Connection | asyncpg.Pool, topic: str) -> list[bytes]:
@@ -54,7 +56,7 @@ async def send_again(database: Database, topic: str, events: Sequence[SentEvent]
                 [one.subject for one in part],
                 [one.value for one in part],
                 [one.words for one in part],
-                [None] * len(part),
+                [one.delivery for one in part],
                 machine_now(),
             )
             for one in part:

@@ -153,6 +153,8 @@ class Tx:
     def mark_processed(self, aggregate: str, source: str, ordinal: int) -> None:
         """Records that a foreign event was applied, so that a second copy of it is a duplicate.
 
+        One behind the last ordinal leaves that as it is.
+
         Parameters
         ----------
         aggregate, source, ordinal
@@ -163,7 +165,8 @@ class Tx:
         KeyError
             If the aggregate is not locked.
         """
-        self._pending.sequences[aggregate][source] = ordinal
+        sequences = self._pending.sequences[aggregate]
+        sequences[source] = max(ordinal, sequences.get(source, 0))
         self._pending.changed[aggregate] = None
 
     def mark_action_processed(self, source: str, identifier: str) -> None:
@@ -304,6 +307,21 @@ class Tx:
             As in `expect`.
         """
         self._pending.expectations[Expectation(subject, kind, party)] = False
+
+    def expectation_changed(self, expectation: Expectation) -> bool | None:
+        """What this unit of work has made of an expectation so far.
+
+        Parameters
+        ----------
+        expectation
+            What is or was expected.
+
+        Returns
+        -------
+        bool or None
+            Whether it will stand; None if it stays as the tables have it.
+        """
+        return self._pending.expectations.get(expectation)
 
     def snapshot(self) -> object:
         """The pending state, to `restore` if a savepoint is rolled back.

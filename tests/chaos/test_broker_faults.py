@@ -21,6 +21,8 @@ from harness.history import Violation
 from harness.whereabouts import Whereabouts, check_named, check_whole, whereabouts
 from services.audit.log.queries import open_refusals
 from services.audit.log.resume import resume
+from services.lost_contacts import find_lost_contacts
+from services.lost_offers import find_lost_offers
 from services.resend import find_lost
 from shared.clock import machine_now
 from shared.settings import CoreSettings, ServiceName
@@ -54,15 +56,28 @@ class Aftermath:
         cases = [case.id for case in self.city.citizens.cases.values()]
         return await whereabouts(self.city.observation, cases)
 
+    async def without_address(self) -> tuple[set[str], set[str]]:
+        """The cases with letters that wait for an address, and those that publisher names for it."""
+        async with self.city.observation.tables("publisher") as tables:
+            waiting = await tables.fetch("SELECT DISTINCT subject FROM delivery WHERE state = 'waiting'")
+            named = await tables.fetch("SELECT subject FROM expectation WHERE kind = 'contact'")
+        return {row["subject"] for row in waiting}, {row["subject"] for row in named}
+
     async def resend(self) -> int:
         """`civicloom resend` for each service; how many events were sent again."""
         sent = 0
         audit = await self._open("audit")
         for service in ("inquiry", "routing", "publisher"):
             owner = await self._open(service)
-            lost = await find_lost(owner, audit, machine_now().replace(year=2000))
-            await send_again(owner, lost.topic, lost.found)
-            sent += len(lost.found)
+            ever = machine_now().replace(year=2000)
+            found = [await find_lost(owner, audit, ever)]
+            if service == "inquiry":
+                found.append(await find_lost_contacts(owner, ever))
+            elif service == "routing":
+                found += await find_lost_offers(owner, ever)
+            for lost in found:
+                await send_again(owner, lost.topic, lost.found)
+                sent += len(lost.found)
             await owner.close()
         await audit.close()
         await self.city.observation.settle(REST)
@@ -175,16 +190,20 @@ async def test_no_case_is_lost_in_silence(
         found = await after.whereabouts()
         lost = [one for one in found if not one.is_whole]
         silent = check_named(found)
+        waiting, named = await after.without_address()
         sent = await after.resend()
         left = check_whole(await after.whereabouts())
         with capsys.disabled():
             print(  # noqa: T201  (what was lost and brought back is worth a line)
                 f"\n{name}: {len(found)} cases, {len(lost)} not whole, {len(silent)} in silence,"
-                f" {sent} events sent again, {len(left)} left"
+                f" {sent} events sent again, {len(left)} left; {len(waiting)} without their address"
             )
+        not_addressed, _ = await after.without_address()
     assert _texts(after.city.unrest) == []
     assert _texts(silent) == []
     assert _texts(left) == []
+    assert waiting <= named
+    assert not_addressed == set()
 
 
 def _texts(violations: list[Violation]) -> list[str]:

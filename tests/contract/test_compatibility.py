@@ -1,6 +1,7 @@
 """The check for breaking changes: it finds every sort, and lets through what breaks nobody."""
 
 import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,13 +150,20 @@ def test_a_change_of_the_words_is_found() -> None:
 # The same by the command, as `make contracts-check` runs it.
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published folder: what the models say now. No test changes it."""
+    made = tmp_path_factory.mktemp("published")
+    (made / "published.json").write_text('{"release": null, "files": {}}')
+    assert cli.main(["contracts", "write", "--folder", str(made)]) == 0
+    assert cli.main(["contracts", "publish", "1", "--folder", str(made)]) == 0
+    return made
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A published folder: what the models say now."""
-    (tmp_path / "published.json").write_text('{"release": null, "files": {}}')
-    assert cli.main(["contracts", "write", "--folder", str(tmp_path)]) == 0
-    assert cli.main(["contracts", "publish", "1", "--folder", str(tmp_path)]) == 0
-    return tmp_path
+def folder(published: Path, tmp_path: Path) -> Path:
+    """A published folder of the test's own."""
+    return shutil.copytree(published, tmp_path / "contracts")
 
 
 def check(folder: Path) -> int:

@@ -1,6 +1,7 @@
 """What others rely on: declared with a release, kept in the folder, not forgotten by later commits."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,19 @@ from services import cli
 TYPE = "civic.inquiry.received.v1"
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the models say, before the first release. No test changes it."""
+    made = tmp_path_factory.mktemp("written")
+    (made / "published.json").write_text('{"release": null, "files": {}}')
+    assert run("write", made) == 0
+    return made
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder of what the models say, before the first release."""
-    folder = tmp_path / "contracts"
-    folder.mkdir()
-    (folder / "published.json").write_text('{"release": null, "files": {}}')
-    assert run("write", folder) == 0
-    return folder
+def folder(written: Path, tmp_path: Path) -> Path:
+    """The same, of the test's own."""
+    return shutil.copytree(written, tmp_path / "contracts")
 
 
 def run(command: str, folder: Path, *more: str) -> int:

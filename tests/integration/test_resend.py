@@ -8,25 +8,33 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import asyncpg
+import orjson
 import pytest
 
 from deploy.local.pair import Pair
+from harness.fixed_clock import FixedClock
 from harness.schema import SECRET, make_topics, open_service_database, outbox_records
 from services import cli
 from services.audit.log.note import Signer
 from services.audit.log.parsing import prepare
 from services.audit.log.sequencer import Sequencer
 from services.audit.log.subjects import KeyBox
-from services.inquiry.queries import insert_receipts
+from services.inquiry.domain.concern import Concern, Contact
+from services.inquiry.intake import Intake
+from services.inquiry.queries import erase_words_and_contact, insert_receipts
 from shared.clock import machine_now
-from shared.contracts.inquiry import InquiryReceived, InquiryReopened, InquiryWords
+from shared.contracts.inquiry import ContactStated, InquiryReceived, InquiryReopened, InquiryWords
+from shared.events.decoding import decode
 from shared.ids import new_id
 from shared.kafka.admin import KafkaAdmin
 from shared.kafka.client import Producer, Reader, read_until
 from shared.kafka.records import RawRecord
 from shared.outbox.relay import Relay
+from shared.packs import Packs
+from shared.policy.loader import load_pack
 from shared.unit_of_work.database import Database
 from tests.integration.routing.conftest import DEADLINE
+from tests.paths import REPO
 
 pytestmark = pytest.mark.integration
 RECEIVED = InquiryReceived(
@@ -45,6 +53,7 @@ class World:
     audit: Database
     bootstrap: str
     topic: str
+    contacts: str
     sequencer: Sequencer = field(init=False)
     session: asyncpg.Connection = field(init=False)
 
@@ -76,8 +85,8 @@ class World:
         await relay._release()
         await producer.stop()
 
-    async def records(self) -> list[RawRecord]:
-        reader = Reader(self.bootstrap, "test", [self.topic])
+    async def records(self, topic: str | None = None) -> list[RawRecord]:
+        reader = Reader(self.bootstrap, "test", [topic or self.topic])
         await reader.start({})
         ends = await reader.ends()
         found = [one async for records in read_until(reader, ends) for one in records]
@@ -89,9 +98,9 @@ class World:
         await self.sequencer.append(prepare(await self.records()))
 
     async def lose(self, bootstrap: str) -> None:
-        """An operator deletes the topic and makes it again."""
+        """An operator deletes the topics and makes them again."""
         async with KafkaAdmin(bootstrap) as admin:
-            await admin._client.delete_topics([self.topic])
+            await admin._client.delete_topics([self.topic, self.contacts])
         await make_topics(bootstrap, self.inquiry.settings.topic_namespace, [])
 
 
@@ -111,11 +120,11 @@ async def world(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    made = World(inquiry, audit, pair.bootstrap, f"{namespace}.inquiry.v1")
+    made = World(inquiry, audit, pair.bootstrap, f"{namespace}.inquiry.v1", f"{namespace}.contact.v1")
     await made.open_log()
     yield made
     await made.session.close()
-    await inquiry.pool.execute("TRUNCATE aggregate, outbox, received")
+    await inquiry.pool.execute("TRUNCATE aggregate, outbox, received, inquiry, contact, timer, expectation")
     await _empty_log(database)
     await made.lose(pair.bootstrap)
     await inquiry.close()
@@ -149,7 +158,10 @@ async def test_a_whole_topic_sends_nothing_again(world: World, capsys: pytest.Ca
     await world.send()
     await world.reopen(case)
     assert await run("resend", "inquiry", "--since", "1h") == 0
-    assert capsys.readouterr().out == f"{world.topic}: 0 lost events are sent again\n"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{world.topic}: 0 lost events are sent again",
+        f"{world.contacts}: 0 lost events are sent again",
+    ]
     assert await world.inquiry.pool.fetchval("SELECT count(*) FROM outbox") == 1
 
 
@@ -191,7 +203,7 @@ async def test_what_nobody_has_kept_is_listed(world: World, capsys: pytest.Captu
     await world.send()
     await world.lose(world.bootstrap)
     assert await run("resend", "inquiry", "--since", EVER, "--json") == 1
-    said = json.loads(capsys.readouterr().out)
+    said, _ = json.loads(capsys.readouterr().out)
     assert (said["found"], said["sent"]) == (1, 1)
     assert [(one["subject"], one["sequence"]) for one in said["nowhere"]] == [(case, 2)]
     assert said["nowhere"][0]["number"].startswith(f"{dt.datetime.now(dt.UTC):%Y}")
@@ -206,6 +218,50 @@ async def test_erased_words_do_not_come_back(world: World) -> None:
     assert await run("resend", "inquiry", "--since", "1h") == 0
     (record,) = await outbox_records(world.inquiry.pool, world.topic)
     assert record.header("words") is None
+
+
+async def take_in(world: World, *contacts: Contact | None) -> list[str]:
+    """Cases whose citizens left these contacts; all is sent."""
+    packs = Packs(load_pack(REPO / "policies" / "cn-city"), REPO / "policies", world.inquiry.connect)
+    concerns = [
+        Concern(words=WORDS, kind="help", service_code="municipal-manhole", channel="web", contact=contact)
+        for contact in contacts
+    ]
+    async with world.inquiry.transaction() as tx:
+        cases = await Intake(packs, bytes(32)).take_in(tx, concerns)
+    await world.send()
+    return [case.id for case in cases]
+
+
+async def test_lost_addresses_come_back_from_the_tables_of_inquiry(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mail, hook = (
+        Contact(email="resident@example.org", language="en"),
+        Contact(webhook="https://example.org/h"),
+    )
+    mailed, hooked, _, erased = await take_in(world, mail, hook, None, mail)
+    before = {record.key: orjson.loads(record.value or b"") for record in await world.records(world.contacts)}
+    assert len(before) == 3
+    await run("resend", "inquiry", "--since", "1h")
+    assert f"{world.contacts}: 0 lost" in capsys.readouterr().out
+    await world.lose(world.bootstrap)
+    async with world.inquiry.transaction([erased]) as tx:
+        tx.erase(erased)
+        await tx.connection.execute("UPDATE inquiry SET erased_at = now() WHERE id = $1", erased)
+        await erase_words_and_contact(tx.connection, erased)
+    assert await run("resend", "inquiry", "--since", "1h", "--json") == 1
+    _, said = json.loads(capsys.readouterr().out)
+    assert (said["topic"], said["found"]) == (world.contacts, 1)
+    assert [(one["subject"], one["sequence"]) for one in said["nowhere"]] == [(hooked, 1)]
+    await world.send()
+    (again,) = await world.records(world.contacts)
+    assert again.key == mailed.encode()
+    event, first = decode(again, ContactStated.contract, FixedClock(machine_now())).event, before[again.key]
+    assert event.data.model_dump(exclude_none=True, mode="json") == first["data"]
+    found = orjson.loads(again.value or b"")
+    same = ("type", "source", "subject", "sequence", "epoch", "partitionkey", "correlationid", "data")
+    assert {name: found[name] for name in same} == {name: first[name] for name in same}
 
 
 @pytest.mark.parametrize(

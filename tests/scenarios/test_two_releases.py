@@ -64,10 +64,15 @@ class TwoReleases(Installation):
             assert all(Path(path).is_relative_to(root) for path in done.stdout.split()), done.stdout
 
     async def only(self, number: int) -> None:
-        """Stops the copies of the other release, and starts those of this one."""
+        """Stops the copies of the other release, and starts those of this one.
+
+        The log's writer of today stops in order, as docs/howto/upgrade.md asks of an operator who goes back.
+        """
         for copy in self.copies:
             if copy.number == number:
                 self.start(copy.service, number)
+            elif (copy.service, copy.number) == ("audit", TODAY):
+                await self.end(copy.service, copy.number)
             else:
                 self.kill(copy.service, copy.number)
         await self.ready([copy for copy in self.copies if copy.number == number])

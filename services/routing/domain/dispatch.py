@@ -79,7 +79,7 @@ def _dispatch(
     )
     withdrawn = (one.unit for one in file.live_assignments() if one.unit not in units)
     offers = (
-        PendingEvent(_offer(after, one, words, match.co), unit=one.unit)
+        PendingEvent(offer_of(after, one, words, match.co), unit=one.unit)
         for one in after.assignments
         if one.unit in units
     )
@@ -113,9 +113,10 @@ def _withdrawals(file: CaseFile, units: Iterable[str]) -> Iterable[PendingEvent]
     return (PendingEvent(record, unit=unit) for unit in units)
 
 
-def _offer(
+def offer_of(
     file: CaseFile, assignment: Assignment, words: InquiryWords | None, co: tuple[str, ...]
 ) -> CaseOffered:
+    """The record that offers a dispatched case to a unit; `co` are its co-handlers."""
     # Every part is there: only a file that is or was ready is dispatched.
     return CaseOffered(
         number=file.number,

@@ -1,13 +1,15 @@
-"""An owner of a lock that has nothing to say pings; else its session would be ended as one that hangs."""
+"""An owner of a lock pings while it has nothing to say, and leaves in order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from deploy.local.pair import Pair
 from harness.schema import make_topics, open_service_database
+from services.audit.log.checkpoint import open_checkpoint
 from services.audit.log.files import LogFiles
 from services.audit.log.note import Signer
 from services.audit.log.parsing import prepare
@@ -18,6 +20,7 @@ from services.audit.tracing.exporter import LOCK as EXPORTER
 from services.audit.tracing.exporter import Exporter
 from services.audit.writer import LOCK as WRITER
 from services.audit.writer import Writer
+from shared.contracts.addresses import topic_name
 from shared.unit_of_work.database import Database
 from tests.collector import fake_collector
 from tests.integration.log.conftest import Topic
@@ -25,7 +28,7 @@ from tests.waiting import running, until
 
 pytestmark = pytest.mark.integration
 
-IDLE_SECONDS = 4
+IDLE_SECONDS = 3
 SIGNER, KEYS = Signer("audit.example.gov/log", bytes(range(32))), KeyBox(bytes(32))
 Owner = Callable[[], Awaitable[int | None]]
 
@@ -60,6 +63,29 @@ async def test_the_writer_keeps_the_log_while_nothing_happens(audit: Database, t
         await asyncio.sleep(2 * IDLE_SECONDS)
         assert await owner() == first
         assert writer.health.trouble == {}
+
+
+async def test_a_writer_that_is_stopped_in_order_leaves_nothing_unsigned(
+    audit: Database, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.audit.writer._PUBLISH_EVERY", 3600.0)
+    files = LogFiles(tmp_path)
+    writer = Writer(audit, SIGNER, KEYS, files)
+    topic = topic_name(audit.settings.topic_namespace, "inquiry")
+    async with running(writer.run), AIOKafkaProducer(bootstrap_servers=pair.bootstrap) as producer:
+        await until(files.checkpoint, "the empty log is published", 20)
+        await producer.send_and_wait(topic, b"anything is logged", partition=0)
+        await until(lambda: has_entries(audit), "it is in the tables", 20)
+        published = files.checkpoint()
+        assert published is not None
+        assert open_checkpoint(published, SIGNER.verifier).size == 0
+    published = files.checkpoint()
+    assert published is not None
+    assert open_checkpoint(published, SIGNER.verifier).size == 1
+
+
+async def has_entries(audit: Database) -> bool:
+    return bool(await audit.pool.fetchval("SELECT count(*) FROM log_entry"))
 
 
 async def test_the_exporter_keeps_its_place_while_the_collector_asks_to_wait(

@@ -1,5 +1,7 @@
 """What routing waits for: Kafka's word about an offer, inquiry's about a reply, the beginning of a case."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.routing.deliveries import aggregate_of, on_delivered
@@ -64,3 +66,36 @@ async def test_an_erased_case_waits_for_nothing(world: World) -> None:
     subject = await world.dispatched()
     await world.take(world.fact(subject, InquiryErased(basis="citizen_request")))
     assert await expected(world, subject) == []
+
+
+async def test_a_beginning_that_was_lost_and_is_sent_again_is_taken_once(world: World) -> None:
+    subject = new_id(NOW)
+    lost = world.received(subject, deadline=None)
+    accepted = world.fact(subject, InquiryAccepted(deadline=DEADLINE))
+    await world.take(replace(accepted, offset=0))
+    assert await world.emitted(about=subject) == []
+    await world.take(*(replace(lost, offset=offset) for offset in (1, 2)))
+    assert await world.state(subject) == "offered"
+    assert ("intake", "") not in await expected(world, subject)
+    await world.take(replace(lost, offset=3))
+    assert (await world.types(about=subject)).count("case.dispatched") == 1
+
+
+async def test_a_beginning_behind_what_followed_it_is_taken_in_one_batch_too(world: World) -> None:
+    subject = new_id(NOW)
+    lost = world.received(subject, deadline=None)
+    accepted = world.fact(subject, InquiryAccepted(deadline=DEADLINE))
+    await world.take(replace(accepted, offset=0), *(replace(lost, offset=offset) for offset in (1, 2)))
+    assert (await world.types(about=subject)).count("case.dispatched") == 1
+    assert ("intake", "") not in await expected(world, subject)
+
+
+async def test_a_beginning_that_a_case_does_not_wait_for_is_dropped(world: World) -> None:
+    subject = new_id(NOW)
+    lost = world.received(subject, deadline=None)
+    erased = world.fact(subject, InquiryErased(basis="citizen_request"))
+    await world.take(replace(erased, offset=0))
+    before = await world.state(subject)
+    await world.take(replace(lost, offset=1))
+    assert await world.state(subject) == before
+    assert await world.database.pool.fetchval("SELECT words FROM case_file WHERE id = $1", subject) is None

@@ -1,13 +1,17 @@
 """Mutants: the changes that are made, names that outlive edits elsewhere, what a run makes of verdicts."""
 
 import ast
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from checks.mutants import __main__ as run
+from checks.mutants.judge import _fork, _wait
 from checks.mutants.memory import Found, accepted
 from checks.mutants.mutations import mutants
 from checks.mutants.parts import PARTS
@@ -92,8 +96,9 @@ def test_the_draw_depends_on_the_seed_alone() -> None:
             for mutant in ones
         }
 
-    assert drawn("1") == drawn("1") != drawn("2")
-    assert len(drawn("1")) == 5
+    first = drawn("1")
+    assert first == drawn("1") != drawn("2")
+    assert len(first) == 5
 
 
 def test_every_source_and_every_test_of_a_part_exists() -> None:
@@ -149,6 +154,26 @@ def test_a_run_fails_as_its_rules_say(
     assert outcome == code
     unfinished = run.outcome(101, verdicts, dict.fromkeys(names[:reasons], "why"), set(names[:strict]), [])
     assert unfinished == (code if code and not stale else 3)
+
+
+def hangs() -> int:
+    time.sleep(60)
+    return 0
+
+
+def works() -> int:
+    end = time.process_time() + 1
+    while time.process_time() < end:
+        pass
+    return 0
+
+
+@pytest.mark.parametrize(("run_of_tests", "code"), [(hangs, -signal.SIGKILL), (works, 0)])
+def test_a_run_that_hangs_is_ended_and_one_that_works_is_not(
+    run_of_tests: Callable[[], int], code: int
+) -> None:
+    """However long it takes: on a busy machine one that is only late would count as one that noticed."""
+    assert _wait(_fork(run_of_tests), 0.5) == code
 
 
 _JUDGE = """

@@ -1,7 +1,6 @@
 """Settings: one base for all services, read from the environment, with secrets that are never printed."""
 
-import subprocess
-import sys
+import runpy
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -62,16 +61,15 @@ def test_a_wrong_setting_is_named_in_one_sentence_without_its_value(
 
 
 @pytest.mark.parametrize("service", ["publisher", "inquiry", "routing", "audit"])
-def test_a_service_with_a_wrong_setting_exits_2_with_a_sentence(service: str) -> None:
-    found = subprocess.run(
-        [sys.executable, "-m", f"services.{service}"],
-        capture_output=True,
-        text=True,
-        env={"SECRET_KEY": "00"},
-        check=False,
-    )
-    assert found.returncode == 2
-    assert found.stderr.strip() == (
+def test_a_service_with_a_wrong_setting_exits_2_with_a_sentence(
+    service: str, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `python -m` runs it, but in this process: an interpreter of its own would import all that again."""
+    environment.setenv("SECRET_KEY", "00")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"services.{service}", run_name="__main__", alter_sys=True)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip() == (
         f"{service}: setting SECRET_KEY: SECRET_KEY must be at least 32 bytes of hex:"
         " make one with `openssl rand -hex 32`"
     )

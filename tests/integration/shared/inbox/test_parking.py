@@ -6,7 +6,8 @@ import dataclasses
 import asyncpg
 import pytest
 
-from shared.contracts.inquiry import InquiryReceived
+from shared.contracts.base import ORDINALS_PER_EPOCH
+from shared.contracts.inquiry import InquiryAccepted, InquiryReceived
 from shared.contracts.routing import SignAction
 from shared.events.decoding import IncomingEvent
 from shared.inbox.dead_letters import DeadLetters
@@ -16,6 +17,7 @@ from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
+from tests.integration.routing.conftest import DEADLINE
 from tests.integration.shared.conftest import Source
 
 
@@ -358,3 +360,45 @@ async def test_a_key_that_is_parked_across_two_partitions_can_be_freed(
         await DeadLetters(routing).discard(letter.id, "me", "x")
     assert await Parking(routing, "toy", handlers).once() == 1
     assert done == (["first", "second"] if end == "replay" else ["second"])
+
+
+async def test_an_event_that_is_waited_for_is_applied_behind_later_ones_once(
+    routing: Database, source: Source
+) -> None:
+    """It was lost and is sent again; whether it is applied at once or parked first makes no difference."""
+    taken: list[str] = []
+    failing = True
+    handlers = Handlers()
+
+    @handlers.on(InquiryReceived, fulfils="intake")
+    async def begin(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> Results:
+        if failing:
+            return [Fault("busy", "not now") for _ in events]
+        for event in events:
+            taken.append(event.subject)
+            tx.fulfil(event.subject, "intake")
+        return None
+
+    @handlers.on(InquiryAccepted)
+    async def follow(tx: Tx, events: list[IncomingEvent[InquiryAccepted]]) -> Results:
+        for event in events:
+            tx.expect(event.subject, "intake")
+        return None
+
+    batches = PartitionBatchProcessor(routing, "toy", handlers)
+    lost = source.received()
+    subject = (lost.key or b"").decode()
+    later = source.fact(subject, InquiryAccepted(deadline=DEADLINE))
+    await batches.process([dataclasses.replace(later, offset=0)])
+    await batches.process([dataclasses.replace(lost, offset=1), dataclasses.replace(lost, offset=2)])
+    assert taken == []
+    failing = False
+    await make_due(routing)
+    assert await Parking(routing, "toy", handlers).once() == 1
+    assert taken == [subject]
+    await batches.process([dataclasses.replace(lost, offset=3)])
+    assert taken == [subject]
+    # What comes after it is compared with the same ordinal as before.
+    assert await routing.pool.fetchval(
+        """SELECT sequences->>'/services/inquiry' FROM aggregate WHERE id = $1""", subject
+    ) == str(ORDINALS_PER_EPOCH + 2)

@@ -15,11 +15,16 @@ from tests.integration.shared.outbox.traffic import open_reader
 _NUMBERS = count(1)
 
 
+@pytest.fixture(autouse=True)
+def growths_look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.outbox.growth._POLL_SECONDS", 0.05)
+
+
 @pytest.fixture
 async def own_namespace(namespace: str, pair: Pair) -> str:
-    """Topics as they are declared, for one test alone."""
+    """Routing's topics as they are declared, for one test alone."""
     own = f"{namespace}-{next(_NUMBERS)}"
-    await make_topics(pair.bootstrap, own, ["water"])
+    await make_topics(pair.bootstrap, own, ["water"], only="routing")
     return own
 
 

@@ -30,7 +30,7 @@ async def routing(database: str, pair: Pair) -> AsyncIterator[Database]:
     """Routing with topics of its own for each test: what is on them stays."""
     routing.number = getattr(routing, "number", 0) + 1  # type: ignore[attr-defined]
     namespace = f"{database.rpartition('_')[2]}f{routing.number}"  # type: ignore[attr-defined]
-    await make_topics(pair.bootstrap, namespace, [])
+    await make_topics(pair.bootstrap, namespace, [], only="routing")
     opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
     await opened.pool.execute(f"TRUNCATE {', '.join(TABLES)}")
     yield opened

@@ -1,8 +1,9 @@
 """Each private attribute of aiokafka that we use exists in the locked version, and means what we think."""
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,8 +19,9 @@ from aiokafka.producer.sender import Sender
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
+from shared.inbox.faststream_adapter import Subscription
 from shared.kafka import aiokafka_internals as internals
-from shared.kafka import client as _client  # noqa: F401  (installs the record parser)
+from shared.kafka.client import Producer
 from shared.kafka.tolerant_records import TolerantRecords
 
 
@@ -172,4 +174,46 @@ async def test_a_consumer_that_ends_with_a_cancellation_from_within_cancels_nobo
 
     with pytest.raises(asyncio.CancelledError):
         await Resting().stop()
-    await internals.stop_consumer(Resting(), 1)
+    await internals.stop_client(Resting(), 1)
+
+
+class Swallowing:
+    """Stops as aiokafka does: it awaits a task of its own with CancelledError suppressed."""
+
+    def __init__(self) -> None:
+        self.began, self.ended = asyncio.Event(), asyncio.Event()
+
+    async def stop(self) -> None:
+        own = asyncio.ensure_future(self.ended.wait())
+        self.began.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await own
+
+
+async def stop_by_the_client(client: Swallowing) -> None:
+    await internals.stop_client(client, 1)
+
+
+async def stop_by_our_producer(client: Swallowing) -> None:
+    producer = Producer("127.0.0.1:1", "test")
+    producer._producer = client
+    await producer.stop()
+
+
+async def stop_by_our_consumer(client: Swallowing) -> None:
+    subscription = Subscription.__new__(Subscription)
+    subscription._broker = client  # type: ignore[assignment]
+    await subscription.stop()
+
+
+@pytest.mark.parametrize("stop", [stop_by_the_client, stop_by_our_producer, stop_by_our_consumer])
+async def test_a_cancellation_that_comes_while_a_client_stops_is_not_lost(
+    stop: Callable[[Swallowing], Coroutine[Any, Any, None]],
+) -> None:
+    client = Swallowing()
+    stopping = asyncio.ensure_future(stop(client))
+    await client.began.wait()
+    stopping.cancel()
+    await asyncio.wait({stopping}, timeout=1)
+    client.ended.set()
+    assert stopping.cancelled()

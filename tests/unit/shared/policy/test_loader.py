@@ -70,6 +70,8 @@ def test_the_version_does_not_depend_on_comments_or_the_order_of_keys(folder: Pa
         ("services.csv", "name,name_en", "name,name", "column name occurs twice: delete one"),
         ("services.csv", ",kind,", ",", "column kind is missing: add it"),
         ("services.csv", "bedrijfsafval,B", 'bedrijfsafval,"B"x', "this is not CSV: "),
+        ("departments.csv", "signalen:", "gossip:", "source 'gossip' is not explained in pack.yaml"),
+        ("catalogue.csv", "signalen:", "gossip:", "source 'gossip' is not explained in pack.yaml"),
         ("departments.csv", "yes", "perhaps", "kafka is 'perhaps': Input should be a valid boolean"),
         ("catalogue.csv", ",tho,", ",xyz,", "lead or co 'xyz' is not in departments.csv"),
         ("catalogue.csv", ",asbest-accu,", ",asbest,", "service_code 'asbest' is not in services.csv"),
@@ -179,6 +181,19 @@ def test_a_fault_is_reported_with_the_first_line_of_its_row(folder: Path) -> Non
         file.write('x,"a\nb",,internal,maybe,own: two lines\ny,c,,internal,maybe,own: bad\n')
     found = [fault.partition(": ")[0] for fault in faults(folder) if "kafka is 'maybe'" in fault]
     assert found == [f"departments.csv:{before + 1}", f"departments.csv:{before + 3}"]
+
+
+def test_a_mapping_without_rows_is_reported_at_its_line(folder: Path) -> None:
+    text = (folder / "clocks.yaml").read_text(encoding="utf-8")
+    limits = text[: text.index("clocks:")]
+    (folder / "clocks.yaml").write_text(limits + "clocks: {}\n", encoding="utf-8")
+    fault = f"clocks.yaml:{limits.count(chr(10)) + 1}: nothing is listed here: a pack needs some"
+    assert fault in faults(folder)
+
+
+def test_a_cell_of_several_values_is_taken_apart_at_its_semicolons(folder: Path) -> None:
+    edit(folder, "services.csv", ",help,,,3,", ",help,,asbest; dak,3,")
+    assert load_pack(folder).service("asbest-accu").keywords == ("asbest", "dak")
 
 
 def test_names_keep_their_bytes(folder: Path) -> None:
