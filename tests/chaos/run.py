@@ -145,18 +145,7 @@ async def chaos_run(
             database=pair.postgres,
             broker_network=broker_network,
             database_network=database_network,
-            resources=(
-                ResourceFaults(
-                    installation,
-                    random,
-                    seconds=RESOURCE_SECONDS,
-                    broker=pair.kafka,
-                    database=pair.postgres,
-                    disks=disks,
-                )
-                if resources
-                else None
-            ),
+            resources=_resource_faults(installation, random, pair, disks) if resources else None,
         )
         stack.push_async_callback(faults.close)
         departments = Departments(installation, installation.units, late=True)
@@ -164,6 +153,19 @@ async def chaos_run(
         yield ChaosRun(
             installation, observation, citizens, departments, faults, clock, mail, resident(installation)
         )
+
+
+def _resource_faults(
+    installation: Installation, random: Random, pair: Pair, disks: Disks | None
+) -> ResourceFaults:
+    return ResourceFaults(
+        installation,
+        random,
+        seconds=RESOURCE_SECONDS,
+        broker=pair.kafka,
+        database=pair.postgres,
+        disks=disks,
+    )
 
 
 async def _ask(citizens: Citizens, stop: asyncio.Event) -> None:
