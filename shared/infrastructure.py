@@ -33,6 +33,8 @@ _INFRASTRUCTURE = (
 # queries at once; only the message tells them apart.
 _LOST = re.compile(r"connection (?:is closed|has been released)|pool is clos|another operation is cancelling")
 
+# uvloop's, to a client that writes to a connection which has just been lost.
+_CLOSED = "; the handler is closed"
 _NO_THREAD = "can't start new thread"
 
 
@@ -40,6 +42,8 @@ def is_infrastructure(error: BaseException) -> bool:
     """Whether every other event would fail too, so that the batch must wait and no event may be parked."""
     if isinstance(error, asyncpg.InterfaceError):
         return _LOST.search(str(error)) is not None
+    if isinstance(error, RuntimeError) and str(error).endswith(_CLOSED):
+        return True
     return isinstance(error, _INFRASTRUCTURE) or _lacks_memory(error)
 
 

@@ -58,7 +58,7 @@ class WriterHealth:
         if refused is not None:
             self._broken = refused
         elif self._waited_for_lock >= _WAITS_BEFORE_STANDBY:
-            self._broken = self._waits = None
+            self._broken = self._waits = self._unpublished = None
             self._good_at = time.monotonic()
 
     def unpublished(self, reason: str | None) -> None:

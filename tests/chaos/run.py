@@ -145,7 +145,7 @@ async def chaos_run(
             database=pair.postgres,
             broker_network=broker_network,
             database_network=database_network,
-            resources=_shortages(installation, random, pair, disks) if resources else None,
+            resources=_resource_faults(installation, random, pair, disks) if resources else None,
         )
         stack.push_async_callback(faults.close)
         departments = Departments(installation, installation.units, late=True)
@@ -155,7 +155,9 @@ async def chaos_run(
         )
 
 
-def _shortages(installation: Installation, random: Random, pair: Pair, disks: Disks | None) -> ResourceFaults:
+def _resource_faults(
+    installation: Installation, random: Random, pair: Pair, disks: Disks | None
+) -> ResourceFaults:
     return ResourceFaults(
         installation,
         random,

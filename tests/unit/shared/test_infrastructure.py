@@ -87,6 +87,7 @@ async def test_a_lack_of_memory_is_no_events_fault_and_ends_the_process(error: E
         asyncpg.InterfaceError("cannot call Connection.x(): connection has been released back to the pool"),
         asyncpg.InterfaceError("pool is closing"),
         asyncpg.InterfaceError("pool is closed"),
+        RuntimeError("unable to perform operation on <TCPTransport closed=True 0x1>; the handler is closed"),
     ],
 )
 def test_a_lost_connection_and_a_schema_of_another_release_are_waited_out(error: Exception) -> None:
@@ -96,6 +97,7 @@ def test_a_lost_connection_and_a_schema_of_another_release_are_waited_out(error:
 @pytest.mark.parametrize(
     "error",
     [
+        RuntimeError("x"),
         asyncpg.PostgresSyntaxError("x"),
         asyncpg.UndefinedFunctionError("x"),
         asyncpg.AmbiguousColumnError("x"),

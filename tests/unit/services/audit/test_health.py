@@ -74,3 +74,16 @@ def test_publishing_has_a_part_of_its_own(health: WriterHealth) -> None:
     assert health.trouble == {"log files": "the disk is full"}
     health.unpublished(None)
     assert health.trouble == {}
+
+
+def test_what_this_process_could_not_publish_is_another_ones_to_publish_once_that_has_the_log(
+    health: WriterHealth,
+) -> None:
+    health.good()
+    health.unpublished("publishing waits: no space")
+    health.stopped()
+    for _ in range(4):
+        health.waits_for_lock(None)
+    assert health.trouble == {"log files": "publishing waits: no space"}
+    health.waits_for_lock(None)
+    assert health.trouble == {}
