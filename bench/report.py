@@ -123,7 +123,8 @@ def soak_report(result: Soak) -> str:
         (
             f"soak: {cases:,} cases, {result.evaluated:,} of them evaluated, in {result.seconds:,.0f} s "
             f"({cases / result.seconds:.1f}/s); asked again {result.waited_for} times\n"
-            f"growing: {growing}; left at rest: {left}",
+            f"growing: {growing}; left at rest: {left}\n"
+            f"{len(result.series.seconds)} samples, {result.series.longest_gap:,.0f} s at most between two",
             table(("second half", "level", "growth", "allowed", ""), levels),
             f"{zero} more series were zero throughout",
             f"a case takes {total / 1000:,.1f} kB on the disk",

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -74,6 +75,11 @@ class Series:
 
     seconds: list[float] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def longest_gap(self) -> float:
+        """Seconds in which nobody looked: long where the machine did not let us."""
+        return max(after - before for before, after in pairwise(self.seconds))
 
     def add(self, at: float, values: dict[str, float]) -> None:
         self.seconds.append(at)
@@ -221,9 +227,12 @@ async def _sample(on: Stage, meter: Meter) -> dict[str, float]:
 async def _rest(on: Stage, city: Citizens) -> None:
     async with Observation(on.installation) as observation:
         try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                while await on.connection.fetchval(_COUNTS["publisher.delivery open"]):
+                    await asyncio.sleep(1)
             await observation.settle(_SETTLE_SECONDS)
-        except NotQuiet as error:
-            raise Failed(f"not at rest {_SETTLE_SECONDS} s after the last citizen: {error}") from error
+        except (NotQuiet, TimeoutError) as error:
+            raise Failed(f"not at rest {_SETTLE_SECONDS} s after the last citizen: {error!r}") from error
     stored = await on.connection.fetchval("SELECT count(*) FROM inquiry.inquiry")
     if stored != len(city.cases):
         raise Failed(f"{stored} cases in the table, {len(city.cases)} were acknowledged")

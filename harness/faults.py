@@ -269,7 +269,7 @@ class Faults:
         await self._send([(topic, b"noise", b"\xff\x00" + secrets.token_bytes(20), None) for topic in names])
 
     async def send_poison(self) -> None:
-        """Sends a valid envelope around data that no handler can read."""
+        """Sends a valid envelope around data that no handler can read; it says that a notice is wanted."""
         for logical, kind in (("inquiry", "inquiry.received"), ("routing", "assignment.signed")):
             subject = new_id(machine_now())
             event = {
@@ -283,7 +283,7 @@ class Faults:
                 "epoch": 1,
                 "correlationid": subject,
                 "salt": secrets.token_urlsafe(16),
-                "data": {"unit": "NO SUCH UNIT", "number": 7},
+                "data": {"unit": "NO SUCH UNIT", "number": 7, "has_contact": True},
             }
             topic = topic_name(self._installation.namespace, logical)
             await self._send([(topic, subject.encode(), orjson.dumps(event), None)])

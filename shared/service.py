@@ -65,8 +65,9 @@ def _no_timers(_: Timers) -> None:
 class Parts:
     """The parts of a service that are its own.
 
-    `topics` are logical names; `also_reads` are those that the service's own loops read. `pattern` is a
-    regular expression over topic names, for a second consumer (routing's actions). `on_delivered` and
+    `topics` are logical names, `patience` how many seconds their events may wait (see `Consumer`);
+    `also_reads` are those that the service's own loops read. `pattern` is a regular expression over topic
+    names, for a second consumer (routing's actions). `on_delivered` and
     `delivery_lock` go to the relay. `loops` run until cancelled. `ready` returns the service's own parts that
     are not ready, `degraded` those that wait while the service works. Routes find `context` in
     `app.state.context`.
@@ -76,6 +77,7 @@ class Parts:
     routers: Sequence[APIRouter]
     handlers: Handlers = field(default_factory=Handlers)
     topics: Sequence[str] = ()
+    patience: float = 0.0
     also_reads: Sequence[str] = ()
     pattern: str | None = None
     register_timers: Callable[[Timers], None] = _no_timers
@@ -113,7 +115,7 @@ class Service:
         self.parking: list[Parking] = []
         if parts.topics:
             names = [topic_name(settings.topic_namespace, topic) for topic in parts.topics]
-            self._consume(settings.service, topics=names)
+            self._consume(settings.service, topics=names, patience=parts.patience)
         if parts.pattern:
             self._consume(f"{settings.service}.actions", pattern=parts.pattern)
         self._topic_losses = TopicLosses(database)
@@ -166,7 +168,8 @@ class Service:
                     group.create_task(_lasting(consumer.run), name="consumer")
                 for parking in self.parking:
                     group.create_task(_lasting(parking.run), name="parking")
-                group.create_task(_lasting(self.timers.run), name="timers")
+                if self.parts.register_timers is not _no_timers:
+                    group.create_task(_lasting(self.timers.run), name="timers")
                 group.create_task(_lasting(self._housekeeping), name="housekeeping")
                 group.create_task(_lasting(self._watch_unanswered), name="unanswered")
                 group.create_task(_lasting(self._watch_losses), name="topic losses")
@@ -212,9 +215,13 @@ class Service:
             )
         return waits | self.unanswered.reasons() | await self.parts.degraded()
 
-    def _consume(self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None) -> None:
+    def _consume(
+        self, name: str, *, topics: Sequence[str] = (), pattern: str | None = None, patience: float = 0.0
+    ) -> None:
         handlers = self.parts.handlers
-        self.consumers.append(Consumer(self.database, handlers, name=name, topics=topics, pattern=pattern))
+        self.consumers.append(
+            Consumer(self.database, handlers, name=name, topics=topics, pattern=pattern, patience=patience)
+        )
         self.parking.append(Parking(self.database, name, handlers))
 
     async def _watch_losses(self) -> None:

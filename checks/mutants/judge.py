@@ -24,6 +24,7 @@ _BROKEN = 70
 _OPTIONS = (
     *("-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist"),
     *("--hypothesis-profile=mutants", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
+    "--timeout=0",  # as with `_idle`: a test that waits for a core notices nothing
 )
 
 

@@ -39,7 +39,7 @@ class CaseCheck:
         A subject is looked at once it has been there for a round: topics are read side by side, and what
         others say of a case may be logged a moment before its intake.
         """
-        known = 0
+        known = -1
         while True:
             try:
                 newest = await queries.newest_subject(self._pool)

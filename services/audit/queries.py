@@ -166,7 +166,7 @@ def _in_calendar(milliseconds: int) -> int:
 
 
 async def newest_subject(tables: Tables) -> int:
-    """The number of the subject that the log has come to know last; 0 if there is none."""
+    """The number of the subject that the log has come to know last; -1 if there is none."""
     number: int = await tables.fetchval(_SQL["newest_subject"])
     return number
 

@@ -62,7 +62,7 @@ WHERE s.subject = ANY ($1::text[]) AND e.source = $2 AND e.kind = 'event';
 SELECT topic, partition, next_offset FROM log_cursor;
 
 -- name: newest_subject
-SELECT coalesce(max(no), 0) FROM log_subject;
+SELECT coalesce(max(no), -1) FROM log_subject;
 
 -- name: next_subjects
 -- New subjects of the log, and those of them that are cases by an event of another service, but whose lowest event of
@@ -85,13 +85,15 @@ CROSS JOIN LATERAL (
 UPDATE case_check SET checked = $1;
 
 -- name: begun_since
--- Of so many cases that wait for the entry of their intake, by subject, those that have it; and where to go on.
-SELECT max(e.subject) AS last, count(*) AS seen, array_agg(e.subject) FILTER (WHERE (
-        SELECT min(position) FROM log_entry
-        WHERE subject_no = s.no AND source = '/services/inquiry' AND kind = 'event'
-    ) % 10000000000 = 1) AS begun
+-- Of so many cases that wait for the entry of their intake, by subject, those that have it; and where to go on. Each is
+-- looked up by itself: a join might read all subjects.
+SELECT max(subject) AS last, count(*) AS seen, array_agg(subject) FILTER (WHERE first % 10000000000 = 1) AS begun
 FROM (SELECT subject FROM expectation WHERE subject > $1 ORDER BY subject LIMIT $2) e
-LEFT JOIN log_subject s ON s.subject = e.subject;
+CROSS JOIN LATERAL (
+    SELECT min(position) AS first FROM log_entry
+    WHERE subject_no = (SELECT no FROM log_subject s WHERE s.subject = e.subject)
+    AND source = '/services/inquiry' AND kind = 'event'
+) f;
 
 -- name: late_beginning
 -- When the log was begun, if records of a topic were gone by then.

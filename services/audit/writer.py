@@ -40,7 +40,6 @@ from shared.errors import Stale
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.client import KafkaError
 from shared.kafka.log_state import read_log_states
-from shared.kafka.records import RawRecord
 from shared.kafka.watched_reader import LogInDoubt, WatchedReader
 from shared.logs import get_logger
 from shared.unit_of_work.database import Database
@@ -53,8 +52,8 @@ LOCK = zlib.crc32(b"log writer") & 0x7FFFFFFF
 _BATCH = 4000
 _READ_WAIT_MS = 1000  # without records: how soon a lost session is noticed
 _FIRST_READ_WAIT_MS = 200
-_PACE_SECONDS = 0.2  # between small batches: one entry costs as much as a hundred
-_PUBLISH_EVERY = 0.5  # at least; a checkpoint per second is guaranteed while records come
+_PATIENCE_SECONDS = 0.3  # for a small batch: one entry costs as much as a hundred
+_PUBLISH_EVERY = 0.9  # at least; a checkpoint per second is guaranteed while records come
 _LAST_PUBLISH_SECONDS = 5.0
 _WAIT_FOR_LOCK = 1.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
@@ -160,7 +159,7 @@ class Writer:
         self, connection: asyncpg.Connection, sequencer: Sequencer, committed: asyncio.Event
     ) -> None:
         bootstrap = self._database.settings.kafka_bootstrap
-        reader = WatchedReader(bootstrap, "civicloom-audit-log", self._topics)
+        reader = WatchedReader(bootstrap, "civicloom-audit-log", self._topics, patience=_PATIENCE_SECONDS)
         try:
             # Reading begins first, so that the log cannot be exchanged unseen between this check and a fetch.
             begin = {partition: cursor.next for partition, cursor in sequencer.cursors.items()}
@@ -202,13 +201,10 @@ class Writer:
     ) -> None:
         offsets = {partition: cursor.next for partition, cursor in sequencer.cursors.items()}
         appending: asyncio.Task[None] | None = None
-        begun, wait_ms, records = 0.0, _FIRST_READ_WAIT_MS, list[RawRecord]()
+        wait_ms = _FIRST_READ_WAIT_MS
         try:
             while True:
-                if len(records) < _BATCH // 4:
-                    await asyncio.sleep(max(0.0, begun + _PACE_SECONDS - time.monotonic()))
                 # The next batch is read and parsed while the previous one is committed.
-                begun = time.monotonic()
                 records = await reader.read(_BATCH, wait_ms)
                 wait_ms = _READ_WAIT_MS
                 advance_offsets(records, offsets)
@@ -242,6 +238,7 @@ class Writer:
     async def _publish_growth(self, committed: asyncio.Event) -> None:
         """Copies what is committed to the files. A full disk does not stop the logging."""
         while True:
+            began = time.monotonic()
             committed.clear()
             try:
                 async with self._database.pool.acquire() as connection:
@@ -254,7 +251,7 @@ class Writer:
                 await asyncio.sleep(_LONGEST_WAIT)
                 continue
             self.health.unpublished(None)
-            await asyncio.sleep(_PUBLISH_EVERY)
+            await asyncio.sleep(max(0.0, began + _PUBLISH_EVERY - time.monotonic()))
             await committed.wait()
 
     async def _publish_rest(self) -> None:

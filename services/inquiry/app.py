@@ -45,6 +45,7 @@ async def build(database: Database, settings: InquirySettings) -> Parts:
         ],
         handlers=build_handlers(policies),
         topics=["routing"],
+        patience=0.2,  # a timeline is read by people
         register_timers=partial(register_timers, policies),
         pages=pages,
         context=Context(

@@ -56,6 +56,7 @@ async def build(database: Database, settings: PublisherSettings) -> Parts:
         routers=ROUTERS,
         handlers=build_handlers(secrets.keyring, plain_http=settings.allow_private_webhooks),
         topics=["inquiry", "routing", "contact"],
+        patience=0.5,  # nobody waits for a mail
         register_timers=register_timers,
         loops=_loops(Ledger(database), renderer, guard, server),
         degraded=_waiting_lanes(server),

@@ -1,7 +1,7 @@
 """Events in: the steps of a case become notices to its citizen. Cases without contact are skipped."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from services.publisher.domain import notices
@@ -56,14 +56,18 @@ def build_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
     async def keep(tx: Tx, events: list[IncomingEvent[ContactStated]]) -> None:
         await _keep_contacts(tx, [_stated(event, keyring, plain_http) for event in events])
 
-    # Nine of ten cases leave no contact: their events are skipped before anything is locked.
-    handlers.on(InquiryReceived, accepts=lambda event: event.data.has_contact)(_received)
-    handlers.on(CaseDispatched, accepts=lambda event: event.data.notify)(_step_reported)
-    handlers.on(AssignmentSigned, accepts=lambda event: event.data.notify)(_signed)
+    # Nine of ten cases leave no contact: their events are skipped before anything is validated or locked.
+    handlers.on(InquiryReceived, accepts=lambda data: bool(data.get("has_contact")))(_received)
+    handlers.on(CaseDispatched, accepts=_with_notices)(_step_reported)
+    handlers.on(AssignmentSigned, accepts=_with_notices)(_signed)
     handlers.on(InquiryErased)(_erased)
     for data_type in _INQUIRY_STEPS:
         handlers.on(data_type)(_step_reported)
     return handlers
+
+
+def _with_notices(data: Mapping[str, Any]) -> bool:
+    return bool(data.get("notify", True))
 
 
 def _stated(event: IncomingEvent[ContactStated], keyring: Keyring, plain_http: bool) -> StatedContact:

@@ -2,8 +2,8 @@
 
 import datetime as dt
 import re
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -35,12 +35,21 @@ _MAX_FAULTS = 5
 
 @dataclass(slots=True)
 class IncomingEvent(Generic[D_co]):
-    """An event with its words and its record. `effective` is the business time at which the broker got it."""
+    """An event with its words and its record. `effective` is the business time at which the broker got it.
+
+    `ordinal` is epoch and sequence as one number; None for actions of units, which have no sequence.
+    """
 
     event: Event[D_co]
     words: Words | None
     record: RawRecord
     effective: dt.datetime
+    ordinal: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once: it is asked for five times on the way through a batch.
+        event = self.event
+        self.ordinal = None if event.sequence is None else ordinal(event.epoch, event.sequence)
 
     @property
     def data(self) -> D_co:
@@ -53,11 +62,6 @@ class IncomingEvent(Generic[D_co]):
     @property
     def id(self) -> str:
         return self.event.id
-
-    @property
-    def ordinal(self) -> int | None:
-        """Epoch and sequence as one number; None for actions of units, which have no sequence."""
-        return None if self.event.sequence is None else ordinal(self.event.epoch, self.event.sequence)
 
 
 def peek_type(value: bytes) -> str:
@@ -73,6 +77,18 @@ def peek_type(value: bytes) -> str:
     if not isinstance(event_type, str):
         raise Undecodable("the value is not a CloudEvent: it has no `type`")
     return event_type
+
+
+def peek_data(record: RawRecord) -> dict[str, Any]:
+    """The event's `data`, of which nothing is checked. Raises Undecodable if there is no such object."""
+    try:
+        found = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError as error:
+        raise Undecodable(f"the value is not JSON: {error}") from error
+    data = found.get("data") if isinstance(found, dict) else None
+    if not isinstance(data, dict):
+        raise Undecodable("the value is not a CloudEvent with an object as `data`")
+    return data
 
 
 def peek_field(record: RawRecord, name: str) -> str | None:
@@ -112,11 +128,12 @@ def decode(record: RawRecord, contract: Contract, clock: Clock) -> IncomingEvent
 
     Raises Undecodable with the faulty fields.
     """
-    return with_words(record, parse_value(record, contract), contract, clock)
+    event = _parse_value(record, contract)
+    words = decode_words(record, event, contract)
+    return IncomingEvent(event, words, record, effective_time(record, clock))
 
 
-def parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
-    """The first half of `decode`, without the words. Raises Undecodable."""
+def _parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
     try:
         event = contract.parse(record.value or b"")
     except ValidationError as error:
@@ -141,14 +158,6 @@ def parse_value(record: RawRecord, contract: Contract) -> Event[EventData]:
     elif not 0 <= event.epoch <= MAX_EPOCH:
         raise Undecodable(f"{contract.type}: epoch: must be 0 to {MAX_EPOCH}")
     return event
-
-
-def with_words(
-    record: RawRecord, event: Event[EventData], contract: Contract, clock: Clock
-) -> IncomingEvent[EventData]:
-    """The second half of `decode`: adds the words. Raises Undecodable."""
-    words = decode_words(record, event, contract)
-    return IncomingEvent(event, words, record, effective_time(record, clock))
 
 
 def effective_time(record: RawRecord, clock: Clock) -> dt.datetime:

@@ -8,6 +8,7 @@ reach, the cursor makes a stale batch harmless: of 98 in a drill all were discar
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -41,9 +42,9 @@ from shared.unit_of_work.database import Database
 
 log = get_logger(__name__)
 
-# Pause between polls that are not full: under load a batch then carries many events, at half the cost each;
-# the first event after a pause is applied at once.
-_PACE_SECONDS = 0.1
+# After a poll that is not full the consumer rests as long as its records took, up to this: a batch costs
+# much the same with one event or a hundred. After a silence an event is applied at once.
+_LONGEST_PAUSE_SECONDS = 0.1
 _POLL_MS = 50
 _COMMIT_SECONDS = 5
 # No partition: polled while none may be, so that the group sees that this replica is alive.
@@ -66,6 +67,8 @@ class Consumer:
         Full topic names.
     pattern
         Regular expression over topic names, instead of `topics`; topics created later are found.
+    patience
+        Seconds that an event may wait for others, with which it is then fetched and applied together.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Consumer:
         name: str,
         topics: Sequence[str] = (),
         pattern: str | None = None,
+        patience: float = 0.0,
     ) -> None:
         self.name = name
         self.open_transactions = OpenTransactions(name)
@@ -85,6 +89,7 @@ class Consumer:
         self._log_check = LogCheck(database, name, self._batches, self._subscribed)
         self._topics = tuple(topics)
         self._pattern = pattern
+        self._patience = patience
         self._barrier = Barrier(self._assigned, self._revoked)
         self._subscription: Subscription | None = None
         self._client: Any = None  # the subscription's, once it has started
@@ -132,6 +137,7 @@ class Consumer:
             group=group,
             topics=self._topics,
             pattern=self._pattern,
+            patience=self._patience,
         )
         self._was_assigned = False
         await self._subscription.start()
@@ -238,11 +244,15 @@ class Consumer:
         # FastStream swallows an error raised here and reads on behind it. So nothing is raised, and only the
         # cursor decides where to read on.
         started = time.monotonic()
+        given = []
         for run in runs:
             if worker := self._workers.get(run.partition):
                 worker.put(run)
-        if sum(len(run.records) for run in runs) < MAX_RECORDS:
-            await asyncio.sleep(max(0.0, started + _PACE_SECONDS - time.monotonic()))
+                given.append(worker)
+        # A patient subscription is paced by the broker.
+        if not self._patience and sum(len(run.records) for run in runs) < MAX_RECORDS:
+            await _at_rest(given)
+            await asyncio.sleep(min(time.monotonic() - started, _LONGEST_PAUSE_SECONDS))
 
     async def _commit_for_display(self) -> None:
         """Commits the applied offsets to Kafka: once a second, since a commit costs as much as a batch."""
@@ -317,3 +327,11 @@ class Consumer:
             return None if self._has_topics else 0
         lags = [self._lag_of(worker) for worker in self._workers.values()]
         return None if None in lags else sum(lag for lag in lags if lag is not None)
+
+
+async def _at_rest(workers: Sequence[PartitionWorker]) -> None:
+    """Waits until they have applied what they were given, but for no partition that is held up."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LONGEST_PAUSE_SECONDS):
+            for worker in workers:
+                await worker.at_rest.wait()

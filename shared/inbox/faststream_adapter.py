@@ -14,9 +14,9 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from shared.inbox.barrier import Barrier
 from shared.inbox.partition_worker import MAX_RECORDS, FetchedRun
 from shared.kafka.aiokafka_internals import stop_client
+from shared.kafka.client import fetch_options
 from shared.settings import CoreSettings
 
-_FETCH_WAIT_MS = 50
 _METADATA_MS = 5_000
 _STOP_SECONDS = 15
 # How long a crashed replica's partitions wait. The cursor stops a replica that only seemed dead.
@@ -33,7 +33,8 @@ Poll = Callable[[Any], Awaitable[Sequence[FetchedRun]]]
 class Subscription:
     """One client in the consumer group `group`; reads `topics`, or those that match the regular `pattern`.
 
-    It polls with `poll`, again and again, and gives `on_fetched` what was fetched.
+    It polls with `poll`, again and again, and gives `on_fetched` what was fetched. With `patience`, in
+    seconds, the broker lets records wait for others that long.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Subscription:
         group: str,
         topics: Sequence[str],
         pattern: str | None,
+        patience: float = 0.0,
     ) -> None:
         # FastStream gives the handler a message's body and nothing else: so the runs are the body.
         async def parse(batch: Any) -> KafkaMessage:
@@ -70,8 +72,6 @@ class Subscription:
             "group_id": group,
             "batch": True,
             "max_records": MAX_RECORDS,
-            "batch_timeout_ms": _FETCH_WAIT_MS,
-            "fetch_max_wait_ms": _FETCH_WAIT_MS,
             "ack_policy": AckPolicy.MANUAL,
             "parser": parse,
             "decoder": decode,
@@ -81,6 +81,7 @@ class Subscription:
             "auto_offset_reset": "none",
             "session_timeout_ms": _SESSION_MS,
             "rebalance_timeout_ms": _REBALANCE_MS,
+            **fetch_options(patience),
         }
         if pattern:
             options["pattern"] = pattern

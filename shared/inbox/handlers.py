@@ -1,10 +1,10 @@
 """The handlers of a service: a table from event type to handler."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from shared.contracts.base import Contract, Event, EventData
+from shared.contracts.base import Contract, EventData
 from shared.errors import Permanent, UnknownVersion
 from shared.events.decoding import IncomingEvent
 from shared.kafka.records import RawRecord
@@ -50,7 +50,8 @@ Results = Sequence[Result] | None
 """One result per event, in order. None for an event, or instead of the list, means applied."""
 Run = Callable[[Tx, list[IncomingEvent[Any]]], Awaitable[Results]]
 Locks = Callable[[IncomingEvent[Any]], Iterable[str]]
-Accepts = Callable[[Event[Any]], bool]
+Accepts = Callable[[Mapping[str, Any]], bool]
+"""Takes the `data` of an event as it is in the value, not validated."""
 OnUnhandled = Callable[[RawRecord, Permanent | None], EventData | None]
 """Takes a record that is no event for the service, and the error (None: its type has no handler). Returns
 data of a handled type, to handle in its place, or None: the record is then skipped or becomes a dead letter.
@@ -58,7 +59,7 @@ data of a handled type, to handle in its place, or None: the record is then skip
 D = TypeVar("D", bound=EventData)
 
 
-def accept_all(_: Event[Any]) -> bool:
+def accept_all(_: Mapping[str, Any]) -> bool:
     """The default: every event of the type is handled."""
     return True
 
@@ -77,8 +78,8 @@ def subject_only(event: IncomingEvent[Any]) -> Iterable[str]:
 class Handler:
     """A registered handler. `locks` names the aggregates that an event changes; they are locked beforehand.
 
-    An event that is not accepted is skipped like an unknown type: nothing is locked, and its sequence is not
-    remembered. `fulfils` is the expectation that an event of the type ends.
+    An event that is not accepted is skipped like an unknown type: it is not validated, nothing is locked, and
+    its sequence is not remembered. `fulfils` is the expectation that an event of the type ends.
     """
 
     contract: Contract
@@ -121,7 +122,8 @@ class Handlers:
         locks
             Returns every aggregate that an event changes; the subject is always locked.
         accepts
-            Decides from the value alone whether an event matters; if not, it is skipped.
+            Decides from the `data` of the value, which is not validated yet, whether an event matters; if
+            not, it is skipped.
         fulfils
             What an event of the type ends the wait for. One that comes behind later events of its sequence,
             since it was lost and sent again, is applied while its subject still waits. The handler has to

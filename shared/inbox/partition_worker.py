@@ -91,6 +91,8 @@ class PartitionWorker:
         """Offset that the client fetches next."""
         self.next_offset: int | None = None
         """The cursor as this worker knows it; None until it was compared with the log."""
+        self.at_rest = asyncio.Event()
+        """Set while nothing is queued or applied."""
         self._consumer = consumer
         self._batches = batches
         self._where_to_read = where_to_read
@@ -135,6 +137,7 @@ class PartitionWorker:
         self._runs.append((run, size))
         self._records += len(run.records)
         self._bytes += size
+        self.at_rest.clear()
         self._wake.set()
 
     def doubt(self) -> None:
@@ -152,6 +155,7 @@ class PartitionWorker:
                 log.warning("partition batch is cancelled", consumer=self._consumer, topic=self.partition[0])
         self._task.cancel()
         await asyncio.wait([self._task])
+        self.at_rest.set()
 
     async def _work(self) -> None:
         while self._is_running:
@@ -164,6 +168,7 @@ class PartitionWorker:
                     self._is_applying = True
                     await self._apply(self._take())
                     self._is_applying = False
+            self.at_rest.set()
 
     async def _settle(self) -> None:
         wait = _FIRST_WAIT_SECONDS

@@ -9,13 +9,13 @@ from shared.errors import Permanent, UnknownVersion
 from shared.events.decoding import (
     IncomingEvent,
     contract_of,
+    decode,
     effective_time,
-    parse_value,
+    peek_data,
     peek_field,
     unreadable_subject,
-    with_words,
 )
-from shared.inbox.handlers import Fault, Handler, Handlers
+from shared.inbox.handlers import Fault, Handler, Handlers, accept_all
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
 from shared.logs import get_logger
@@ -57,10 +57,9 @@ def resolve(record: RawRecord, handlers: Handlers, clock: Clock) -> HandlerMatch
         contract = contract_of(record.value)
         handler = handlers.get(contract.type) if contract else None
         if contract is not None and handler is not None:
-            event = parse_value(record, contract)
-            if not handler.accepts(event):
+            if handler.accepts is not accept_all and not handler.accepts(peek_data(record)):
                 return None
-            return _matched(with_words(record, event, contract, clock), handler)
+            return _matched(decode(record, contract, clock), handler)
     except Permanent as error:
         fault = error
     data = handlers.on_unhandled(record, fault)

@@ -33,6 +33,7 @@ __all__ = [
     "RecordMetadata",
     "TopicMissing",
     "existing_topics",
+    "fetch_options",
     "read_until",
 ]
 
@@ -42,6 +43,9 @@ _REQUEST_SECONDS = 10
 _STOP_SECONDS = 5
 _BATCH_BYTES = 512 * 1024
 _PUBLISH_SECONDS = 20
+# How long the broker holds a fetch that finds nothing. A partition that was not part of it waits as long.
+_FETCH_WAIT_MS = 100
+_PATIENT_BYTES = 1024 * 1024
 # Errors for which the topic alone is at fault. For a topic without a leader or with too few replicas the
 # client reports nothing and retries forever; only the result of the other topics shows whose fault it is.
 _REFUSALS = (InvalidTopicError, MessageSizeTooLargeError, TopicAuthorizationFailedError)
@@ -213,14 +217,31 @@ def _known(producer: Any, topic: str) -> int:
 TopicMissing = UnknownTopicOrPartitionError
 
 
+def fetch_options(patience: float) -> dict[str, int]:
+    """Options of a consumer: for how many seconds the broker lets records wait for others, up to a megabyte.
+
+    A fetch costs broker and client the same with one record or a thousand.
+    """
+    if not patience:
+        return {"fetch_max_wait_ms": _FETCH_WAIT_MS}
+    return {"fetch_max_wait_ms": int(patience * 1000), "fetch_min_bytes": _PATIENT_BYTES}
+
+
 class Reader:
     """Reads all partitions of some topics as bytes, from given offsets and without a consumer group.
 
-    `committed_only`: records of open or aborted transactions are not returned.
+    `committed_only`: records of open or aborted transactions are not returned. `patience`: seconds that the
+    broker lets records wait for others.
     """
 
     def __init__(
-        self, bootstrap: str, client_id: str, topics: Sequence[str], *, committed_only: bool = False
+        self,
+        bootstrap: str,
+        client_id: str,
+        topics: Sequence[str],
+        *,
+        committed_only: bool = False,
+        patience: float = 0.0,
     ) -> None:
         self._topics = tuple(topics)
         self._consumer: Any = AIOKafkaConsumer(
@@ -229,7 +250,7 @@ class Reader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed" if committed_only else "read_uncommitted",
-            fetch_max_wait_ms=100,
+            **fetch_options(patience),
             max_partition_fetch_bytes=4 * 1024 * 1024,
             metadata_max_age_ms=5000,
             request_timeout_ms=15_000,

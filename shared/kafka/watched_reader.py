@@ -22,11 +22,13 @@ class WatchedReader(Reader):
 
     A topic that is deleted and created again, or a broker that comes back with an older disk, shows as a
     failed fetch and then as one that succeeds. After LogInDoubt make a new reader, and compare what stands
-    in the partitions with what was read (`shared.kafka.fingerprint`).
+    in the partitions with what was read (`shared.kafka.fingerprint`). `patience` is that of Reader.
     """
 
-    def __init__(self, bootstrap: str, client_id: str, topics: Sequence[str]) -> None:
-        super().__init__(bootstrap, client_id, topics, committed_only=True)
+    def __init__(
+        self, bootstrap: str, client_id: str, topics: Sequence[str], *, patience: float = 0.0
+    ) -> None:
+        super().__init__(bootstrap, client_id, topics, committed_only=True, patience=patience)
         self._doubted: set[Partition] = set()
         self._read_at: float | None = None
         watch_fetches(self._consumer, self._doubted.update)

@@ -38,7 +38,9 @@ SHARDS = 16
 BATCH_ROWS = 3000
 # A partition accepts half a megabyte per publish batch: reading more than all partitions accept costs memory.
 BATCH_BYTES = 8 * 1024 * 1024
-_POLL_SECONDS = 0.05
+# How often the outbox is looked at for what other processes write: less often after a second without events.
+_POLL_SECONDS, _IDLE_POLL_SECONDS = 0.05, 0.2
+_IDLE_POLLS = 20
 # After a batch that is not full the relay rests as long as the batch took, up to this: a batch costs the
 # broker the same with one event or a hundred. An event after a silence goes at once; batches grow with load.
 _LONGEST_PAUSE_SECONDS = 0.1
@@ -145,6 +147,7 @@ class Relay:
         # Publish batches and the retry use the session in turn; neither holds it while the broker works.
         self._session_lock = asyncio.Lock()
         self._last_share = 0.0
+        self._idle_polls = 0
         self._locks, _ = alive_lock(database.settings.service)
         self._widths = TopicWidths(producer, database.settings.service)
 
@@ -240,8 +243,9 @@ class Relay:
     async def _paced_once(self) -> None:
         started = time.monotonic()
         sent = await self.once()
+        self._idle_polls = self._idle_polls + 1 if sent == 0 else 0
         if sent == 0:
-            await self._idle()
+            await self._idle(_POLL_SECONDS if self._idle_polls < _IDLE_POLLS else _IDLE_POLL_SECONDS)
         elif sent < BATCH_ROWS // 2:
             await asyncio.sleep(min(time.monotonic() - started, _LONGEST_PAUSE_SECONDS))
 
@@ -475,9 +479,9 @@ class Relay:
             # Closing the session frees its locks at once.
             session.terminate()
 
-    async def _idle(self) -> None:
+    async def _idle(self, seconds: float) -> None:
         # `wait_for` of Python 3.11 swallows a cancellation that comes together with a commit.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_POLL_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._database.committed.wait()
         self._database.committed.clear()

@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 import asyncpg
 
 from shared.settings import CoreSettings
+from shared.unit_of_work.asyncpg_internals import look_at_arrays_quickly
+
+look_at_arrays_quickly()
 
 T = TypeVar("T")
 

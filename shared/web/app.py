@@ -83,7 +83,8 @@ def create_app(
     for kind in (HTTPException, RequestValidationError, ValidationError, SignInNeeded):
         app.add_exception_handler(kind, handle)
     _add_middleware(app, service, settings)
-    for router in (health.router, static.router, *routers):
+    # The service's own first: each router before the one that fits is asked.
+    for router in (*routers, health.router, static.router):
         app.include_router(router)
     return app
 

@@ -1,7 +1,7 @@
 """The caller of a request (person, machine or anonymous), and dependencies by which routes admit callers."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -59,6 +59,9 @@ def caller(request: Request) -> Caller:
     return current_person(request) or Anonymous()
 
 
+# Dependencies are coroutines: FastAPI calls a plain function in a thread, a hop dearer than what these do.
+
+
 def access_end(request: Request) -> dt.datetime | None:
     """When the caller's access ends (machine time), for streams; None for a machine or an anonymous caller.
 
@@ -67,14 +70,14 @@ def access_end(request: Request) -> dt.datetime | None:
     return None if isinstance(caller(request), Machine) else web_state(request).sessions.end(request)
 
 
-def require(*roles: str) -> Callable[[Request], Person]:
+def require(*roles: str) -> Callable[[Request], Awaitable[Person]]:
     """A dependency that gives the signed-in person; with `roles`, only a person who has one of them.
 
     A browser without a session is sent to /login and back (SignInNeeded); an API answers 401. Another role is
     403.
     """
 
-    def dependency(request: Request) -> Person:
+    async def dependency(request: Request) -> Person:
         person = current_person(request)
         if person is None:
             raise _unauthenticated(request)
@@ -83,10 +86,10 @@ def require(*roles: str) -> Callable[[Request], Person]:
     return dependency
 
 
-def require_scope(scope: str) -> Callable[[Request], Machine]:
+def require_scope(scope: str) -> Callable[[Request], Awaitable[Machine]]:
     """A dependency that gives a machine whose key has `scope`; 401 without a key, 403 without the scope."""
 
-    def dependency(request: Request) -> Machine:
+    async def dependency(request: Request) -> Machine:
         calling = caller(request)
         if not isinstance(calling, Machine):
             raise _unauthenticated(request)
@@ -95,10 +98,10 @@ def require_scope(scope: str) -> Callable[[Request], Machine]:
     return dependency
 
 
-def require_caller(*roles: str, scope: str) -> Callable[[Request], Person | Machine]:
+def require_caller(*roles: str, scope: str) -> Callable[[Request], Awaitable[Person | Machine]]:
     """A dependency that gives a person with one of `roles`, or a machine whose key has `scope`."""
 
-    def dependency(request: Request) -> Person | Machine:
+    async def dependency(request: Request) -> Person | Machine:
         match caller(request):
             case Machine() as machine:
                 return _with_scope(machine, scope)

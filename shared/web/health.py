@@ -53,7 +53,7 @@ class HealthChecks:
     degraded: Reasons
 
 
-def health_checks(request: Request) -> HealthChecks:
+async def health_checks(request: Request) -> HealthChecks:
     """The checks of the application that serves this request."""
     checks: HealthChecks = request.app.state.health
     return checks

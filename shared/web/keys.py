@@ -59,4 +59,4 @@ def clash(error: Conflict) -> Problem:
 
 
 def _scope(request: Request, actor: str) -> str:
-    return f"{actor} {request.method} {request.url.path}"
+    return f"{actor} {request.method} {request.scope['path']}"

@@ -34,7 +34,7 @@ def last_event_id(request: Request) -> str | None:
     return request.headers.get("last-event-id") or request.query_params.get("lastEventId") or None
 
 
-def no_store(response: Response) -> None:
+async def no_store(response: Response) -> None:
     """A dependency: forbids caches to store the stream. FastAPI's own `no-cache` would allow it."""
     response.headers["Cache-Control"] = "no-store"
 

@@ -64,8 +64,8 @@ class Batch:
             self.duplicates += 1
             return
         members = _members("incident" if logged else "event", prepared)
-        members |= {"source": attributes.source, "type": attributes.type}
-        members |= {"epoch": attributes.epoch, "sequence": attributes.sequence}
+        members["source"], members["type"] = attributes.source, attributes.type
+        members["epoch"], members["sequence"] = attributes.epoch, attributes.sequence
         pseudonym = subject.pseudonym(attributes.source)
         if pseudonym is not None:
             members["subject"] = pseudonym

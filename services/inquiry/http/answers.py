@@ -3,8 +3,9 @@
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import orjson
 from starlette.responses import Response
@@ -51,14 +52,15 @@ def proof(event_id: str) -> str:
 
 def _explanation(event: Json) -> str:
     data = event["data"]
-    query = {
-        "version": event["policyversion"],
-        "kind": data["kind"],
-        "service_code": data["service_code"],
-        "urgent": str(data.get("urgent", False)).lower(),
-        "start": event["effectivetime"],
-    }
-    return f"{API}/deadlines?" + urlencode(query)
+    query = _query(event["policyversion"], data["kind"], data["service_code"], data.get("urgent", False))
+    return f"{API}/deadlines?{query}&start={quote_plus(event['effectivetime'])}"
+
+
+@lru_cache(maxsize=2000)
+def _query(version: str, kind: str, service_code: str, urgent: bool) -> str:
+    """Kept, since quoting is a tenth of what an intake costs."""
+    query = {"version": version, "kind": kind, "service_code": service_code, "urgent": str(urgent).lower()}
+    return urlencode(query)
 
 
 def explained(clock: ReplyClock, pack: Pack) -> Json:

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -17,7 +17,7 @@ from shared.errors import EventTooLarge
 from shared.packs import PackNotHere
 from shared.policy.errors import CalendarRange
 from shared.web.bodies import read_model
-from shared.web.callers import Anonymous, Caller, caller
+from shared.web.callers import Anonymous, caller
 from shared.web.keys import keyed, keyed_stranger
 from shared.web.openapi import takes
 from shared.web.problems import Problem
@@ -27,7 +27,7 @@ router = APIRouter(prefix=API, tags=["intake"])
 
 
 @router.post("/inquiries", status_code=201, openapi_extra=takes(NewInquiry))
-async def receive(request: Request, ctx: Ctx, sender: Annotated[Caller, Depends(caller)]) -> JSONResponse:
+async def receive(request: Request, ctx: Ctx) -> JSONResponse:
     """Takes a concern in. Number, secret, deadline and receipt at once; the same for the same key.
 
     With `contact.webhook` the answer also has `webhook_secret` (`whsec_...`), and each step of the case
@@ -39,13 +39,14 @@ async def receive(request: Request, ctx: Ctx, sender: Annotated[Caller, Depends(
     Callers without an API key or a session share one key space: their Idempotency-Key has at least 16
     characters, is random and is not made from the body.
     """
+    by = caller(request)
     new = await read_model(request, NewInquiry)
     concern = new.concern(ctx.policies.current, "api")
     flaws = flaws_of(concern, ctx.policies.current)
     if flaws := [*flaws, *webhook_flaws(concern, plain_http=ctx.plain_http_webhooks)]:
         raise invalid(flaws)
-    actor = "citizen" if isinstance(sender, Anonymous) else sender.actor
-    key = keyed_stranger if isinstance(sender, Anonymous) else keyed
+    actor = "citizen" if isinstance(by, Anonymous) else by.actor
+    key = keyed_stranger if isinstance(by, Anonymous) else keyed
     try:
         with errors_as_problems():
             value = await ctx.intake_batcher.take_in(await key(request, actor), concern, actor)

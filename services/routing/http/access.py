@@ -29,7 +29,7 @@ class Access:
         return self.sees_all or unit in self.acts_for
 
 
-def access(request: Request) -> Access:
+async def access(request: Request) -> Access:
     """A dependency: an officer with a unit, a role that sees all, or a machine with scopes `unit:<code>`.
 
     Raises Problem 401 for an unknown caller, 403 for one without any of these.

@@ -75,7 +75,7 @@ class Filters(BaseModel):
         return query(**{**self.model_dump(), **more})
 
 
-def filters(
+async def filters(
     unit: str | None = None, state: str | None = None, q: str | None = None, cursor: str | None = None
 ) -> Filters:
     """A dependency: from the URL. An empty field, which a form without scripts sends, counts as not sent."""

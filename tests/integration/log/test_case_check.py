@@ -64,7 +64,7 @@ async def test_a_case_without_its_intake_is_named_until_it_comes(
     audit: Database, routing: Topic, inquiry: Topic
 ) -> None:
     lost, whole = new_id(BEGUN), new_id(BEGUN)
-    await logged(audit, inquiry.event(whole, 1), dispatched(routing, whole), dispatched(routing, lost))
+    await logged(audit, dispatched(routing, lost), inquiry.event(whole, 1), dispatched(routing, whole))
     assert await waiting(audit) == [lost]
     assert await waiting(audit) == [lost]
     await logged(audit, inquiry.event(lost, 1))

@@ -146,10 +146,10 @@ def asked_by(known: Person | Machine | None) -> Request:
         (machine("dispatch"), set(), True),
     ],
 )
-def test_role_unit_and_scopes_decide_what_a_caller_may_do(
+async def test_role_unit_and_scopes_decide_what_a_caller_may_do(
     known: Person | Machine, acts_for: set[str], sees_all: bool
 ) -> None:
-    assert access(asked_by(known)) == Access(known.actor, frozenset(acts_for), sees_all)
+    assert await access(asked_by(known)) == Access(known.actor, frozenset(acts_for), sees_all)
 
 
 @pytest.mark.parametrize(
@@ -161,11 +161,11 @@ def test_role_unit_and_scopes_decide_what_a_caller_may_do(
         (machine("status"), (403, "no-unit")),
     ],
 )
-def test_a_caller_without_a_unit_or_a_role_gets_a_problem(
+async def test_a_caller_without_a_unit_or_a_role_gets_a_problem(
     known: Person | Machine | None, expected: tuple[int, str]
 ) -> None:
     with pytest.raises(Problem) as raised:
-        access(asked_by(known))
+        await access(asked_by(known))
     assert problem(raised) == expected
 
 
@@ -194,8 +194,8 @@ def test_a_unit_that_cannot_be_chosen_is_a_problem(
     assert problem(raised) == expected
 
 
-def test_an_empty_field_of_the_desks_filters_counts_as_not_sent() -> None:
-    shown = desk.filters(unit="", state="", q="  ", cursor="")
+async def test_an_empty_field_of_the_desks_filters_counts_as_not_sent() -> None:
+    shown = await desk.filters(unit="", state="", q="  ", cursor="")
     assert shown == desk.Filters()
     assert shown.query(after=2) == "?after=2"
 

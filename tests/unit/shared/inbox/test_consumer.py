@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from shared.inbox.consumer import _NOTHING, Consumer
+from shared.inbox.consumer import _LONGEST_PAUSE_SECONDS, _NOTHING, Consumer
 from shared.inbox.faststream_adapter import Subscription
 from shared.inbox.handlers import Handlers
 from shared.inbox.offsets import end_offsets, subscribed_topics
@@ -87,6 +87,8 @@ class FakeWorker:
         self.position = 4
         self.doubts = 0
         self.runs: list[FetchedRun] = []
+        self.at_rest = asyncio.Event()
+        self.at_rest.set()
 
     def fetched(self, records: list[Any], position: int) -> FetchedRun | None:
         return FetchedRun(PARTITION, 1, 4, position, records) if position > 4 else None
@@ -139,6 +141,28 @@ async def test_what_a_poll_has_returned_goes_to_its_partitions_worker(
     assert client.polled == [(PARTITION,)]
     await consumer._handle([*runs, FetchedRun(("gone", 0), 1, 0, 1)])
     assert [(run.start, run.next_offset) for run in worker.runs] == [(4, 7)]
+
+
+async def test_the_consumer_rests_as_long_as_its_records_took(
+    consumer: Consumer, client: FakeClient, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a bound on the wait a partition that is held up would hold up the others."""
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    client.answers = [7, 9]
+    await consumer._handle(await consumer._poll(client))
+    worker.at_rest.clear()
+    await consumer._handle(await consumer._poll(client))
+    assert rests[0] < _LONGEST_PAUSE_SECONDS / 2
+    assert rests[1] == _LONGEST_PAUSE_SECONDS
+    consumer._patience = 0.5
+    client.answers = [11]
+    await consumer._handle(await consumer._poll(client))
+    assert len(rests) == 2, "the broker has paced a patient consumer already"
 
 
 async def test_a_partition_without_room_or_paused_is_not_polled(

@@ -134,6 +134,20 @@ async def test_what_gathers_behind_a_slow_batch_is_one_batch(worker: PartitionWo
     assert log.runs == [(10, 11, 1), (11, 27, 15)]
 
 
+async def test_a_worker_is_at_rest_once_nothing_is_queued_or_applied(
+    worker: PartitionWorker, log: Log
+) -> None:
+    await until(ready(worker))
+    log.go_on.clear()
+    fetch(worker, 1)
+    await asyncio.sleep(0.01)
+    fetch(worker, 1)
+    assert not worker.at_rest.is_set()
+    log.go_on.set()
+    await worker.at_rest.wait()
+    assert worker.next_offset == 12
+
+
 async def test_a_full_queue_is_not_polled(worker: PartitionWorker, log: Log) -> None:
     await until(ready(worker))
     log.go_on.clear()

@@ -38,11 +38,26 @@ def test_a_type_without_a_handler_is_nothing_to_the_service() -> None:
     assert resolve(raw(b'{"type":"civic.case.praised.v1"}'), Handlers(), CLOCK) is None
 
 
-def test_an_event_that_is_not_accepted_is_skipped_without_reading_its_words() -> None:
+def test_an_event_that_is_not_accepted_is_skipped_without_validating_it() -> None:
     handlers = Handlers()
-    handlers.on(CaseTriaged, accepts=lambda event: event.data.attempt > 1)(apply)
+    handlers.on(CaseTriaged, accepts=lambda data: data["attempt"] > 1)(apply)
     assert resolve(record(TRIAGED), handlers, CLOCK) is None
     assert resolve(record(CaseTriaged(reason="no_rule", attempt=2)), handlers, CLOCK) is not None
+    faulty = record(TRIAGED)
+    value = faulty.value or b""
+    faulty.value = value.replace(b'"no_rule"', b'"no reason"')
+    assert resolve(faulty, handlers, CLOCK) is None
+    faulty.value = faulty.value.replace(b'"attempt":1', b'"attempt":2')
+    with pytest.raises(Undecodable):
+        resolve(faulty, handlers, CLOCK)
+
+
+@pytest.mark.parametrize("rest", [b'"data":[]}', b'"data":7}', b'"subject":"case-7"}', b'"data":{'])
+def test_an_event_without_data_is_a_fault_before_it_is_accepted(rest: bytes) -> None:
+    handlers = Handlers()
+    handlers.on(CaseTriaged, accepts=lambda data: data["attempt"] > 1)(apply)
+    with pytest.raises(Undecodable):
+        resolve(raw(b'{"specversion":"1.0","type":"civic.case.triaged.v1",' + rest), handlers, CLOCK)
 
 
 def test_a_new_version_matters_only_if_the_type_is_handled() -> None:

@@ -54,7 +54,9 @@ def test_batches_are_read_one_after_the_other() -> None:
 
 def test_a_batch_can_be_asked_for_its_first_record_alone() -> None:
     """aiokafka does so with a control batch, whose first record is the marker of a transaction's end."""
-    assert next(TolerantRecords(batch(b"aa")).next_batch()).value == b"v"
+    first = TolerantRecords(batch(b"aa")).next_batch()
+    assert (first.is_control_batch, first.next_offset) == (False, 1)
+    assert next(first).value == b"v"
 
 
 @pytest.mark.parametrize(("name", "value"), [("words", b"1"), ("other", None)])

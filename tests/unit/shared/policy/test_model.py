@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.policy.errors import PolicyError
+from shared.policy.errors import CalendarRange, PolicyError, UnknownCode
 from shared.policy.model import Pack
 
 
@@ -26,6 +26,21 @@ def test_a_version_names_the_contents(cn_city: Pack) -> None:
     changed["services"][0]["name"] += "。"
     assert Pack.of(changed).version != cn_city.version
     assert Pack.of(cn_city.model_dump(mode="json")).version == cn_city.version
+
+
+def test_a_code_that_a_pack_lacks_is_named_with_its_table_and_the_version(nl_city: Pack) -> None:
+    with pytest.raises(UnknownCode) as caught:
+        nl_city.service("unicorns")
+    error = caught.value
+    assert (error.what, error.code, error.version) == ("service", "unicorns", nl_city.version)
+    assert str(error) == f"{nl_city.version}: there is no service 'unicorns' in this version of the pack"
+
+
+def test_a_moment_beyond_the_calendar_says_what_to_add() -> None:
+    error = CalendarRange("2031-01-01", "2024-01-01", "2026-12-31")
+    assert error.moment == "2031-01-01"
+    said = "2031-01-01 is outside 2024-01-01..2026-12-31: add its year under `years`"
+    assert str(error) == f"calendar.yaml: {said}"
 
 
 def test_a_stored_pack_that_was_changed_is_refused(cn_city: Pack) -> None:
