@@ -17,7 +17,7 @@ import orjson
 
 from harness.driver import write_clock
 from harness.installation import Copy, Installation
-from harness.observation import NotQuiet, Observation
+from harness.observation import Observation
 from harness.proxy import Proxy
 from harness.resource_faults import ResourceFaults
 from shared.clock import FileClock, machine_now
@@ -139,31 +139,6 @@ class Faults:
 
     async def close(self) -> None:
         await self._producer.stop()
-
-    async def end_leases(self, seconds: float) -> None:
-        """Makes every letter due now, also those whose lease a crashed copy still holds.
-
-        Returns when no letter is left to be sent, but for those whose address has not come. Raises NotQuiet.
-        """
-        connection = await asyncpg.connect(self._installation.database_url, timeout=10)
-        try:
-            await connection.execute(
-                "UPDATE publisher.delivery SET due_at = $1 WHERE state IN ('pending', 'sending')",
-                machine_now(),
-            )
-        finally:
-            await connection.close()
-        waiting = None
-        deadline = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < deadline:
-            async with self._observation.tables("publisher") as tables:
-                waiting = await tables.fetchval(
-                    "SELECT count(*) FROM delivery WHERE state IN ('pending', 'sending')"
-                )
-            if not waiting:
-                return
-            await asyncio.sleep(0.1)
-        raise NotQuiet(f"{waiting} letters are still not sent")
 
     async def kill_a_copy(self) -> None:
         """SIGKILL at any moment, then a start, as a supervisor would do."""

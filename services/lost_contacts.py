@@ -27,7 +27,7 @@ async def find_lost_contacts(inquiry: Database, since: dt.datetime) -> Lost:
     Raises KafkaError if the broker does not answer.
     """
     topic = topic_name(inquiry.settings.topic_namespace, "contact")
-    since = max(since, machine_now() - _retention(topic, inquiry.settings.topic_namespace))
+    since = max(since, machine_now() - load_topics().retention("contact"))
     emitted: dict[str, int] = {}
     async for page in emitted_ordinals(inquiry.pool, CONTACT_SOURCE, after=floor_id(since)):
         emitted |= page
@@ -72,8 +72,3 @@ def _statement(case: str, number: str, contact: Contact, ordinal: int) -> SentEv
         data=stated,
     )
     return SentEvent(case, ordinal, encode_value(draft, None), None)
-
-
-def _retention(topic: str, namespace: str) -> dt.timedelta:
-    (spec,) = (one for one in load_topics().specs(namespace, ()) if one.name == topic)
-    return dt.timedelta(milliseconds=int(spec.config["retention.ms"]))

@@ -55,7 +55,7 @@ async def find_lost_offers(routing: Database, since: dt.datetime) -> list[Lost]:
     """
     namespace = routing.settings.topic_namespace
     codes = [one.code for one in open_pack(routing.settings).departments if one.kafka]
-    since = max(since, machine_now() - _retention(namespace, codes))
+    since = max(since, machine_now() - load_topics().retention("department"))
     found = []
     for code in codes:
         topic = topic_name(namespace, "department", code)
@@ -142,9 +142,3 @@ def _offer(value: bytes | None) -> tuple[str, int] | None:
         return (event["subject"], event["data"]["attempt"]) if event["type"] == _OFFERED else None
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _retention(namespace: str, codes: list[str]) -> dt.timedelta:
-    topic = topic_name(namespace, "department", codes[0]) if codes else ""
-    specs = [one for one in load_topics().specs(namespace, codes) if one.name == topic]
-    return dt.timedelta(milliseconds=max((int(one.config["retention.ms"]) for one in specs), default=0))

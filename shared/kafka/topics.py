@@ -1,5 +1,6 @@
 """The declaration of topics, `deploy/topics.yaml`: names, partitions, replication and retention."""
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,10 @@ class Topics(BaseModel):
             for logical in self.templates
         ]
         return [self._spec(logical, name, replication) for logical, name in fixed + units]
+
+    def retention(self, logical: str) -> dt.timedelta:
+        """How long records stay on the topics of a logical name."""
+        return dt.timedelta(milliseconds=int(self._spec(logical, logical, None).config["retention.ms"]))
 
     def _spec(self, logical: str, name: str, replication: int | None) -> TopicSpec:
         own = self.templates[logical] if logical in TEMPLATES else self.topics[logical]

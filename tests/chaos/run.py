@@ -17,6 +17,7 @@ from harness.driver import write_clock
 from harness.faults import Faults
 from harness.history import History, Violation
 from harness.installation import Command, Installation, NotReady, as_shipped
+from harness.letters import send_letters
 from harness.observation import NotQuiet, Observation
 from harness.proxy import Proxy
 from harness.resource_faults import Disks, ResourceFaults
@@ -95,7 +96,7 @@ class ChaosRun:
             self.unrest.append(Violation("alive", str(error)))
         try:
             await self.observation.settle(seconds)
-            await self.faults.end_leases(seconds)
+            await send_letters(self.installation, seconds)
             await self.observation.settle(seconds)
         except NotQuiet as error:
             self.unrest.append(Violation("I6", f"it does not come to rest: {error}"))

@@ -28,6 +28,7 @@ from deploy.local.pair import Pair
 from harness.city import Case, Citizens, Departments
 from harness.faults import Injected
 from harness.installation import Command, Installation, as_shipped
+from harness.letters import send_letters
 from harness.observation import Observation
 from services.audit.log.keyfile import parse
 from services.audit.log.verify import verify
@@ -298,6 +299,8 @@ async def test_the_drill(pair: Pair, open_tmp_path: Path) -> None:
         rebuilt = {case.number for case in [*after, doomed_later]}
         assert rebuilt <= report["cases"].keys()
         await city.ask(6)
+        await city.observation.settle(90)
+        await send_letters(city.installation, 60)
         await city.observation.settle(90)
         now = dict(await city.tables("SELECT id, stage FROM inquiry.inquiry"))
         assert {id_: now.get(id_) for id_ in stages} == stages

@@ -36,9 +36,6 @@ class City:
         if self.answers_never:
             await asyncio.Event().wait()
 
-    async def end_leases(self, _: float) -> None:
-        return
-
     async def ready(self, *, seconds: float) -> None:
         if self.comes_back_never:
             raise NotReady(f"not in {seconds} s")
@@ -48,13 +45,18 @@ class City:
             raise NotQuiet("routing: 3 unread")
 
 
+async def no_letters(_: City, __: float) -> None:
+    return
+
+
 @pytest.fixture
 def city() -> City:
     return City()
 
 
 @pytest.fixture
-def run(city: City, tmp_path: Path) -> ChaosRun:
+def run(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ChaosRun:
+    monkeypatch.setattr("tests.chaos.run.send_letters", no_letters)
     write_clock(tmp_path / "clock", MONDAY)
     whole: Any = city
     return ChaosRun(whole, whole, whole, whole, whole, tmp_path / "clock", MailSink())
