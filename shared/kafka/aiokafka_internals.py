@@ -12,6 +12,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
 
 class PythonRecordBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
     """aiokafka's pure-Python decoder of a record batch, with a hook for the bytes that it decodes.
@@ -85,15 +89,16 @@ async def stop_client(client: Any, seconds: float) -> bool:
     In a task of its own, for two reasons. aiokafka waits for its own tasks with CancelledError suppressed: a
     cancellation of the caller that came meanwhile would be lost, and the caller would go on forever. And a
     consumer that is stopped right after a failed fetch ends with a CancelledError from within, which would
-    pass for a cancellation of the caller. Raises what `stop` raises.
+    pass for a cancellation of the caller. An error of `stop` is logged and no more: it is known by now from
+    what was asked of the client, and raised from a `finally` it would take the place of a cancellation.
     """
     stopping = asyncio.ensure_future(client.stop())
     _, running = await asyncio.wait({stopping}, timeout=seconds)
     if running:
         stopping.cancel()
         return False
-    if not stopping.cancelled():
-        stopping.result()
+    if not stopping.cancelled() and (error := stopping.exception()) is not None:
+        log.warning("a Kafka client ends in disorder", error=repr(error))
     return True
 
 

@@ -14,7 +14,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
-from aiokafka.errors import NodeNotReadyError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from aiokafka.producer.sender import Sender
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
@@ -217,3 +217,39 @@ async def test_a_cancellation_that_comes_while_a_client_stops_is_not_lost(
     await asyncio.wait({stopping}, timeout=1)
     client.ended.set()
     assert stopping.cancelled()
+
+
+class Broken(Swallowing):
+    """Its tasks have failed, which it says when it is stopped."""
+
+    async def stop(self) -> None:
+        await super().stop()
+        raise KafkaConnectionError("the fetch task has failed")
+
+
+@pytest.mark.parametrize("stop", [stop_by_the_client, stop_by_our_producer, stop_by_our_consumer])
+async def test_an_error_of_a_stop_does_not_take_the_place_of_a_cancellation(
+    stop: Callable[[Swallowing], Coroutine[Any, Any, None]],
+) -> None:
+    client, works = Broken(), asyncio.Event()
+    client.ended.set()
+
+    async def loop() -> None:
+        while True:
+            try:
+                try:
+                    works.set()
+                    await asyncio.Event().wait()
+                finally:
+                    await stop(client)
+            except KafkaError:
+                await asyncio.sleep(0)
+
+    running = asyncio.ensure_future(loop())
+    await works.wait()
+    running.cancel()
+    await asyncio.wait({running}, timeout=1)
+    is_lost = not running.done()
+    running.cancel()
+    await asyncio.wait({running})
+    assert not is_lost
