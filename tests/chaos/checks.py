@@ -184,7 +184,7 @@ async def _traces(
         *check_files(history, (File(*row) for row in files), poison),
         *check_unit_records(history),
         *_differ("contacts", {row["inquiry"] for row in contacts}, stated),
-        *check_notices(history, [Notice(*row) for row in ledger], letters),
+        *check_notices(history, [Notice(*row) for row in ledger], letters, poison),
     ]
 
 
