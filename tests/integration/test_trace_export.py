@@ -191,7 +191,8 @@ async def test_nobody_listening_is_tried_again(log: Log, collector: FakeCollecto
 async def test_killed_anywhere_and_started_again_it_repeats_spans_with_the_same_ids_and_forgets_none(
     log: Log, collector: FakeCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "_BATCH", 20)
+    # So small that something is left for each start: some send several before they are killed.
+    monkeypatch.setattr(exporter, "_BATCH", 3)
     begun = log.size
     async with exporting(log, collector):
         await log.cases(150)
