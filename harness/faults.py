@@ -179,14 +179,7 @@ class Faults:
 
     async def cut_sessions(self) -> None:
         """`pg_terminate_backend` of some sessions of the services, whatever they are doing."""
-        connection = await asyncpg.connect(self._installation.database_url, timeout=5)
-        try:
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND pid <> pg_backend_pid() AND application_name LIKE 'civicloom%' AND random() < 0.6"
-            )
-        finally:
-            await connection.close()
+        await self._installation.cut_sessions(0.6)
 
     async def lose_database_network(self, seconds: float = 8) -> None:
         """Nobody hears of the database; afterwards new connections work, and the old ones never end."""

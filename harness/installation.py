@@ -218,6 +218,18 @@ class Installation:
         self.start(service, number)
         await self.ready([self.copy(service, number)])
 
+    async def cut_sessions(self, share: float = 1.0) -> None:
+        """`pg_terminate_backend` of the services' sessions, each with this probability."""
+        connection = await asyncpg.connect(self.database_url, timeout=5)
+        try:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name LIKE 'civicloom%' AND random() < $1",
+                share,
+            )
+        finally:
+            await connection.close()
+
     async def stop(self) -> None:
         """Sends SIGTERM to all copies, then waits; paused ones are resumed first."""
         children = []

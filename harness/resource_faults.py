@@ -86,7 +86,7 @@ class ResourceFaults:
         """A copy of some services can open nothing more, and has to: its sessions are cut, callers come."""
         async with self._short(services, few_descriptors) as copies:
             callers = [caller for copy in copies for caller in await _call(copy)]
-            await self._cut_sessions()
+            await self._installation.cut_sessions()
             await self._wait(enough)
             for caller in callers:
                 caller.close()
@@ -96,7 +96,7 @@ class ResourceFaults:
     ) -> None:
         """A copy of some services gets no more memory. It may end, and is started again then."""
         async with self._short(services, little_memory):
-            await self._cut_sessions()
+            await self._installation.cut_sessions()
             await self._wait(enough)
 
     async def hold_a_table(
@@ -197,16 +197,6 @@ class ResourceFaults:
     def _table(self, service: ServiceName | None, table: str | None) -> str:
         owner = service or self._random.choice(self._installation.services)
         return f"{owner}.{table or self._random.choice(_TABLES)}"
-
-    async def _cut_sessions(self) -> None:
-        connection = await asyncpg.connect(self._installation.database_url, timeout=5)
-        try:
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND application_name LIKE 'civicloom%'"
-            )
-        finally:
-            await connection.close()
 
     async def _write_until_it_crashes(self) -> None:
         """Begins one segment of the journal after another."""
