@@ -1,10 +1,13 @@
 """A lost `inquiry.received`: publisher expects it, and takes it although it comes behind later events."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.ids import new_id
+from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
 from tests.integration.publisher.conftest import START, Running
 from tests.integration.publisher.test_notices import (
@@ -66,6 +69,16 @@ async def test_a_citizen_gets_all_notices_when_the_lost_intake_is_sent_again(
     assert steps(running) == ALL_NOTICES
     assert await expected(running) == []
     assert await kept(running) == 0
+
+
+async def test_copies_of_the_lost_intake_in_one_batch_are_taken_once(running: Running, case: str) -> None:
+    lost = await without_its_intake(running, case)
+    batches = PartitionBatchProcessor(running.database, "publisher", running.parts.handlers)
+    await running.database.pool.execute("DELETE FROM cursor")
+    await batches.process([replace(lost, offset=offset) for offset in range(3)], start=0)
+    assert await running.database.pool.fetchval("SELECT count(*) FROM parked_key") == 0
+    await running.deliver()
+    assert steps(running) == ALL_NOTICES
 
 
 async def test_the_contact_alone_makes_a_case_wait_and_keeps_the_steps_of_inquiry(
