@@ -9,6 +9,8 @@ from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.ids import new_id
 from shared.inbox.partition_batch import PartitionBatchProcessor
 from shared.kafka.records import RawRecord
+from shared.unit_of_work.ended_waits import end_wait
+from shared.unit_of_work.expectations import Expectation
 from tests.integration.publisher.conftest import START, Running
 from tests.integration.publisher.test_notices import (
     DISPATCHED,
@@ -69,6 +71,17 @@ async def test_a_citizen_gets_all_notices_when_the_lost_intake_is_sent_again(
     assert steps(running) == ALL_NOTICES
     assert await expected(running) == []
     assert await kept(running) == 0
+
+
+async def test_an_intake_that_was_given_up_is_taken_if_it_comes_after_all(
+    running: Running, case: str
+) -> None:
+    lost = await without_its_intake(running, case)
+    await end_wait(running.database, Expectation(case, "intake"), "ada", "nobody has kept it")
+    await running.consume(lost, lost)
+    await running.deliver()
+    assert steps(running) == ALL_NOTICES
+    assert await expected(running) == []
 
 
 async def test_copies_of_the_lost_intake_in_one_batch_are_taken_once(running: Running, case: str) -> None:
