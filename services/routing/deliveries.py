@@ -8,7 +8,7 @@ import orjson
 
 from shared.contracts.routing import CaseOffered, DeliverySucceeded
 from shared.kafka.client import RecordMetadata
-from shared.outbox.relay import Row
+from shared.outbox.rows import Row
 from shared.unit_of_work.transaction import Tx
 
 _MOST_RECORDS = 100

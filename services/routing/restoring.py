@@ -7,7 +7,7 @@ import orjson
 from services.routing.deliveries import on_delivered
 from shared.contracts.routing import DeliverySucceeded
 from shared.kafka.client import RecordMetadata
-from shared.outbox.relay import Row
+from shared.outbox.rows import Row
 from shared.restore.said import SaidEvent
 from shared.unit_of_work.transaction import Tx
 

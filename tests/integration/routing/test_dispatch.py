@@ -10,7 +10,7 @@ from services.routing.deliveries import aggregate_of, on_delivered
 from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.ids import new_id
 from shared.kafka.client import RecordMetadata
-from shared.outbox.relay import Row
+from shared.outbox.rows import Row
 from shared.packs import QUERIES
 from shared.policy.model import Pack
 from tests.integration.routing.conftest import DEADLINE, NOW, WORDS, World
