@@ -40,6 +40,8 @@ class Counters:
     contacts: Any = field(default_factory=_counter)
     records: Any = field(default_factory=_counter)
     """Records that the catalogue sends to units' topics for what was committed."""
+    offered: Any = field(default_factory=_counter)
+    """Inquiries among them that it sends to at least one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +96,5 @@ async def _generate(plan: Plan, counters: Counters) -> None:
                 await intake.take_in(tx, [sample.concern for sample in taken])
             counters.contacts.value += sum(sample.concern.contact is not None for sample in taken)
             counters.records.value += sum(sample.records for sample in taken)
+            counters.offered.value += sum(sample.records > 0 for sample in taken)
             counters.committed.value = done + count

@@ -95,8 +95,9 @@ class Way:
         logged = published_size(self.checkpoint)
         inquiry, routing, contact = (self._topic(name) for name in ("inquiry", "routing", "contact"))
         delivered = sum(ends[topic] for topic in self.departments)
-        # Events per inquiry on routing's topic: case.dispatched, and delivery.succeeded for each record.
-        said = 1 + records / committed if committed else 1.0
+        # Events per inquiry on routing's topic: case.dispatched, and mostly one delivery.succeeded.
+        offered = self.counters.offered.value
+        said = 1 + offered / committed if committed else 1.0
         notified = min(
             done.get(("publisher", inquiry), 0),
             round(done.get(("publisher", routing), 0) / said),
@@ -105,7 +106,7 @@ class Way:
             committed,
             ends[inquiry],
             done.get(("routing", inquiry), 0),
-            round(delivered / (said - 1)) if said > 1 else 0,
+            round(delivered * committed / records) if records else 0,
             round(done.get(("inquiry", routing), 0) / said),
             round(logged / (1 + said)),
             notified,
@@ -116,7 +117,8 @@ class Way:
             (done.get(("routing", inquiry), 0), committed),
             (done.get(("publisher", inquiry), 0), committed),
             (delivered, records),
-            (ends[routing], committed + records),
+            # Records of a case that were acknowledged apart are stated apart.
+            (committed + offered <= ends[routing] <= committed + records, True),
             (done.get(("inquiry", routing), 0), ends[routing]),
             (done.get(("publisher", routing), 0), ends[routing]),
             (done.get(("publisher", contact), 0), self.counters.contacts.value),

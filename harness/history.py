@@ -244,12 +244,13 @@ class History:
         for key, seen in self.events.items():
             if seen.type != "civic.delivery.succeeded.v1":
                 continue
-            delivered[seen.data["record"]] += 1
-            location = Location(seen.data["topic"], seen.data["partition"], seen.data["offset"])
-            if seen.data["record"] not in records:
-                yield Violation("I4", f"{key} reports a record that is on no unit's topic")
-            elif self._digests.get(location, b"").hex() != seen.data["hash"]:
-                yield Violation("I4", f"{key} has not the hash of the bytes at {location}")
+            for stated in (seen.data, *seen.data.get("others", ())):
+                delivered[stated["record"]] += 1
+                location = Location(stated["topic"], stated["partition"], stated["offset"])
+                if stated["record"] not in records:
+                    yield Violation("I4", f"{key} reports a record that is on no unit's topic")
+                elif self._digests.get(location, b"").hex() != stated["hash"]:
+                    yield Violation("I4", f"{key} has not the hash of the bytes at {location}")
         for identifier, (key, seen) in records.items():
             if delivered[identifier] != 1:
                 yield Violation(

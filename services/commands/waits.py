@@ -64,11 +64,14 @@ def list_(
         return await _page(database, minutes, ended=ended, after=after, limit=limit)
 
     found, more = [], []
+    options = f"{' --all' if ended else ''} --limit {limit}"
+    if minutes is not None:
+        options += f" --minutes {minutes:g}"
     for name in [_service(service)] if service is not None else SERVICES:
         shown, last = _with(name, page)
         found += shown
         if last is not None:
-            more.append(f"civicloom waits list --service {name} --after {last}")
+            more.append(f"civicloom waits list --service {name} --after {last}{options}")
     if as_json:
         typer.echo(json.dumps(found, default=str))
     else:

@@ -7,7 +7,7 @@ import orjson
 from services.routing.deliveries import on_delivered
 from shared.contracts.routing import DeliverySucceeded
 from shared.kafka.client import RecordMetadata
-from shared.outbox.relay import Row
+from shared.outbox.rows import Row
 from shared.restore.said import SaidEvent
 from shared.unit_of_work.transaction import Tx
 
@@ -15,7 +15,8 @@ from shared.unit_of_work.transaction import Tx
 def undelivered(facts: Iterable[SaidEvent]) -> list[SaidEvent]:
     """The records among the facts whose delivery is not: routing ended between the two."""
     all_ = list(facts)
-    stated = {said.event.data.record for said in all_ if isinstance(said.event.data, DeliverySucceeded)}
+    deliveries = (said.event.data for said in all_ if isinstance(said.event.data, DeliverySucceeded))
+    stated = {record for data in deliveries for record in data.records}
     return [said for said in all_ if said.contract.kind == "record" and said.event.id not in stated]
 
 

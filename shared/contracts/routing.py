@@ -75,9 +75,8 @@ class ReplyProposed(EventData):
     action: Code
 
 
-@contract("civic.delivery.succeeded.v1", writer="routing")
-class DeliverySucceeded(EventData):
-    """A record stands on a unit's topic: where, and the SHA-256 of its bytes."""
+class DeliveredRecord(EventData):
+    """A record on a unit's topic: where it stands, and the SHA-256 of its bytes."""
 
     unit: UnitCode
     record: Identifier
@@ -86,6 +85,18 @@ class DeliverySucceeded(EventData):
     partition: int
     offset: int
     hash: Digest
+
+
+@contract("civic.delivery.succeeded.v1", writer="routing")
+class DeliverySucceeded(DeliveredRecord):
+    """A record stands on a unit's topic; `others` are further ones of the case, acknowledged with it."""
+
+    others: tuple[DeliveredRecord, ...] | None = None
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """The ids of all records that the event states."""
+        return (self.record, *(other.record for other in self.others or ()))
 
 
 @contract("civic.routing.request_refused.v1", writer="routing")

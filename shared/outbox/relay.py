@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -25,8 +24,10 @@ from shared.errors import Stale
 from shared.infrastructure import is_passing
 from shared.kafka.client import KafkaError, Producer, PublishResult, RecordMetadata
 from shared.logs import get_logger
-from shared.metrics import PAUSED, PUBLISH_SECONDS, RELAY_FAULTS, RELAYED
+from shared.metrics import PUBLISH_SECONDS, RELAY_FAULTS, RELAYED
 from shared.outbox.fence import Fence
+from shared.outbox.paused_topics import PausedTopics
+from shared.outbox.rows import BATCH_BYTES, BATCH_ROWS, Row
 from shared.outbox.widths import TopicWidths, lock_class
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
@@ -35,9 +36,6 @@ QUERIES = sql.load("shared.outbox")
 log = get_logger(__name__)
 
 SHARDS = 16
-BATCH_ROWS = 3000
-# A partition accepts half a megabyte per publish batch: reading more than all partitions accept costs memory.
-BATCH_BYTES = 8 * 1024 * 1024
 # How often the outbox is looked at for what other processes write: less often after a second without events.
 _POLL_SECONDS, _IDLE_POLL_SECONDS = 0.05, 0.2
 _IDLE_POLLS = 20
@@ -60,22 +58,8 @@ _SESSION_HOLDS = (
     asyncpg.PostgresSystemError,
     asyncpg.TransactionRollbackError,
 )
-# How often a paused topic is retried, and how long a retry waits for the broker.
-_RETRY_PAUSED_SECONDS = 2.0
-_LONGEST_BACKOFF_SECONDS = 60.0
+# How long a retry of paused topics waits for the broker.
 _RETRY_TIMEOUT_SECONDS = 3.0
-
-
-class Row(NamedTuple):
-    """One event of the outbox; the columns of `take_batch` in their order."""
-
-    id: int
-    shard: int
-    topic: str
-    key: str
-    value: bytes
-    words: bytes | None
-    delivery: str | None
 
 
 OnDelivered = Callable[[Tx, Sequence[tuple[Row, RecordMetadata]]], Awaitable[None]]
@@ -89,15 +73,6 @@ class _Acknowledged(NamedTuple):
 
     rows: list[tuple[Row, RecordMetadata]]
     query: str
-
-
-@dataclass(slots=True)
-class _PausedTopic:
-    """A topic that refuses: its next retry (monotonic time), the backoff in seconds, its waiting events."""
-
-    retry_at: float
-    backoff: float = _RETRY_PAUSED_SECONDS
-    events: int = 0
 
 
 def alive_lock(service: str) -> tuple[int, int]:
@@ -139,7 +114,7 @@ class Relay:
         self._fence = fence
         self._session: asyncpg.Connection | None = None
         self._shards: list[int] = []
-        self._paused: dict[str, _PausedTopic] = {}
+        self._paused = PausedTopics()
         self._failed: set[str] = set()
         self._undeleted: list[_Acknowledged] = []
         self._retry: asyncio.Task[None] | None = None
@@ -154,7 +129,7 @@ class Relay:
     @property
     def paused_topics(self) -> list[str]:
         """Names of the topics that refuse at present, sorted; `/readyz` shows them."""
-        return sorted(self._paused)
+        return self._paused.names
 
     @property
     def held_topics(self) -> dict[str, str]:
@@ -220,7 +195,7 @@ class Relay:
             found = await session.fetch(QUERIES["take_batch"], self._shards, BATCH_ROWS, BATCH_BYTES)
             taken = [Row(*row) for row in found]
             # Rows of a paused topic must wait behind those in `outbox_aside`.
-            rows = await self._move_paused(session, taken)
+            rows = await self._paused.move(session, taken)
         moved = len(taken) - len(rows)
         if not rows:
             return moved
@@ -232,11 +207,11 @@ class Relay:
         # When the batch held a single topic, a failure may be the broker's: the topic is paused only if it
         # fails again after the broker has answered.
         failed = result.failed.keys()
-        self._pause((topics - fit) | result.refused | (failed & self._failed))
+        self._paused.pause((topics - fit) | result.refused | (failed & self._failed))
         self._failed = set(failed)
         sent = {present[index].id for index, _ in result.sent}
         async with self._session_lock:
-            await self._move_paused(session, [row for row in rows if row.id not in sent])
+            await self._paused.move(session, [row for row in rows if row.id not in sent])
         PUBLISH_SECONDS.observe(time.perf_counter() - started)
         return len(sent) + moved
 
@@ -316,27 +291,8 @@ class Relay:
             await session.execute(QUERIES[query], *places)
         for topic, count in Counter(row.topic for row, _ in sent).items():
             RELAYED.labels(topic).inc(count)
-            if was_paused and topic in self._paused:
-                self._count_paused(topic, -count)
-
-    def _pause(self, topics: set[str]) -> None:
-        for topic in topics - self._paused.keys():
-            log.warning("topic paused", topic=topic)
-            self._paused[topic] = _PausedTopic(time.monotonic() + _RETRY_PAUSED_SECONDS)
-
-    async def _move_paused(self, session: asyncpg.Connection, rows: Sequence[Row]) -> list[Row]:
-        """Moves the rows of paused topics out of the outbox, behind earlier ones; returns the others.
-
-        Only what a publish batch has come upon: it finds the rows of a key in order, so those that move are
-        always its first ones, and no statement looks through the outbox for the others.
-        """
-        paused = [row for row in rows if row.topic in self._paused]
-        if not paused:
-            return list(rows)
-        places = [row.shard for row in paused], [row.id for row in paused]
-        for found in await session.fetch(QUERIES["pause_rows"], *places):
-            self._count_paused(found["topic"], found["n"])
-        return [row for row in rows if row.topic not in self._paused]
+            if was_paused:
+                self._paused.count(topic, -count)
 
     def _begin_retry(self, session: asyncpg.Connection) -> None:
         """Starts the retry of the topics that are due. Raises what ended the one before."""
@@ -345,8 +301,7 @@ class Relay:
                 return
             ended, self._retry = self._retry, None
             ended.result()
-        due = [topic for topic, paused in self._paused.items() if paused.retry_at <= time.monotonic()]
-        if due:
+        if due := self._paused.due():
             self._retry = asyncio.create_task(self._retry_topics(session, due))
 
     async def _retry_topics(self, session: asyncpg.Connection, due: Sequence[str]) -> None:
@@ -354,42 +309,18 @@ class Relay:
         producer = self._retry_producer = self._retry_producer or self._producer.another("retry")
         async with self._session_lock:
             fit = await self._widths.fit(session, set(due))
-            for topic in set(due) - fit:
-                self._paused[topic].retry_at = time.monotonic() + _RETRY_PAUSED_SECONDS
-            rows = await self._take_paused(session, [topic for topic in due if topic in fit])
+            self._paused.postpone(set(due) - fit)
+            rows = await self._paused.take(session, self._shards, [topic for topic in due if topic in fit])
         if not rows:
             return
         result = await self._send(session, producer, rows, "delete_sent_paused", _RETRY_TIMEOUT_SECONDS)
         for topic in {row.topic for row in rows}:
-            paused = self._paused[topic]
-            if topic in result.failed:
-                paused.backoff = min(paused.backoff * 2, _LONGEST_BACKOFF_SECONDS)
-                paused.retry_at = time.monotonic() + paused.backoff
-            else:
-                paused.backoff, paused.retry_at = _RETRY_PAUSED_SECONDS, time.monotonic()
-
-    async def _take_paused(self, session: asyncpg.Connection, topics: Sequence[str]) -> list[Row]:
-        """The oldest rows of each topic, a fair part of a batch; a topic without rows is resumed."""
-        rows: list[Row] = []
-        for topic in topics:
-            limits = BATCH_ROWS // len(topics) + 1, BATCH_BYTES // len(topics)
-            found = await session.fetch(QUERIES["take_paused_batch"], self._shards, topic, *limits)
-            rows += [Row(*row) for row in found]
-            if not found:
-                self._count_paused(topic, -self._paused[topic].events)
-                del self._paused[topic]
-                log.info("topic resumed", topic=topic)
-        return rows
+            self._paused.retried(topic, failed=topic in result.failed)
 
     async def _end_retry(self) -> None:
         """Waits for the retry that runs, if any; its error is raised by the next `once`."""
         if self._retry is not None:
             await asyncio.wait([self._retry])
-
-    def _count_paused(self, topic: str, change: int) -> None:
-        paused = self._paused[topic]
-        paused.events += change
-        PAUSED.labels(topic).set(paused.events)
 
     async def _own_shards(self) -> asyncpg.Connection:
         """The session that holds the shards' locks; opens it, and shares the shards once a second."""
@@ -454,12 +385,7 @@ class Relay:
                 self._shards.append(shard)
         if before == set(self._shards):
             return
-        found = await session.fetch(QUERIES["count_paused_rows"], self._shards)
-        waiting = {row["topic"]: row["n"] for row in found}
-        for topic in waiting.keys() - self._paused.keys():
-            self._paused[topic] = _PausedTopic(time.monotonic())
-        for topic, paused in self._paused.items():
-            self._count_paused(topic, waiting.get(topic, 0) - paused.events)
+        await self._paused.own(session, self._shards)
 
     async def _release(self) -> None:
         if self._retry is not None:
@@ -472,9 +398,7 @@ class Relay:
             producer, self._retry_producer = self._retry_producer, None
             await producer.stop()
         session, self._session, self._shards, self._failed = self._session, None, [], set()
-        for topic, paused in self._paused.items():
-            # The next owner of the shards counts what waits in them.
-            self._count_paused(topic, -paused.events)
+        self._paused.disown()
         if session is not None:
             # Closing the session frees its locks at once.
             session.terminate()

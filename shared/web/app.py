@@ -76,6 +76,8 @@ def create_app(
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
         lifespan=lifespan,
+        # Traces are made from the log (services/audit/tracing); asking costs each request three percent.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.web = _web_state(settings, pages or Pages(), unit_name)
     app.state.health = HealthChecks(service, ready, degraded)

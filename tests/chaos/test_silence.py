@@ -1,8 +1,8 @@
 """Nobody holds a lock and does nothing: networks that go silent for good, a copy that is stopped for long,
 somebody else's session that holds a table, processes that get no more memory or descriptors.
 
-Limits are shortened from half a minute to some seconds, so that a run shows in eight seconds of silence what
-ninety would show.
+In the short form limits are shortened from half a minute to some seconds, so that eight seconds of silence
+show what ninety show in the long form, with the limits of an installation.
 """
 
 import asyncio
@@ -17,12 +17,14 @@ from deploy.local.kafka import Kafka
 from deploy.local.pair import Pair, temporary_folder
 from deploy.local.ports import free_port
 from harness.proxy import Proxy
+from tests.chaos.length import LONG
 from tests.chaos.run import ChaosRun, chaos_run
 from tests.waiting import until
 
 pytestmark = pytest.mark.chaos
 
 WARM, REST_SECONDS = 20, 60
+SILENCE_SECONDS = 90 if LONG else 8
 SHORT: Mapping[str, str] = {
     "CONNECT_SECONDS": "1",
     "COMMAND_SECONDS": "4",
@@ -65,13 +67,14 @@ async def test_all_comes_to_rest_without_help_after_a_silence(
     pair: Pair, folder: Path, database_network: Proxy, broker_network: Proxy
 ) -> None:
     networks = {"database_network": database_network, "broker_network": broker_network}
-    async with chaos_run(pair, folder, Random(5), environment=SHORT, **networks) as city:
+    environment = None if LONG else SHORT
+    async with chaos_run(pair, folder, Random(5), environment=environment, **networks) as city:
         async with city.at_work(rest_seconds=REST_SECONDS):
             await city.asked(WARM)
-            await city.faults.inject("lose_database_network")
+            await city.faults.inject("lose_database_network", SILENCE_SECONDS)
             assert database_network.frozen > 0
             await city.asked(len(city.citizens.cases) + WARM)
-            silence = asyncio.create_task(city.faults.inject("lose_broker_network"))
+            silence = asyncio.create_task(city.faults.inject("lose_broker_network", SILENCE_SECONDS))
             await asyncio.sleep(1)
             assert broker_network.frozen > 0
             for service in city.installation.services:  # a client that starts slowly ends no process

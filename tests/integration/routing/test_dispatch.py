@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 
+import orjson
 import pytest
 
 from services.routing.deliveries import aggregate_of, on_delivered
 from shared.contracts.inquiry import InquiryAccepted, InquiryErased
 from shared.ids import new_id
 from shared.kafka.client import RecordMetadata
-from shared.outbox.relay import Row
+from shared.outbox.rows import Row
 from shared.packs import QUERIES
 from shared.policy.model import Pack
 from tests.integration.routing.conftest import DEADLINE, NOW, WORDS, World
@@ -127,6 +128,35 @@ async def test_a_version_of_the_pack_comes_back_from_the_table(world: World) -> 
         await connection.execute(QUERIES["keep_policy_version"], *kept)
         await world.packs.load(connection, [renamed.version])
     assert world.packs.of(renamed.version) == renamed
+
+
+async def test_records_that_are_acknowledged_together_are_stated_by_one_event_for_a_case(
+    world: World,
+) -> None:
+    subjects = [await world.dispatched(), await world.dispatched()]
+    found = await world.database.pool.fetch(
+        "SELECT id, shard, topic, key, value, words, delivery FROM outbox"
+        " WHERE delivery IS NOT NULL ORDER BY id"
+    )
+    first, second = (Row(**dict(row)) for row in found)
+    more = [first._replace(delivery=_another(first)) for _ in range(150)]
+    delivered = [(row, RecordMetadata(0, offset)) for offset, row in enumerate((first, second, *more))]
+    async with world.database.transaction(subjects) as tx:
+        await on_delivered(tx, delivered)
+    stated = [
+        [event.data, *event.data.get("others", ())]
+        for subject in subjects
+        for event in await world.emitted(about=subject)
+        if event.type == "civic.delivery.succeeded.v1"
+    ]
+    assert [len(records) for records in stated] == [100, 51, 1]
+    offsets = [[record["offset"] for record in records] for records in stated]
+    assert offsets == [[0, *range(2, 101)], [*range(101, 152)], [1]]
+    assert {record["unit"] for records in stated for record in records} == {"urban-management"}
+
+
+def _another(row: Row) -> str:
+    return orjson.dumps(orjson.loads(row.delivery or "") | {"id": new_id(NOW)}).decode()
 
 
 async def test_a_delivery_names_the_offset_and_the_hash_of_its_record(world: World) -> None:

@@ -8,7 +8,7 @@ from services.routing.deliveries import aggregate_of, on_delivered
 from shared.contracts.inquiry import InquiryAccepted, InquiryErased, InquiryReplied
 from shared.ids import new_id
 from shared.kafka.client import RecordMetadata
-from shared.outbox.relay import Row
+from shared.outbox.rows import Row
 from shared.unit_of_work.ended_waits import end_wait
 from shared.unit_of_work.expectations import Expectation
 from tests.integration.routing.conftest import DEADLINE, DUE, NOW, World

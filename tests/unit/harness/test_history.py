@@ -91,20 +91,43 @@ def topics() -> Topics:
 
 
 def delivered(topics: Topics, record: RawRecord, identifier: str, sequence: int, **changes: Any) -> None:
-    event = orjson.loads(record.value or b"")
-    data = {
-        "record": event["id"],
+    data = place(record) | changes
+    topics.event(
+        "t.routing.v1", "delivery.succeeded", identifier, sequence, causationid=data["record"], data=data
+    )
+
+
+def place(record: RawRecord) -> dict[str, Any]:
+    return {
+        "record": orjson.loads(record.value or b"")["id"],
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
         "hash": hashlib.sha256(record.value or b"").hexdigest(),
-    } | changes
-    topics.event(
-        "t.routing.v1", "delivery.succeeded", identifier, sequence, causationid=event["id"], data=data
-    )
+    }
 
 
 def test_a_good_history_passes(topics: Topics) -> None:
+    assert topics.violations() == []
+
+
+def test_one_event_may_state_several_deliveries(topics: Topics) -> None:
+    topics.records.clear()
+    topics.event("t.inquiry.v1", "inquiry.received", "r", 1)
+    units = {"lead": "water", "co": ["power"]}
+    topics.event("t.routing.v1", "case.dispatched", "d", 1, causationid="r", data=units)
+    water, power = (
+        topics.event(
+            f"t.department.{unit}.v1",
+            "department.case_offered",
+            f"o-{unit}",
+            1,
+            causationid="d",
+            source=f"/services/routing/departments/{unit}",
+        )
+        for unit in ("water", "power")
+    )
+    delivered(topics, water, "s1", 2, others=[place(power)])
     assert topics.violations() == []
 
 
@@ -181,6 +204,17 @@ def delivered_elsewhere(topics: Topics) -> None:
     delivered(topics, topics.records[2], "s1", 2, offset=7)
 
 
+def delivered_twice_by_one_event(topics: Topics) -> None:
+    topics.records.pop(3)
+    delivered(topics, topics.records[2], "s1", 2, others=[place(topics.records[2])])
+
+
+def another_record_not_stated(topics: Topics) -> None:
+    offer = topics.event("t.department.water.v1", "department.case_offered", "o2", 2, causationid="d")
+    topics.records.pop(3)
+    delivered(topics, topics.records[2], "s1", 2, others=[place(offer) | {"hash": "00"}])
+
+
 def offered_without_dispatch(topics: Topics) -> None:
     offer = topics.event("t.department.water.v1", "department.case_offered", "o2", 2, causationid="r")
     delivered(topics, offer, "s2", 4)
@@ -217,6 +251,8 @@ def action_applied_twice(topics: Topics) -> None:
         (delivered_twice, "I4"),
         (delivered_with_another_hash, "I4"),
         (delivered_elsewhere, "I4"),
+        (delivered_twice_by_one_event, "I4"),
+        (another_record_not_stated, "I4"),
         (offered_without_dispatch, "I4"),
         (dispatched_without_offer, "I4"),
         (action_lost, "I1"),

@@ -18,8 +18,10 @@ from shared.kafka import client as kafka
 from shared.kafka.client import Producer, Reader, RecordMetadata
 from shared.kafka.records import RawRecord
 from shared.metrics import PAUSED
+from shared.outbox import paused_topics
 from shared.outbox import relay as relays
-from shared.outbox.relay import QUERIES, Relay, Row
+from shared.outbox.relay import QUERIES, Relay
+from shared.outbox.rows import BATCH_BYTES, BATCH_ROWS, Row
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 
@@ -213,10 +215,10 @@ async def test_a_publish_batch_reads_no_more_rows_than_it_can_hold(
         "INSERT INTO outbox (topic, key, value) SELECT $1, n::text, convert_to(repeat('x', $2), 'UTF8')"
         " FROM generate_series(1, 100) n",
         topic,
-        relays.BATCH_BYTES // 10,
+        BATCH_BYTES // 10,
     )
     rows = await routing.pool.fetch(
-        QUERIES["take_batch"], list(range(relays.SHARDS)), relays.BATCH_ROWS, relays.BATCH_BYTES
+        QUERIES["take_batch"], list(range(relays.SHARDS)), BATCH_ROWS, BATCH_BYTES
     )
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     assert len(rows) == 11  # the last one begins within
@@ -267,8 +269,8 @@ async def test_paused_rows_move_with_their_shard(
     await first.once()
     await second.once()
     assert first.paused_topics == second.paused_topics == [topic]
-    assert 0 < second._paused[topic].events < 40
-    assert first._paused[topic].events + second._paused[topic].events == 40
+    assert 0 < second._paused.events[topic] < 40
+    assert first._paused.events[topic] + second._paused.events[topic] == 40
     for one in (first, second):
         await stop(one)
 
@@ -360,10 +362,7 @@ async def test_a_shard_that_was_lost_with_rows_not_deleted_is_left_to_its_owner(
     await write(routing, "left", 3)
     session = await one._own_shards()
     rows = [
-        Row(*row)
-        for row in await session.fetch(
-            QUERIES["take_batch"], one._shards, relays.BATCH_ROWS, relays.BATCH_BYTES
-        )
+        Row(*row) for row in await session.fetch(QUERIES["take_batch"], one._shards, BATCH_ROWS, BATCH_BYTES)
     ]
     one._undeleted.append(relays._Acknowledged([(row, RecordMetadata(0, 0)) for row in rows], "delete_sent"))
     session.terminate()
@@ -384,7 +383,7 @@ async def test_a_shard_that_was_lost_with_rows_not_deleted_is_left_to_its_owner(
 async def test_a_topic_that_does_not_answer_its_retry_delays_no_other(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "_RETRY_PAUSED_SECONDS", 0.1)
+    monkeypatch.setattr(paused_topics, "_RETRY_SECONDS", 0.1)
     monkeypatch.setattr(relays, "_RETRY_TIMEOUT_SECONDS", 60)
     topic = topic_name(namespace, "department", "water")
     retried = asyncio.Event()
@@ -418,8 +417,9 @@ async def test_a_pile_of_a_paused_topic_is_sent_in_order_beside_the_others(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Newer rows of it keep coming, and move behind those that wait."""
-    monkeypatch.setattr(relays, "BATCH_ROWS", 20)
-    monkeypatch.setattr(relays, "_RETRY_PAUSED_SECONDS", 0.0)
+    for module in (relays, paused_topics):
+        monkeypatch.setattr(module, "BATCH_ROWS", 20)
+    monkeypatch.setattr(paused_topics, "_RETRY_SECONDS", 0.0)
     topic = topic_name(namespace, "department", "pile")
     cases = [f"pile-{number}" for number in range(12)]
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from shared.outbox import relay
-from shared.outbox.relay import BATCH_ROWS, Relay
+from shared.outbox.relay import Relay
+from shared.outbox.rows import BATCH_ROWS
 
 
 @pytest.fixture
