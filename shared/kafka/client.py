@@ -45,7 +45,7 @@ _BATCH_BYTES = 512 * 1024
 _PUBLISH_SECONDS = 20
 # How long the broker holds a fetch that finds nothing. A partition that was not part of it waits as long.
 _FETCH_WAIT_MS = 100
-_PATIENT_BYTES = 4 * 1024 * 1024
+_PATIENT_BYTES = 1024 * 1024
 # Errors for which the topic alone is at fault. For a topic without a leader or with too few replicas the
 # client reports nothing and retries forever; only the result of the other topics shows whose fault it is.
 _REFUSALS = (InvalidTopicError, MessageSizeTooLargeError, TopicAuthorizationFailedError)
