@@ -136,14 +136,6 @@ def _unit_of_work() -> Iterator[Call]:
     kinds, moments = many("'mark'::text"), many(NOW)
     yield call("schedule_timers", CASES, kinds, moments, moments, many("false"), json)
     yield call("cancel_timers", CASES, kinds)
-    every = f"'{{{','.join(KINDS)}}}'::text[]"
-    dispatch, nobody = many("'dispatch'::text"), many("''::text")
-    yield call("insert_expectations", new, dispatch, nobody, NOW)
-    yield call("delete_expectations", CASES, dispatch, nobody)
-    yield call("forget_expectations", CASES)
-    for before in ("'2026-11-24T00:00:01Z'::timestamptz", NOW):
-        yield call("list_unanswered", before, "100", every)
-        yield call("count_unanswered", before, every)
     yield call("count_waiting")
     for source in ("inquiry", "routing"):
         yield call("emitted_ordinals", f"'/services/{source}'", "''", "5000")
@@ -178,6 +170,25 @@ def _unit_of_work() -> Iterator[Call]:
     yield call("erase_dead_letters", listed("ctid::text", "dead_letter"), values)
     yield Call("shared", "keep_policy_version", ("'new'", "'{}'::jsonb"), "packs.sql")
     yield Call("shared", "read_policy_versions", (many("'v-' || i"),), "packs.sql")
+
+
+def _expectations() -> Iterator[Call]:
+    def call(name: str, *arguments: str) -> Call:
+        return Call("shared.unit_of_work", name, arguments)
+
+    every = f"'{{{','.join(KINDS)}}}'::text[]"
+    dispatch, nobody = many("'dispatch'::text"), many("''::text")
+    yield call("insert_expectations", many("'new-' || i"), dispatch, nobody, NOW)
+    yield call("delete_expectations", CASES, dispatch, nobody)
+    yield call("forget_expectations", CASES)
+    for before in ("'2026-11-24T00:00:01Z'::timestamptz", NOW):
+        yield call("list_unanswered", before, "100", every)
+        yield call("count_unanswered", before, every)
+    for ended in ("false", "true"):
+        yield call("list_waits", "''", NOW, ended, "100")
+    yield call("waiting_between", "'case-0000100'", "'case-0000102'")
+    yield call("mark_ended", case_id("7"), "'intake'", "''", NOW)
+    yield call("end_wait", case_id("9"), "'answer'", "''")
 
 
 def _inbox(rows: int) -> Iterator[Call]:
@@ -277,7 +288,7 @@ def _letters(rows: int) -> Iterator[Call]:
 
 def core_calls(rows: int) -> list[Call]:
     """A call, or several, of each named statement of the core on tables of `rows` rows."""
-    return [*_outbox(), *_unit_of_work(), *_inbox(rows)]
+    return [*_outbox(), *_unit_of_work(), *_expectations(), *_inbox(rows)]
 
 
 async def first_columns(connection: asyncpg.Connection) -> dict[str, str]:

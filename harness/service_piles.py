@@ -190,6 +190,7 @@ def _contact_calls() -> Iterator[Call]:
     texts, keys = many("'x'::text"), many("'k'::bytea")
     for name in (
         "contacts_of",
+        "announce_contacts",
         "erase_contacts",
         "forget_webhooks",
         "drop_open_notices",

@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.environment import AsJson, open_database
+from services.expected import expected
 
 if TYPE_CHECKING:
     from shared.settings import ServiceName
     from shared.unit_of_work.database import Database
-
-_EXPECTED = {
-    "intake": "inquiry's word that the case exists",
-    "dispatch": "routing's dispatch or triage",
-    "delivery": "delivery of the offer to {party}",
-    "answer": "inquiry's answer to the reply",
-    "contact": "the address that the citizen left",
-}
 
 
 def register(cli: typer.Typer) -> None:
@@ -98,6 +91,6 @@ def _lines(one: dict[str, Any]) -> list[str]:
     ]
     for case in one["unanswered"]:
         since = case["since"].astimezone().strftime("%Y-%m-%d %H:%M")
-        expects = _EXPECTED[case["expects"]].format(party=case["party"])
+        expects = expected(case["expects"], case["party"])
         lines.append(f"  case {case['number'] or case['case']} waits for {expects} since {since}")
     return lines

@@ -33,6 +33,7 @@ from shared.unit_of_work.transaction import Tx
 from shared.webhooks import webhook_url
 
 INQUIRY = "/services/inquiry"
+CONTACTS = "/services/inquiry/contacts"
 ROUTING = "/services/routing"
 _INQUIRY_STEPS = (InquiryAccepted, InquiryReplied, DeadlineBreached, InquiryReopened, InquiryClosed)
 
@@ -57,7 +58,9 @@ def build_handlers(keyring: Keyring, *, plain_http: bool) -> Handlers:
         await _keep_contacts(tx, [_stated(event, keyring, plain_http) for event in events])
 
     # Nine of ten cases leave no contact: their events are skipped before anything is validated or locked.
-    handlers.on(InquiryReceived, accepts=lambda data: bool(data.get("has_contact")))(_received)
+    handlers.on(InquiryReceived, accepts=lambda data: bool(data.get("has_contact")), fulfils="intake")(
+        _received
+    )
     handlers.on(CaseDispatched, accepts=_with_notices)(_step_reported)
     handlers.on(AssignmentSigned, accepts=_with_notices)(_signed)
     handlers.on(InquiryErased)(_erased)
@@ -87,7 +90,8 @@ def _stated(event: IncomingEvent[ContactStated], keyring: Keyring, plain_http: b
 
 
 async def _keep_contacts(tx: Tx, stated: Sequence[StatedContact]) -> None:
-    await contacts.keep_contacts(tx, stated)
+    for case in await contacts.keep_contacts(tx, stated):
+        tx.expect(case, "intake")
     named = [(contact.inquiry, lane) for contact in stated for lane in contact.lanes]
     await deliveries.release_waiting_notices(tx, named, machine_now())
     await deliveries.drop_waiting_notices(tx, [contact.inquiry for contact in stated])
@@ -97,10 +101,19 @@ async def _keep_contacts(tx: Tx, stated: Sequence[StatedContact]) -> None:
 
 async def _received(tx: Tx, events: list[IncomingEvent[InquiryReceived]]) -> None:
     await contacts.want_notices(tx, {event.subject: event.data.notify for event in events})
-    # Routing cannot know a case before inquiry.received, but its topic may be read first.
-    early = [event.subject for event in events if tx.last_ordinal(event.subject, ROUTING)]
+    # Routing cannot know a case before inquiry.received, but its topic may be read first; steps of inquiry
+    # come first only if inquiry.received was lost and is sent again.
+    early = [event.subject for event in events if _was_reported(tx, event.subject, ROUTING, INQUIRY)]
+    for event in events:
+        if _was_reported(tx, event.subject, ROUTING, INQUIRY, CONTACTS):
+            tx.fulfil(event.subject, "intake")
     steps = [_step(event) for event in events] + await contacts.take_early_steps(tx, early)
     await _decide(tx, steps, received={event.subject for event in events})
+
+
+def _was_reported(tx: Tx, case: str, *sources: str) -> bool:
+    """Whether an event of one of these sources about the case was applied."""
+    return any(tx.last_ordinal(case, source) for source in sources)
 
 
 async def _step_reported(tx: Tx, events: list[IncomingEvent[Any]]) -> None:
@@ -118,6 +131,7 @@ async def _erased(tx: Tx, events: list[IncomingEvent[InquiryErased]]) -> None:
     await deliveries.drop_open_notices(tx, cases)
     for case in cases:
         tx.fulfil(case, "contact")
+        tx.fulfil(case, "intake")
     await contacts.take_early_steps(tx, cases)
 
 
@@ -134,9 +148,7 @@ async def _decide(tx: Tx, steps: Sequence[CaseStep], received: Iterable[str] = (
     for step in steps:
         contact = known.get(step.inquiry)
         decision = notices.decide_notice(
-            received=(
-                step.by_inquiry or step.inquiry in now_received or tx.last_ordinal(step.inquiry, INQUIRY) > 0
-            ),
+            announced=contact is not None or step.announces_contact,
             wanted=contact.wanted if contact else None,
             stated=contact is not None and contact.stated,
             reachable=contact is not None and bool(contact.lanes),
@@ -148,7 +160,7 @@ async def _decide(tx: Tx, steps: Sequence[CaseStep], received: Iterable[str] = (
 
 
 async def _store(tx: Tx, decided: Sequence[DecidedStep]) -> None:
-    await contacts.insert_early_steps(tx, [each.step for each in decided if each.decision == "keep"])
+    await _keep_early(tx, [each.step for each in decided if each.decision == "keep"])
     due = [
         NewNotice(each.step, lane, "pending" if each.decision == "send" else "waiting")
         for each in decided
@@ -160,7 +172,17 @@ async def _store(tx: Tx, decided: Sequence[DecidedStep]) -> None:
         NOTICES_DECIDED.labels(decision).inc(count)
 
 
+async def _keep_early(tx: Tx, steps: Sequence[CaseStep]) -> None:
+    """Keeps steps until inquiry.received comes, and waits for it."""
+    await contacts.insert_early_steps(tx, steps)
+    await contacts.announce_contacts(tx, [step.inquiry for step in steps if step.announces_contact])
+    for step in steps:
+        tx.expect(step.inquiry, "intake")
+
+
 def _step(event: IncomingEvent[EventData]) -> CaseStep:
-    name = event.data.contract.family.removeprefix("civic.")
+    data = event.data
+    name = data.contract.family.removeprefix("civic.")
     at = event.event.effectivetime or event.effective
-    return CaseStep(event.subject, event.id, name, at, by_inquiry=event.event.source == INQUIRY)
+    announces = isinstance(data, CaseDispatched | AssignmentSigned) and data.notify
+    return CaseStep(event.subject, event.id, name, at, announces_contact=announces)

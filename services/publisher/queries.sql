@@ -175,6 +175,10 @@ SET wanted = excluded.wanted,
     webhook = CASE WHEN excluded.wanted THEN contact.webhook END,
     webhook_key = CASE WHEN excluded.wanted THEN contact.webhook_key END;
 
+-- name: announce_contacts
+-- A step of the case says that its citizen wants notices, and inquiry.received has not come.
+INSERT INTO contact (inquiry) SELECT DISTINCT unnest($1::text[]) ON CONFLICT (inquiry) DO NOTHING;
+
 -- name: keep_contacts
 -- contact.stated, before or after inquiry.received; nothing is kept for an erased case.
 INSERT INTO contact (inquiry, stated, number, language, address, wrapped_key, webhook, webhook_key)
@@ -184,7 +188,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::by
 ON CONFLICT (inquiry) DO UPDATE
 SET stated = true, number = excluded.number, language = excluded.language, address = excluded.address,
     wrapped_key = excluded.wrapped_key, webhook = excluded.webhook, webhook_key = excluded.webhook_key
-WHERE NOT contact.erased AND contact.wanted IS NOT FALSE;
+WHERE NOT contact.erased AND contact.wanted IS NOT FALSE
+RETURNING inquiry, wanted;
 
 -- name: erase_contacts
 -- The mark stays, so that a contact.stated that arrives later is not kept.
@@ -213,7 +218,7 @@ WHERE d.subject = u.inquiry AND d.lane = u.lane AND d.state = 'waiting';
 DELETE FROM delivery WHERE subject = ANY($1::text[]) AND state = 'waiting';
 
 -- name: insert_early_steps
--- Steps reported before inquiry.received: decided when it comes.
+-- Steps of a case with a contact that came before inquiry.received: decided when it comes.
 INSERT INTO early_step (inquiry, cause, step, at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]);
 

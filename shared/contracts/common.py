@@ -1,6 +1,6 @@
 """Event types that every service has, each registered under the service's own name."""
 
-from shared.contracts.base import Code, EventData, Text, UnitCode
+from shared.contracts.base import Code, EventData, Moment, Text, UnitCode
 
 
 class RequestRefused(EventData):
@@ -36,4 +36,17 @@ class DeadLetterDiscarded(EventData):
     """An operator gave up a dead letter."""
 
     dead_letter: int
+    operator: Code
+
+
+class WaitEnded(EventData):
+    """An operator gave up what another service had to say about the case. The words are the reason.
+
+    `kind` is what was expected, `party` the unit of a delivery, `since` machine time. An intake that comes
+    after all is still applied.
+    """
+
+    kind: Code
+    party: UnitCode | None = None
+    since: Moment
     operator: Code

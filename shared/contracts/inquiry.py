@@ -15,7 +15,7 @@ from shared.contracts.base import (
     Words,
     contract,
 )
-from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, RequestRefused
+from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, RequestRefused, WaitEnded
 
 CaseKind = Literal["consult", "help", "complaint", "report", "suggestion"]
 """诉求类型: 咨询, 求助, 投诉, 举报, 建议."""
@@ -174,6 +174,11 @@ class InquiryDeadLetter(DeadLetterRecorded):
 @contract("civic.inquiry.deadletter_discarded.v1", writer="inquiry")
 class InquiryDeadLetterDiscarded(DeadLetterDiscarded):
     """An operator gave up a dead letter."""
+
+
+@contract("civic.inquiry.wait_ended.v1", writer="inquiry", words=NoteWords)
+class InquiryWaitEnded(WaitEnded):
+    """An operator gave up what inquiry expected about a case."""
 
 
 @contract(

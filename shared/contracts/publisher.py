@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.contracts.base import Code, Digest, EventData, Identifier, Moment, Text, Words, contract
-from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded
+from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, WaitEnded
 from shared.contracts.inquiry import LongText, NoteWords, Title
 
 Lane = Literal["email", "webhook"]
@@ -125,3 +125,8 @@ class PublisherDeadLetter(DeadLetterRecorded):
 @contract("civic.publisher.deadletter_discarded.v1", writer="publisher")
 class PublisherDeadLetterDiscarded(DeadLetterDiscarded):
     """An operator gave up a dead letter."""
+
+
+@contract("civic.publisher.wait_ended.v1", writer="publisher", words=NoteWords)
+class PublisherWaitEnded(WaitEnded):
+    """An operator gave up what publisher expected about a case."""

@@ -1,13 +1,13 @@
 """Importing this module registers every type; `REGISTRY` maps a type to its contract."""
 
-from shared.contracts import inquiry, publisher, routing
+from shared.contracts import audit, inquiry, publisher, routing
 from shared.contracts.base import FAMILIES, REGISTRY, Contract, EventData
 
-__all__ = ["FAMILIES", "REGISTRY", "Contract", "by_writer", "inquiry", "publisher", "routing"]
+__all__ = ["FAMILIES", "REGISTRY", "Contract", "audit", "by_writer", "inquiry", "publisher", "routing"]
 
 
 def by_writer(writer: str, name: str) -> type[EventData]:
-    """The data class of `civic.<writer>.<name>.v1`; each service has its own refusals and dead letters.
+    """The data class of `civic.<writer>.<name>.v1`; each service has its own of some kinds of event.
 
     Raises KeyError for an unknown type.
     """

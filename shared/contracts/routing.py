@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.contracts.base import Code, Digest, EventData, Identifier, Moment, Text, UnitCode, contract
-from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, RequestRefused
+from shared.contracts.common import DeadLetterDiscarded, DeadLetterRecorded, RequestRefused, WaitEnded
 from shared.contracts.inquiry import (
     CaseKind,
     Evaluation,
@@ -112,6 +112,11 @@ class RoutingDeadLetter(DeadLetterRecorded):
 @contract("civic.routing.deadletter_discarded.v1", writer="routing")
 class RoutingDeadLetterDiscarded(DeadLetterDiscarded):
     """An operator gave up a dead letter."""
+
+
+@contract("civic.routing.wait_ended.v1", writer="routing", words=NoteWords)
+class RoutingWaitEnded(WaitEnded):
+    """An operator gave up what routing expected about a case."""
 
 
 # Records for a unit on `civic.department.<code>.v1`. The words are inside, to make them easy to read.

@@ -50,7 +50,7 @@ DELETE FROM timer USING unnest($1::text[], $2::text[]) AS d (aggregate, kind)
 WHERE timer.aggregate = d.aggregate AND timer.kind = d.kind;
 
 -- name: insert_expectations
--- What is expected already keeps its age.
+-- What is expected already keeps its age; what was given up stays so.
 INSERT INTO expectation (subject, kind, party, since)
 SELECT subject, kind, party, $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS e (subject, kind, party)
 ON CONFLICT DO NOTHING;
@@ -66,7 +66,7 @@ DELETE FROM expectation WHERE subject = ANY ($1::text[]);
 
 -- name: list_unanswered
 SELECT subject, kind, party, since FROM unnest($3::text[]) AS k (expected) CROSS JOIN LATERAL (
-    SELECT * FROM expectation WHERE kind = expected AND since < $1 ORDER BY since LIMIT $2
+    SELECT * FROM expectation WHERE kind = expected AND since < $1 AND ended_at IS NULL ORDER BY since LIMIT $2
 ) e ORDER BY since LIMIT $2;
 
 -- name: count_unanswered
@@ -76,15 +76,34 @@ SELECT expected AS kind, rows = 10000 AS or_more,
        CASE expected WHEN 'delivery' THEN (
            SELECT count(*) FROM (
                SELECT FROM (
-                   SELECT subject FROM expectation WHERE kind = expected AND since < $1 ORDER BY since LIMIT 10000
+                   SELECT subject FROM expectation
+                   WHERE kind = expected AND since < $1 AND ended_at IS NULL ORDER BY since LIMIT 10000
                ) e GROUP BY subject
            ) c
        ) ELSE rows END AS cases
 FROM unnest($2::text[]) AS k (expected) CROSS JOIN LATERAL (
     SELECT count(*) AS rows FROM (
-        SELECT FROM expectation WHERE kind = expected AND since < $1 ORDER BY since LIMIT 10000
+        SELECT FROM expectation WHERE kind = expected AND since < $1 AND ended_at IS NULL ORDER BY since LIMIT 10000
     ) e
 ) t;
+
+-- name: list_waits
+-- So many cases from one on, each with all that it has waited for since before a moment; if $3, also what was given up.
+SELECT subject, kind, party, since, ended_at FROM expectation
+WHERE since < $2 AND (ended_at IS NULL OR $3) AND subject IN (
+    SELECT DISTINCT subject FROM expectation
+    WHERE subject > $1 AND since < $2 AND (ended_at IS NULL OR $3) ORDER BY subject LIMIT $4
+) ORDER BY subject, kind, party;
+
+-- name: waiting_between
+SELECT DISTINCT subject FROM expectation WHERE subject >= $1 AND subject < $2;
+
+-- name: mark_ended
+UPDATE expectation SET ended_at = $4
+WHERE subject = $1 AND kind || '' = $2 AND party = $3 AND ended_at IS NULL RETURNING since;
+
+-- name: end_wait
+DELETE FROM expectation WHERE subject = $1 AND kind || '' = $2 AND party = $3 RETURNING since;
 
 -- name: count_waiting
 -- The table outbox_aside holds the rows of paused topics.

@@ -63,6 +63,12 @@ class Aftermath:
             named = await tables.fetch("SELECT subject FROM expectation WHERE kind = 'contact'")
         return {row["subject"] for row in waiting}, {row["subject"] for row in named}
 
+    async def without_intake(self) -> set[str]:
+        """The cases whose intake publisher has not read, so that their citizens get no notices."""
+        async with self.city.observation.tables("publisher") as tables:
+            rows = await tables.fetch("SELECT subject FROM expectation WHERE kind = 'intake'")
+        return {row["subject"] for row in rows}
+
     async def resend(self) -> int:
         """`civicloom resend` for each service; how many events were sent again."""
         sent = 0
@@ -191,19 +197,23 @@ async def test_no_case_is_lost_in_silence(
         lost = [one for one in found if not one.is_whole]
         silent = check_named(found)
         waiting, named = await after.without_address()
+        unread = await after.without_intake()
         sent = await after.resend()
         left = check_whole(await after.whereabouts())
         with capsys.disabled():
             print(  # noqa: T201  (what was lost and brought back is worth a line)
                 f"\n{name}: {len(found)} cases, {len(lost)} not whole, {len(silent)} in silence,"
-                f" {sent} events sent again, {len(left)} left; {len(waiting)} without their address"
+                f" {sent} events sent again, {len(left)} left; {len(waiting)} without their address,"
+                f" {len(unread)} without notices"
             )
         not_addressed, _ = await after.without_address()
+        not_read = await after.without_intake()
     assert _texts(after.city.unrest) == []
     assert _texts(silent) == []
     assert _texts(left) == []
     assert waiting <= named
     assert not_addressed == set()
+    assert not_read == set()
 
 
 def _texts(violations: list[Violation]) -> list[str]:

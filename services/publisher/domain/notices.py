@@ -21,8 +21,8 @@ LANES: tuple[Lane, ...] = ("email", "webhook")
 NoticeDecision = Literal["send", "wait", "keep", "none"]
 """What happens with a step.
 
-send: the contact and its lanes are known. wait: the contact will come. keep: inquiry.received has not come,
-so it is not known whether there is a contact. none: no notice.
+send: the contact and its lanes are known. wait: the contact will come. keep: there is a contact, but
+inquiry.received, which says whether its citizen wants notices, has not come. none: no notice.
 """
 
 
@@ -30,28 +30,29 @@ so it is not known whether there is a contact. none: no notice.
 class CaseStep:
     """Something that happened to a case; `cause` is the id of the event that reported it.
 
-    `by_inquiry`: the inquiry service reported it, so that inquiry.received came before.
+    `announces_contact`: its event says that the citizen of the case wants notices.
     """
 
     inquiry: str
     cause: str
     name: str
     at: dt.datetime
-    by_inquiry: bool
+    announces_contact: bool
 
 
 def decide_notice(
-    *, received: bool, wanted: bool | None, stated: bool, reachable: bool, erased: bool
+    *, announced: bool, wanted: bool | None, stated: bool, reachable: bool, erased: bool
 ) -> NoticeDecision:
     """Whether a step leads to a notice.
 
-    `received`: inquiry.received was applied; `wanted`: whether it asked for notices (None: no contact);
-    `stated`: contact.stated was applied; `reachable`: it names a usable lane; `erased`: the case is erased.
+    `announced`: something says that the case has a contact; `wanted`: whether inquiry.received asked for
+    notices (None: it has not come, or has no contact); `stated`: contact.stated was applied; `reachable`: it
+    names a usable lane; `erased`: the case is erased.
     """
     if erased:
         return "none"
-    if not received:
-        return "keep"
+    if wanted is None:
+        return "keep" if announced else "none"
     if not wanted:
         return "none"
     if not stated:

@@ -58,9 +58,18 @@ async def want_notices(tx: Tx, wanted: Mapping[str, bool]) -> None:
     await tx.connection.execute(SQL["want_notices"], list(wanted), list(wanted.values()))
 
 
-async def keep_contacts(tx: Tx, contacts: Sequence[StatedContact]) -> None:
-    """contact.stated, in any order with inquiry.received; ignored for erased or unwilling cases."""
-    await tx.connection.execute(
+async def announce_contacts(tx: Tx, inquiries: Sequence[str]) -> None:
+    """A step says that there is a contact, before inquiry.received and contact.stated do."""
+    if inquiries:
+        await tx.connection.execute(SQL["announce_contacts"], list(inquiries))
+
+
+async def keep_contacts(tx: Tx, contacts: Sequence[StatedContact]) -> list[str]:
+    """contact.stated, in any order with inquiry.received; ignored for erased or unwilling cases.
+
+    Gives the cases whose inquiry.received has not come.
+    """
+    rows = await tx.connection.fetch(
         SQL["keep_contacts"],
         [each.inquiry for each in contacts],
         [each.number for each in contacts],
@@ -70,6 +79,7 @@ async def keep_contacts(tx: Tx, contacts: Sequence[StatedContact]) -> None:
         [each.webhook.box if each.webhook else None for each in contacts],
         [each.webhook.wrapped_key if each.webhook else None for each in contacts],
     )
+    return [row["inquiry"] for row in rows if row["wanted"] is None]
 
 
 async def erase_contacts(tx: Tx, inquiries: Sequence[str]) -> None:
@@ -100,4 +110,7 @@ async def take_early_steps(tx: Tx, inquiries: Sequence[str]) -> list[CaseStep]:
     if not inquiries:
         return []
     rows = await tx.connection.fetch(SQL["take_early_steps"], list(inquiries))
-    return [CaseStep(row["inquiry"], row["cause"], row["step"], row["at"], by_inquiry=False) for row in rows]
+    return [
+        CaseStep(row["inquiry"], row["cause"], row["step"], row["at"], announces_contact=False)
+        for row in rows
+    ]

@@ -2,16 +2,18 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from harness.schema import open_service_database
+from harness.schema import open_service_database, outbox_records
 from services.audit.case_check import CaseCheck
 from services.audit.queries import newest_subject
 from shared.clock import machine_now
 from shared.ids import new_id
 from shared.unit_of_work.database import Database
-from shared.unit_of_work.expectations import unanswered
+from shared.unit_of_work.ended_waits import end_wait
+from shared.unit_of_work.expectations import Expectation, unanswered
 from tests.integration.log.conftest import APPENDED_MS, Topic, append, open_log
 
 pytestmark = pytest.mark.integration
@@ -69,6 +71,26 @@ async def test_a_case_without_its_intake_is_named_until_it_comes(
     assert await waiting(audit) == [lost]
     await logged(audit, inquiry.event(lost, 1))
     assert await waiting(audit) == []
+
+
+async def test_a_case_that_was_given_up_is_named_no_more_and_forgotten_when_its_intake_comes(
+    audit: Database, routing: Topic, inquiry: Topic
+) -> None:
+    lost = new_id(BEGUN)
+    await logged(audit, dispatched(routing, lost))
+    assert await waiting(audit) == [lost]
+    await end_wait(audit, Expectation(lost, "intake"), "ada", "nobody has kept it")
+    (ended,) = await outbox_records(audit.pool, "civic.audit.v1")
+    await logged(audit, replace(ended, partition=routing.partition, topic="t.audit.v1"))
+    entry = await audit.pool.fetchrow(
+        "SELECT kind, type, subject FROM log_entry JOIN log_subject ON no = subject_no ORDER BY index DESC"
+    )
+    assert tuple(entry) == ("event", "civic.audit.wait_ended.v1", lost)
+    assert await waiting(audit) == []
+    assert await audit.pool.fetchval("SELECT count(*) FROM expectation") == 1
+    await logged(audit, inquiry.event(lost, 1))
+    assert await waiting(audit) == []
+    assert await audit.pool.fetchval("SELECT count(*) FROM expectation") == 0
 
 
 async def test_a_later_event_of_inquiry_is_no_intake(audit: Database, routing: Topic, inquiry: Topic) -> None:

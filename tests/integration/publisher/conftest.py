@@ -212,7 +212,7 @@ class Running:
 _TABLES = (
     "publication_version, publication, publication_topic, topic_change, "
     "subscription, contact, early_step, delivery, push_batch, outbox, "
-    "aggregate, timer, idempotency_key, parked_key, parked_event, dead_letter"
+    "aggregate, expectation, timer, idempotency_key, parked_key, parked_event, dead_letter"
 )
 
 

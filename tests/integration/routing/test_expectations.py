@@ -9,6 +9,8 @@ from shared.contracts.inquiry import InquiryAccepted, InquiryErased, InquiryRepl
 from shared.ids import new_id
 from shared.kafka.client import RecordMetadata
 from shared.outbox.rows import Row
+from shared.unit_of_work.ended_waits import end_wait
+from shared.unit_of_work.expectations import Expectation
 from tests.integration.routing.conftest import DEADLINE, DUE, NOW, World
 
 pytestmark = pytest.mark.integration
@@ -79,6 +81,17 @@ async def test_a_beginning_that_was_lost_and_is_sent_again_is_taken_once(world: 
     assert ("intake", "") not in await expected(world, subject)
     await world.take(replace(lost, offset=3))
     assert (await world.types(about=subject)).count("case.dispatched") == 1
+
+
+async def test_a_beginning_that_was_given_up_is_taken_if_it_comes_after_all(world: World) -> None:
+    subject = new_id(NOW)
+    lost = world.received(subject, deadline=None)
+    accepted = world.fact(subject, InquiryAccepted(deadline=DEADLINE))
+    await world.take(replace(accepted, offset=0))
+    await end_wait(world.database, Expectation(subject, "intake"), "ada", "nobody has kept it")
+    await world.take(replace(lost, offset=1))
+    assert await world.state(subject) == "offered"
+    assert ("intake", "") not in await expected(world, subject)
 
 
 async def test_a_beginning_behind_what_followed_it_is_taken_in_one_batch_too(world: World) -> None:

@@ -12,11 +12,11 @@ from tests.paths import REPO
 
 
 @pytest.mark.parametrize(
-    ("received", "wanted", "stated", "reachable", "decision"),
+    ("announced", "wanted", "stated", "reachable", "decision"),
     [
-        (False, None, False, False, "keep"),
-        (False, None, True, True, "keep"),
-        (True, None, False, False, "none"),
+        (True, None, False, False, "keep"),
+        (True, None, True, True, "keep"),
+        (False, None, False, False, "none"),
         (True, False, False, False, "none"),
         (True, False, True, True, "none"),
         (True, True, False, False, "wait"),
@@ -25,20 +25,20 @@ from tests.paths import REPO
     ],
 )
 def test_a_missing_part_is_a_state(
-    received: bool, wanted: bool | None, stated: bool, reachable: bool, decision: NoticeDecision
+    announced: bool, wanted: bool | None, stated: bool, reachable: bool, decision: NoticeDecision
 ) -> None:
     assert (
-        decide_notice(received=received, wanted=wanted, stated=stated, reachable=reachable, erased=False)
+        decide_notice(announced=announced, wanted=wanted, stated=stated, reachable=reachable, erased=False)
         == decision
     )
 
 
 def test_an_erased_case_gets_no_notice_whatever_else_is_known() -> None:
-    for received, wanted, stated, reachable in itertools.product(
+    for announced, wanted, stated, reachable in itertools.product(
         (False, True), (None, False, True), (False, True), (False, True)
     ):
         decision = decide_notice(
-            received=received, wanted=wanted, stated=stated, reachable=reachable, erased=True
+            announced=announced, wanted=wanted, stated=stated, reachable=reachable, erased=True
         )
         assert decision == "none"
 
