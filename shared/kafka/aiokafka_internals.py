@@ -4,17 +4,21 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
 from shared.logs import get_logger
 
 log = get_logger(__name__)
+
+_send = AIOKafkaConnection.send
 
 
 class PythonRecordBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
@@ -38,6 +42,29 @@ def use_record_parser(parser: type[Any]) -> None:
     aiokafka has no setting for it, and a record that its own parser cannot read stops the consumer for good.
     """
     fetcher.MemoryRecords = parser
+
+
+def close_on_silent_metadata() -> None:
+    """Closes a connection on which a metadata request has timed out, for every client of this process.
+
+    aiokafka does so for all other requests. Without it a client whose connection was lost without an end
+    asks on it again and again, and each question keeps it from being idle: a relay that meets a topic which
+    it has not sent to before would stand for good.
+    """
+
+    def closing(connection: Any, request: Any, expect_response: bool = True) -> Any:
+        answer = _send(connection, request, expect_response)
+        return _closed_on_timeout(connection, answer) if isinstance(request, MetadataRequest) else answer
+
+    AIOKafkaConnection.send = closing
+
+
+async def _closed_on_timeout(connection: Any, answer: Awaitable[Any]) -> Any:
+    try:
+        return await answer
+    except TimeoutError:
+        connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
+        raise
 
 
 async def kill_producer(producer: Any, seconds: float) -> None:

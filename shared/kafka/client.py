@@ -17,6 +17,7 @@ from aiokafka.errors import (
 )
 
 from shared.kafka.aiokafka_internals import (
+    close_on_silent_metadata,
     fresh_partitions,
     kill_producer,
     stop_client,
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 use_record_parser(TolerantRecords)
+close_on_silent_metadata()
 
 _REQUEST_SECONDS = 10
 _STOP_SECONDS = 5

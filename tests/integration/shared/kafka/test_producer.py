@@ -2,13 +2,18 @@
 
 import asyncio
 import secrets
+from pathlib import Path
 
 import pytest
 
+from deploy.local.kafka import Kafka
 from deploy.local.pair import Pair
+from deploy.local.ports import free_port
+from harness.proxy import Proxy
 from harness.schema import make_topics
+from shared.contracts.addresses import topic_name
 from shared.kafka import client as kafka
-from shared.kafka.client import Producer
+from shared.kafka.client import KafkaError, Producer
 
 
 async def test_a_stopped_producer_sends_nothing_more(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +42,35 @@ async def test_a_stopped_producer_sends_nothing_more(pair: Pair, monkeypatch: py
     async with asyncio.timeout(10):
         while not inner._sender.sender_task.done():
             await asyncio.sleep(0.01)
+
+
+async def test_a_producer_whose_connection_was_lost_without_an_end_learns_of_a_new_topic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "_REQUEST_SECONDS", 1)
+    port = free_port()
+    with Proxy(port) as network, Kafka(tmp_path / "kafka", port, advertised_port=network.port):
+        bootstrap = f"127.0.0.1:{network.port}"
+        await make_topics(bootstrap, "t", [])
+        known, new = topic_name("t", "inquiry"), topic_name("t", "department", "water")
+        producer = Producer(bootstrap, "test")
+        try:
+            assert await producer.partitions({known: 1})
+            network.lose_network()
+            with pytest.raises(KafkaError):
+                await producer.partitions({new: 1})
+            network.mend()
+            await make_topics(bootstrap, "t", ["water"])
+            async with asyncio.timeout(15):
+                while not (found := await partitions_or_none(producer, new)):
+                    await asyncio.sleep(0.1)
+            assert found == {new: 1}
+        finally:
+            await producer.stop()
+
+
+async def partitions_or_none(producer: Producer, topic: str) -> dict[str, int] | None:
+    try:
+        return await producer.partitions({topic: 1})
+    except KafkaError:
+        return None

@@ -11,12 +11,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from aiokafka.producer.sender import Sender
 from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 
 from shared.inbox.faststream_adapter import Subscription
@@ -42,6 +44,30 @@ async def test_a_producer_has_a_sender_with_a_task() -> None:
     assert isinstance(Sender.sender_task, property)
     assert producer.client is not None
     await producer.stop()
+
+
+async def test_only_metadata_requests_need_their_connection_closed() -> None:
+    """aiokafka asks for metadata on the connection itself, and closes it in its own `send` alone."""
+    assert "await conn.send(metadata_request)" in source_of(AIOKafkaClient._metadata_update)
+    assert ".close(" not in source_of(AIOKafkaClient._metadata_update).split("except (KafkaError")[1][:300]
+    assert "close(reason=CloseReason.CONNECTION_TIMEOUT)" in source_of(AIOKafkaClient.send)
+    assert list(inspect.signature(internals._send).parameters) == ["self", "request", "expect_response"]
+
+
+@pytest.mark.parametrize(("error", "closed"), [(TimeoutError(), True), (KafkaConnectionError("x"), False)])
+async def test_a_connection_is_closed_if_it_does_not_answer_for_metadata(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, *, closed: bool
+) -> None:
+    async def answer() -> None:
+        raise error
+
+    monkeypatch.setattr(internals, "_send", lambda *_: answer())
+    reasons: list[CloseReason] = []
+    connection = SimpleNamespace(close=lambda *, reason: reasons.append(reason))
+    for request in (MetadataRequest([]), FetchRequest):
+        with pytest.raises(type(error)):
+            await AIOKafkaConnection.send(connection, request)
+    assert reasons == [CloseReason.CONNECTION_TIMEOUT] * closed
 
 
 async def test_killing_a_producer_cancels_its_sender_and_closes_its_client() -> None:
