@@ -73,7 +73,7 @@ class ChaosRun:
 
     async def check(self) -> tuple[History, list[Violation]]:
         """Everything that is wrong, and the history that shows it."""
-        letters = Counter(identifier.strip("<>").partition("@")[0] for identifier in self.mail.ids)
+        letters = Counter(identifier.strip("<>").partition("@")[0] for identifier in self.mail.ids())
         history, found = await check_run(
             self.installation, self.observation, self.citizens, self.faults.injected, letters
         )

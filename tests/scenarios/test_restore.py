@@ -228,7 +228,7 @@ async def violations(city: City, since_ms: int, erased: Collection[Case], said: 
 
     A letter whose sending had not been stated as the database was lost is sent again, under the same id.
     """
-    letters = Counter(identifier.strip("<>").partition("@")[0] for identifier in city.mail.ids)
+    letters = Counter(identifier.strip("<>").partition("@")[0] for identifier in city.mail.ids())
     _, found = await check_run(
         city.installation, city.observation, city.citizens, Injected(since_ms=since_ms), letters
     )

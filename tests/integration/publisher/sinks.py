@@ -29,8 +29,6 @@ class MailSink:
     blocked_for: str | None = None
     sender_blocked: str | None = None
     mails: list[EmailMessage] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    """The Message-IDs of the accepted mails. Not a property: aiosmtpd reads them all at each connection."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """Shut (cleared) it holds the next message after the first; `reached` is set when one is held."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,8 +65,11 @@ class MailSink:
         message = message_from_bytes(envelope.content, policy=default)
         assert isinstance(message, EmailMessage)
         self.mails.append(message)
-        self.ids.append(message["Message-ID"])
         return "250 OK"
+
+    def ids(self) -> list[str]:
+        """The Message-IDs of the accepted mails. No property: aiosmtpd reads those at each connection."""
+        return [message["Message-ID"] for message in self.mails]
 
 
 @asynccontextmanager

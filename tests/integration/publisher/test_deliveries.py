@@ -92,7 +92,7 @@ async def test_after_a_crash_between_sending_and_recording_the_same_message_id_g
     assert len(running.mail.mails) == 1
     await running.due_now()
     await running.deliver()
-    assert running.mail.ids == [f"<{delivery.id}@127.0.0.1>"] * 2
+    assert running.mail.ids() == [f"<{delivery.id}@127.0.0.1>"] * 2
     (row,) = [each for each in await running.deliveries() if each["kind"] == "publication"]
     assert (row["state"], row["attempts"]) == ("sent", 2)
 
@@ -130,7 +130,7 @@ async def test_two_workers_at_once_send_each_mail_once(running: Running) -> None
     while sum(await asyncio.gather(*(worker.once() for worker in workers))):
         pass
     assert len(running.mail.mails) == 30
-    assert len(set(running.mail.ids)) == 30
+    assert len(set(running.mail.ids())) == 30
 
 
 async def test_an_orderly_stop_in_the_middle_of_a_batch_sends_nothing_twice(running: Running) -> None:
@@ -149,7 +149,7 @@ async def test_an_orderly_stop_in_the_middle_of_a_batch_sends_nothing_twice(runn
     assert sorted(row["state"] for row in await running.deliveries()) == ["pending"] * 3 + ["sent"] * 2
     await running.due_now()
     await running.deliver()
-    assert len(running.mail.mails) == len(set(running.mail.ids)) == 5
+    assert len(running.mail.mails) == len(set(running.mail.ids())) == 5
 
 
 async def test_an_orderly_stop_waits_for_calls_that_have_started(running: Running) -> None:

@@ -37,7 +37,7 @@ async def test_a_mailbox_that_is_busy_is_tried_again_later_under_the_same_id(run
     assert running.mail.mails == []
     await running.due_now()
     await running.deliver()
-    assert running.mail.ids == [f"<{row['id']}@127.0.0.1>"]
+    assert running.mail.ids() == [f"<{row['id']}@127.0.0.1>"]
 
 
 async def test_a_mailbox_that_does_not_exist_ends_the_subscription(running: Running) -> None:
