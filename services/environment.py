@@ -1,4 +1,4 @@
-"""What the commands share: the option `--json`, and a service's settings and database."""
+"""What the commands share: the option `--json`, a service by its name, its settings and its database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,6 +51,16 @@ def pack_folder(policies: Path, pack: str) -> Path:
             param_hint="--pack",
         )
     return policies / pack
+
+
+def service_named(name: str, where: str = "SERVICE") -> "ServiceName":
+    """The service of this name, given as `where`. Raises typer.BadParameter that names them all."""
+    from shared.settings import SERVICES
+
+    found = next((service for service in SERVICES if service == name), None)
+    if found is None:
+        raise typer.BadParameter(f"{name} is none of {', '.join(SERVICES)}", param_hint=where)
+    return found
 
 
 def read_settings(service: "ServiceName") -> "CoreSettings":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.environment import AsJson, open_database
+from services.environment import AsJson, open_database, service_named
 
 if TYPE_CHECKING:
     from services.resend import Lost
@@ -42,7 +42,7 @@ def resend(
     are made again from inquiry's tables, and offers that a unit has not answered from routing's. What nobody
     has kept is listed, and the command exits 1.
     """
-    owner, moment = _service(service), _moment(since)
+    owner, moment = service_named(service), _moment(since)
     lost = asyncio.run(_run(owner, moment, dry_run=dry_run))
     found = [_found(one, dry_run=dry_run) for one in lost]
     if as_json:
@@ -95,15 +95,6 @@ def _lines(found: dict[str, Any], *, dry_run: bool) -> list[str]:
     if len(nowhere) > _NAMED:
         lines.append(f"  and {len(nowhere) - _NAMED} more; --json names all")
     return lines
-
-
-def _service(name: str) -> "ServiceName":
-    from shared.settings import SERVICES
-
-    found = next((service for service in SERVICES if service == name), None)
-    if found is None:
-        raise typer.BadParameter(f"{name} is none of {', '.join(SERVICES)}", param_hint="SERVICE")
-    return found
 
 
 def _moment(text: str) -> dt.datetime:

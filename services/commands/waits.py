@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from services.environment import AsJson, open_database
+from services.environment import AsJson, open_database, service_named
 from services.expected import expected
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def list_(
     options = f"{' --all' if ended else ''} --limit {limit}"
     if minutes is not None:
         options += f" --minutes {minutes:g}"
-    for name in [_service(service)] if service is not None else SERVICES:
+    for name in [service_named(service, "--service")] if service is not None else SERVICES:
         shown, last = _with(name, page)
         found += shown
         if last is not None:
@@ -105,7 +105,7 @@ def end(
 
     from shared.unit_of_work.ended_waits import NoSuchWait
 
-    name, known = _service(service), _kind(kind)
+    name, known = service_named(service), _kind(kind)
     _check_text("CASE", case)
     _check_text("--party", party)
     if not reason.strip():
@@ -191,15 +191,6 @@ def _zone(database: "Database") -> ZoneInfo:
     from shared.packs import open_pack
 
     return open_pack(database.settings).calendar.tz
-
-
-def _service(name: str) -> "ServiceName":
-    from shared.settings import SERVICES
-
-    found = next((service for service in SERVICES if service == name), None)
-    if found is None:
-        raise typer.BadParameter(f"{name} is none of {', '.join(SERVICES)}", param_hint="SERVICE")
-    return found
 
 
 def _kind(name: str) -> "Kind":

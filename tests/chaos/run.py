@@ -47,12 +47,9 @@ class ChaosRun:
     unrest: list[Violation] = field(default_factory=list)
 
     @asynccontextmanager
-    async def at_work(
-        self, *, rest_seconds: float, letter_seconds: float | None = None
-    ) -> AsyncIterator[None]:
+    async def at_work(self, *, rest_seconds: float) -> AsyncIterator[None]:
         """Citizens, departments and the clock go on for as long as the body; then all comes to rest.
 
-        Within `rest_seconds`; letters, which a mail server takes one by one, within `letter_seconds`.
         If one of them fails the body is ended, and if the body fails they are: either way with its error.
         """
         stop = asyncio.Event()
@@ -62,7 +59,7 @@ class ChaosRun:
             moving = group.create_task(_time_goes_on(self.clock, stop))
             yield
             stop.set()
-            await self._come_to_rest([*asking, moving], rest_seconds, letter_seconds or rest_seconds)
+            await self._come_to_rest([*asking, moving], rest_seconds)
             playing.cancel()
 
     async def asked(self, cases: int) -> None:
@@ -86,9 +83,7 @@ class ChaosRun:
         history, found = await self.check()
         return found + check_given_up(history, discarded)
 
-    async def _come_to_rest(
-        self, tasks: list[asyncio.Task[None]], seconds: float, letter_seconds: float
-    ) -> None:
+    async def _come_to_rest(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
         """Bounded: what does not end, does not come back or does not settle is a finding, not a hang."""
         _, waiting = await asyncio.wait(tasks, timeout=seconds)
         if waiting:
@@ -101,7 +96,7 @@ class ChaosRun:
             self.unrest.append(Violation("alive", str(error)))
         try:
             await self.observation.settle(seconds)
-            await send_letters(self.installation, letter_seconds)
+            await send_letters(self.installation, seconds)
             await self.observation.settle(seconds)
         except NotQuiet as error:
             self.unrest.append(Violation("I6", f"it does not come to rest: {error}"))

@@ -25,8 +25,6 @@ pytestmark = pytest.mark.chaos
 
 WARM, REST_SECONDS = 20, 60
 SILENCE_SECONDS = 90 if LONG else 8
-# Of minutes of silence thousands of letters are left.
-LETTER_SECONDS = 300 if LONG else REST_SECONDS
 SHORT: Mapping[str, str] = {
     "CONNECT_SECONDS": "1",
     "COMMAND_SECONDS": "4",
@@ -71,7 +69,7 @@ async def test_all_comes_to_rest_without_help_after_a_silence(
     networks = {"database_network": database_network, "broker_network": broker_network}
     environment = None if LONG else SHORT
     async with chaos_run(pair, folder, Random(5), environment=environment, **networks) as city:
-        async with city.at_work(rest_seconds=REST_SECONDS, letter_seconds=LETTER_SECONDS):
+        async with city.at_work(rest_seconds=REST_SECONDS):
             await city.asked(WARM)
             await city.faults.inject("lose_database_network", SILENCE_SECONDS)
             assert database_network.frozen > 0
