@@ -6,6 +6,7 @@ Plain ASGI, because Starlette's `BaseHTTPMiddleware` buffers streams and costs a
 import secrets
 import time
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,7 +15,7 @@ from shared.infrastructure import is_infrastructure
 from shared.logs import about, get_logger
 from shared.web.answers import answer
 from shared.web.metrics import HTTP_SECONDS
-from shared.web.problems import Problem, unavailable, unexpected
+from shared.web.problems import Problem, of_status, unavailable, unexpected
 
 MAX_BODY_BYTES = 256 * 1024
 
@@ -128,6 +129,9 @@ def _refusal(request: Request) -> Problem | None:
         return _too_large()
     if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
         return Problem(400, "nul", "The character NUL is not text")
+    if request.scope["path"].endswith("\n"):
+        # Starlette's routes end with `$`, which passes over a newline: two addresses would be one.
+        return of_status(HTTPException(404))
     return None
 
 

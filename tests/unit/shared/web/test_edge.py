@@ -42,6 +42,12 @@ async def test_nul_in_an_address_is_400(client: httpx.AsyncClient, address: str)
     assert problem(await client.get(address))["type"] == TYPE_PREFIX + "nul"
 
 
+@pytest.mark.parametrize("address", ["/page", "/as/clerk", NOTES, "/metrics", "/healthz"])
+async def test_a_newline_behind_an_address_is_part_of_it(client: httpx.AsyncClient, address: str) -> None:
+    assert (await client.get(address)).status_code != 404
+    assert (await client.get(address + "%0a")).status_code == 404
+
+
 async def test_an_unexpected_error_shows_a_reference_and_nothing_else(
     client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
