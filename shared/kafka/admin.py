@@ -51,9 +51,11 @@ class KafkaAdmin:
         )
         try:
             await self._client.start()
-        except KafkaError as error:
+        except BaseException as error:
             await self._client.close()
-            raise BrokerRefused(f"no Kafka broker answers at {self._bootstrap}") from error
+            if isinstance(error, KafkaError):
+                raise BrokerRefused(f"no Kafka broker answers at {self._bootstrap}") from error
+            raise
         return self
 
     async def __aexit__(

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaError
@@ -19,6 +20,7 @@ from shared.logs import get_logger
 log = get_logger(__name__)
 
 _send = AIOKafkaConnection.send
+_get_conn = AIOKafkaClient._get_conn
 
 
 class PythonRecordBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
@@ -44,27 +46,53 @@ def use_record_parser(parser: type[Any]) -> None:
     fetcher.MemoryRecords = parser
 
 
-def close_on_silent_metadata() -> None:
-    """Closes a connection on which a metadata request has timed out, for every client of this process.
+def close_unanswered_metadata() -> None:
+    """Closes a connection on which a metadata request had no answer, for every client of this process.
 
     aiokafka does so for all other requests. Without it a client whose connection was lost without an end
     asks on it again and again, and each question keeps it from being idle: a relay that meets a topic which
     it has not sent to before would stand for good.
+
+    And a client that is cancelled while it starts forgets the connection that it asks on first, before it
+    keeps any: it has no `_on_close_cb` yet, by which the client learns of the end of those that it keeps.
     """
 
     def closing(connection: Any, request: Any, expect_response: bool = True) -> Any:
         answer = _send(connection, request, expect_response)
-        return _closed_on_timeout(connection, answer) if isinstance(request, MetadataRequest) else answer
+        return _closed_unanswered(connection, answer) if isinstance(request, MetadataRequest) else answer
 
     AIOKafkaConnection.send = closing
 
 
-async def _closed_on_timeout(connection: Any, answer: Awaitable[Any]) -> Any:
+async def _closed_unanswered(connection: Any, answer: Awaitable[Any]) -> Any:
     try:
         return await answer
     except TimeoutError:
         connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
         raise
+    except asyncio.CancelledError:
+        if connection._on_close_cb is None:
+            connection.close()
+        raise
+
+
+def connect_no_closed_client() -> None:
+    """Closes a connection that comes about after its client was closed, for every client of this process.
+
+    A request that waits for the connection, as while the broker stands, would be sent on it: a killed
+    producer would send its last batch behind what its successor has sent. aiokafka keeps such a connection
+    until the client is collected.
+    """
+
+    async def connecting(client: Any, node: Any, **options: Any) -> Any:
+        connection = await _get_conn(client, node, **options)
+        # Its synchronizer runs from the end of its start until it is closed.
+        if connection is None or client._sync_task is not None:
+            return connection
+        connection.close()
+        return None
+
+    AIOKafkaClient._get_conn = connecting
 
 
 async def kill_producer(producer: Any, seconds: float) -> None:

@@ -17,7 +17,8 @@ from aiokafka.errors import (
 )
 
 from shared.kafka.aiokafka_internals import (
-    close_on_silent_metadata,
+    close_unanswered_metadata,
+    connect_no_closed_client,
     fresh_partitions,
     kill_producer,
     stop_client,
@@ -39,7 +40,8 @@ __all__ = [
 ]
 
 use_record_parser(TolerantRecords)
-close_on_silent_metadata()
+close_unanswered_metadata()
+connect_no_closed_client()
 
 _REQUEST_SECONDS = 10
 _STOP_SECONDS = 5
@@ -81,39 +83,26 @@ class Producer:
         self.bootstrap = bootstrap
         self._client_id = client_id
         self._producer: Any = None
+        # Of two that start at a time one would be forgotten, with its connection and its tasks.
+        self._changing = asyncio.Lock()
 
     def another(self, suffix: str) -> "Producer":
         """A second producer on the same broker, whose failures and renewals leave this one alone."""
         return Producer(self.bootstrap, f"{self._client_id}-{suffix}")
 
     async def start(self) -> None:
-        """Connects. Raises KafkaError if no broker answers."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap,
-            client_id=self._client_id,
-            enable_idempotence=True,
-            acks="all",
-            max_batch_size=_BATCH_BYTES,
-            max_request_size=4 * 1024 * 1024,
-            request_timeout_ms=_REQUEST_SECONDS * 1000,
-            metadata_max_age_ms=30_000,
-        )
-        try:
-            await producer.start()
-        except BaseException:
-            await stop_client(producer, _STOP_SECONDS)
-            raise
-        self._producer = producer
+        """Connects, unless it is connected. Raises KafkaError if no broker answers."""
+        await self._started()
 
     async def stop(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None and not await stop_client(producer, _STOP_SECONDS):
-            await kill_producer(producer, _STOP_SECONDS)
+        async with self._changing:
+            await self._stop()
 
     async def renew(self) -> None:
         """Restarts with a new producer id. Batches in doubt are sent again; readers drop duplicates."""
-        await self.stop()
-        await self.start()
+        async with self._changing:
+            await self._stop()
+            await self._start()
 
     async def partitions(self, least: Mapping[str, int]) -> dict[str, int]:
         """How many partitions each topic has on the broker; topics that it does not have are absent.
@@ -207,9 +196,35 @@ class Producer:
         )
 
     async def _started(self) -> Any:
-        if self._producer is None:
-            await self.start()
-        return self._producer
+        if self._producer is not None:
+            return self._producer
+        async with self._changing:
+            if self._producer is None:
+                await self._start()
+            return self._producer
+
+    async def _start(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap,
+            client_id=self._client_id,
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=4 * 1024 * 1024,
+            request_timeout_ms=_REQUEST_SECONDS * 1000,
+            metadata_max_age_ms=30_000,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await stop_client(producer, _STOP_SECONDS)
+            raise
+        self._producer = producer
+
+    async def _stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None and not await stop_client(producer, _STOP_SECONDS):
+            await kill_producer(producer, _STOP_SECONDS)
 
 
 def _known(producer: Any, topic: str) -> int:

@@ -63,11 +63,57 @@ async def test_a_connection_is_closed_if_it_does_not_answer_for_metadata(
 
     monkeypatch.setattr(internals, "_send", lambda *_: answer())
     reasons: list[CloseReason] = []
-    connection = SimpleNamespace(close=lambda *, reason: reasons.append(reason))
+    connection: Any = SimpleNamespace(close=lambda *, reason: reasons.append(reason))
     for request in (MetadataRequest([]), FetchRequest):
         with pytest.raises(type(error)):
             await AIOKafkaConnection.send(connection, request)
     assert reasons == [CloseReason.CONNECTION_TIMEOUT] * closed
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_connection_that_no_client_keeps_yet_is_closed_if_its_first_question_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(internals, "_send", lambda *_: asyncio.Event().wait())
+    connection: Any = SimpleNamespace(
+        close=lambda: closed.append(True), _on_close_cb=(lambda *_: None) if kept else None
+    )
+    for request in (MetadataRequest([]), FetchRequest):
+        asking = asyncio.ensure_future(AIOKafkaConnection.send(connection, request))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert asking.cancelled()
+    assert closed == [True] * (not kept)
+    assert "_on_close_cb" in source_of(AIOKafkaConnection.__init__)
+    assert "on_close" not in source_of(AIOKafkaClient.bootstrap)
+    assert "on_close=self._on_connection_closed" in source_of(internals._get_conn)
+
+
+async def test_a_client_has_a_synchronizer_from_its_start_to_its_end() -> None:
+    assert "self._sync_task = create_task(" in source_of(AIOKafkaClient.bootstrap)
+    assert "self._sync_task = None" in source_of(AIOKafkaClient.close)
+    assert "await self.ready(node_id, group=group)" in source_of(AIOKafkaClient.send)
+    client: Any = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
+    assert client._sync_task is None
+    await client.close()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_a_closed_client_takes_no_new_connection(
+    monkeypatch: pytest.MonkeyPatch, *, closed: bool
+) -> None:
+    ended: list[bool] = []
+    made = SimpleNamespace(close=lambda: ended.append(True))
+
+    async def get(*_: object, **__: object) -> Any:
+        return made
+
+    monkeypatch.setattr(internals, "_get_conn", get)
+    client: Any = SimpleNamespace(_sync_task=None if closed else object())
+    assert await AIOKafkaClient._get_conn(client, 1) is (None if closed else made)
+    assert ended == [True] * closed
 
 
 async def test_killing_a_producer_cancels_its_sender_and_closes_its_client() -> None:

@@ -1,0 +1,166 @@
+"""Clients that are cancelled, killed or renewed at any moment leave no connection open and no client alive.
+
+A connection that nobody closed fails the test in which it is collected: warnings are errors.
+"""
+
+import asyncio
+import gc
+import secrets
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+
+from deploy.local.kafka import Kafka
+from deploy.local.pair import Pair
+from harness.schema import make_topics
+from shared.contracts.addresses import topic_name
+from shared.kafka import client as kafka
+from shared.kafka.admin import KafkaAdmin
+from shared.kafka.client import Producer, Reader, existing_topics
+from shared.kafka.log_state import read_log_states
+
+Works = Callable[[str, str, asyncio.Event], Coroutine[Any, Any, None]]
+Starts = Callable[[str, str], Coroutine[Any, Any, object]]
+
+
+async def start_producer(bootstrap: str, topic: str) -> None:
+    producer = Producer(bootstrap, "test")
+    try:
+        await producer.start()
+        await producer.partitions({topic: 1})
+    finally:
+        await producer.stop()
+
+
+async def start_reader(bootstrap: str, topic: str) -> None:
+    reader = Reader(bootstrap, "test", [topic])
+    try:
+        await reader.start({})
+        await reader.read(1, 10)
+    finally:
+        await reader.stop()
+
+
+async def look_at_the_log(bootstrap: str, topic: str) -> None:
+    await read_log_states(bootstrap, "test", {(topic, 0): 1})
+
+
+async def list_topics(bootstrap: str, _: str) -> None:
+    await existing_topics(bootstrap, "test")
+
+
+async def administer(bootstrap: str, topic: str) -> None:
+    async with KafkaAdmin(bootstrap) as admin:
+        await admin.describe([topic])
+
+
+STARTS: list[Starts] = [start_producer, start_reader, look_at_the_log, list_topics, administer]
+
+
+@pytest.fixture
+async def topic(pair: Pair) -> str:
+    namespace = f"t{secrets.token_hex(4)}"
+    await make_topics(pair.bootstrap, namespace, [])
+    return topic_name(namespace, "inquiry")
+
+
+def connections() -> list[AIOKafkaConnection]:
+    """Those that are open, in this whole process."""
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, AIOKafkaConnection) and one.connected()]
+
+
+async def none_are_left(before: int) -> None:
+    """Waits for a client that still stops: its caller was cancelled meanwhile."""
+    async with asyncio.timeout(20):
+        while len(connections()) != before:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("starts", STARTS)
+async def test_a_client_may_be_cancelled_at_any_moment(pair: Pair, topic: str, starts: Starts) -> None:
+    before = len(connections())
+    for milliseconds in (*range(1, 11), 13, 16, 20, 30, 60):
+        task = asyncio.create_task(starts(pair.bootstrap, topic))
+        await asyncio.sleep(milliseconds / 1000)
+        task.cancel()
+        await asyncio.wait([task])
+        del task
+        await none_are_left(before)
+
+
+async def test_callers_of_a_producer_that_is_not_started_start_one(
+    pair: Pair, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a relay's retry and its publish batch do, while either renews it."""
+    started: list[AIOKafkaProducer] = []
+    start = AIOKafkaProducer.start
+
+    async def counted(self: AIOKafkaProducer) -> None:
+        started.append(self)
+        await start(self)
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", counted)
+    before = len(connections())
+    producer = Producer(pair.bootstrap, "test")
+    await asyncio.gather(*(producer.partitions({topic: 1}) for _ in range(3)))
+    assert len(started) == 1
+    await asyncio.gather(producer.renew(), *(producer.partitions({topic: 1}) for _ in range(3)))
+    assert len(started) == 2
+    await producer.stop()
+    await none_are_left(before)
+
+
+async def produce(bootstrap: str, topic: str, working: asyncio.Event) -> None:
+    producer = Producer(bootstrap, "test")
+    try:
+        await producer.publish([(topic, b"k", b"{}", None)])
+        working.set()
+        while True:
+            await producer.publish([(topic, b"k", b"{}", None)])
+    finally:
+        await producer.stop()
+
+
+async def consume(bootstrap: str, topic: str, working: asyncio.Event) -> None:
+    reader = Reader(bootstrap, "test", [topic])
+    try:
+        await reader.start({})
+        await reader.read(1, 10)
+        working.set()
+        while True:
+            await reader.read(1, 10)
+    finally:
+        await reader.stop()
+
+
+@pytest.mark.parametrize("works", [produce, consume])
+async def test_a_client_that_is_stopped_while_the_broker_stands_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: Works
+) -> None:
+    """Whether it waits for an answer or for a connection, which comes about once the broker goes on."""
+    monkeypatch.setattr(kafka, "_STOP_SECONDS", 0.3)
+    before = len(connections())
+    with Kafka(tmp_path / "kafka") as broker:
+        bootstrap = f"127.0.0.1:{broker.port}"
+        await make_topics(bootstrap, "t", [])
+        assert broker.child is not None
+        for connects in (False, True):
+            working = asyncio.Event()
+            running = asyncio.create_task(works(bootstrap, topic_name("t", "inquiry"), working))
+            await working.wait()
+            broker.child.send(SIGSTOP)
+            if connects:
+                for one in connections():
+                    one.close(reason=CloseReason.CONNECTION_BROKEN)
+            await asyncio.sleep(0.5)
+            running.cancel()
+            await asyncio.wait([running])
+            broker.child.send(SIGCONT)
+            del running
+            await none_are_left(before)
