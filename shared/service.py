@@ -101,7 +101,7 @@ class Service:
         self.database = database
         self.parts = parts
         settings = database.settings
-        self.producer = Producer(settings.kafka_bootstrap, f"civicloom-{settings.service}")
+        self.producer = Producer(settings.kafka, f"civicloom-{settings.service}")
         self.fence = Fence(database)
         self.relay = Relay(
             database,
@@ -126,7 +126,7 @@ class Service:
         parts.register_timers(self.timers)
         needed = {settings.service, *parts.topics, *parts.also_reads}
         self.broker = BrokerProbe(
-            settings.kafka_bootstrap, [topic_name(settings.topic_namespace, one) for one in needed]
+            settings.kafka, [topic_name(settings.topic_namespace, one) for one in needed]
         )
         self.writes = WriteProbe(database.pool)
 

@@ -68,7 +68,7 @@ async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> 
             elif service == "routing":
                 lost += await find_lost_offers(owner, since)
         except KafkaError as error:
-            raise BrokerRefused(f"{owner.settings.kafka_bootstrap}: {error}") from error
+            raise BrokerRefused(f"{owner.settings.kafka.bootstrap}: {error}") from error
         for one in lost if not dry_run else ():
             await send_again(owner, one.topic, one.found)
         return lost

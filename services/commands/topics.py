@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.environment import REPOSITORY, AsJson, open_database, pack_folder
+from services.environment import REPOSITORY, AsJson, open_database, pack_folder, read_kafka_access
 from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
@@ -77,9 +77,10 @@ def apply(
     from shared.kafka.topic_changes import apply as make
 
     wanted = _specs(namespace, pack_folder(policies, pack), file, replication)
+    access = read_kafka_access(bootstrap)
 
     async def work() -> "list[Change]":
-        return await make(bootstrap, wanted, await _kept(spec.name for spec in wanted))
+        return await make(access, wanted, await _kept(spec.name for spec in wanted))
 
     changes = asyncio.run(work())
     _show(changes, as_json)
@@ -105,9 +106,10 @@ def diff(
     from shared.kafka.topic_changes import diff as compare
 
     wanted = _specs(namespace, pack_folder(policies, pack), file, replication)
+    access = read_kafka_access(bootstrap)
 
     async def work() -> "list[Change]":
-        return await compare(bootstrap, wanted, await _kept(spec.name for spec in wanted))
+        return await compare(access, wanted, await _kept(spec.name for spec in wanted))
 
     changes = asyncio.run(work())
     _show(changes, as_json)
@@ -147,11 +149,12 @@ def grow(
     if abort == (partitions is not None):
         raise typer.BadParameter("say how many, or --abort", param_hint="PARTITIONS")
     logical = _logical(namespace, topic)
+    access = read_kafka_access(bootstrap)
     from services.growing import open_growth
 
     async def work() -> dict[str, object]:
         async with open_growth(
-            topic, logical, bootstrap, timeout, unit_has_read=unit_has_read or abort
+            topic, logical, access, timeout, unit_has_read=unit_has_read or abort
         ) as growth:
             if partitions is None:
                 return {"topic": topic, "said": await growth.abort()}

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from shared.kafka_access import KafkaAccess
 from shared.logs import get_logger
 
 _EVERY_SECONDS = 5.0
@@ -22,8 +23,8 @@ log = get_logger(__name__)
 class BrokerProbe:
     """`run` asks; `silent_seconds` and `missing` give what is known. `topics` are full names."""
 
-    def __init__(self, bootstrap: str, topics: Collection[str]) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, access: KafkaAccess, topics: Collection[str]) -> None:
+        self._access = access
         self._topics = frozenset(topics)
         self._answered = time.monotonic()
         self.missing: list[str] = []
@@ -52,7 +53,7 @@ class BrokerProbe:
 
     async def _connect(self) -> Any:
         client = AIOKafkaClient(
-            bootstrap_servers=self._bootstrap,
+            **self._access.options(),
             client_id="civicloom-probe",
             request_timeout_ms=int(_PATIENCE_SECONDS * 1000),
             metadata_max_age_ms=2**31 - 1,  # it asks by itself

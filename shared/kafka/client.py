@@ -26,6 +26,7 @@ from shared.kafka.aiokafka_internals import (
 )
 from shared.kafka.records import Partition, RawRecord
 from shared.kafka.tolerant_records import TolerantRecords
+from shared.kafka_access import KafkaAccess
 
 __all__ = [
     "KafkaError",
@@ -79,8 +80,8 @@ class PublishResult:
 class Producer:
     """An idempotent producer with `acks=all`. After any failed batch it must be renewed."""
 
-    def __init__(self, bootstrap: str, client_id: str) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, access: KafkaAccess, client_id: str) -> None:
+        self.access = access
         self._client_id = client_id
         self._producer: Any = None
         # Of two that start at a time one would be forgotten, with its connection and its tasks.
@@ -88,7 +89,7 @@ class Producer:
 
     def another(self, suffix: str) -> "Producer":
         """A second producer on the same broker, whose failures and renewals leave this one alone."""
-        return Producer(self.bootstrap, f"{self._client_id}-{suffix}")
+        return Producer(self.access, f"{self._client_id}-{suffix}")
 
     async def start(self) -> None:
         """Connects, unless it is connected. Raises KafkaError if no broker answers."""
@@ -205,7 +206,7 @@ class Producer:
 
     async def _start(self) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap,
+            **self.access.options(),
             client_id=self._client_id,
             enable_idempotence=True,
             acks="all",
@@ -253,7 +254,7 @@ class Reader:
 
     def __init__(
         self,
-        bootstrap: str,
+        access: KafkaAccess,
         client_id: str,
         topics: Sequence[str],
         *,
@@ -262,7 +263,7 @@ class Reader:
     ) -> None:
         self._topics = tuple(topics)
         self._consumer: Any = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+            **access.options(),
             client_id=client_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -348,9 +349,9 @@ class Reader:
         return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
 
 
-async def existing_topics(bootstrap: str, client_id: str) -> set[str]:
+async def existing_topics(access: KafkaAccess, client_id: str) -> set[str]:
     """The names of all topics that the broker has. Raises KafkaError if no broker answers."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, client_id=client_id)
+    consumer = AIOKafkaConsumer(**access.options(), client_id=client_id)
     try:
         await consumer.start()
         found: set[str] = await consumer.topics()
