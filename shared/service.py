@@ -184,7 +184,8 @@ class Service:
         if fault := await self.writes.fault():
             missing["database"] = f"it takes no writes: {fault}"
         if self.broker.silent_seconds > self.database.settings.broker_silence_seconds:
-            missing["kafka"] = f"no broker has answered for {self.broker.silent_seconds:.0f} s"
+            reason = f": {self.broker.refusal}" if self.broker.refusal else ""
+            missing["kafka"] = f"no broker has answered for {self.broker.silent_seconds:.0f} s{reason}"
         elif any(consumer.lag() is None for consumer in self.consumers):
             away = (
                 f", and these topics are away: {', '.join(self.broker.missing)}"

@@ -15,6 +15,7 @@ from shared.errors import DatabaseAway
 if TYPE_CHECKING:
     from shared.kafka.topic_changes import Change, KeptWidth
     from shared.kafka.topics import TopicSpec
+    from shared.kafka_access import KafkaAccess
 
 topics = typer.Typer(name="topics", no_args_is_help=True, help="Create, compare and widen the Kafka topics.")
 
@@ -162,7 +163,7 @@ def grow(
             done = f"{topic} has {partitions} partitions" + ("" if before < partitions else " already")
             return {"topic": topic, "before": before, "partitions": partitions, "said": done}
 
-    done = asyncio.run(_in_sentences(work))
+    done = asyncio.run(_in_sentences(work, access))
     typer.echo(json.dumps(done) if as_json else done["said"])
 
 
@@ -187,11 +188,14 @@ def _logical(namespace: str, topic: str) -> str:
     )
 
 
-async def _in_sentences(work: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:
+async def _in_sentences(
+    work: Callable[[], Awaitable[dict[str, object]]], access: "KafkaAccess"
+) -> dict[str, object]:
     """Faults of database and broker as our own errors."""
     from shared.infrastructure import is_infrastructure
     from shared.kafka.admin import BrokerRefused
     from shared.kafka.client import KafkaError
+    from shared.kafka.refusal import explain
     from shared.outbox.growth import NothingToGrow
 
     try:
@@ -199,7 +203,7 @@ async def _in_sentences(work: Callable[[], Awaitable[dict[str, object]]]) -> dic
     except NothingToGrow as error:
         raise typer.BadParameter(str(error), param_hint="PARTITIONS") from error
     except KafkaError as error:
-        raise BrokerRefused(f"the broker does not answer: {error!r}") from error
+        raise BrokerRefused(await explain(error, access)) from error
     except Exception as error:
         if not is_infrastructure(error):
             raise

@@ -11,8 +11,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.errors import CivicloomError
+from shared.kafka.refusal import explain
 from shared.kafka.topics import TopicSpec
-from shared.kafka_access import KafkaAccess
+from shared.kafka_access import AccessInvalid, KafkaAccess
 
 _VISIBLE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
@@ -47,13 +48,17 @@ class KafkaAdmin:
 
     async def __aenter__(self) -> Self:
         # Not in the constructor: the client binds itself to the running loop.
-        self._client = AIOKafkaAdminClient(**self._access.options(), request_timeout_ms=self._timeout_ms)
+        try:
+            options = self._access.options()
+        except AccessInvalid as error:
+            raise BrokerRefused(str(error)) from error
+        self._client = AIOKafkaAdminClient(**options, request_timeout_ms=self._timeout_ms)
         try:
             await self._client.start()
         except BaseException as error:
             await self._client.close()
             if isinstance(error, KafkaError):
-                raise BrokerRefused(f"no Kafka broker answers at {self._access.bootstrap}") from error
+                raise BrokerRefused(await explain(error, self._access)) from error
             raise
         return self
 

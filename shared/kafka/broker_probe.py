@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from shared.kafka.refusal import explain
 from shared.kafka_access import KafkaAccess
 from shared.logs import get_logger
 
@@ -27,6 +28,8 @@ class BrokerProbe:
         self._access = access
         self._topics = frozenset(topics)
         self._answered = time.monotonic()
+        self.refusal: str | None = None
+        """Why no broker has answered since the last answer, in a sentence."""
         self.missing: list[str] = []
         """The topics that no broker had at its last answer, sorted."""
 
@@ -48,8 +51,13 @@ class BrokerProbe:
                 finally:
                     await client.close()
             except (KafkaError, OSError, TimeoutError) as error:
-                log.debug("no broker answers", error=repr(error))
+                await self._look_into(error)
             await asyncio.sleep(1)
+
+    async def _look_into(self, error: Exception) -> None:
+        before, self.refusal = self.refusal, await explain(error, self._access)
+        if self.refusal != before:
+            log.warning("no broker takes our connection", reason=self.refusal)
 
     async def _connect(self) -> Any:
         client = AIOKafkaClient(
@@ -68,5 +76,5 @@ class BrokerProbe:
     async def _ask(self, client: Any) -> None:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             found = await client.fetch_all_metadata()
-        self._answered = time.monotonic()
+        self._answered, self.refusal = time.monotonic(), None
         self.missing = sorted(self._topics - found.topics())

@@ -25,6 +25,7 @@ from shared.kafka.aiokafka_internals import (
     use_record_parser,
 )
 from shared.kafka.records import Partition, RawRecord
+from shared.kafka.refusal import missing_right
 from shared.kafka.tolerant_records import TolerantRecords
 from shared.kafka_access import KafkaAccess
 
@@ -188,7 +189,7 @@ class Producer:
             async with asyncio.timeout(seconds):
                 answer = await (await producer.send_batch(batch, topic, partition=partition))
         except (KafkaError, TimeoutError) as error:
-            result.failed[topic] = type(error).__name__
+            result.failed[topic] = missing_right(error, self.access, "write to") or type(error).__name__
             if isinstance(error, _REFUSALS):
                 result.refused.add(topic)
             return
@@ -262,6 +263,7 @@ class Reader:
         patience: float = 0.0,
     ) -> None:
         self._topics = tuple(topics)
+        self._username = access.username
         self._consumer: Any = AIOKafkaConsumer(
             **access.options(),
             client_id=client_id,
@@ -293,7 +295,11 @@ class Reader:
             if not numbers:
                 numbers = await fresh_partitions(self._consumer, topic)
             if not numbers:
-                raise UnknownTopicOrPartitionError(f"{topic} does not exist: run `civicloom topics apply`")
+                # A broker shows no topic to who has no right on it.
+                hidden = f", or the Kafka user {self._username} may not read it" if self._username else ""
+                raise UnknownTopicOrPartitionError(
+                    f"{topic} does not exist{hidden}: run `civicloom topics apply`"
+                )
             assigned.extend(TopicPartition(topic, number) for number in numbers)
         self._consumer.assign(assigned)
         for partition in assigned:
