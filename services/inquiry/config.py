@@ -4,8 +4,6 @@ from shared.settings import CoreSettings
 
 WRONG_SECRETS_PER_NUMBER = (5, 60.0)
 """Wrong guesses per case, from all clients: the burst, and the seconds until one more is allowed."""
-WRONG_SECRETS_PER_CLIENT = (20, 15.0)
-"""The same per client, over all cases: an office or a school may share one address."""
 TRACKING_SECONDS = 30 * 60
 """How long a browser that has sent the secret does not need to send it again."""
 
