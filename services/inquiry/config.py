@@ -9,7 +9,7 @@ TRACKING_SECONDS = 30 * 60
 
 
 class InquirySettings(CoreSettings):
-    """`ALLOW_PRIVATE_WEBHOOKS`: contacts may name plain http. publisher, which calls webhooks, has it too."""
+    """`ALLOW_PRIVATE_WEBHOOKS`: contacts may name plain http and any port. publisher, which calls, has it."""
 
     allow_private_webhooks: bool = False
 

@@ -57,7 +57,7 @@ async def subscribe(request: Request, ctx: Ctx) -> Response:
         return await _subscribe_email(request, ctx, body, address)
     url = webhook_url(body.url or "", plain_http=ctx.plain_http)
     if url is None:
-        raise _invalid("/url", "an https address without user, password and fragment")
+        raise _invalid("/url", "an https address on port 443 or 8443, without user, password and fragment")
     return await _subscribe_webhook(request, ctx, body, url)
 
 

@@ -16,7 +16,7 @@ import orjson
 from standardwebhooks import Webhook
 
 from services.publisher.domain.delivery_results import Delivered, DeliveryResult, GiveUp, TryAgain
-from services.publisher.push.errors import PrivateAddress, Unresolvable
+from services.publisher.push.errors import ForbiddenPort, PrivateAddress, Unresolvable
 from services.publisher.push.guard import Guard
 from services.publisher.push.rendering import RenderedWebhook
 from shared.bounded_client import BoundedClient
@@ -68,7 +68,8 @@ class Webhooks:
     async def deliver(self, identifier: str, call: RenderedWebhook) -> DeliveryResult:
         """One attempt, under the delivery's id. 2xx: delivered; 410: gone; anything else is tried again.
 
-        A private address is given up but does not count as gone: our own resolver or setting may be wrong.
+        A private address or a forbidden port is given up but does not count as gone: our own resolver or
+        setting may be wrong.
         """
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
@@ -77,6 +78,8 @@ class Webhooks:
                 )
         except PrivateAddress:
             return GiveUp("private_address")
+        except ForbiddenPort:
+            return GiveUp("forbidden_port")
         except _NO_ANSWER as error:
             return TryAgain(type(error).__name__)
         if 200 <= status < 300:
@@ -88,7 +91,7 @@ class Webhooks:
     async def echoes(self, url: str, identifier: str, secret: str) -> bool:
         """Whether the endpoint echoes a challenge: 200, with it as text or as the JSON member `challenge`.
 
-        Raises PrivateAddress.
+        Raises PrivateAddress. The port is one that `webhook_url` has accepted.
         """
         challenge = random_secrets.token_urlsafe(24)
         body = orjson.dumps({"type": "subscription.challenge", "data": {"challenge": challenge}})

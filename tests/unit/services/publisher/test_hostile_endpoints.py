@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from services.publisher.domain.delivery_results import Delivered, TryAgain
+from services.publisher.domain.delivery_results import Delivered, GiveUp, TryAgain
 from services.publisher.push import webhooks as webhooks_module
 from services.publisher.push.guard import Guard
 from services.publisher.push.rendering import RenderedWebhook
@@ -49,3 +49,9 @@ async def test_no_answer_without_an_end_is_an_echo(way: str, monkeypatch: pytest
 async def test_an_echo_of_more_than_four_kilobytes_is_none() -> None:
     async with hostile_server(answer(bytes(4097))) as server, calls() as webhooks:
         assert not await webhooks.echoes(server.url, "id", SECRET)
+
+
+async def test_a_delivery_to_another_port_is_given_up_and_the_address_is_not_gone() -> None:
+    async with Webhooks(Guard(allow_private=False)) as webhooks:
+        result = await webhooks.deliver("id", RenderedWebhook("https://8.8.8.8:22/", (SECRET,), b"{}"))
+    assert result == GiveUp("forbidden_port")
