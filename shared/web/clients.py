@@ -4,6 +4,8 @@ import ipaddress
 
 from starlette.requests import Request
 
+from shared.web.forwarded import address_of
+
 _NO_ADDRESS = "no address"
 
 
@@ -17,12 +19,9 @@ def client_of(request: Request) -> str:
 
 def client_at(host: str) -> str:
     """The same for an address as text."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    address = address_of(host)
+    if address is None:
         return _NO_ADDRESS
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
