@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from shared.errors import CivicloomError
 from shared.web.api_keys import Machine
+from shared.web.clients import client_of
 from shared.web.problems import Problem, wants_page
 from shared.web.session import Person
 from shared.web.state import web_state
@@ -44,11 +45,15 @@ def current_person(request: Request) -> Person | None:
 
 
 def caller(request: Request) -> Caller:
-    """The caller. Raises Problem 401 for an unknown API key: a wrong key must not count as no key."""
+    """The caller. Raises Problem 401 for an unknown API key: a wrong key must not count as no key.
+
+    After too many wrong ones of a client, Problem 429 instead; a right one is never refused.
+    """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         machine = web_state(request).api_keys.machine(key.strip())
         if machine is None:
+            web_state(request).wrong_keys.take(client_of(request))
             raise Problem(
                 401,
                 "unknown-key",
