@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -276,3 +277,30 @@ async def client_of_forwarded(value: str) -> str:
     await ForwardedMiddleware(app, trusted="*")(scope, None, None)  # type: ignore[arg-type]
     host: str = seen["client"][0]
     return host
+
+
+def test_a_head_that_trickles_is_cut_off_and_holds_up_nobody(tmp_path: Path) -> None:
+    with joined(tmp_path, READ_HEADER="1s") as city:
+        host, _, port = city.address.removeprefix("http://").partition(":")
+        with contextlib.ExitStack() as stack:
+            slow = [
+                stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+                for _ in range(100)
+            ]
+            for one in slow:
+                one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            assert city.get("/ask/").text == "inquiry"
+            began = time.monotonic()
+            for one in slow:
+                with contextlib.suppress(OSError):  # it may be gone already
+                    one.sendall(b"a")
+                _answer_until_the_end(one)
+            assert time.monotonic() - began < 10
+
+
+def _answer_until_the_end(connection: socket.socket) -> bytes:
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(1000):
+            received += piece
+    return received
