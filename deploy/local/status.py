@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.programs import Plan
+from shared.settings import SERVICES
 
 STATE = "state.json"
 _SECONDS = 3.0
@@ -30,6 +31,11 @@ def get(url: str) -> Answer:
         return Answer(error.code, error.read().decode(errors="replace"))
     except OSError as error:
         return Answer(0, str(error))
+
+
+def answers_inside(plan: Plan) -> list[Answer]:
+    """What `/readyz` says at each service's own port; the one address names no parts."""
+    return [get(f"http://127.0.0.1:{plan.ports[name]}/readyz") for name in SERVICES]
 
 
 def sample_state(folder: Path) -> dict[str, Any]:
