@@ -144,7 +144,7 @@ async def act(
         failed = FailedForm(verb, form)
         return await _page(request, context, access, shown, inquiry=inquiry, failed=failed)
     unit = unit_to_act_for(access, shown.unit)
-    sender = value.sender(request, access)
+    sender = value.sender(request, access, unit)
     answer = await answered(context.commands.act(sender, case_id(inquiry), unit, _action(verb, value)))
     if answer.status != 200:
         failed = FailedForm(verb, form, answer.body)

@@ -121,6 +121,22 @@ async def test_a_stranger_at_the_desk_cannot_act_and_waits_for_nothing(
     assert "routing.request_refused" not in await world.types()
 
 
+async def test_the_same_key_of_another_unit_is_another_key(world: World, sign_in: SignIn) -> None:
+    """An officer who moves to another unit, or a machine of two, got the first unit's answer."""
+    subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
+    address = f"{API}/cases/{subject}/actions/sign"
+    answers = [
+        await sign_in("officer", unit=unit).post(address, headers=key()) for unit in ("water", "yunxi-urban")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [event.data["unit"] for event in (await world.emitted(about=subject))[1:]] == [
+        "water",
+        "yunxi-urban",
+    ]
+    again = await sign_in("officer", unit="water").post(address, headers=key())
+    assert again.json() == answers[0].json()
+
+
 async def test_a_department_is_refused_on_the_record_ten_times_a_day(world: World, sign_in: SignIn) -> None:
     subject = await world.dispatched()
     await world.act(LEAD, subject, "sign")
