@@ -86,7 +86,7 @@ class Bench:
             latency, result = await run_latency(here, self.rate, _tell)
             shape = await _shape(here, result)
         pair, units = self.on.pair, here.installation.units
-        found = await floor_latencies(pair.database_url, pair.bootstrap, units, shape, self.rate)
+        found = await floor_latencies(pair.database_url, pair.access, units, shape, self.rate)
         floor = Latency.of(found)
         figures = {"latency": latency, "floor": floor}
         self._keep(
@@ -120,7 +120,7 @@ class Bench:
 
     async def _floor(self, here: Stage, shape: Shape) -> float:
         pair, units = self.on.pair, here.installation.units
-        return await floor_rate(pair.database_url, pair.bootstrap, units, shape, _FLOOR_INQUIRIES)
+        return await floor_rate(pair.database_url, pair.access, units, shape, _FLOOR_INQUIRIES)
 
     def _amount(self, name: str) -> int:
         return self.inquiries or AMOUNTS[name]
@@ -131,8 +131,8 @@ class Bench:
 
 async def _shape(here: Stage, result: Result) -> Shape:
     _, departments = topics_of(here.installation.namespace, here.installation.units)
-    bootstrap = here.installation.bootstrap
-    return await measure_shape(here.connection, bootstrap, departments, result.inquiries, result.records)
+    access = here.installation.access
+    return await measure_shape(here.connection, access, departments, result.inquiries, result.records)
 
 
 def _tell(line: str) -> None:

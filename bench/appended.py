@@ -5,16 +5,20 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.kafka_access import KafkaAccess
+
 WARM_UP_SECONDS = 10
 
 
-async def latencies(bootstrap: str, topics: Sequence[str], begun_ms: Callable[[bytes], float]) -> list[float]:
+async def latencies(
+    access: KafkaAccess, topics: Sequence[str], begun_ms: Callable[[bytes], float]
+) -> list[float]:
     """Milliseconds by the broker's append time, sorted, without the first seconds of the processes.
 
     `begun_ms` reads the moment of the beginning, in milliseconds since 1970, from a record's key.
     """
     consumer: Any = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+        **access.options(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:

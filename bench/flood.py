@@ -20,6 +20,7 @@ from shared.contracts.addresses import topic_name
 from shared.contracts.routing import AssignmentSigned, CaseDispatched
 from shared.ids import new_id
 from shared.kafka.client import Producer
+from shared.kafka_access import KafkaAccess
 
 RATE = 5.0
 LIMIT_SECONDS = 5.0
@@ -87,7 +88,7 @@ async def run_flood(on: Stage, records: int, rate: float, tell: Tell) -> Flood:
     try:
         await asyncio.sleep(_BEFORE_SECONDS)
         began = machine_now().timestamp()
-        seconds = await _send_junk(here.bootstrap, topic, records, tell)
+        seconds = await _send_junk(here.access, topic, records, tell)
         paused = await _wait(on, topic, citizens, tell)
     finally:
         citizens.cancel()
@@ -109,9 +110,9 @@ async def _citizens(on: Stage, city: Citizens, rate: float) -> None:
             await asyncio.gather(city.ask(client, samples.take(1)[0].body()), asyncio.sleep(1 / rate))
 
 
-async def _send_junk(bootstrap: str, topic: str, records: int, tell: Tell) -> float:
+async def _send_junk(access: KafkaAccess, topic: str, records: int, tell: Tell) -> float:
     """A third each: unreadable bytes, events of no known type, acts on cases that do not exist."""
-    producer = Producer(bootstrap, "bench-flood")
+    producer = Producer(access, "bench-flood")
     begun = time.monotonic()
     try:
         for start in range(0, records, _BATCH):

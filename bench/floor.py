@@ -23,6 +23,7 @@ from bench.generator import IN_FLIGHT, SPAWN
 from bench.shape import Shape
 from harness.schema import make_topics
 from shared.contracts.addresses import topic_name
+from shared.kafka_access import KafkaAccess
 
 BATCH = 200
 HOPS = ("generator", "routing", "inquiry", "publisher", "log")
@@ -40,7 +41,7 @@ class Floor:
     """The servers, topics and amount of one run of the floor; `rate` per second, or 0 for no limit."""
 
     database_url: str
-    bootstrap: str
+    access: KafkaAccess
     namespace: str
     units: tuple[str, ...]
     inquiries: int
@@ -67,29 +68,29 @@ class Floor:
 
 
 async def floor_rate(
-    database_url: str, bootstrap: str, units: Sequence[str], shape: Shape, inquiries: int
+    database_url: str, access: KafkaAccess, units: Sequence[str], shape: Shape, inquiries: int
 ) -> float:
     """Inquiries a second, the median of three runs, each on its own topics and tables."""
     rates = []
     for number in range(_RUNS):
         namespace = f"floor{os.getpid()}-{number}"
-        floor = Floor(database_url, bootstrap, namespace, tuple(units), inquiries, shape)
-        await make_topics(bootstrap, namespace, list(units))
+        floor = Floor(database_url, access, namespace, tuple(units), inquiries, shape)
+        await make_topics(access, namespace, list(units))
         rates.append(inquiries / await _run(floor))
     return statistics.median(rates)
 
 
 async def floor_latencies(
-    database_url: str, bootstrap: str, units: Sequence[str], shape: Shape, rate: float
+    database_url: str, access: KafkaAccess, units: Sequence[str], shape: Shape, rate: float
 ) -> list[float]:
     """Milliseconds from a row's store to its record on a unit's topic, at `rate`, sorted."""
     namespace = f"floor{os.getpid()}-paced"
     inquiries = int(rate * (WARM_UP_SECONDS + LATENCY_SECONDS))
-    floor = Floor(database_url, bootstrap, namespace, tuple(units), inquiries, shape, rate)
-    await make_topics(bootstrap, namespace, list(units))
+    floor = Floor(database_url, access, namespace, tuple(units), inquiries, shape, rate)
+    await make_topics(access, namespace, list(units))
     await _run(floor)
     topics = [topic_name(namespace, "department", unit) for unit in units]
-    return await latencies(bootstrap, topics, _begun_ms)
+    return await latencies(access, topics, _begun_ms)
 
 
 async def _run(floor: Floor) -> float:
@@ -151,9 +152,9 @@ class _Store:
 class _Sender:
     """Record batches, one per partition, like the relay's publish batches."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, access: KafkaAccess) -> None:
         self._producer: Any = AIOKafkaProducer(
-            bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, max_batch_size=512 * 1024
+            **access.options(), acks="all", enable_idempotence=True, max_batch_size=512 * 1024
         )
         self._pool = os.urandom(_POOL_BYTES)
         self._sent = 0
@@ -196,7 +197,7 @@ def _begun_ms(key: bytes) -> float:
 
 async def _generate(floor: Floor, done: dict[str, Any], ready: Any) -> None:
     store = _Store("generator", floor.shape, await asyncpg.connect(floor.database_url))
-    sender = _Sender(floor.bootstrap)
+    sender = _Sender(floor.access)
     await sender.start()
     await asyncio.to_thread(ready.wait, 120)
     own = done["generator"]
@@ -223,10 +224,10 @@ def _spread(keys: Sequence[bytes], count: int) -> list[bytes]:
 async def _hop(hop: str, floor: Floor, done: Any, ready: Any) -> None:
     shape = floor.shape
     store = _Store(hop, shape, await asyncpg.connect(floor.database_url))
-    sender = _Sender(floor.bootstrap)
+    sender = _Sender(floor.access)
     await sender.start()
     consumer: Any = AIOKafkaConsumer(
-        bootstrap_servers=floor.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+        **floor.access.options(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     metadata = await consumer._client.fetch_all_metadata()

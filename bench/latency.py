@@ -44,7 +44,7 @@ async def run_latency(on: Stage, rate: float, tell: Tell) -> tuple[Latency, Resu
     if held < rate * _HELD:
         raise Failed(f"only {held:,.0f} of {rate:,.0f} inquiries/s were taken in")
     _, departments = topics_of(on.installation.namespace, on.installation.units)
-    return Latency.of(await latencies(on.installation.bootstrap, departments, _begun_ms)), result
+    return Latency.of(await latencies(on.installation.access, departments, _begun_ms)), result
 
 
 def _begun_ms(key: bytes) -> float:

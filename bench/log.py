@@ -45,7 +45,7 @@ async def run_log(on: Stage, entries: int, tell: Tell) -> Log:
     """Fills the topics, starts audit, and waits until all is logged. `on` has only audit, not started."""
     entries -= entries % 3
     installation = on.installation
-    await prefill(installation.bootstrap, installation.namespace, on.pack, entries)
+    await prefill(installation.access, installation.namespace, on.pack, entries)
     copy_before = await _copy_rate(on.connection, on.pack)
     installation.start("audit")
     checkpoint = installation.folder / "data" / "log" / "checkpoint"

@@ -13,6 +13,7 @@ from shared.contracts.routing import CaseDispatched, DeliverySucceeded
 from shared.events.encoding import Draft, encode_value, encode_words
 from shared.ids import case_number, derived_id, moment_of, new_id
 from shared.kafka.client import Producer
+from shared.kafka_access import KafkaAccess
 from shared.policy.model import Pack
 
 _WAVE = 1500
@@ -22,9 +23,9 @@ _KINDS = 3
 Record = tuple[str, bytes, bytes, bytes | None]
 
 
-async def prefill(bootstrap: str, namespace: str, pack: Pack, records: int) -> None:
+async def prefill(access: KafkaAccess, namespace: str, pack: Pack, records: int) -> None:
     """Puts `records` (a multiple of three) on the topics of inquiry and routing."""
-    producer = Producer(bootstrap, "bench-prefill")
+    producer = Producer(access, "bench-prefill")
     await producer.start()
     try:
         waiting: list[Record] = []

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.generator import Counters
 from shared.contracts.addresses import topic_name
+from shared.kafka_access import KafkaAccess
 
 STEPS = (
     "intake committed, timer armed",
@@ -49,8 +50,8 @@ class Progress:
 class Ends:
     """The offsets after the last record, by topic; an async context manager."""
 
-    def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
-        self._consumer: Any = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    def __init__(self, access: KafkaAccess, topics: Iterable[str]) -> None:
+        self._consumer: Any = AIOKafkaConsumer(**access.options(), enable_auto_commit=False)
         self._topics = tuple(topics)
         self._places: list[Any] = []
 

@@ -7,6 +7,8 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.kafka_access import KafkaAccess
+
 _SAMPLE = 200
 
 # What stays, by schema; what inquiry adds when it learns of the dispatch is a hop, the rest is intake's.
@@ -40,7 +42,11 @@ class Shape:
 
 
 async def measure_shape(
-    connection: asyncpg.Connection, bootstrap: str, departments: Sequence[str], inquiries: int, records: int
+    connection: asyncpg.Connection,
+    access: KafkaAccess,
+    departments: Sequence[str],
+    inquiries: int,
+    records: int,
 ) -> Shape:
     """The shape, from the tables and topics of a finished run."""
     # Statistics of other sessions arrive when these are idle, at the latest after some seconds.
@@ -54,13 +60,13 @@ async def measure_shape(
         records=records / inquiries,
         inquiry_bytes=value + words,
         routing_bytes=await connection.fetchval(_VALUE_BYTES, "/services/routing"),
-        department_bytes=await _record_bytes(bootstrap, departments),
+        department_bytes=await _record_bytes(access, departments),
     )
 
 
-async def _record_bytes(bootstrap: str, topics: Sequence[str]) -> int:
+async def _record_bytes(access: KafkaAccess, topics: Sequence[str]) -> int:
     consumer: Any = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+        **access.options(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:

@@ -78,7 +78,7 @@ async def stage(
     """
     installation = Installation(
         on.pair.database_url,
-        on.pair.bootstrap,
+        on.pair.access,
         on.folder / name,
         services=services,
         environment={"LOG_LEVEL": "warning", **(environment or {})},

@@ -69,7 +69,7 @@ async def run_whole(on: Stage, inquiries: int, tell: Tell, *, rate: float = 0) -
     plan = Plan(inquiries, BATCH if not rate else max(1, int(rate / 50)), rate)
     generator = start_generator(on.installation.environment(on.installation.copy("inquiry")), plan, counters)
     try:
-        async with Ends(on.installation.bootstrap, (*services, *departments)) as ends:
+        async with Ends(on.installation.access, (*services, *departments)) as ends:
             way = Way(
                 on.connection,
                 ends,

@@ -47,7 +47,7 @@ class BrokerFaults:
             async with asyncio.timeout(30):
                 while not await self._all_there(client, topics):
                     await make_topics(
-                        self._installation.bootstrap, self._installation.namespace, self._installation.units
+                        self._installation.access, self._installation.namespace, self._installation.units
                     )
                     await asyncio.sleep(0.5)
         finally:
@@ -102,7 +102,7 @@ class BrokerFaults:
 
     async def ends(self, topic: str) -> dict[Partition, int]:
         """The end offset of every partition of a topic."""
-        reader = Reader(self._installation.bootstrap, "ends", [topic])
+        reader = Reader(self._installation.access, "ends", [topic])
         await reader.start({})
         try:
             return await reader.ends()
@@ -114,9 +114,7 @@ class BrokerFaults:
         return self._broker
 
     async def _admin(self) -> Any:
-        client = AIOKafkaAdminClient(
-            bootstrap_servers=self._installation.bootstrap, request_timeout_ms=15_000
-        )
+        client = AIOKafkaAdminClient(**self._installation.access.options(), request_timeout_ms=15_000)
         await client.start()
         return client
 

@@ -134,7 +134,7 @@ class Departments:
         self._late = late
         self._clock = open_clock(installation.clock_file)
         self._held_back: list[tuple[dt.datetime, tuple[str, str, bytes]]] = []
-        self._producer = Producer(installation.bootstrap, "departments")
+        self._producer = Producer(installation.access, "departments")
         self._offsets: dict[tuple[str, int], int] = {}
         self._answered: set[str] = set()
 
@@ -168,7 +168,7 @@ class Departments:
         )
 
     async def _read(self) -> None:
-        reader = Reader(self._installation.bootstrap, "departments", list(self._topics))
+        reader = Reader(self._installation.access, "departments", list(self._topics))
         await reader.start(self._offsets)
         try:
             while True:

@@ -88,7 +88,7 @@ class Faults:
         self._broker_network = broker_network
         self._database_network = database_network
         self._resources = resources
-        self._producer = Producer(installation.bootstrap, "faults")
+        self._producer = Producer(installation.access, "faults")
 
     @property
     def all(self) -> dict[str, Fault]:
@@ -302,7 +302,7 @@ class Faults:
         await asyncio.sleep(self._random.uniform(least, most))
 
     async def _send_again(self, topics: Collection[str], *, share: float) -> None:
-        reader = Reader(self._installation.bootstrap, "faults", sorted(topics))
+        reader = Reader(self._installation.access, "faults", sorted(topics))
         await reader.start({})
         records: list[RawRecord] = []
         try:

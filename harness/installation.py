@@ -21,6 +21,7 @@ from deploy.local.ports import free_port
 from deploy.local.process import Child, spawn, tail
 from harness.schema import SECRET, make_topics
 from shared.errors import CivicloomError
+from shared.kafka_access import KafkaAccess
 from shared.migrate import migrate, prepare_roles
 from shared.policy.loader import load_pack
 from shared.settings import REPOSITORY, SERVICES, ServiceName
@@ -82,7 +83,7 @@ class Installation:
     def __init__(
         self,
         admin_url: str,
-        bootstrap: str,
+        access: KafkaAccess,
         folder: Path,
         *,
         namespace: str | None = None,
@@ -96,7 +97,7 @@ class Installation:
         keep_database: bool = False,
     ) -> None:
         token = secrets.token_hex(4)
-        self.bootstrap = bootstrap
+        self.access = access
         self.folder = folder
         self.namespace = namespace or f"i{token}"
         self.pack = pack
@@ -160,7 +161,7 @@ class Installation:
         await prepare_roles(self.database_url)
         for service in self.services:
             await asyncio.to_thread(migrate, self.database_url, service)
-        await make_topics(self.bootstrap, self.namespace, self.units)
+        await make_topics(self.access, self.namespace, self.units)
 
     async def close(self) -> None:
         """Stops every process and drops the database."""
@@ -259,7 +260,7 @@ class Installation:
         common = {
             "PYTHONPATH": str(REPOSITORY),
             "DATABASE_URL": self._services_url,
-            "KAFKA_BOOTSTRAP": self.bootstrap,
+            **self.access.environment(),
             "TOPIC_NAMESPACE": self.namespace,
             "PACK": self.pack,
             "DATA_DIR": str(self.folder / "data"),

@@ -102,7 +102,7 @@ class Observation:
     async def ends(self) -> dict[Partition, int]:
         """The end offset of every partition of every topic."""
         if self._ends is None:
-            reader = Reader(self._installation.bootstrap, "ends", self.topics)
+            reader = Reader(self._installation.access, "ends", self.topics)
             await reader.start({})
             self._ends = reader
         return await self._ends.ends()
@@ -119,7 +119,7 @@ class Observation:
     async def _records_before(self, ends: dict[Partition, int]) -> AsyncIterator[RawRecord]:
         """Every record below these ends, in the order of each partition."""
         missing = sum(ends.values())
-        reader = Reader(self._installation.bootstrap, "history", self.topics)
+        reader = Reader(self._installation.access, "history", self.topics)
         await reader.start({})
         try:
             while missing > 0:

@@ -7,6 +7,7 @@ from shared.contracts.addresses import topic_name
 from shared.kafka.records import RawRecord
 from shared.kafka.topic_changes import apply
 from shared.kafka.topics import load_topics
+from shared.kafka_access import KafkaAccess
 from shared.migrate import migrate, prepare_roles
 from shared.settings import CoreSettings, ServiceName
 from shared.unit_of_work.database import Database
@@ -15,13 +16,15 @@ SECRET = "00" * 32  # the key of every test installation
 _MIGRATED: set[tuple[str, ServiceName]] = set()
 """Databases that this process has migrated, by address, and for which service."""
 
+_DEFAULT = KafkaAccess("127.0.0.1:9092")
+
 
 async def open_service_database(
     admin_url: str,
     service: ServiceName,
     *,
     namespace: str = "civic",
-    bootstrap: str = "127.0.0.1:9092",
+    access: KafkaAccess = _DEFAULT,
     **more: object,
 ) -> Database:
     """Applies the service's migrations in the database of `admin_url` and opens it as the service would.
@@ -35,9 +38,9 @@ async def open_service_database(
     settings = CoreSettings(
         service=service,
         database_url=SecretStr(admin_url),
-        kafka_bootstrap=bootstrap,
         topic_namespace=namespace,
         secret_key=SECRET,
+        **access.settings(),
         **more,  # type: ignore[arg-type]
     )
     return await Database.open(settings)
@@ -62,11 +65,13 @@ async def outbox_records(connection: asyncpg.Connection | asyncpg.Pool, topic: s
     ]
 
 
-async def make_topics(bootstrap: str, namespace: str, units: list[str], *, only: str | None = None) -> None:
+async def make_topics(
+    access: KafkaAccess, namespace: str, units: list[str], *, only: str | None = None
+) -> None:
     """Creates the declared topics of a namespace, with those of `units`; of the services' those of `only`.
 
     A test that has a namespace of its own and needs one topic saves the broker the other sixteen partitions.
     """
     others = {topic_name(namespace, name) for name in load_topics().topics if only not in (None, name)}
     specs = load_topics().specs(namespace, units)
-    await apply(bootstrap, [spec for spec in specs if spec.name not in others])
+    await apply(access, [spec for spec in specs if spec.name not in others])

@@ -10,6 +10,7 @@ import typer
 from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
+    from shared.kafka_access import KafkaAccess
     from shared.settings import CoreSettings, ServiceName
     from shared.unit_of_work.database import Database
 
@@ -67,12 +68,24 @@ def read_settings(service: "ServiceName") -> "CoreSettings":
     """The service's settings from the environment. Raises typer.BadParameter that names the bad ones."""
     from pydantic import ValidationError
 
-    from shared.settings import CoreSettings
+    from shared.settings import CoreSettings, describe_faults
 
     try:
         return CoreSettings.for_service(service)
     except ValidationError as error:
-        faults = ", ".join(f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise typer.BadParameter(
-            f"{faults}: run it with the environment of the service {service}", param_hint="environment"
+            f"{describe_faults(error)}: run it with the environment of the service {service}",
+            param_hint="environment",
         ) from error
+
+
+def read_kafka_access(bootstrap: str) -> "KafkaAccess":
+    """Access to these brokers, as the environment says. Raises typer.BadParameter that names what is bad."""
+    from pydantic import ValidationError
+
+    from shared.settings import KafkaSettings, describe_faults
+
+    try:
+        return KafkaSettings(kafka_bootstrap=bootstrap).kafka
+    except ValidationError as error:
+        raise typer.BadParameter(describe_faults(error), param_hint="environment") from error

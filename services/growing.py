@@ -12,6 +12,7 @@ from shared.contracts.readers import CONSUMERS, LOGGED
 from shared.inbox.cursors import read_cursors
 from shared.kafka.admin import KafkaAdmin
 from shared.kafka.records import Partition
+from shared.kafka_access import KafkaAccess
 from shared.outbox.growth import Growth, GrowthRefused, ReadOffsets
 from shared.settings import SERVICES, ServiceName
 from shared.unit_of_work.database import Database
@@ -19,7 +20,7 @@ from shared.unit_of_work.database import Database
 
 @asynccontextmanager
 async def open_growth(
-    topic: str, logical: str, bootstrap: str, seconds: float, *, unit_has_read: bool
+    topic: str, logical: str, access: KafkaAccess, seconds: float, *, unit_has_read: bool
 ) -> AsyncIterator[Growth]:
     """The growth of a topic with this logical name, on the databases of all services.
 
@@ -27,7 +28,7 @@ async def open_growth(
     """
     async with AsyncExitStack() as opened:
         databases = {name: await opened.enter_async_context(open_database(name)) for name in SERVICES}
-        admin = await opened.enter_async_context(KafkaAdmin(bootstrap))
+        admin = await opened.enter_async_context(KafkaAdmin(access))
         if logical != "department":
             readers = _service_readers(databases, logical)
         else:
@@ -35,7 +36,7 @@ async def open_growth(
         yield Growth(
             databases,
             admin,
-            bootstrap,
+            access,
             topic,
             readers,
             seconds=seconds,

@@ -32,7 +32,7 @@ async def find_lost_contacts(inquiry: Database, since: dt.datetime) -> Lost:
     async for page in emitted_ordinals(inquiry.pool, CONTACT_SOURCE, after=floor_id(since)):
         emitted |= page
     present = addresses_of(await waiting_values(inquiry.pool, topic), CONTACT_SOURCE)
-    async for records in records_since(inquiry.settings.kafka_bootstrap, [topic], since):
+    async for records in records_since(inquiry.settings.kafka, [topic], since):
         present |= addresses_of((record.value for record in records), CONTACT_SOURCE)
     missing = emitted.keys() - {subject for subject, _ in present}
     lost = Lost(topic)

@@ -76,7 +76,7 @@ async def _lost_of(routing: Database, unit: _Unit, since: dt.datetime) -> Lost:
         return lost
     present = _Present(set(), set())
     present.add(await waiting_values(routing.pool, unit.topic), unit.source)
-    async for records in records_since(routing.settings.kafka_bootstrap, [unit.topic], since):
+    async for records in records_since(routing.settings.kafka, [unit.topic], since):
         present.add((record.value for record in records), unit.source)
     missing = {
         case: numbers

@@ -68,7 +68,7 @@ async def _present(
 ) -> set[tuple[str, int]]:
     present = addresses_of(await waiting_values(owner.pool, topic), source)
     logged = {one: at for one, at in (await kept.next_offsets(audit.pool)).items() if one[0] == topic}
-    async for records in records_since(owner.settings.kafka_bootstrap, [topic], since, logged):
+    async for records in records_since(owner.settings.kafka, [topic], since, logged):
         present |= addresses_of((record.value for record in records), source)
     return present
 

@@ -191,7 +191,7 @@ async def _log(database: Database, settings: AuditSettings, report: Report) -> N
     keys = KeyBox(settings.key("audit subject keys"))
     connection = await database.connect()
     try:
-        rebuilt = await rebuild(connection, signer, keys, settings.folder, settings.kafka_bootstrap)
+        rebuilt = await rebuild(connection, signer, keys, settings.folder, settings.kafka)
         if rebuilt.entries:
             for (topic, partition), cursor in sorted((await log_cursors(connection)).items()):
                 reset = Reset(topic, partition, cursor.next, cursor.next)

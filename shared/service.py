@@ -101,7 +101,7 @@ class Service:
         self.database = database
         self.parts = parts
         settings = database.settings
-        self.producer = Producer(settings.kafka_bootstrap, f"civicloom-{settings.service}")
+        self.producer = Producer(settings.kafka, f"civicloom-{settings.service}")
         self.fence = Fence(database)
         self.relay = Relay(
             database,
@@ -126,7 +126,7 @@ class Service:
         parts.register_timers(self.timers)
         needed = {settings.service, *parts.topics, *parts.also_reads}
         self.broker = BrokerProbe(
-            settings.kafka_bootstrap, [topic_name(settings.topic_namespace, one) for one in needed]
+            settings.kafka, [topic_name(settings.topic_namespace, one) for one in needed]
         )
         self.writes = WriteProbe(database.pool)
 
@@ -184,7 +184,8 @@ class Service:
         if fault := await self.writes.fault():
             missing["database"] = f"it takes no writes: {fault}"
         if self.broker.silent_seconds > self.database.settings.broker_silence_seconds:
-            missing["kafka"] = f"no broker has answered for {self.broker.silent_seconds:.0f} s"
+            reason = f": {self.broker.refusal}" if self.broker.refusal else ""
+            missing["kafka"] = f"no broker has answered for {self.broker.silent_seconds:.0f} s{reason}"
         elif any(consumer.lag() is None for consumer in self.consumers):
             away = (
                 f", and these topics are away: {', '.join(self.broker.missing)}"

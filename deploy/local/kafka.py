@@ -6,8 +6,10 @@ from pathlib import Path
 from deploy.local.broker import answers, spawn_broker, write_properties
 from deploy.local.jars import kafka_libs
 from deploy.local.ports import free_port
+from deploy.local.secured import Secured
 from deploy.local.server import Server
-from deploy.local.template import template
+from deploy.local.template import format_folder, template
+from shared.kafka_access import KafkaAccess
 
 
 class Kafka(Server):
@@ -15,7 +17,8 @@ class Kafka(Server):
 
     The first start formats the folder, later ones go on with the data. With `for_load` Java compiles and
     collects for throughput; else for a quick start. Clients are sent to `advertised_port`, where a proxy may
-    stand, if it is given. The log is `data_dir/kafka.log`.
+    stand, if it is given. A broker that is `secured` knows its users from the first start on. The log is
+    `data_dir/kafka.log`.
     """
 
     NAME = "Kafka"
@@ -30,14 +33,21 @@ class Kafka(Server):
         *,
         for_load: bool = False,
         advertised_port: int | None = None,
+        secured: Secured | None = None,
     ) -> None:
         super().__init__(data_dir, port, "kafka.log")
         self._advertised = None if advertised_port is None else f"127.0.0.1:{advertised_port}"
         self._for_load = for_load
+        self._secured = secured
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def access(self) -> KafkaAccess:
+        """As the superuser, if the broker is secured."""
+        return self._secured.access(self.bootstrap) if self._secured else KafkaAccess(self.bootstrap)
 
     def request_stop(self) -> None:
         """Asks it to shut down and returns; `stop` waits."""
@@ -47,10 +57,20 @@ class Kafka(Server):
     def _spawn(self) -> None:
         libs = kafka_libs()
         made = template(libs)
+        write_properties(
+            self.data_dir,
+            self.bootstrap,
+            free_port(),
+            "log",
+            advertised=self._advertised,
+            secured=self._secured,
+        )
         if not (self.data_dir / "log").exists():
-            made.copy_to(self.data_dir / "log")
-        write_properties(self.data_dir, self.bootstrap, free_port(), "log", self._advertised)
+            if self._secured is None:
+                made.copy_to(self.data_dir / "log")
+            else:
+                format_folder(self.data_dir, libs, self.log, self._secured.scram_options)
         self.child = spawn_broker(self.data_dir, libs, self.log, () if self._for_load else made.options)
 
     def _answers(self) -> bool:
-        return answers(self.port)
+        return answers(self.access)

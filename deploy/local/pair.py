@@ -20,6 +20,8 @@ from deploy.local.errors import FolderInUseError, LocalError, UnusableSettingErr
 from deploy.local.kafka import Kafka
 from deploy.local.postgres import Postgres
 from deploy.local.process import spawn
+from shared.kafka_access import KafkaAccess
+from shared.settings import KafkaSettings
 
 _GRACE_SECONDS = 20.0
 
@@ -45,10 +47,12 @@ class Pair:
     ) -> None:
         self.data_dir = data_dir.absolute()
         self._database_url = database_url or os.environ.get("DATABASE_URL")
-        self._bootstrap = bootstrap or os.environ.get("KAFKA_BOOTSTRAP")
+        self._access = KafkaAccess(bootstrap) if bootstrap else None
+        if bootstrap is None and os.environ.get("KAFKA_BOOTSTRAP"):
+            self._access = KafkaSettings().kafka
         port = _kafka_port()
         self.postgres = None if self._database_url else Postgres(self.data_dir / "postgres", durable=durable)
-        self.kafka = None if self._bootstrap else Kafka(self.data_dir / "kafka", port=port, for_load=for_load)
+        self.kafka = None if self._access else Kafka(self.data_dir / "kafka", port=port, for_load=for_load)
         self._lock: IO[bytes] | None = None
 
     @property
@@ -57,14 +61,17 @@ class Pair:
         return self.postgres.url if self.postgres else str(self._database_url)
 
     @property
-    def bootstrap(self) -> str:
-        """`host:port` of the broker, or several with commas."""
-        return self.kafka.bootstrap if self.kafka else str(self._bootstrap)
+    def access(self) -> KafkaAccess:
+        """The way to the broker, with all rights."""
+        if self.kafka is None:
+            assert self._access is not None  # noqa: S101
+            return self._access
+        return KafkaAccess(self.kafka.bootstrap)
 
     @property
     def environment(self) -> dict[str, str]:
         """The settings by which a child process finds both."""
-        return {"DATABASE_URL": self.database_url, "KAFKA_BOOTSTRAP": self.bootstrap}
+        return {"DATABASE_URL": self.database_url, **self.access.environment()}
 
     def start(self) -> Self:
         """Starts our servers that do not run, side by side, from the main thread; returns when they answer.

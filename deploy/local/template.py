@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
@@ -22,6 +23,7 @@ from deploy.local.errors import StartFailedError
 from deploy.local.jars import cache_folder
 from deploy.local.ports import free_port
 from deploy.local.process import poll_until, tail
+from shared.kafka_access import KafkaAccess
 
 _CACHE = "classes.aot"
 _TERMINATED = 128 + SIGTERM  # how Java ends in order
@@ -87,20 +89,28 @@ def _make(work: Path, libs: Path) -> None:
     made.mkdir()
     port = free_port()
     write_properties(work, f"127.0.0.1:{port}", free_port(), "log")
-    formatting = spawn_format(work, libs, log, _new_id())
-    if code := formatting.wait():
-        raise StartFailedError("Kafka's format", f"exit code {code}", log, tail(log))
+    format_folder(work, libs, log)
     shutil.copytree(work / "log", made / "log")
     cache = made / _CACHE
     recorded = spawn_broker(work, libs, log, (*QUICK_START, f"-XX:AOTCacheOutput={cache}", "-Xlog:disable"))
     try:
-        poll_until(lambda: recorded.returncode is not None or answers(port), _START_SECONDS)
+        poll_until(
+            lambda: recorded.returncode is not None or answers(KafkaAccess(f"127.0.0.1:{port}")),
+            _START_SECONDS,
+        )
         code = recorded.stop(grace=_RECORD_SECONDS)
     except BaseException:
         recorded.kill()
         raise
     if code != _TERMINATED:  # without a cache a start only takes longer
         cache.unlink(missing_ok=True)
+
+
+def format_folder(work: Path, libs: Path, log: Path, more: Sequence[str] = ()) -> None:
+    """Formats the log folder that the properties in `work` name. Raises StartFailedError if that fails."""
+    formatting = spawn_format(work, libs, log, _new_id(), more)
+    if code := formatting.wait():
+        raise StartFailedError("Kafka's format", f"exit code {code}", log, tail(log))
 
 
 def _new_id() -> str:

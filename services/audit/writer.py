@@ -158,8 +158,8 @@ class Writer:
     async def _append_records(
         self, connection: asyncpg.Connection, sequencer: Sequencer, committed: asyncio.Event
     ) -> None:
-        bootstrap = self._database.settings.kafka_bootstrap
-        reader = WatchedReader(bootstrap, "civicloom-audit-log", self._topics, patience=_PATIENCE_SECONDS)
+        access = self._database.settings.kafka
+        reader = WatchedReader(access, "civicloom-audit-log", self._topics, patience=_PATIENCE_SECONDS)
         try:
             # Reading begins first, so that the log cannot be exchanged unseen between this check and a fetch.
             begin = {partition: cursor.next for partition, cursor in sequencer.cursors.items()}
@@ -179,9 +179,7 @@ class Writer:
             return []
         last = {one: None if cursor.last is None else cursor.last.offset for one, cursor in cursors.items()}
         for look in range(1, _LOOKS + 1):
-            found = await read_log_states(
-                self._database.settings.kafka_bootstrap, "civicloom-audit-log", last
-            )
+            found = await read_log_states(self._database.settings.kafka, "civicloom-audit-log", last)
             if silent := cursors.keys() & reader.partitions() - found.keys():
                 raise LogInDoubt(f"no leader answers for {sorted(silent)}")
             try:

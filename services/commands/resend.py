@@ -58,6 +58,7 @@ async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> 
     from services.resend import find_lost
     from shared.kafka.admin import BrokerRefused
     from shared.kafka.client import KafkaError
+    from shared.kafka.refusal import explain
     from shared.unit_of_work.sent import send_again
 
     async with open_database(service) as owner, open_database("audit") as audit:
@@ -68,7 +69,7 @@ async def _run(service: "ServiceName", since: dt.datetime, *, dry_run: bool) -> 
             elif service == "routing":
                 lost += await find_lost_offers(owner, since)
         except KafkaError as error:
-            raise BrokerRefused(f"{owner.settings.kafka_bootstrap}: {error}") from error
+            raise BrokerRefused(await explain(error, owner.settings.kafka, "read")) from error
         for one in lost if not dry_run else ():
             await send_again(owner, one.topic, one.found)
         return lost

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.environment import REPOSITORY, AsJson, open_database, pack_folder
+from services.environment import REPOSITORY, AsJson, open_database, pack_folder, read_kafka_access
 from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
     from shared.kafka.topic_changes import Change, KeptWidth
     from shared.kafka.topics import TopicSpec
+    from shared.kafka_access import KafkaAccess
 
 topics = typer.Typer(name="topics", no_args_is_help=True, help="Create, compare and widen the Kafka topics.")
 
@@ -77,9 +78,10 @@ def apply(
     from shared.kafka.topic_changes import apply as make
 
     wanted = _specs(namespace, pack_folder(policies, pack), file, replication)
+    access = read_kafka_access(bootstrap)
 
     async def work() -> "list[Change]":
-        return await make(bootstrap, wanted, await _kept(spec.name for spec in wanted))
+        return await make(access, wanted, await _kept(spec.name for spec in wanted))
 
     changes = asyncio.run(work())
     _show(changes, as_json)
@@ -105,9 +107,10 @@ def diff(
     from shared.kafka.topic_changes import diff as compare
 
     wanted = _specs(namespace, pack_folder(policies, pack), file, replication)
+    access = read_kafka_access(bootstrap)
 
     async def work() -> "list[Change]":
-        return await compare(bootstrap, wanted, await _kept(spec.name for spec in wanted))
+        return await compare(access, wanted, await _kept(spec.name for spec in wanted))
 
     changes = asyncio.run(work())
     _show(changes, as_json)
@@ -147,11 +150,12 @@ def grow(
     if abort == (partitions is not None):
         raise typer.BadParameter("say how many, or --abort", param_hint="PARTITIONS")
     logical = _logical(namespace, topic)
+    access = read_kafka_access(bootstrap)
     from services.growing import open_growth
 
     async def work() -> dict[str, object]:
         async with open_growth(
-            topic, logical, bootstrap, timeout, unit_has_read=unit_has_read or abort
+            topic, logical, access, timeout, unit_has_read=unit_has_read or abort
         ) as growth:
             if partitions is None:
                 return {"topic": topic, "said": await growth.abort()}
@@ -159,7 +163,7 @@ def grow(
             done = f"{topic} has {partitions} partitions" + ("" if before < partitions else " already")
             return {"topic": topic, "before": before, "partitions": partitions, "said": done}
 
-    done = asyncio.run(_in_sentences(work))
+    done = asyncio.run(_in_sentences(work, access))
     typer.echo(json.dumps(done) if as_json else done["said"])
 
 
@@ -184,11 +188,14 @@ def _logical(namespace: str, topic: str) -> str:
     )
 
 
-async def _in_sentences(work: Callable[[], Awaitable[dict[str, object]]]) -> dict[str, object]:
+async def _in_sentences(
+    work: Callable[[], Awaitable[dict[str, object]]], access: "KafkaAccess"
+) -> dict[str, object]:
     """Faults of database and broker as our own errors."""
     from shared.infrastructure import is_infrastructure
     from shared.kafka.admin import BrokerRefused
     from shared.kafka.client import KafkaError
+    from shared.kafka.refusal import explain
     from shared.outbox.growth import NothingToGrow
 
     try:
@@ -196,7 +203,7 @@ async def _in_sentences(work: Callable[[], Awaitable[dict[str, object]]]) -> dic
     except NothingToGrow as error:
         raise typer.BadParameter(str(error), param_hint="PARTITIONS") from error
     except KafkaError as error:
-        raise BrokerRefused(f"the broker does not answer: {error!r}") from error
+        raise BrokerRefused(await explain(error, access)) from error
     except Exception as error:
         if not is_infrastructure(error):
             raise

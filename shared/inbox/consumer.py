@@ -36,6 +36,7 @@ from shared.infrastructure import is_passing
 from shared.kafka.aiokafka_internals import position_of, watch_fetches
 from shared.kafka.client import raw_record
 from shared.kafka.records import Partition
+from shared.kafka.refusal import missing_right
 from shared.logs import get_logger
 from shared.metrics import LAG
 from shared.unit_of_work.database import Database
@@ -118,7 +119,8 @@ class Consumer:
                 except Exception as error:
                     if not is_passing(error, KafkaError, asyncpg.PostgresError):
                         raise
-                    log.warning("consumer restarts", consumer=self.name, error=repr(error))
+                    reason = missing_right(error, self._database.settings.kafka, "read") or repr(error)
+                    log.warning("consumer restarts", consumer=self.name, error=reason)
                     await self._stop()
                     await asyncio.sleep(wait)
                     wait = min(wait * 2, 10)

@@ -4,17 +4,19 @@ Our own loop stands around it, since FastStream swallows a handler's error and g
 and acknowledges Kafka's offset, while here the cursor row decides what was applied.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared.inbox.barrier import Barrier
 from shared.inbox.partition_worker import MAX_RECORDS, FetchedRun
 from shared.kafka.aiokafka_internals import stop_client
 from shared.kafka.client import fetch_options
+from shared.kafka_access import KafkaAccess, Mechanism
 from shared.settings import CoreSettings
 
 _METADATA_MS = 5_000
@@ -25,6 +27,11 @@ _SESSION_MS, _REBALANCE_MS = 10_000, 12_000
 _REQUEST_MS = 15_000
 # What a unit's client has aborted, or not committed yet, it has not said.
 _ISOLATION = "read_committed"
+_SASL: Mapping[Mechanism, type[SASLPlaintext | SASLScram256 | SASLScram512]] = {
+    "PLAIN": SASLPlaintext,
+    "SCRAM-SHA-256": SASLScram256,
+    "SCRAM-SHA-512": SASLScram512,
+}
 
 Poll = Callable[[Any], Awaitable[Sequence[FetchedRun]]]
 """Polls the client once: a run for each partition of which something was fetched."""
@@ -58,7 +65,8 @@ class Subscription:
             return runs
 
         self._broker: KafkaBroker | None = KafkaBroker(
-            settings.kafka_bootstrap,
+            settings.kafka.bootstrap,
+            security=_security(settings.kafka),
             logger=None,
             apply_types=False,
             consumer_only=True,
@@ -106,3 +114,13 @@ class Subscription:
         broker, self._broker = self._broker, None
         if broker is not None and not await stop_client(broker, _STOP_SECONDS):
             raise TimeoutError(f"the consumer has not ended within {_STOP_SECONDS} s")
+
+
+def _security(access: KafkaAccess) -> BaseSecurity:
+    options = access.options()
+    tls = options.get("ssl_context")
+    if access.protocol.startswith("SASL"):
+        sasl = _SASL[access.mechanism]
+        username, password = options["sasl_plain_username"], options["sasl_plain_password"]
+        return sasl(username, password, ssl_context=tls, use_ssl=tls is not None)
+    return BaseSecurity(ssl_context=tls, use_ssl=tls is not None)

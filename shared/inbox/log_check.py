@@ -39,7 +39,7 @@ class LogCheck:
         self._consumer = consumer
         self._batches = batches
         self._subscribed = subscribed
-        self._states = LogStates(settings.kafka_bootstrap, f"civicloom-{settings.service}-log-check")
+        self._states = LogStates(settings.kafka, f"civicloom-{settings.service}-log-check")
 
     async def stop(self) -> None:
         """Ends what runs; to be called when no worker asks any more."""

@@ -11,7 +11,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.errors import CivicloomError
+from shared.kafka.refusal import explain
 from shared.kafka.topics import TopicSpec
+from shared.kafka_access import AccessInvalid, KafkaAccess
 
 _VISIBLE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
@@ -38,23 +40,25 @@ class KafkaAdmin:
     Every method raises BrokerRefused with the topic and the broker's reason.
     """
 
-    def __init__(self, bootstrap: str, *, timeout: float = 15.0) -> None:
-        """`bootstrap` is host:port, several separated by commas; `timeout` is in seconds, per request."""
-        self._bootstrap = bootstrap
+    def __init__(self, access: KafkaAccess, *, timeout: float = 15.0) -> None:
+        """`timeout` is in seconds, per request."""
+        self._access = access
         self._timeout_ms = int(timeout * 1000)
         self._client: Any = None
 
     async def __aenter__(self) -> Self:
         # Not in the constructor: the client binds itself to the running loop.
-        self._client = AIOKafkaAdminClient(
-            bootstrap_servers=self._bootstrap.split(","), request_timeout_ms=self._timeout_ms
-        )
+        try:
+            options = self._access.options()
+        except AccessInvalid as error:
+            raise BrokerRefused(str(error)) from error
+        self._client = AIOKafkaAdminClient(**options, request_timeout_ms=self._timeout_ms)
         try:
             await self._client.start()
         except BaseException as error:
             await self._client.close()
             if isinstance(error, KafkaError):
-                raise BrokerRefused(f"no Kafka broker answers at {self._bootstrap}") from error
+                raise BrokerRefused(await explain(error, self._access)) from error
             raise
         return self
 
@@ -163,7 +167,9 @@ class KafkaAdmin:
         try:
             return await request
         except (KafkaError, TimeoutError) as error:
-            raise BrokerRefused(f"the broker at {self._bootstrap} did not {purpose}: {error!r}") from error
+            raise BrokerRefused(
+                f"the broker at {self._access.bootstrap} did not {purpose}: {error!r}"
+            ) from error
 
 
 async def _until(visible: Callable[[], Awaitable[bool]], otherwise: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from shared.kafka.refusal import explain
+from shared.kafka_access import KafkaAccess
 from shared.logs import get_logger
 
 _EVERY_SECONDS = 5.0
@@ -22,10 +24,12 @@ log = get_logger(__name__)
 class BrokerProbe:
     """`run` asks; `silent_seconds` and `missing` give what is known. `topics` are full names."""
 
-    def __init__(self, bootstrap: str, topics: Collection[str]) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, access: KafkaAccess, topics: Collection[str]) -> None:
+        self._access = access
         self._topics = frozenset(topics)
         self._answered = time.monotonic()
+        self.refusal: str | None = None
+        """Why no broker has answered since the last answer, in a sentence."""
         self.missing: list[str] = []
         """The topics that no broker had at its last answer, sorted."""
 
@@ -47,12 +51,17 @@ class BrokerProbe:
                 finally:
                     await client.close()
             except (KafkaError, OSError, TimeoutError) as error:
-                log.debug("no broker answers", error=repr(error))
+                await self._look_into(error)
             await asyncio.sleep(1)
+
+    async def _look_into(self, error: Exception) -> None:
+        before, self.refusal = self.refusal, await explain(error, self._access)
+        if self.refusal != before:
+            log.warning("no broker takes our connection", reason=self.refusal)
 
     async def _connect(self) -> Any:
         client = AIOKafkaClient(
-            bootstrap_servers=self._bootstrap,
+            **self._access.options(),
             client_id="civicloom-probe",
             request_timeout_ms=int(_PATIENCE_SECONDS * 1000),
             metadata_max_age_ms=2**31 - 1,  # it asks by itself
@@ -67,5 +76,5 @@ class BrokerProbe:
     async def _ask(self, client: Any) -> None:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             found = await client.fetch_all_metadata()
-        self._answered = time.monotonic()
+        self._answered, self.refusal = time.monotonic(), None
         self.missing = sorted(self._topics - found.topics())

@@ -25,7 +25,9 @@ from shared.kafka.aiokafka_internals import (
     use_record_parser,
 )
 from shared.kafka.records import Partition, RawRecord
+from shared.kafka.refusal import missing_right
 from shared.kafka.tolerant_records import TolerantRecords
+from shared.kafka_access import KafkaAccess
 
 __all__ = [
     "KafkaError",
@@ -79,8 +81,8 @@ class PublishResult:
 class Producer:
     """An idempotent producer with `acks=all`. After any failed batch it must be renewed."""
 
-    def __init__(self, bootstrap: str, client_id: str) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, access: KafkaAccess, client_id: str) -> None:
+        self.access = access
         self._client_id = client_id
         self._producer: Any = None
         # Of two that start at a time one would be forgotten, with its connection and its tasks.
@@ -88,7 +90,7 @@ class Producer:
 
     def another(self, suffix: str) -> "Producer":
         """A second producer on the same broker, whose failures and renewals leave this one alone."""
-        return Producer(self.bootstrap, f"{self._client_id}-{suffix}")
+        return Producer(self.access, f"{self._client_id}-{suffix}")
 
     async def start(self) -> None:
         """Connects, unless it is connected. Raises KafkaError if no broker answers."""
@@ -187,7 +189,7 @@ class Producer:
             async with asyncio.timeout(seconds):
                 answer = await (await producer.send_batch(batch, topic, partition=partition))
         except (KafkaError, TimeoutError) as error:
-            result.failed[topic] = type(error).__name__
+            result.failed[topic] = missing_right(error, self.access, "write to") or type(error).__name__
             if isinstance(error, _REFUSALS):
                 result.refused.add(topic)
             return
@@ -205,7 +207,7 @@ class Producer:
 
     async def _start(self) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap,
+            **self.access.options(),
             client_id=self._client_id,
             enable_idempotence=True,
             acks="all",
@@ -253,7 +255,7 @@ class Reader:
 
     def __init__(
         self,
-        bootstrap: str,
+        access: KafkaAccess,
         client_id: str,
         topics: Sequence[str],
         *,
@@ -261,8 +263,9 @@ class Reader:
         patience: float = 0.0,
     ) -> None:
         self._topics = tuple(topics)
+        self._username = access.username
         self._consumer: Any = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+            **access.options(),
             client_id=client_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -292,7 +295,11 @@ class Reader:
             if not numbers:
                 numbers = await fresh_partitions(self._consumer, topic)
             if not numbers:
-                raise UnknownTopicOrPartitionError(f"{topic} does not exist: run `civicloom topics apply`")
+                # A broker shows no topic to who has no right on it.
+                hidden = f", or the Kafka user {self._username} may not read it" if self._username else ""
+                raise UnknownTopicOrPartitionError(
+                    f"{topic} does not exist{hidden}: run `civicloom topics apply`"
+                )
             assigned.extend(TopicPartition(topic, number) for number in numbers)
         self._consumer.assign(assigned)
         for partition in assigned:
@@ -348,9 +355,9 @@ class Reader:
         return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
 
 
-async def existing_topics(bootstrap: str, client_id: str) -> set[str]:
+async def existing_topics(access: KafkaAccess, client_id: str) -> set[str]:
     """The names of all topics that the broker has. Raises KafkaError if no broker answers."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, client_id=client_id)
+    consumer = AIOKafkaConsumer(**access.options(), client_id=client_id)
     try:
         await consumer.start()
         found: set[str] = await consumer.topics()

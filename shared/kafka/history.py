@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from shared.kafka.client import Reader, read_until
 from shared.kafka.records import Partition, RawRecord
+from shared.kafka_access import KafkaAccess
 
 _BATCH = 5000
 
 
 async def records_since(
-    bootstrap: str,
+    access: KafkaAccess,
     topics: Sequence[str],
     since: dt.datetime,
     at_least_from: Mapping[Partition, int] | None = None,
@@ -27,7 +28,7 @@ async def records_since(
     KafkaError
         If a topic is missing or no broker answers.
     """
-    reader = Reader(bootstrap, "civicloom-history", topics)
+    reader = Reader(access, "civicloom-history", topics)
     await reader.start({})
     try:
         ends = await reader.ends()

@@ -12,6 +12,7 @@ from shared.kafka.aiokafka_internals import all_partitions, position_of, stop_cl
 from shared.kafka.client import raw_record
 from shared.kafka.fingerprint import LogState
 from shared.kafka.records import Partition, RawRecord
+from shared.kafka_access import KafkaAccess
 
 # For all partitions together. One that does not answer is absent, and the others are not held up for long.
 _SECONDS = 5.0
@@ -26,8 +27,8 @@ class LogStates:
     Partitions are assigned by the hundred, and each asks on its own.
     """
 
-    def __init__(self, bootstrap: str, client_id: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, access: KafkaAccess, client_id: str) -> None:
+        self._access = access
         self._client_id = client_id
         self._asked: dict[Partition, tuple[int | None, list[asyncio.Future[LogState]]]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -65,7 +66,7 @@ class LogStates:
             failure: Exception | None = None
             found: dict[Partition, LogState] = {}
             try:
-                found = await read_log_states(self._bootstrap, self._client_id, offsets)
+                found = await read_log_states(self._access, self._client_id, offsets)
             except Exception as error:
                 failure = error
             for partition, (_, waiting) in asked.items():
@@ -79,7 +80,7 @@ class LogStates:
 
 
 async def read_log_states(
-    bootstrap: str, client_id: str, offsets: Mapping[Partition, int | None]
+    access: KafkaAccess, client_id: str, offsets: Mapping[Partition, int | None]
 ) -> dict[Partition, LogState]:
     """The state of each partition's log, with the record at the given offset, if any was asked for.
 
@@ -89,7 +90,7 @@ async def read_log_states(
     Raises KafkaError or OSError if no broker answers.
     """
     client = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **access.options(),
         client_id=client_id,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

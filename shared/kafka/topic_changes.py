@@ -6,6 +6,7 @@ from typing import Literal
 
 from shared.kafka.admin import KafkaAdmin, TopicState
 from shared.kafka.topics import TopicSpec
+from shared.kafka_access import KafkaAccess
 
 Action = Literal["create", "configure", "widen", "leave", "refuse"]
 _NOTHING_KEPT: Mapping[str, "KeptWidth"] = {}
@@ -122,25 +123,25 @@ def _obstacles(spec: TopicSpec, state: TopicState) -> Iterator[str]:
 
 
 async def diff(
-    bootstrap: str, wanted: Sequence[TopicSpec], kept: Mapping[str, KeptWidth] = _NOTHING_KEPT
+    access: KafkaAccess, wanted: Sequence[TopicSpec], kept: Mapping[str, KeptWidth] = _NOTHING_KEPT
 ) -> list[Change]:
     """The differences between the broker's topics and `Topics.specs(...)`; changes nothing.
 
     Raises BrokerRefused.
     """
-    async with KafkaAdmin(bootstrap) as admin:
+    async with KafkaAdmin(access) as admin:
         return plan(wanted, await admin.describe(spec.name for spec in wanted), kept)
 
 
 async def apply(
-    bootstrap: str, wanted: Sequence[TopicSpec], kept: Mapping[str, KeptWidth] = _NOTHING_KEPT
+    access: KafkaAccess, wanted: Sequence[TopicSpec], kept: Mapping[str, KeptWidth] = _NOTHING_KEPT
 ) -> list[Change]:
     """Creates missing topics, gives back lost partitions and corrects settings; returns all differences.
 
     `wanted` comes from `Topics.specs(...)`. It may run repeatedly and concurrently. Raises BrokerRefused.
     """
     specs = {spec.name: _as_kept(spec, kept) for spec in wanted}
-    async with KafkaAdmin(bootstrap) as admin:
+    async with KafkaAdmin(access) as admin:
         existing = await admin.describe(specs)
         changes = plan(wanted, existing, kept)
         if missing := [specs[change.topic] for change in changes if change.action == "create"]:

@@ -9,12 +9,13 @@ from collections.abc import Collection
 
 from shared.kafka.client import Reader
 from shared.kafka.records import Partition, RawRecord
+from shared.kafka_access import KafkaAccess
 
 _SAMPLE = 400
 _READ_WAIT_MS = 1000
 
 
-async def used_width(bootstrap: str, topic: str, partitions: int) -> int:
+async def used_width(access: KafkaAccess, topic: str, partitions: int) -> int:
     """The width by which the newest records of the topic were sent.
 
     It is `partitions`, the broker's number, unless the last ones have never held a record and the others
@@ -24,13 +25,13 @@ async def used_width(bootstrap: str, topic: str, partitions: int) -> int:
     """
     if partitions == 1:
         return 1
-    begins, ends = await _bounds(bootstrap, topic)
+    begins, ends = await _bounds(access, topic)
     used = max((number + 1 for (_, number), end in ends.items() if end), default=0)
     if used in (0, partitions):
         return partitions
     offsets = {at: max(begins[at], end - max(1, _SAMPLE // used)) for at, end in ends.items()}
     missing = sum(end - offsets[at] for at, end in ends.items())
-    reader = Reader(bootstrap, "civicloom-width", [topic])
+    reader = Reader(access, "civicloom-width", [topic])
     await reader.start(offsets)
     records: list[RawRecord] = []
     try:
@@ -58,8 +59,8 @@ def width_of(records: Collection[RawRecord], used: int, partitions: int) -> int:
     return min(range(partitions, used - 1, -1), key=misfits)
 
 
-async def _bounds(bootstrap: str, topic: str) -> tuple[dict[Partition, int], dict[Partition, int]]:
-    reader = Reader(bootstrap, "civicloom-width", [topic])
+async def _bounds(access: KafkaAccess, topic: str) -> tuple[dict[Partition, int], dict[Partition, int]]:
+    reader = Reader(access, "civicloom-width", [topic])
     await reader.start({})
     try:
         return await reader.begins(), await reader.ends()

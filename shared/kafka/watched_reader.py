@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 from shared.kafka.aiokafka_internals import watch_fetches
 from shared.kafka.client import Reader
 from shared.kafka.records import Partition, RawRecord
+from shared.kafka_access import KafkaAccess
 
 # A process that was stopped for longer may have slept through a failed fetch.
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -26,9 +27,9 @@ class WatchedReader(Reader):
     """
 
     def __init__(
-        self, bootstrap: str, client_id: str, topics: Sequence[str], *, patience: float = 0.0
+        self, access: KafkaAccess, client_id: str, topics: Sequence[str], *, patience: float = 0.0
     ) -> None:
-        super().__init__(bootstrap, client_id, topics, committed_only=True, patience=patience)
+        super().__init__(access, client_id, topics, committed_only=True, patience=patience)
         self._doubted: set[Partition] = set()
         self._read_at: float | None = None
         watch_fetches(self._consumer, self._doubted.update)

@@ -66,7 +66,7 @@ class Fence:
         self._database = database
         settings = database.settings
         self._service = settings.service
-        self._bootstrap = settings.kafka_bootstrap
+        self._access = settings.kafka
         self._topic = topic_name(settings.topic_namespace, settings.service)
         self._session: asyncpg.Connection | None = None
         self._marks: dict[Partition, int] = {}
@@ -180,7 +180,7 @@ class Fence:
         return None
 
     async def _open_reader(self) -> Reader:
-        reader = Reader(self._bootstrap, f"civicloom-{self._service}-fence", [self._topic])
+        reader = Reader(self._access, f"civicloom-{self._service}-fence", [self._topic])
         await reader.start({})
         return reader
 

@@ -23,6 +23,7 @@ from shared.kafka.admin import KafkaAdmin
 from shared.kafka.client import Reader
 from shared.kafka.records import Partition
 from shared.kafka.topic_changes import KeptWidth
+from shared.kafka_access import KafkaAccess
 from shared.outbox.relay import SHARDS
 from shared.outbox.widths import lock_class, read_widths, width_locks
 from shared.settings import ServiceName
@@ -65,7 +66,7 @@ class Growth:
         self,
         databases: Mapping[ServiceName, Database],
         admin: KafkaAdmin,
-        bootstrap: str,
+        access: KafkaAccess,
         topic: str,
         readers: Mapping[str, ReadOffsets],
         *,
@@ -74,7 +75,7 @@ class Growth:
     ) -> None:
         self._databases = databases
         self._admin = admin
-        self._bootstrap = bootstrap
+        self._access = access
         self._topic = topic
         self._readers = readers
         self._seconds = seconds
@@ -199,7 +200,7 @@ class Growth:
         await self._until_none(waited_for, "it hangs, or is of a release that knows no held topics: end it")
 
     async def _readers_are_through(self) -> None:
-        reader = Reader(self._bootstrap, "civicloom-topics-grow", [self._topic])
+        reader = Reader(self._access, "civicloom-topics-grow", [self._topic])
         await reader.start({})
         try:
             begins, ends = await reader.begins(), await reader.ends()

@@ -102,7 +102,7 @@ class TopicWidths:
         found = await self._producer.partitions({topic: self.kept.get(topic, 1) for topic in topics})
         if new := found.keys() - self.kept.keys():
             names = sorted(new)
-            used = [await used_width(self._producer.bootstrap, name, found[name]) for name in names]
+            used = [await used_width(self._producer.access, name, found[name]) for name in names]
             await session.execute(QUERIES["keep_widths"], names, used)
             # Not by RETURNING: another copy, or `topics grow`, may have written the row a moment ago.
             for row in await session.fetch(QUERIES["read_widths"], names):

@@ -179,7 +179,7 @@ async def _unread(database: ReplayDatabase, reading: Reading, result: Replayed) 
     if not reading.topics:
         return []
     cursors = await read_cursors(database, reading.consumer)
-    reader = Reader(database.settings.kafka_bootstrap, "civicloom-restore", reading.topics)
+    reader = Reader(database.settings.kafka, "civicloom-restore", reading.topics)
     await reader.start({one: offset for one, offset in cursors.items() if one[0] in reading.topics})
     found: list[RawRecord] = []
     try:
@@ -211,7 +211,7 @@ def in_chunks(records: Sequence[RawRecord]) -> Iterator[list[RawRecord]]:
 
 async def matching_topics(settings: CoreSettings, pattern: str) -> list[str]:
     """The existing topics whose names match a regular expression."""
-    existing = await existing_topics(settings.kafka_bootstrap, "civicloom-restore")
+    existing = await existing_topics(settings.kafka, "civicloom-restore")
     return sorted(name for name in existing if re.fullmatch(pattern, name))
 
 

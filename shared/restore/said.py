@@ -89,7 +89,7 @@ async def _other_topics(database: Database) -> list[str]:
     written -= {settings.service, "actions"}
     names = [topic_name(settings.topic_namespace, logical) for logical in written - TEMPLATES]
     if "department" in written:
-        existing = await existing_topics(settings.kafka_bootstrap, "civicloom-restore")
+        existing = await existing_topics(settings.kafka, "civicloom-restore")
         names += [name for name in existing if _is_department(name, settings.topic_namespace)]
     return sorted(names)
 
@@ -108,7 +108,7 @@ async def _read(
 ) -> int | None:
     """Adds what the topics hold; the append time of the first event, None if there was none."""
     first: int | None = None
-    reader = Reader(database.settings.kafka_bootstrap, "civicloom-restore", topics)
+    reader = Reader(database.settings.kafka, "civicloom-restore", topics)
     with suppress(TopicMissing):
         await reader.start(marks)
         try:

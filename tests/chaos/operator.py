@@ -66,7 +66,7 @@ async def _dead_letters(installation: Installation, service: ServiceName) -> Asy
     settings = CoreSettings(
         service=service,
         database_url=installation.database_url,
-        kafka_bootstrap=installation.bootstrap,
+        **installation.access.settings(),
         topic_namespace=installation.namespace,
         secret_key=SECRET,
         clock_file=installation.clock_file,

@@ -128,7 +128,7 @@ async def chaos_run(
         installation = await stack.enter_async_context(
             Installation(
                 pair.database_url,
-                pair.bootstrap if broker_network is None else f"127.0.0.1:{broker_network.port}",
+                pair.access if broker_network is None else f"127.0.0.1:{broker_network.port}",
                 folder,
                 copies=2,
                 clock_file=clock,

@@ -96,7 +96,7 @@ class Aftermath:
             CoreSettings(
                 service=service,
                 database_url=environment["DATABASE_URL"],
-                kafka_bootstrap=environment["KAFKA_BOOTSTRAP"],
+                **self.city.installation.access.settings(),
                 topic_namespace=environment["TOPIC_NAMESPACE"],
                 secret_key=environment["SECRET_KEY"],
             )

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.chaos
 
 @pytest.fixture
 async def unit(database: str, namespace: str, pair: Pair) -> AsyncIterator[Actions]:
-    reader = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    reader = await open_service_database(database, "routing", namespace=namespace, access=pair.access)
     try:
-        async with actions(reader, pair.bootstrap, partitions=2) as made:
+        async with actions(reader, pair.access, partitions=2) as made:
             yield made
     finally:
         await reader.close()
@@ -55,7 +55,7 @@ async def test_what_a_unit_aborted_is_applied_unless_only_committed_records_are_
 ) -> None:
     if not waits:
         monkeypatch.setattr("shared.inbox.faststream_adapter._ISOLATION", "read_uncommitted")
-    async with AIOKafkaProducer(bootstrap_servers=unit.bootstrap, transactional_id=unit.topic) as water:
+    async with AIOKafkaProducer(**unit.access.options(), transactional_id=unit.topic) as water:
         with pytest.raises(ZeroDivisionError):
             async with water.transaction():
                 await water.send_and_wait(unit.topic, signing("aborted"), key=b"case-1", partition=0)

@@ -51,7 +51,7 @@ class City:
 
     async def flood(self) -> None:
         """Half no JSON, half actions on cases that nobody knows."""
-        producer = Producer(self.installation.bootstrap, "junk")
+        producer = Producer(self.installation.access, "junk")
         try:
             for first in range(0, JUNK, _BATCH):
                 waiting = [(self.topic, b"%d" % n, _junk(n), None) for n in range(first, first + _BATCH)]
@@ -97,7 +97,7 @@ class City:
 @asynccontextmanager
 async def city_with_a_flood(pair: Pair, folder: Path) -> AsyncIterator[City]:
     async with Installation(
-        pair.database_url, pair.bootstrap, folder, services=["inquiry", "routing"]
+        pair.database_url, pair.access, folder, services=["inquiry", "routing"]
     ) as installation:
         routing = await open_service_database(
             installation.database_url, "routing", namespace=installation.namespace

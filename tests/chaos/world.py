@@ -26,6 +26,7 @@ from shared.inbox.partition_batch import OffsetGap, PartitionBatchProcessor
 from shared.infrastructure import is_infrastructure
 from shared.kafka.client import KafkaError, Producer, Reader
 from shared.kafka.records import RawRecord
+from shared.kafka_access import KafkaAccess
 from shared.outbox.relay import Relay
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
@@ -42,7 +43,7 @@ class World:
 
     routing: Database
     inquiry: Database
-    bootstrap: str
+    access: KafkaAccess
     random: Random
     slices: type[PartitionBatchProcessor] = PartitionBatchProcessor
     relay: type[Relay] = Relay
@@ -85,7 +86,7 @@ class World:
 
     def _relaying(self, database: Database) -> Loop:
         async def loop() -> None:
-            producer = Producer(self.bootstrap, "world")
+            producer = Producer(self.access, "world")
             try:
                 await self.relay(database, producer).run()
             finally:
@@ -98,7 +99,7 @@ class World:
         slices = self.slices(self.inquiry, "world", answering())
         while True:
             rows = await self.inquiry.pool.fetch("SELECT topic, partition, next_offset FROM cursor")
-            reader = Reader(self.bootstrap, "world", self.topics[:1])
+            reader = Reader(self.access, "world", self.topics[:1])
             try:
                 await reader.start({(row["topic"], row["partition"]): row["next_offset"] for row in rows})
                 while True:
@@ -115,7 +116,7 @@ class World:
                 await reader.stop()
 
     async def _come_to_rest(self) -> None:
-        reader = Reader(self.bootstrap, "rest", self.topics)
+        reader = Reader(self.access, "rest", self.topics)
         await reader.start({})
         try:
             async with asyncio.timeout(60):
@@ -139,7 +140,7 @@ class World:
 
     async def _check(self) -> list[Violation]:
         self.history = History(self.routing.settings.topic_namespace)
-        reader = Reader(self.bootstrap, "check", self.topics)
+        reader = Reader(self.access, "check", self.topics)
         await reader.start({})
         try:
             ends = await reader.ends()
@@ -189,11 +190,11 @@ def answering() -> Handlers:
 
 
 @contextlib.asynccontextmanager
-async def world(admin_url: str, bootstrap: str, namespace: str, **more: Any) -> AsyncIterator[World]:
+async def world(admin_url: str, access: KafkaAccess, namespace: str, **more: Any) -> AsyncIterator[World]:
     """A world on fresh tables and topics of `namespace`."""
-    await make_topics(bootstrap, namespace, [])
+    await make_topics(access, namespace, [])
     routing, inquiry = [
-        await open_service_database(admin_url, service, namespace=namespace, bootstrap=bootstrap)
+        await open_service_database(admin_url, service, namespace=namespace, access=access)
         for service in ("routing", "inquiry")
     ]
     try:
@@ -201,7 +202,7 @@ async def world(admin_url: str, bootstrap: str, namespace: str, **more: Any) -> 
             await database.pool.execute(
                 "TRUNCATE aggregate, outbox, outbox_aside, cursor, parked_key, parked_event"
             )
-        yield World(routing, inquiry, bootstrap, Random(7), **more)
+        yield World(routing, inquiry, access, Random(7), **more)
     finally:
         await routing.close()
         await inquiry.close()

@@ -51,10 +51,12 @@ def kafka() -> Iterator[str]:
         "PROCESS_ROLES": "broker,controller",
         "CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
         "CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "INTER_BROKER_LISTENER_NAME": "PLAINTEXT",
-        "LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
-        "ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
-        "LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        # The address of the clients leads nowhere inside the container, and a transaction is committed by the
+        # broker as a client of itself.
+        "INTER_BROKER_LISTENER_NAME": "BROKER",
+        "LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093,BROKER://:9094",
+        "ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port},BROKER://localhost:9094",
+        "LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT",
         "AUTO_CREATE_TOPICS_ENABLE": "false",
         "LOG_MESSAGE_TIMESTAMP_TYPE": "LogAppendTime",
         "OFFSETS_TOPIC_REPLICATION_FACTOR": "1",

@@ -36,7 +36,7 @@ async def test_a_case_is_warned_breached_answered_late_and_closed_of_itself(
     services: tuple[ServiceName, ...] = ("inquiry", "routing")
     async with (
         Installation(
-            pair.database_url, pair.bootstrap, open_tmp_path, services=services, clock_file=clock
+            pair.database_url, pair.access, open_tmp_path, services=services, clock_file=clock
         ) as installation,
         Observation(installation) as observation,
         httpx.AsyncClient(timeout=10) as client,

@@ -37,17 +37,17 @@ async def services(
 ) -> AsyncIterator[Mapping[ServiceName, Database]]:
     """The databases of all services, with topics of this test's own; the environment is the operator's."""
     own = f"{namespace}-{next(_NUMBERS)}"
-    await make_topics(pair.bootstrap, own, ["water"])
+    await make_topics(pair.access, own, ["water"])
     settings = {
         "DATABASE_URL": database,
-        "KAFKA_BOOTSTRAP": pair.bootstrap,
+        **pair.access.environment(),
         "TOPIC_NAMESPACE": own,
         "SECRET_KEY": SECRET,
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     opened = {
-        service: await open_service_database(database, service, namespace=own, bootstrap=pair.bootstrap)
+        service: await open_service_database(database, service, namespace=own, access=pair.access)
         for service in SERVICES
     }
     yield opened
@@ -110,7 +110,7 @@ async def test_partitions_added_by_hand_are_shown_with_what_to_do_and_are_no_obs
 ) -> None:
     topic = topic_of(routing)
     await send(routing)
-    async with KafkaAdmin(pair.bootstrap) as admin:
+    async with KafkaAdmin(pair.access) as admin:
         await admin.widen(topic, 7)
     assert await command("apply") == 0
     said = capsys.readouterr().out
@@ -181,9 +181,7 @@ async def test_a_units_topic_grows_when_its_consumer_group_has_read_everything(
     assert await command("grow", topic, "2", "--timeout", "1") == 1
     assert "no consumer group that reads" in capsys.readouterr().err
     place = TopicPartition(topic, 0)
-    unit = AIOKafkaConsumer(
-        bootstrap_servers=pair.bootstrap, group_id=f"{topic}-system", enable_auto_commit=False
-    )
+    unit = AIOKafkaConsumer(**pair.access.options(), group_id=f"{topic}-system", enable_auto_commit=False)
     await unit.start()
     unit.assign([place])
     await unit.commit({place: 3})

@@ -18,6 +18,7 @@ from shared.clock import machine_now
 from shared.ids import new_id
 from shared.kafka.admin import KafkaAdmin
 from shared.kafka.client import Producer, Reader, read_until
+from shared.kafka_access import KafkaAccess
 from shared.outbox.relay import Relay
 from shared.packs import Packs
 from tests.integration.routing.conftest import World
@@ -31,7 +32,7 @@ class City:
     """routing, whose case files and outbox the `world` has, with the topic of a unit."""
 
     world: World
-    bootstrap: str
+    access: KafkaAccess
 
     @property
     def topic(self) -> str:
@@ -43,7 +44,7 @@ class City:
         return case
 
     async def send(self) -> None:
-        producer = Producer(self.bootstrap, "test")
+        producer = Producer(self.access, "test")
         relay = Relay(self.world.database, producer, on_delivered=on_delivered, delivery_lock=aggregate_of)
         while await self.world.database.pool.fetchval("SELECT count(*) FROM outbox"):
             await relay.once()
@@ -51,7 +52,7 @@ class City:
         await producer.stop()
 
     async def records(self, topic: str | None = None) -> list[dict[str, Any]]:
-        reader = Reader(self.bootstrap, "test", [topic or self.topic])
+        reader = Reader(self.access, "test", [topic or self.topic])
         await reader.start({})
         ends = await reader.ends()
         found = [orjson.loads(one.value or b"") async for some in read_until(reader, ends) for one in some]
@@ -60,9 +61,9 @@ class City:
 
     async def lose(self) -> None:
         """An operator deletes the unit's topic and makes it again."""
-        async with KafkaAdmin(self.bootstrap) as admin:
+        async with KafkaAdmin(self.access) as admin:
             await admin._client.delete_topics([self.topic])
-        await make_topics(self.bootstrap, self.world.namespace, [UNIT])
+        await make_topics(self.access, self.world.namespace, [UNIT])
 
     async def resend(self, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any] | None]:
         """What the command exits with, and what it says of the unit's topic."""
@@ -80,20 +81,20 @@ class City:
 async def city(
     pair: Pair, database: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[City]:
-    more = {"namespace": namespace, "bootstrap": pair.bootstrap}
+    more = {"namespace": namespace, "bootstrap": pair.access}
     routing = await open_service_database(database, "routing", **more)
     audit = await open_service_database(database, "audit", **more)
     packs = await Packs.open(routing, routing.settings)
-    await make_topics(pair.bootstrap, namespace, [one.code for one in packs.current.departments if one.kafka])
+    await make_topics(pair.access, namespace, [one.code for one in packs.current.departments if one.kafka])
     environment = {
         "DATABASE_URL": database,
         "TOPIC_NAMESPACE": namespace,
         "SECRET_KEY": SECRET,
-        "KAFKA_BOOTSTRAP": pair.bootstrap,
+        **pair.access.environment(),
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    yield City(World(routing, packs, namespace), pair.bootstrap)
+    yield City(World(routing, packs, namespace), pair.access)
     await routing.close()
     await audit.close()
 

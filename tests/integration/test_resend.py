@@ -29,6 +29,7 @@ from shared.ids import new_id
 from shared.kafka.admin import KafkaAdmin
 from shared.kafka.client import Producer, Reader, read_until
 from shared.kafka.records import RawRecord
+from shared.kafka_access import KafkaAccess
 from shared.outbox.relay import Relay
 from shared.packs import Packs
 from shared.policy.loader import load_pack
@@ -51,7 +52,7 @@ class World:
 
     inquiry: Database
     audit: Database
-    bootstrap: str
+    access: KafkaAccess
     topic: str
     contacts: str
     sequencer: Sequencer = field(init=False)
@@ -78,7 +79,7 @@ class World:
 
     async def send(self) -> None:
         """The relay sends all that waits."""
-        producer = Producer(self.bootstrap, "test")
+        producer = Producer(self.access, "test")
         relay = Relay(self.inquiry, producer)
         while await self.inquiry.pool.fetchval("SELECT count(*) FROM outbox"):
             await relay.once()
@@ -86,7 +87,7 @@ class World:
         await producer.stop()
 
     async def records(self, topic: str | None = None) -> list[RawRecord]:
-        reader = Reader(self.bootstrap, "test", [topic or self.topic])
+        reader = Reader(self.access, "test", [topic or self.topic])
         await reader.start({})
         ends = await reader.ends()
         found = [one async for records in read_until(reader, ends) for one in records]
@@ -97,36 +98,36 @@ class World:
         """The log takes what is on the topic."""
         await self.sequencer.append(prepare(await self.records()))
 
-    async def lose(self, bootstrap: str) -> None:
+    async def lose(self, access: KafkaAccess) -> None:
         """An operator deletes the topics and makes them again."""
-        async with KafkaAdmin(bootstrap) as admin:
+        async with KafkaAdmin(access) as admin:
             await admin._client.delete_topics([self.topic, self.contacts])
-        await make_topics(bootstrap, self.inquiry.settings.topic_namespace, [])
+        await make_topics(access, self.inquiry.settings.topic_namespace, [])
 
 
 @pytest.fixture
 async def world(
     pair: Pair, database: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
-    await make_topics(pair.bootstrap, namespace, [])
-    more = {"namespace": namespace, "bootstrap": pair.bootstrap}
+    await make_topics(pair.access, namespace, [])
+    more = {"namespace": namespace, "bootstrap": pair.access}
     inquiry = await open_service_database(database, "inquiry", **more)
     audit = await open_service_database(database, "audit", **more)
     environment = {
         "DATABASE_URL": database,
         "TOPIC_NAMESPACE": namespace,
         "SECRET_KEY": SECRET,
-        "KAFKA_BOOTSTRAP": pair.bootstrap,
+        **pair.access.environment(),
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    made = World(inquiry, audit, pair.bootstrap, f"{namespace}.inquiry.v1", f"{namespace}.contact.v1")
+    made = World(inquiry, audit, pair.access, f"{namespace}.inquiry.v1", f"{namespace}.contact.v1")
     await made.open_log()
     yield made
     await made.session.close()
     await inquiry.pool.execute("TRUNCATE aggregate, outbox, received, inquiry, contact, timer, expectation")
     await _empty_log(database)
-    await made.lose(pair.bootstrap)
+    await made.lose(pair.access)
     await inquiry.close()
     await audit.close()
 
@@ -174,7 +175,7 @@ async def test_what_the_log_has_kept_comes_back_as_it_was(
     before = await world.records()
     await world.log()
     await world.inquiry.pool.execute("TRUNCATE received")
-    await world.lose(world.bootstrap)
+    await world.lose(world.access)
     assert await run("resend", "inquiry", "--since", EVER, "--dry-run") == 0
     assert "4 lost events would be sent again" in capsys.readouterr().out
     assert await world.inquiry.pool.fetchval("SELECT count(*) FROM outbox") == 0
@@ -189,7 +190,7 @@ async def test_an_intake_that_the_log_has_not_read_comes_back_from_its_receipt(w
     await world.take_in()
     await world.send()
     before = await world.records()
-    await world.lose(world.bootstrap)
+    await world.lose(world.access)
     assert await run("resend", "inquiry", "--since", "1h") == 0
     await world.send()
     assert bytes_of(await world.records()) == bytes_of(before)
@@ -201,7 +202,7 @@ async def test_what_nobody_has_kept_is_listed(world: World, capsys: pytest.Captu
     await world.log()
     await world.reopen(case)
     await world.send()
-    await world.lose(world.bootstrap)
+    await world.lose(world.access)
     assert await run("resend", "inquiry", "--since", EVER, "--json") == 1
     said, _ = json.loads(capsys.readouterr().out)
     assert (said["found"], said["sent"]) == (1, 1)
@@ -212,7 +213,7 @@ async def test_what_nobody_has_kept_is_listed(world: World, capsys: pytest.Captu
 async def test_erased_words_do_not_come_back(world: World) -> None:
     case = await world.take_in()
     await world.send()
-    await world.lose(world.bootstrap)
+    await world.lose(world.access)
     async with world.inquiry.transaction([case]) as tx:
         tx.erase(case)
     assert await run("resend", "inquiry", "--since", "1h") == 0
@@ -245,7 +246,7 @@ async def test_lost_addresses_come_back_from_the_tables_of_inquiry(
     assert len(before) == 3
     await run("resend", "inquiry", "--since", "1h")
     assert f"{world.contacts}: 0 lost" in capsys.readouterr().out
-    await world.lose(world.bootstrap)
+    await world.lose(world.access)
     async with world.inquiry.transaction([erased]) as tx:
         tx.erase(erased)
         await tx.connection.execute("UPDATE inquiry SET erased_at = now() WHERE id = $1", erased)

@@ -55,9 +55,9 @@ async def city(
 ) -> AsyncIterator[Installation]:
     folder = tmp_path_factory.mktemp("city")
     environment = {"SMTP_URL": f"smtp://127.0.0.1:{mailbox[1]}"}
-    async with Installation(pair.database_url, pair.bootstrap, folder, environment=environment) as running:
+    async with Installation(pair.database_url, pair.access, folder, environment=environment) as running:
         script = str(REPO / "examples" / "department.py")
-        arguments = [pair.bootstrap, UNIT, "--namespace", running.namespace, "--seconds", "0.1"]
+        arguments = [pair.access.bootstrap, UNIT, "--namespace", running.namespace, "--seconds", "0.1"]
         department = spawn("department", [sys.executable, script, *arguments], log=folder / "department.log")
         yield running
         department.stop()

@@ -68,7 +68,7 @@ async def baltimore(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Asy
     agency = {row["SRRecordID"]: codes[row["Agency"]] for row in rows_of(BALTIMORE)}
     environment = {"API_KEYS_FILE": str(keys)}
     async with Installation(
-        pair.database_url, pair.bootstrap, folder, pack="us-city", environment=environment
+        pair.database_url, pair.access, folder, pack="us-city", environment=environment
     ) as city:
         command = Command(city.database_url, folder, city.namespace)
         async with asyncpg.create_pool(city.database_url, min_size=1, max_size=2) as pool:
@@ -117,7 +117,7 @@ async def test_every_row_is_in_the_system_once_with_what_the_file_says(baltimore
 async def received(city: Installation) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """Data and words of each intake by inquiry id. A relay that was killed may have sent it twice, alike."""
     found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-    for record in await read_topics(city.bootstrap, [f"{city.namespace}.inquiry.v1"]):
+    for record in await read_topics(city.access, [f"{city.namespace}.inquiry.v1"]):
         event = orjson.loads(record.value)
         if event["type"] == "civic.inquiry.received.v1":
             intake = (event["data"], orjson.loads(dict(record.headers)["words"]))
@@ -191,7 +191,7 @@ async def test_every_event_is_under_the_checkpoint_once_and_anyone_can_verify_it
     city = baltimore.city
     folder = city.folder / "data" / "log"
     topics = [f"{city.namespace}.{service}.v1" for service in SERVICES]
-    sent = {commitment(record.value) for record in await read_topics(city.bootstrap, topics)}
+    sent = {commitment(record.value) for record in await read_topics(city.access, topics)}
     assert len(sent) >= 3 * 10_000  # received, dispatched, delivered
     await until(lambda: _size(folder) >= len(sent))
 

@@ -21,7 +21,7 @@ from tests.waiting import running, until
 
 @pytest.fixture
 async def reader(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    opened = await open_service_database(database, "routing", namespace=namespace, access=pair.access)
     yield opened
     await opened.close()
 
@@ -29,7 +29,7 @@ async def reader(database: str, namespace: str, pair: Pair) -> AsyncIterator[Dat
 async def test_what_compaction_took_is_not_lost(reader: Database, pair: Pair) -> None:
     async with actions(
         reader,
-        pair.bootstrap,
+        pair.access,
         **{
             "cleanup.policy": "compact",
             "segment.ms": "100",
@@ -42,7 +42,7 @@ async def test_what_compaction_took_is_not_lost(reader: Database, pair: Pair) ->
             await asyncio.sleep(0.12)  # a segment of its own: the active one is not compacted
 
         async def compacted() -> bool:
-            states = await read_log_states(pair.bootstrap, "test", {(unit.topic, 0): 1})
+            states = await read_log_states(pair.access, "test", {(unit.topic, 0): 1})
             return states[unit.topic, 0].record is None
 
         await until(compacted)

@@ -30,7 +30,7 @@ _READERS = 3
 
 @pytest.fixture
 async def city(pair: Pair, open_tmp_path: Path) -> AsyncIterator[Installation]:
-    async with Installation(pair.database_url, pair.bootstrap, open_tmp_path, copies=2) as started:
+    async with Installation(pair.database_url, pair.access, open_tmp_path, copies=2) as started:
         yield started
 
 

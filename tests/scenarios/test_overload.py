@@ -74,7 +74,7 @@ class Crowd:
 @asynccontextmanager
 async def service(pair: Pair, folder: Path, **limits: str) -> AsyncIterator[Installation]:
     async with Installation(
-        pair.database_url, pair.bootstrap, folder, services=["inquiry"], environment=limits
+        pair.database_url, pair.access, folder, services=["inquiry"], environment=limits
     ) as found:
         yield found
 

@@ -56,7 +56,7 @@ async def petitions(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Asy
     folder = tmp_path_factory.mktemp("petitions")
     rows = rows_of(PETITIONS)
     async with (
-        Installation(pair.database_url, pair.bootstrap, folder, pack="cn-city") as city,
+        Installation(pair.database_url, pair.access, folder, pack="cn-city") as city,
         asyncpg.create_pool(city.database_url, min_size=1, max_size=2) as pool,
     ):
         command = Command(city.database_url, folder, city.namespace)
@@ -106,7 +106,7 @@ async def test_both_ways_of_writing_a_date_are_read_on_the_clocks_of_the_place(p
 async def intakes(petitions: Petitions) -> dict[str, ConsumerRecord]:
     """The record of each intake by inquiry id."""
     found: dict[str, ConsumerRecord] = {}
-    for record in await read_topics(petitions.city.bootstrap, [f"{petitions.city.namespace}.inquiry.v1"]):
+    for record in await read_topics(petitions.city.access, [f"{petitions.city.namespace}.inquiry.v1"]):
         event = orjson.loads(record.value)
         if event["type"] == "civic.inquiry.received.v1":
             found[event["subject"]] = record

@@ -132,7 +132,7 @@ class City:
     async def records(self) -> list[RawRecord]:
         """Everything that services have written."""
         own = [name for name in self.observation.topics if ".actions." not in name]
-        reader = Reader(self.installation.bootstrap, "test", own)
+        reader = Reader(self.installation.access, "test", own)
         await reader.start({})
         try:
             return [record async for batch in read_until(reader, await reader.ends()) for record in batch]
@@ -147,7 +147,7 @@ async def lived_in(pair: Pair, folder: Path, command: Command = as_shipped) -> A
         installation = await stack.enter_async_context(
             Installation(
                 pair.database_url,
-                pair.bootstrap,
+                pair.access,
                 folder,
                 environment={"SMTP_URL": mail.url},
                 command=command,

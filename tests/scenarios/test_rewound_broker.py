@@ -28,8 +28,8 @@ async def test_the_log_stands_names_the_loss_and_goes_on(tmp_path: Path) -> None
     with temporary_folder() as folder, Pair(folder, durable=False) as pair:
         kafka = pair.kafka
         assert kafka is not None
-        await make_topics(pair.bootstrap, "civic", [])
-        audit = await open_service_database(pair.database_url, "audit", bootstrap=pair.bootstrap)
+        await make_topics(pair.access, "civic", [])
+        audit = await open_service_database(pair.database_url, "audit", access=pair.access)
         await send(pair, topic, events(5))
         kafka.stop()
         shutil.copytree(folder / "kafka", folder / "older")

@@ -32,7 +32,7 @@ class TwoReleases(Installation):
     """Each service in two copies, one of each release; each has a pack in its folder that the other lacks."""
 
     def __init__(self, pair: Pair, folder: Path, before: Path) -> None:
-        super().__init__(pair.database_url, pair.bootstrap, folder, copies=2)
+        super().__init__(pair.database_url, pair.access, folder, copies=2)
         self._roots = {TODAY: REPO, BEFORE: before}
         self.packs = {
             number: _renamed(root / "policies" / self.pack, folder / f"policies-{number}", f"{number}区")

@@ -35,6 +35,7 @@ from services.audit.log.tiles import TILE_WIDTH, TileName, split_bundle
 from services.audit.log.verify import verify
 from shared.kafka.client import Reader, read_until
 from shared.kafka.records import Partition, RawRecord
+from shared.kafka_access import KafkaAccess
 from shared.merkle import leaf_hashes
 from shared.restore.notes import ERASED as ERASED_NOTE
 from shared.restore.notes import keep_notes
@@ -55,7 +56,7 @@ class Rebuilt:
 
 
 async def rebuild(
-    connection: asyncpg.Connection, signer: Signer, keys: KeyBox, folder: Path, bootstrap: str
+    connection: asyncpg.Connection, signer: Signer, keys: KeyBox, folder: Path, access: KafkaAccess
 ) -> Rebuilt:
     """Brings the tables to the published checkpoint, in one transaction; nothing if they are not behind it.
 
@@ -79,7 +80,7 @@ async def rebuild(
         work = _Rebuilding(connection, keys, SubjectCache(connection, keys, head.subjects), head.edge)
         for start in range(head.edge.size, published.size, _STEP):
             entries = _published(folder, start, min(start + _STEP, published.size), published)
-            await work.put_back(entries, bootstrap)
+            await work.put_back(entries, access)
         await work.finish(published, note.decode())
     return work.result
 
@@ -97,10 +98,10 @@ class _Rebuilding:
         self._next: dict[Partition, int] = {}
         self.result = Rebuilt()
 
-    async def put_back(self, entries: Sequence[bytes], bootstrap: str) -> None:
+    async def put_back(self, entries: Sequence[bytes], access: KafkaAccess) -> None:
         members = [parse_entry(entry) for entry in entries]
         places = [place for one in members if (place := _place(one)) is not None]
-        records = await _fetch(bootstrap, places)
+        records = await _fetch(access, places)
         found = [_record_of(one, records) for one in members]
         names = [_subject_of(one, prepared) for one, prepared in zip(members, found, strict=True)]
         subjects = await self._subjects.get_or_create(names)
@@ -241,7 +242,7 @@ def _row(
     )
 
 
-async def _fetch(bootstrap: str, places: Iterable[Place]) -> dict[Place, RawRecord]:
+async def _fetch(access: KafkaAccess, places: Iterable[Place]) -> dict[Place, RawRecord]:
     """The records that still are at these places, read per partition from the first to the last."""
     wanted = set(places)
     if not wanted:
@@ -252,7 +253,7 @@ async def _fetch(bootstrap: str, places: Iterable[Place]) -> dict[Place, RawReco
         at = (topic, partition)
         firsts[at] = min(firsts.get(at, offset), offset)
         ends[at] = max(ends.get(at, 0), offset + 1)
-    reader = Reader(bootstrap, "civicloom-restore", sorted({topic for topic, _ in firsts}))
+    reader = Reader(access, "civicloom-restore", sorted({topic for topic, _ in firsts}))
     await reader.start({})
     found: dict[Place, RawRecord] = {}
     try:

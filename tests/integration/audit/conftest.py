@@ -24,9 +24,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="package")
 async def installation(pair: Pair, folder: Path) -> AsyncIterator[Installation]:
-    async with Installation(
-        pair.database_url, pair.bootstrap, folder, services=("audit",), copies=2
-    ) as running:
+    async with Installation(pair.database_url, pair.access, folder, services=("audit",), copies=2) as running:
         yield running
 
 
@@ -36,9 +34,9 @@ async def sample(installation: Installation) -> AsyncIterator[SampleService]:
         installation.database_url,
         "routing",
         namespace=installation.namespace,
-        bootstrap=installation.bootstrap,
+        access=installation.access,
     )
-    producer = Producer(installation.bootstrap, "sample")
+    producer = Producer(installation.access, "sample")
     relaying = asyncio.create_task(Relay(database, producer).run())
     yield SampleService(database)
     relaying.cancel()

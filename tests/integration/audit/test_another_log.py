@@ -51,9 +51,9 @@ async def audit(pair: Pair) -> AsyncIterator[Database]:
     name, namespace = f"test_{secrets.token_hex(6)}", f"t{secrets.token_hex(4)}"
     admin = await asyncpg.connect(pair.database_url)
     await admin.execute(f'CREATE DATABASE "{name}"')
-    await make_topics(pair.bootstrap, namespace, [])
+    await make_topics(pair.access, namespace, [])
     url = urlsplit(pair.database_url)._replace(path=f"/{name}").geturl()
-    opened = await open_service_database(url, "audit", namespace=namespace, bootstrap=pair.bootstrap)
+    opened = await open_service_database(url, "audit", namespace=namespace, access=pair.access)
     yield opened
     await opened.close()
     await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -67,7 +67,7 @@ def topic(audit: Database) -> str:
 
 @pytest.fixture
 async def admin(pair: Pair) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=pair.bootstrap)
+    client = AIOKafkaAdminClient(**pair.access.options())
     await client.start()
     yield client
     await client.close()
@@ -109,7 +109,7 @@ def events(count: int) -> list[bytes]:
 
 
 async def send(pair: Pair, topic: str, values: list[bytes]) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=pair.bootstrap) as producer:
+    async with AIOKafkaProducer(**pair.access.options()) as producer:
         for value in values:
             await producer.send_and_wait(topic, value, partition=0)
 
@@ -243,7 +243,7 @@ async def test_a_log_that_has_lost_its_end(
 async def test_a_topic_made_again_with_fewer_partitions(
     audit: Database, topic: str, pair: Pair, admin: AIOKafkaAdminClient, tmp_path: Path
 ) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=pair.bootstrap) as producer:
+    async with AIOKafkaProducer(**pair.access.options()) as producer:
         await producer.send_and_wait(topic, events(1)[0], partition=3)
     async with writing(audit, tmp_path):
         await has_entries(audit, 1)
@@ -262,7 +262,7 @@ async def test_aborted_transactions_are_not_logged_and_their_markers_are_no_loss
     lost = REGISTRY.get_sample_value("civicloom_log_lost_total", {"told_by": "offset"})
     async with writing(audit, tmp_path):
         async with AIOKafkaProducer(
-            bootstrap_servers=pair.bootstrap, transactional_id=audit.settings.topic_namespace
+            **pair.access.options(), transactional_id=audit.settings.topic_namespace
         ) as producer:
             async with producer.transaction():
                 await producer.send_and_wait(topic, first, partition=0)

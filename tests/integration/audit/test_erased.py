@@ -50,7 +50,7 @@ class Inquiry:
 async def test_the_proof_of_an_erased_cases_event_is_for_holders_of_the_event(
     installation: Installation, client: httpx.AsyncClient, sample: SampleService, tables: asyncpg.Connection
 ) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=installation.bootstrap) as producer:
+    async with AIOKafkaProducer(**installation.access.options()) as producer:
         inquiry = Inquiry(producer, topic_name(installation.namespace, "inquiry"), sample)
         accepted = await inquiry.emit("accepted")
 

@@ -35,9 +35,9 @@ Owner = Callable[[], Awaitable[int | None]]
 
 @pytest.fixture
 async def audit(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    await make_topics(pair.bootstrap, namespace, [])
+    await make_topics(pair.access, namespace, [])
     opened = await open_service_database(
-        database, "audit", namespace=namespace, bootstrap=pair.bootstrap, owner_idle_seconds=IDLE_SECONDS
+        database, "audit", namespace=namespace, access=pair.access, owner_idle_seconds=IDLE_SECONDS
     )
     yield opened
     await opened.close()
@@ -72,7 +72,7 @@ async def test_a_writer_that_is_stopped_in_order_leaves_nothing_unsigned(
     files = LogFiles(tmp_path)
     writer = Writer(audit, SIGNER, KEYS, files)
     topic = topic_name(audit.settings.topic_namespace, "inquiry")
-    async with running(writer.run), AIOKafkaProducer(bootstrap_servers=pair.bootstrap) as producer:
+    async with running(writer.run), AIOKafkaProducer(**pair.access.options()) as producer:
         await until(files.checkpoint, "the empty log is published", 20)
         await producer.send_and_wait(topic, b"anything is logged", partition=0)
         await until(lambda: has_entries(audit), "it is in the tables", 20)

@@ -31,21 +31,21 @@ def topic(namespace: str) -> str:
 
 @pytest.fixture
 async def audit(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    await make_topics(pair.bootstrap, namespace, [])
-    opened = await open_service_database(database, "audit", namespace=namespace, bootstrap=pair.bootstrap)
+    await make_topics(pair.access, namespace, [])
+    opened = await open_service_database(database, "audit", namespace=namespace, access=pair.access)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
 async def producer(pair: Pair, audit: Database) -> AsyncIterator[AIOKafkaProducer]:
-    async with AIOKafkaProducer(bootstrap_servers=pair.bootstrap) as made:
+    async with AIOKafkaProducer(**pair.access.options()) as made:
         yield made
 
 
 @pytest.fixture
 async def admin(pair: Pair) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=pair.bootstrap)
+    client = AIOKafkaAdminClient(**pair.access.options())
     await client.start()
     yield client
     await client.close()

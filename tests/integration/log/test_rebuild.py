@@ -28,16 +28,16 @@ WORDS = b'{"salt":"AAECAwQFBgcICQoLDA0ODw","text":"a street lamp"}'
 async def records(pair: Pair) -> list[RawRecord]:
     """700 events of 70 subjects on a real topic; the last one erases the first subject. And noise."""
     namespace = f"r{secrets.token_hex(4)}"
-    await make_topics(pair.bootstrap, namespace, [])
+    await make_topics(pair.access, namespace, [])
     made, topic = Topic(), f"{namespace}.inquiry.v1"
     values = [made.event(f"subject-{n % 70}", n // 70 + 1, WORDS) for n in range(700)]
     values.append(made.event("subject-0", 11, type="civic.inquiry.erased.v1"))
     rows = [(topic, b"key", one.value or b"", one.header("words")) for one in values]
     rows.insert(400, (topic, b"key", b"noise", None))
-    producer = Producer(pair.bootstrap, "test")
+    producer = Producer(pair.access, "test")
     await producer.publish(rows)
     await producer.stop()
-    reader = Reader(pair.bootstrap, "test", [topic])
+    reader = Reader(pair.access, "test", [topic])
     await reader.start({})
     found = [one async for batch in read_until(reader, await reader.ends()) for one in batch]
     await reader.stop()
@@ -64,7 +64,7 @@ async def backup_of(database: str, schema: str) -> AsyncIterator[asyncpg.Connect
 
 
 async def rebuilt(connection: asyncpg.Connection, folder: Path, pair: Pair) -> Rebuilt:
-    return await rebuild(connection, SIGNER, KEYS, folder, pair.bootstrap)
+    return await rebuild(connection, SIGNER, KEYS, folder, pair.access)
 
 
 async def published(connection: asyncpg.Connection, files: LogFiles, records: list[RawRecord]) -> bytes:
@@ -140,7 +140,7 @@ async def test_an_erasure_is_repeated_even_if_the_topic_has_no_records_left(  # 
         RawRecord("gone.inquiry.v1", 0, one.offset, one.timestamp_ms, one.key, one.value, one.headers)
         for one in records
     ]
-    await make_topics(pair.bootstrap, "gone", [])
+    await make_topics(pair.access, "gone", [])
     await append(await open_log(connection), *elsewhere[:300])
     async with backup_of(database, schema) as restored:
         await published(connection, files, elsewhere)

@@ -17,15 +17,15 @@ async def test_two_pairs_run_side_by_side_and_keep_their_data_apart_and_over_a_r
     here, there = open_tmp_path / "这里", open_tmp_path / "there and, back"
     with Pair(here) as one, Pair(there) as other:
         assert one.database_url != other.database_url
-        assert one.bootstrap != other.bootstrap
+        assert one.access.bootstrap != other.access.bootstrap
         for running, word in ((one, "one"), (other, "other")):
             await store(running.database_url, word)
-            await make_topic(running.bootstrap, "words")
-            await append(running.bootstrap, "words", word.encode())
+            await make_topic(running.access.bootstrap, "words")
+            await append(running.access.bootstrap, "words", word.encode())
 
     with Pair(here) as again:
         assert await stored(again.database_url) == ["one"]
-        assert await values_of(again.bootstrap, "words") == [b"one"]
+        assert await values_of(again.access.bootstrap, "words") == [b"one"]
 
 
 async def test_what_was_acknowledged_survives_a_kill_of_both_and_they_come_back_on_the_same_ports(
@@ -36,8 +36,8 @@ async def test_what_was_acknowledged_survives_a_kill_of_both_and_they_come_back_
         assert pair.kafka is not None
         before = pair.environment
         await store(pair.database_url, "kept")
-        await make_topic(pair.bootstrap, "words")
-        await append(pair.bootstrap, "words", b"kept")
+        await make_topic(pair.access.bootstrap, "words")
+        await append(pair.access.bootstrap, "words", b"kept")
 
         pair.kafka.kill()
         pair.postgres.kill()
@@ -45,7 +45,7 @@ async def test_what_was_acknowledged_survives_a_kill_of_both_and_they_come_back_
 
         assert pair.environment == before
         assert await stored(pair.database_url) == ["kept"]
-        assert await values_of(pair.bootstrap, "words") == [b"kept"]
+        assert await values_of(pair.access.bootstrap, "words") == [b"kept"]
 
 
 def test_a_folder_that_another_run_uses_is_refused(open_tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ async def department(installation: Installation) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(REPOSITORY / "examples" / "department.py"),
-        *(installation.bootstrap, UNIT, "--namespace", installation.namespace, "--seconds", "0"),
+        *(installation.access.bootstrap, UNIT, "--namespace", installation.namespace, "--seconds", "0"),
     )
     try:
         yield
@@ -44,7 +44,7 @@ async def becomes(connection: asyncpg.Connection, query: str, expected: object) 
 async def test_a_concern_travels_to_a_department_and_its_answer_back(pair: Pair, open_tmp_path: Path) -> None:
     services = ("inquiry", "routing")
     async with Installation(
-        pair.database_url, pair.bootstrap, open_tmp_path / "city", services=services
+        pair.database_url, pair.access, open_tmp_path / "city", services=services
     ) as city:
         connection = await asyncpg.connect(city.database_url)
         body = {

@@ -29,8 +29,8 @@ from tests.waiting import running, until
 
 @pytest.fixture
 async def routing(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    await make_topics(pair.bootstrap, namespace, [])
-    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    await make_topics(pair.access, namespace, [])
+    opened = await open_service_database(database, "routing", namespace=namespace, access=pair.access)
     yield opened
     await opened.close()
 
@@ -196,10 +196,10 @@ async def test_a_broker_that_is_silent_for_too_long_makes_a_service_unready(
     for name in ("_EVERY_SECONDS", "_PATIENCE_SECONDS"):
         monkeypatch.setattr(f"shared.kafka.broker_probe.{name}", 0.3)
     opened = await open_service_database(
-        database, "routing", namespace=namespace, broker_silence_seconds=2, bootstrap=pair.bootstrap
+        database, "routing", namespace=namespace, broker_silence_seconds=2, access=pair.access
     )
     service = Service(opened, Parts("Routing", routers=[]))
-    host, _, port = pair.bootstrap.rpartition(":")
+    host, _, port = pair.access.bootstrap.rpartition(":")
     with Proxy(int(port)) as before_kafka:
         # The broker names its own address in its answers: the probe must go on by the one it was given.
         service.broker = BrokerProbe(f"{host}:{before_kafka.port}", [])

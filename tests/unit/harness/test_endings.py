@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.installation import Installation
+from shared.kafka_access import KafkaAccess
 from shared.settings import ServiceName
 from tests.chaos.checks import deadlocks
 
@@ -16,7 +17,9 @@ def ends_with_three(_: ServiceName) -> Sequence[str]:
 
 
 def installation(folder: Path, command: Any = ends_with_three) -> Installation:
-    return Installation("postgresql://u@h/d", "h:9092", folder, services=["inquiry"], command=command)
+    return Installation(
+        "postgresql://u@h/d", KafkaAccess("h:9092"), folder, services=["inquiry"], command=command
+    )
 
 
 def test_a_copy_that_ended_by_itself_is_reported_though_it_was_started_again(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.installation import Installation, NotReady
+from shared.kafka_access import KafkaAccess
 from shared.settings import ServiceName
 
 # It listens by asyncio, as services do, so its error reads the same; and it is ready at once.
@@ -42,7 +43,9 @@ async def taken(port: int) -> AsyncIterator[None]:
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
-    return Installation("postgresql://u@h/d", "h:9092", tmp_path, services=["inquiry"], command=listens)
+    return Installation(
+        "postgresql://u@h/d", KafkaAccess("h:9092"), tmp_path, services=["inquiry"], command=listens
+    )
 
 
 async def test_it_starts_on_another_port(installation: Installation) -> None:

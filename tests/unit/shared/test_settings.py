@@ -23,6 +23,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.parametrize("kind", [CoreSettings, PublisherSettings, InquirySettings, AuditSettings])
 def test_every_class_is_read_the_same_way(kind: type[CoreSettings], environment: pytest.MonkeyPatch) -> None:
     environment.setenv("PUBLIC_URL", "https://city.example/")
+    environment.setenv("KAFKA_PLAINTEXT", "yes")
     environment.setenv("PORT", "9000")
     environment.setenv("AUDIT_PORT", "9004")
     settings = kind.for_service("audit")

@@ -15,6 +15,7 @@ from shared.contracts.routing import SignAction
 from shared.events.decoding import IncomingEvent
 from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers, Results
+from shared.kafka_access import KafkaAccess
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
 from tests.waiting import running, until
@@ -34,7 +35,7 @@ class Actions:
     """One topic, its writer, and what its reader has applied: the ids of the actions, in order."""
 
     reader: Database
-    bootstrap: str
+    access: KafkaAccess
     admin: AIOKafkaAdminClient
     producer: AIOKafkaProducer
     topic: str
@@ -76,7 +77,7 @@ class Actions:
 
         A client that knew a deleted topic of that name is not used.
         """
-        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
+        async with AIOKafkaProducer(**self.access.options()) as producer:
             sent = [
                 await producer.send(
                     self.topic,
@@ -115,14 +116,14 @@ class Actions:
 
 @asynccontextmanager
 async def actions(
-    reader: Database, bootstrap: str, *, partitions: int = 1, **configs: str
+    reader: Database, access: KafkaAccess, *, partitions: int = 1, **configs: str
 ) -> AsyncIterator[Actions]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**access.options())
     await admin.start()
     try:
-        async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        async with AIOKafkaProducer(**access.options()) as producer:
             topic = topic_name(reader.settings.topic_namespace, "actions", f"unit{next(_numbers)}")
-            made = Actions(reader, bootstrap, admin, producer, topic, partitions, configs)
+            made = Actions(reader, access, admin, producer, topic, partitions, configs)
             await made.create()
             yield made
     finally:

@@ -25,15 +25,15 @@ from tests.waiting import running, until
 
 @pytest.fixture
 async def writer(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    await make_topics(pair.bootstrap, namespace, ["water"])
-    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    await make_topics(pair.access, namespace, ["water"])
+    opened = await open_service_database(database, "routing", namespace=namespace, access=pair.access)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
 async def reader(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    opened = await open_service_database(database, "inquiry", namespace=namespace, bootstrap=pair.bootstrap)
+    opened = await open_service_database(database, "inquiry", namespace=namespace, access=pair.access)
     await opened.pool.execute("CREATE TABLE IF NOT EXISTS applied (n serial, subject text, sequence int)")
     yield opened
     await opened.close()
@@ -65,7 +65,7 @@ async def emit(database: Database, keys: int, each: int) -> None:
 async def test_events_flow_from_one_service_to_another_once_and_in_order(
     writer: Database, reader: Database, pair: Pair, namespace: str
 ) -> None:
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     consumer = Consumer(reader, counting(), name="toy", topics=[topic_name(namespace, "routing")])
     async with running(relay.run, consumer.run):
         await emit(writer, keys=20, each=10)
@@ -108,7 +108,7 @@ async def test_a_client_that_has_stopped_reading_is_replaced(
     writer: Database, reader: Database, namespace: str, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     monkeypatch.setattr(dead_client, "FAILING_SECONDS", 1.0)
-    relay = Relay(writer, Producer(writer.settings.kafka_bootstrap, "test"))
+    relay = Relay(writer, Producer(writer.settings.kafka, "test"))
     consumer = Consumer(reader, counting(), name=trouble, topics=[topic_name(namespace, "routing")])
     await reader.pool.execute("TRUNCATE applied, aggregate")
 
@@ -170,8 +170,8 @@ async def test_a_pattern_finds_units_topics_that_are_made_later(
         reader, handlers, name="toy.actions", pattern=rf"^{namespace}\.department\.[a-z0-9-]+\.actions\.v1$"
     )
     async with running(consumer.run):
-        await make_topics(pair.bootstrap, namespace, ["new"])
-        producer = Producer(pair.bootstrap, "unit")
+        await make_topics(pair.access, namespace, ["new"])
+        producer = Producer(pair.access, "unit")
         topic = topic_name(namespace, "actions", "new")
         value = (
             b'{"specversion":"1.0","id":"a-1","source":"/liar","type":"civic.action.sign.v1","subject":"case-1",'
@@ -193,7 +193,7 @@ async def test_a_units_flood_pauses_its_own_partition_and_no_other(
     writer: Database, database: str, pair: Pair, namespace: str
 ) -> None:
     reader = await open_service_database(
-        database, "inquiry", namespace=namespace, bootstrap=pair.bootstrap, bad_records_per_minute=5
+        database, "inquiry", namespace=namespace, access=pair.access, bad_records_per_minute=5
     )
     handlers, signed = Handlers(), list[str]()
 
@@ -203,10 +203,10 @@ async def test_a_units_flood_pauses_its_own_partition_and_no_other(
         signed.extend(event.event.id for event, is_bad in zip(events, bad, strict=True) if not is_bad)
         return [Refused() if is_bad else None for is_bad in bad]
 
-    await make_topics(pair.bootstrap, namespace, ["flooding", "quiet"])
+    await make_topics(pair.access, namespace, ["flooding", "quiet"])
     flooding, quiet = (topic_name(namespace, "actions", unit) for unit in ("flooding", "quiet"))
     consumer = Consumer(reader, handlers, name="toy.floods", topics=[flooding, quiet])
-    producer = Producer(pair.bootstrap, "unit")
+    producer = Producer(pair.access, "unit")
     junk = [(flooding, b"k", signing(f"bad-{number}"), None) for number in range(12)]
 
     async def read_up_to() -> int | None:
@@ -247,7 +247,7 @@ async def test_a_header_name_that_is_no_text_keeps_nobody_from_what_stands_behin
 
     topic = topic_name(namespace, "actions", "water")
     consumer = Consumer(reader, handlers, name="toy.foreign", topics=[topic])
-    async with AIOKafkaProducer(bootstrap_servers=pair.bootstrap) as producer, running(consumer.run):
+    async with AIOKafkaProducer(**pair.access.options()) as producer, running(consumer.run):
         await send_with_header(producer, topic, b"case-1", signing("a-1"), b"\xff\xfe\x00name")
         await producer.send_and_wait(topic, signing("a-2"), key=b"case-1", partition=0)
 

@@ -23,14 +23,14 @@ FLOOD = 10_000
 
 @pytest.fixture
 async def reader(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    opened = await open_service_database(database, "routing", namespace=namespace, access=pair.access)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
 async def unit(reader: Database, pair: Pair) -> AsyncIterator[Actions]:
-    async with actions(reader, pair.bootstrap, partitions=2) as made:
+    async with actions(reader, pair.access, partitions=2) as made:
         yield made
 
 

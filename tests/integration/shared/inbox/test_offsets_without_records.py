@@ -18,14 +18,14 @@ from tests.waiting import running, until
 
 @pytest.fixture
 async def reader(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    opened = await open_service_database(database, "routing", namespace=namespace, access=pair.access)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
 async def unit(reader: Database, pair: Pair) -> AsyncIterator[Actions]:
-    async with actions(reader, pair.bootstrap) as made:
+    async with actions(reader, pair.access) as made:
         yield made
 
 
@@ -33,7 +33,7 @@ async def unit(reader: Database, pair: Pair) -> AsyncIterator[Actions]:
 async def water(unit: Actions) -> AsyncIterator[AIOKafkaProducer]:
     """The unit's own client: it writes in transactions."""
     async with AIOKafkaProducer(
-        bootstrap_servers=unit.bootstrap, transactional_id=unit.topic, transaction_timeout_ms=60_000
+        **unit.access.options(), transactional_id=unit.topic, transaction_timeout_ms=60_000
     ) as producer:
         yield producer
 

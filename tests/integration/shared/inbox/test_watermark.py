@@ -23,9 +23,9 @@ from tests.waiting import running, until
 
 @pytest.fixture
 async def databases(database: str, namespace: str, pair: Pair) -> AsyncIterator[list[Database]]:
-    await make_topics(pair.bootstrap, namespace, [])
+    await make_topics(pair.access, namespace, [])
     opened = [
-        await open_service_database(database, service, namespace=namespace, bootstrap=pair.bootstrap)
+        await open_service_database(database, service, namespace=namespace, access=pair.access)
         for service in ("routing", "inquiry")
     ]
     yield opened
@@ -65,7 +65,7 @@ async def test_what_a_stuck_sibling_has_not_applied_adds_to_the_other_replicas_l
 
     topics = [topic_name(namespace, "routing")]
     well, sick = [Consumer(reader, handlers(stuck=stuck), name="two", topics=topics) for stuck in (0, 1)]
-    relay = Relay(writer, producer := Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, producer := Producer(pair.access, "test"))
     watermark = Watermark(reader, [well])
     async with running(well.run, sick.run, relay.run):
         await until(lambda: well.lag() is not None and sick.lag() is not None)

@@ -23,13 +23,14 @@ from shared.kafka import client as kafka
 from shared.kafka.admin import KafkaAdmin
 from shared.kafka.client import Producer, Reader, existing_topics
 from shared.kafka.log_state import read_log_states
+from shared.kafka_access import KafkaAccess
 
-Works = Callable[[str, str, asyncio.Event], Coroutine[Any, Any, None]]
-Starts = Callable[[str, str], Coroutine[Any, Any, object]]
+Works = Callable[[KafkaAccess, str, asyncio.Event], Coroutine[Any, Any, None]]
+Starts = Callable[[KafkaAccess, str], Coroutine[Any, Any, object]]
 
 
-async def start_producer(bootstrap: str, topic: str) -> None:
-    producer = Producer(bootstrap, "test")
+async def start_producer(access: KafkaAccess, topic: str) -> None:
+    producer = Producer(access, "test")
     try:
         await producer.start()
         await producer.partitions({topic: 1})
@@ -37,8 +38,8 @@ async def start_producer(bootstrap: str, topic: str) -> None:
         await producer.stop()
 
 
-async def start_reader(bootstrap: str, topic: str) -> None:
-    reader = Reader(bootstrap, "test", [topic])
+async def start_reader(access: KafkaAccess, topic: str) -> None:
+    reader = Reader(access, "test", [topic])
     try:
         await reader.start({})
         await reader.read(1, 10)
@@ -46,16 +47,16 @@ async def start_reader(bootstrap: str, topic: str) -> None:
         await reader.stop()
 
 
-async def look_at_the_log(bootstrap: str, topic: str) -> None:
-    await read_log_states(bootstrap, "test", {(topic, 0): 1})
+async def look_at_the_log(access: KafkaAccess, topic: str) -> None:
+    await read_log_states(access, "test", {(topic, 0): 1})
 
 
-async def list_topics(bootstrap: str, _: str) -> None:
-    await existing_topics(bootstrap, "test")
+async def list_topics(access: KafkaAccess, _: str) -> None:
+    await existing_topics(access, "test")
 
 
-async def administer(bootstrap: str, topic: str) -> None:
-    async with KafkaAdmin(bootstrap) as admin:
+async def administer(access: KafkaAccess, topic: str) -> None:
+    async with KafkaAdmin(access) as admin:
         await admin.describe([topic])
 
 
@@ -65,7 +66,7 @@ STARTS: list[Starts] = [start_producer, start_reader, look_at_the_log, list_topi
 @pytest.fixture
 async def topic(pair: Pair) -> str:
     namespace = f"t{secrets.token_hex(4)}"
-    await make_topics(pair.bootstrap, namespace, [])
+    await make_topics(pair.access, namespace, [])
     return topic_name(namespace, "inquiry")
 
 
@@ -86,7 +87,7 @@ async def none_are_left(before: int) -> None:
 async def test_a_client_may_be_cancelled_at_any_moment(pair: Pair, topic: str, starts: Starts) -> None:
     before = len(connections())
     for milliseconds in (*range(1, 11), 13, 16, 20, 30, 60):
-        task = asyncio.create_task(starts(pair.bootstrap, topic))
+        task = asyncio.create_task(starts(pair.access, topic))
         await asyncio.sleep(milliseconds / 1000)
         task.cancel()
         await asyncio.wait([task])
@@ -107,7 +108,7 @@ async def test_callers_of_a_producer_that_is_not_started_start_one(
 
     monkeypatch.setattr(AIOKafkaProducer, "start", counted)
     before = len(connections())
-    producer = Producer(pair.bootstrap, "test")
+    producer = Producer(pair.access, "test")
     await asyncio.gather(*(producer.partitions({topic: 1}) for _ in range(3)))
     assert len(started) == 1
     await asyncio.gather(producer.renew(), *(producer.partitions({topic: 1}) for _ in range(3)))
@@ -116,8 +117,8 @@ async def test_callers_of_a_producer_that_is_not_started_start_one(
     await none_are_left(before)
 
 
-async def produce(bootstrap: str, topic: str, working: asyncio.Event) -> None:
-    producer = Producer(bootstrap, "test")
+async def produce(access: KafkaAccess, topic: str, working: asyncio.Event) -> None:
+    producer = Producer(access, "test")
     try:
         await producer.publish([(topic, b"k", b"{}", None)])
         working.set()
@@ -127,8 +128,8 @@ async def produce(bootstrap: str, topic: str, working: asyncio.Event) -> None:
         await producer.stop()
 
 
-async def consume(bootstrap: str, topic: str, working: asyncio.Event) -> None:
-    reader = Reader(bootstrap, "test", [topic])
+async def consume(access: KafkaAccess, topic: str, working: asyncio.Event) -> None:
+    reader = Reader(access, "test", [topic])
     try:
         await reader.start({})
         await reader.read(1, 10)
@@ -147,12 +148,12 @@ async def test_a_client_that_is_stopped_while_the_broker_stands_leaves_nothing(
     monkeypatch.setattr(kafka, "_STOP_SECONDS", 0.3)
     before = len(connections())
     with Kafka(tmp_path / "kafka") as broker:
-        bootstrap = f"127.0.0.1:{broker.port}"
-        await make_topics(bootstrap, "t", [])
+        access = KafkaAccess(f"127.0.0.1:{broker.port}")
+        await make_topics(access, "t", [])
         assert broker.child is not None
         for connects in (False, True):
             working = asyncio.Event()
-            running = asyncio.create_task(works(bootstrap, topic_name("t", "inquiry"), working))
+            running = asyncio.create_task(works(access, topic_name("t", "inquiry"), working))
             await working.wait()
             broker.child.send(SIGSTOP)
             if connects:

@@ -13,7 +13,7 @@ from shared.kafka.log_state import read_log_states
 
 @pytest.fixture
 async def admin(pair: Pair) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=pair.bootstrap)
+    client = AIOKafkaAdminClient(**pair.access.options())
     await client.start()
     yield client
     await client.close()
@@ -28,7 +28,7 @@ async def test_bounds_and_the_record_at_an_offset_are_read(
     pair: Pair, namespace: str, admin: AIOKafkaAdminClient
 ) -> None:
     topic = await make(admin, f"{namespace}.plain")
-    async with AIOKafkaProducer(bootstrap_servers=pair.bootstrap) as producer:
+    async with AIOKafkaProducer(**pair.access.options()) as producer:
         for n in range(5):
             await producer.send_and_wait(topic, b"%d" % n, partition=0)
     asked: dict[tuple[str, int], int | None] = {
@@ -37,7 +37,7 @@ async def test_bounds_and_the_record_at_an_offset_are_read(
         (topic, 7): 0,
         (f"{namespace}.no", 0): None,
     }
-    found = await read_log_states(pair.bootstrap, "test", asked)
+    found = await read_log_states(pair.access, "test", asked)
     assert found.keys() == {(topic, 0), (topic, 1)}
     one = found[topic, 0]
     assert (one.begin, one.end) == (0, 5)
@@ -46,9 +46,9 @@ async def test_bounds_and_the_record_at_an_offset_are_read(
     assert found[topic, 1].record is None
 
     await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=4)})
-    gone = (await read_log_states(pair.bootstrap, "test", {(topic, 0): 3}))[topic, 0]
+    gone = (await read_log_states(pair.access, "test", {(topic, 0): 3}))[topic, 0]
     assert (gone.begin, gone.end, gone.record) == (4, 5, None)
-    beyond = (await read_log_states(pair.bootstrap, "test", {(topic, 0): 9}))[topic, 0]
+    beyond = (await read_log_states(pair.access, "test", {(topic, 0): 9}))[topic, 0]
     assert beyond.record is None
 
 
@@ -56,12 +56,12 @@ async def test_a_transaction_marker_is_no_record(
     pair: Pair, namespace: str, admin: AIOKafkaAdminClient
 ) -> None:
     topic = await make(admin, f"{namespace}.transactions")
-    async with AIOKafkaProducer(bootstrap_servers=pair.bootstrap, transactional_id=topic) as producer:
+    async with AIOKafkaProducer(**pair.access.options(), transactional_id=topic) as producer:
         for value in (b"first", b"second"):
             async with producer.transaction():
                 await producer.send_and_wait(topic, value, partition=0)
     found = [
-        (await read_log_states(pair.bootstrap, "test", {(topic, 0): offset}))[topic, 0] for offset in range(4)
+        (await read_log_states(pair.access, "test", {(topic, 0): offset}))[topic, 0] for offset in range(4)
     ]
     values = [state.record.value if state.record else None for state in found]
     assert values == [b"first", None, b"second", None]

@@ -14,15 +14,16 @@ from harness.schema import make_topics
 from shared.contracts.addresses import topic_name
 from shared.kafka import client as kafka
 from shared.kafka.client import KafkaError, Producer
+from shared.kafka_access import KafkaAccess
 
 
 async def test_a_stopped_producer_sends_nothing_more(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its successor sends the batch again; a producer that lived on would send it behind newer ones."""
     namespace = f"t{secrets.token_hex(4)}"
-    await make_topics(pair.bootstrap, namespace, [])
+    await make_topics(pair.access, namespace, [])
     topic = f"{namespace}.inquiry.v1"
     monkeypatch.setattr(kafka, "_STOP_SECONDS", 0.2)
-    producer = Producer(pair.bootstrap, "given-up")
+    producer = Producer(pair.access, "given-up")
     await producer.start()
     inner = producer._producer
     away = asyncio.Event()
@@ -50,17 +51,17 @@ async def test_a_producer_whose_connection_was_lost_without_an_end_learns_of_a_n
     monkeypatch.setattr(kafka, "_REQUEST_SECONDS", 1)
     port = free_port()
     with Proxy(port) as network, Kafka(tmp_path / "kafka", port, advertised_port=network.port):
-        bootstrap = f"127.0.0.1:{network.port}"
-        await make_topics(bootstrap, "t", [])
+        access = KafkaAccess(f"127.0.0.1:{network.port}")
+        await make_topics(access, "t", [])
         known, new = topic_name("t", "inquiry"), topic_name("t", "department", "water")
-        producer = Producer(bootstrap, "test")
+        producer = Producer(access, "test")
         try:
             assert await producer.partitions({known: 1})
             network.lose_network()
             with pytest.raises(KafkaError):
                 await producer.partitions({new: 1})
             network.mend()
-            await make_topics(bootstrap, "t", ["water"])
+            await make_topics(access, "t", ["water"])
             async with asyncio.timeout(15):
                 while not (found := await partitions_or_none(producer, new)):
                     await asyncio.sleep(0.1)

@@ -24,7 +24,7 @@ def growths_look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def own_namespace(namespace: str, pair: Pair) -> str:
     """Routing's topics as they are declared, for one test alone."""
     own = f"{namespace}-{next(_NUMBERS)}"
-    await make_topics(pair.bootstrap, own, ["water"], only="routing")
+    await make_topics(pair.access, own, ["water"], only="routing")
     return own
 
 
@@ -36,7 +36,7 @@ def topic(own_namespace: str) -> str:
 
 @pytest.fixture
 async def admin(pair: Pair) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=pair.bootstrap)
+    client = AIOKafkaAdminClient(**pair.access.options())
     await client.start()
     yield client
     await client.close()
@@ -45,9 +45,7 @@ async def admin(pair: Pair) -> AsyncIterator[AIOKafkaAdminClient]:
 @pytest.fixture
 async def writer(database: str, own_namespace: str, pair: Pair) -> AsyncIterator[Database]:
     """Routing, whose events are sent."""
-    opened = await open_service_database(
-        database, "routing", namespace=own_namespace, bootstrap=pair.bootstrap
-    )
+    opened = await open_service_database(database, "routing", namespace=own_namespace, access=pair.access)
     yield opened
     await opened.pool.execute("TRUNCATE aggregate, outbox, outbox_aside, topic_width")
     await opened.close()
@@ -56,7 +54,7 @@ async def writer(database: str, own_namespace: str, pair: Pair) -> AsyncIterator
 @pytest.fixture
 async def reader(database: str, own_namespace: str, pair: Pair) -> AsyncIterator[Database]:
     """Inquiry, which keeps in the table `applied` what it has read."""
-    opened = await open_reader(database, own_namespace, pair.bootstrap)
+    opened = await open_reader(database, own_namespace, pair.access)
     yield opened
     await opened.pool.execute("TRUNCATE applied, aggregate, cursor, topic_width")
     await opened.close()

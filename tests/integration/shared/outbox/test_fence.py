@@ -30,8 +30,8 @@ async def routing(database: str, pair: Pair) -> AsyncIterator[Database]:
     """Routing with topics of its own for each test: what is on them stays."""
     routing.number = getattr(routing, "number", 0) + 1  # type: ignore[attr-defined]
     namespace = f"{database.rpartition('_')[2]}f{routing.number}"  # type: ignore[attr-defined]
-    await make_topics(pair.bootstrap, namespace, [], only="routing")
-    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    await make_topics(pair.access, namespace, [], only="routing")
+    opened = await open_service_database(database, "routing", namespace=namespace, access=pair.access)
     await opened.pool.execute(f"TRUNCATE {', '.join(TABLES)}")
     yield opened
     await opened.pool.execute("UPDATE epoch SET epoch = 1, restoring = false")
@@ -40,7 +40,7 @@ async def routing(database: str, pair: Pair) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def relay_of(database: Database, *, fenced: bool = True) -> AsyncIterator[Relay]:
-    producer = Producer(database.settings.kafka_bootstrap, "test")
+    producer = Producer(database.settings.kafka, "test")
     relay = Relay(database, producer, fence=Fence(database) if fenced else None)
     try:
         yield relay
@@ -85,7 +85,7 @@ async def put_back(database: Database) -> None:
 
 
 async def records_of(database: Database) -> list[RawRecord]:
-    reader = Reader(database.settings.kafka_bootstrap, "test", [own_topic(database)])
+    reader = Reader(database.settings.kafka, "test", [own_topic(database)])
     await reader.start({})
     try:
         return [record async for batch in read_until(reader, await reader.ends()) for record in batch]
@@ -141,7 +141,7 @@ async def test_an_old_event_at_the_end_does_not_hide_a_forgotten_one(routing: Da
     """A copy whose delete failed sends old rows again: they may be the last ones of their partition."""
     await forget(routing)
     old = next(record for record in await records_of(routing) if record.key == b"case")
-    producer = Producer(routing.settings.kafka_bootstrap, "test")
+    producer = Producer(routing.settings.kafka, "test")
     for _ in range(3):
         await producer.publish([(old.topic, b"case", old.value or b"", None)])
     await producer.stop()
@@ -180,7 +180,7 @@ async def test_bytes_that_routing_has_not_written_are_no_proof(routing: Database
     forged = (real.value or b"").replace(b'"subject":"case"', b'"subject":"forged"')
     foreign = forged.replace(b'"source":"/services/routing"', b'"source":"/services/inquiry"')
     poison = forged.replace(b'"data":{', b'"data":{"reason":7,"x":{').replace(b"}}", b"}}}")
-    producer = Producer(routing.settings.kafka_bootstrap, "test")
+    producer = Producer(routing.settings.kafka, "test")
     rows = [(real.topic, b"x", value, None) for value in (b"noise", b"\xff\x00", foreign, poison)]
     await producer.publish(rows)
     await producer.stop()
@@ -224,7 +224,7 @@ async def test_without_a_broker_people_can_write_and_nothing_acts(
 ) -> None:
     """What is written then has a number that a restore can still change, since it was not sent."""
     monkeypatch.setenv("SECRET_KEY", SECRET)
-    away = await open_service_database(database, "routing", bootstrap=f"127.0.0.1:{free_port()}")
+    away = await open_service_database(database, "routing", access=f"127.0.0.1:{free_port()}")
     acted = asyncio.Event()
 
     async def act() -> None:

@@ -71,12 +71,12 @@ async def growing(
 ) -> AsyncIterator[tuple[Growth, list[str]]]:
     """A growth, and what it reports."""
     reported: list[str] = []
-    async with KafkaAdmin(pair.bootstrap) as admin:
+    async with KafkaAdmin(pair.access) as admin:
         yield (
             kind(
                 databases,
                 admin,
-                pair.bootstrap,
+                pair.access,
                 topic,
                 readers or {},
                 seconds=seconds,
@@ -104,14 +104,14 @@ async def test_a_topic_grows_under_load_and_every_key_keeps_its_order(
 ) -> None:
     """With two relays and two readers; in one case the partitions have been added by hand before."""
     name = f"grown-{by_hand}"
-    relays = [Relay(writer, Producer(pair.bootstrap, "test")) for _ in range(2)]
+    relays = [Relay(writer, Producer(pair.access, "test")) for _ in range(2)]
     consumers = [Consumer(reader, counting(), name=name, topics=[topic]) for _ in range(2)]
     readers = {"toy": lambda: read_cursors(reader, name)}
     if by_hand:
         await emit(writer, 1)
         await send_all(writer, relays[0])
         await relays[0]._release()
-        async with KafkaAdmin(pair.bootstrap) as admin:
+        async with KafkaAdmin(pair.access) as admin:
             await admin.widen(topic, 9)
     rounds = 0
     over = asyncio.Event()
@@ -144,8 +144,8 @@ async def test_a_topic_grows_under_load_and_every_key_keeps_its_order(
     assert await applied(reader) == {key: list(range(1, rounds + by_hand + 1)) for key in KEYS}
     assert duplicates(name) == 0
     assert await kept(writer, reader, topic) == [KeptWidth(9)] * 2
-    assert sum(await ends(pair.bootstrap, topic)) == events
-    assert any((await ends(pair.bootstrap, topic))[4:])
+    assert sum(await ends(pair.access, topic)) == events
+    assert any((await ends(pair.access, topic))[4:])
     assert await reader.pool.fetchval("SELECT count(*) FROM topic_loss") == 0
     assert "is held" in reported[0]
     assert reported[-1] == f"{topic} goes on with 9 partitions"
@@ -166,7 +166,7 @@ async def test_a_growth_killed_at_any_step_is_finished_or_taken_back_and_never_m
     writer: Database, reader: Database, topic: str, pair: Pair, killed: tuple[int, str]
 ) -> None:
     fatal, then = killed
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     await emit(writer, 1)
     await send_all(writer, relay)
     await relay._release()
@@ -195,7 +195,7 @@ async def test_a_growth_killed_at_any_step_is_finished_or_taken_back_and_never_m
     assert set(widths) == {KeptWidth(expected)}
     await emit(writer, 1)
     await send_all(writer, relay)
-    used = {n for n, end in enumerate(await ends(pair.bootstrap, topic)) if end}
+    used = {n for n, end in enumerate(await ends(pair.access, topic)) if end}
     assert bool(used & {4, 5}) == (expected == 6)
     await stop(relay)
 
@@ -203,7 +203,7 @@ async def test_a_growth_killed_at_any_step_is_finished_or_taken_back_and_never_m
 async def test_while_a_killed_growth_holds_the_topic_events_wait_and_abort_releases_them(
     writer: Database, reader: Database, topic: str, pair: Pair
 ) -> None:
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     await emit(writer, 1)
     await send_all(writer, relay)
     async with running(relay.run):
@@ -211,7 +211,7 @@ async def test_while_a_killed_growth_holds_the_topic_events_wait_and_abort_relea
         await until(lambda: relay.held_topics)
         await emit(writer, 3)
         await until(lambda: relay.paused_topics)
-        assert sum(await ends(pair.bootstrap, topic)) == len(KEYS)
+        assert sum(await ends(pair.access, topic)) == len(KEYS)
         async with growing(both(writer, reader), pair, topic) as (growth, _):
             with pytest.raises(GrowthRefused, match="growing to 8 partitions already"):
                 await growth.grow(9)
@@ -219,7 +219,7 @@ async def test_while_a_killed_growth_holds_the_topic_events_wait_and_abort_relea
             assert await growth.abort() == f"{topic} is not held"
 
         async def sent() -> bool:
-            return sum(await ends(pair.bootstrap, topic)) == 4 * len(KEYS)
+            return sum(await ends(pair.access, topic)) == 4 * len(KEYS)
 
         await until(sent)
     await stop(relay)
@@ -228,7 +228,7 @@ async def test_while_a_killed_growth_holds_the_topic_events_wait_and_abort_relea
 async def test_a_reader_that_does_not_come_to_the_end_leaves_everything_as_it_was(
     writer: Database, reader: Database, topic: str, pair: Pair
 ) -> None:
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     await emit(writer, 1)
     await send_all(writer, relay)
     await relay._release()
@@ -238,7 +238,7 @@ async def test_a_reader_that_does_not_come_to_the_end_leaves_everything_as_it_wa
             await growth.grow(8)
     assert reported[-1] == f"{topic} is released, with 4 partitions as before"
     assert await kept(writer, reader, topic) == [KeptWidth(4)] * 2
-    assert len(await ends(pair.bootstrap, topic)) == 4
+    assert len(await ends(pair.access, topic)) == 4
     await stop(relay)
 
 
@@ -246,7 +246,7 @@ async def test_a_growth_that_has_lost_its_lock_stops_and_releases_the_topic(
     writer: Database, reader: Database, topic: str, pair: Pair
 ) -> None:
     """Another one could have begun meanwhile."""
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     await emit(writer, 1)
     await send_all(writer, relay)
     await stop(relay)

@@ -32,8 +32,8 @@ OFFER = CaseOffered(
 
 @pytest.fixture
 async def routing(database: str, namespace: str, pair: Pair) -> AsyncIterator[Database]:
-    await make_topics(pair.bootstrap, namespace, ["water"])
-    opened = await open_service_database(database, "routing", namespace=namespace, bootstrap=pair.bootstrap)
+    await make_topics(pair.access, namespace, ["water"])
+    opened = await open_service_database(database, "routing", namespace=namespace, access=pair.access)
     yield opened
     await opened.pool.execute("TRUNCATE aggregate, outbox, outbox_aside")
     await opened.close()
@@ -47,7 +47,7 @@ async def write(database: Database, subject: str, count: int = 1) -> None:
 
 async def read_all(pair: Pair, topic: str, seconds: float = 5) -> list[RawRecord]:
     """Everything on the topic at this moment."""
-    reader = Reader(pair.bootstrap, "test", [topic])
+    reader = Reader(pair.access, "test", [topic])
     await reader.start({})
     try:
         missing = sum((await reader.ends()).values())
@@ -77,7 +77,7 @@ async def test_what_was_committed_arrives_in_order_per_key(
 ) -> None:
     keys = [f"key-{n}" for n in range(10)]
     await asyncio.gather(*(write(routing, key, 20) for key in keys))
-    relay = Relay(routing, Producer(pair.bootstrap, "test"))
+    relay = Relay(routing, Producer(pair.access, "test"))
     await drain(routing, relay)
     records = await read_all(pair, topic_name(namespace, "routing"))
     assert {key: sequences(records, key) for key in keys} == {key: list(range(1, 21)) for key in keys}
@@ -116,14 +116,14 @@ async def test_a_topic_that_is_missing_blocks_only_itself_and_keeps_its_order(
 
     relay = Relay(
         routing,
-        Producer(pair.bootstrap, "test"),
+        Producer(pair.access, "test"),
         on_delivered=keep,
         delivery_lock=lambda row: orjson.loads(row.delivery or "{}")["subject"],
     )
     await drain(routing, relay)
     assert relay.paused_topics == [topic_name(namespace, "department", "late")]
     assert await routing.pool.fetchval("SELECT count(*) FROM outbox_aside") == 3
-    await make_topics(pair.bootstrap, namespace, ["late"])
+    await make_topics(pair.access, namespace, ["late"])
     async with routing.transaction(["case"]) as tx:
         tx.emit(OFFER, subject="case", unit="late")
     async with asyncio.timeout(30):
@@ -156,7 +156,7 @@ async def test_a_topic_that_is_never_acknowledged_blocks_only_itself(
     async with routing.transaction(["case"]) as tx:
         for _ in range(3):
             tx.emit(OFFER, subject="case", unit="water")
-    one = Relay(routing, Producer(pair.bootstrap, "test"))
+    one = Relay(routing, Producer(pair.access, "test"))
     async with asyncio.timeout(30):
         # It fills the batches: a second failure, while the broker answers, shows that the topic is at fault.
         while not one.paused_topics:
@@ -195,7 +195,7 @@ async def test_a_topic_that_fails_while_another_is_accepted_is_paused_at_once(
     async with routing.transaction(["both"]) as tx:
         tx.emit(OFFER, subject="both", unit="water")
         tx.emit(CaseTriaged(reason="no_rule", attempt=1), subject="both")
-    one = Relay(routing, producer := Producer(pair.bootstrap, "test"))
+    one = Relay(routing, producer := Producer(pair.access, "test"))
     with monkeypatch.context() as broken, pytest.raises(KafkaConnectionError):
         broken.setattr(producer, "renew", away)
         await one.once()
@@ -222,7 +222,7 @@ async def test_a_publish_batch_reads_no_more_rows_than_it_can_hold(
     )
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     assert len(rows) == 11  # the last one begins within
-    one = Relay(routing, Producer(pair.bootstrap, "test"))
+    one = Relay(routing, Producer(pair.access, "test"))
     await drain(routing, one)
     await stop(one)
 
@@ -231,7 +231,7 @@ async def test_relays_share_the_shards_and_take_over_those_of_a_dead_one(
     routing: Database, pair: Pair, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relays, "_SHARE_SECONDS", 0.0)
-    first, second, third = (Relay(routing, Producer(pair.bootstrap, "test")) for _ in range(3))
+    first, second, third = (Relay(routing, Producer(pair.access, "test")) for _ in range(3))
     await first.once()
     assert len(first._shards) == 16
     keys = [f"shared-{n}" for n in range(30)]
@@ -263,7 +263,7 @@ async def test_paused_rows_move_with_their_shard(
     async with routing.transaction(cases) as tx:
         for case in cases:
             tx.emit(OFFER, subject=case, unit="missing")
-    first, second = (Relay(routing, Producer(pair.bootstrap, "test")) for _ in range(2))
+    first, second = (Relay(routing, Producer(pair.access, "test")) for _ in range(2))
     await drain(routing, first)
     await second.once()
     await first.once()
@@ -278,7 +278,7 @@ async def test_paused_rows_move_with_their_shard(
 async def test_a_relay_whose_session_was_cut_goes_on_with_a_new_one(
     routing: Database, pair: Pair, namespace: str
 ) -> None:
-    relay = Relay(routing, Producer(pair.bootstrap, "test"))
+    relay = Relay(routing, Producer(pair.access, "test"))
     running = asyncio.create_task(relay.run())
     try:
         for _ in range(5):
@@ -338,7 +338,7 @@ async def test_what_cannot_be_deleted_is_not_sent_again(
         "CREATE TRIGGER full_disk BEFORE DELETE ON outbox EXECUTE FUNCTION full_disk()"
     )
     try:
-        async with running(relay := Relay(routing, Producer(pair.bootstrap, "test"), **more)):
+        async with running(relay := Relay(routing, Producer(pair.access, "test"), **more)):
             for number in range(3):
                 async with routing.transaction([f"full-{number}"]) as tx:
                     tx.emit(OFFER, subject=f"full-{number}", unit="water")
@@ -358,7 +358,7 @@ async def test_a_shard_that_was_lost_with_rows_not_deleted_is_left_to_its_owner(
     routing: Database, pair: Pair, namespace: str
 ) -> None:
     """What it sent stays to be sent by the owner, and a late deletion must not take it."""
-    one, other = (Relay(routing, Producer(pair.bootstrap, "test")) for _ in range(2))
+    one, other = (Relay(routing, Producer(pair.access, "test")) for _ in range(2))
     await write(routing, "left", 3)
     session = await one._own_shards()
     rows = [
@@ -396,7 +396,7 @@ async def test_a_topic_that_does_not_answer_its_retry_delays_no_other(
         return asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(AIOKafkaProducer, "send_batch", refuse)
-    relay = Relay(routing, Producer(pair.bootstrap, "test"))
+    relay = Relay(routing, Producer(pair.access, "test"))
     async with routing.transaction(["waits"]) as tx:
         tx.emit(OFFER, subject="waits", unit="water")
     await routing.pool.execute(
@@ -430,10 +430,10 @@ async def test_a_pile_of_a_paused_topic_is_sent_in_order_beside_the_others(
                     tx.emit(OFFER, subject=case, unit="pile")
 
     await offer(10)
-    async with running(relay := Relay(routing, Producer(pair.bootstrap, "test"))), asyncio.timeout(40):
+    async with running(relay := Relay(routing, Producer(pair.access, "test"))), asyncio.timeout(40):
         while await routing.pool.fetchval("SELECT count(*) FROM outbox_aside") < 120:
             await asyncio.sleep(0.02)
-        await make_topics(pair.bootstrap, namespace, ["pile"])
+        await make_topics(pair.access, namespace, ["pile"])
         await offer(10)
         while relay.paused_topics or await routing.pool.fetchval("SELECT count(*) FROM outbox"):
             await asyncio.sleep(0.02)

@@ -47,8 +47,8 @@ async def send_beside_new_partitions(
 async def test_partitions_added_by_hand_while_a_reader_is_behind_stay_empty_and_nothing_is_lost(
     writer: Database, reader: Database, topic: str, pair: Pair, admin: AIOKafkaAdminClient
 ) -> None:
-    await send_beside_new_partitions(writer, topic, Producer(pair.bootstrap, "test"), admin)
-    assert (await ends(pair.bootstrap, topic))[4:] == [0] * 5
+    await send_beside_new_partitions(writer, topic, Producer(pair.access, "test"), admin)
+    assert (await ends(pair.access, topic))[4:] == [0] * 5
     consumer = Consumer(reader, counting(), name="behind", topics=[topic])
     found = await read_to_the_end(consumer, reader, len(KEYS) * (BEHIND + AFTER))
     assert found == {key: list(range(1, BEHIND + AFTER + 1)) for key in KEYS}
@@ -58,7 +58,7 @@ async def test_by_live_metadata_the_same_loses_events(
     writer: Database, reader: Database, topic: str, pair: Pair, admin: AIOKafkaAdminClient
 ) -> None:
     """The control."""
-    await send_beside_new_partitions(writer, topic, ByLiveMetadata(pair.bootstrap, "test"), admin)
+    await send_beside_new_partitions(writer, topic, ByLiveMetadata(pair.access, "test"), admin)
     consumer = Consumer(reader, counting(), name="behind", topics=[topic])
     found = await read_to_the_end(consumer, reader, len(KEYS))
     assert any(sequences[0] > BEHIND for sequences in found.values()), found
@@ -67,7 +67,7 @@ async def test_by_live_metadata_the_same_loses_events(
 async def test_the_first_copy_that_sends_decides_for_all(
     writer: Database, topic: str, pair: Pair, admin: AIOKafkaAdminClient
 ) -> None:
-    first, second = (Relay(writer, Producer(pair.bootstrap, "test")) for _ in range(2))
+    first, second = (Relay(writer, Producer(pair.access, "test")) for _ in range(2))
     await emit(writer, 1)
     await send_all(writer, first)
     await first._release()
@@ -75,7 +75,7 @@ async def test_the_first_copy_that_sends_decides_for_all(
     await emit(writer, 1)
     await send_all(writer, second)
     assert await read_widths(writer, [topic]) == {topic: KeptWidth(4)}
-    assert (await ends(pair.bootstrap, topic))[4:] == [0] * 5
+    assert (await ends(pair.access, topic))[4:] == [0] * 5
     await stop(first)
     await stop(second)
 
@@ -86,7 +86,7 @@ async def test_after_an_upgrade_the_width_is_the_one_that_the_older_release_sent
 ) -> None:
     """It took the broker's number of the moment: that counts which it had when the last records were sent."""
     when, expected = case
-    older = Relay(writer, ByLiveMetadata(pair.bootstrap, "test"))
+    older = Relay(writer, ByLiveMetadata(pair.access, "test"))
     await emit(writer, 10)
     await send_all(writer, older)
     await admin.create_partitions({topic: NewPartitions(9)})
@@ -98,7 +98,7 @@ async def test_after_an_upgrade_the_width_is_the_one_that_the_older_release_sent
     await stop(older)
     await writer.pool.execute("TRUNCATE topic_width")
 
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     await emit(writer, 1)
     await send_all(writer, relay)
     assert await read_widths(writer, [topic]) == {topic: KeptWidth(expected)}
@@ -108,7 +108,7 @@ async def test_after_an_upgrade_the_width_is_the_one_that_the_older_release_sent
 async def test_copies_that_send_for_the_first_time_at_once_agree(
     writer: Database, topic: str, pair: Pair, admin: AIOKafkaAdminClient
 ) -> None:
-    relays = [Relay(writer, Producer(pair.bootstrap, "test")) for _ in range(3)]
+    relays = [Relay(writer, Producer(pair.access, "test")) for _ in range(3)]
     async with running(*(relay.run for relay in relays)):
         await emit(writer, 1)
         await admin.create_partitions({topic: NewPartitions(9)})
@@ -131,7 +131,7 @@ async def test_a_units_topic_keeps_its_width_too(
     offer = CaseOffered(
         number="1", role="lead", lead="water", kind="help", service_code="x", visibility="public", attempt=1
     )
-    producer = Producer(pair.bootstrap, "test")
+    producer = Producer(pair.access, "test")
     relay = Relay(writer, producer)
     for width in (3, 5):
         async with writer.transaction(KEYS) as tx:
@@ -140,7 +140,7 @@ async def test_a_units_topic_keeps_its_width_too(
         await send_all(writer, relay)
         await admin.create_partitions({topic: NewPartitions(width)})
         await producer.renew()
-    assert await ends(pair.bootstrap, topic) == [2 * len(KEYS), 0, 0, 0, 0]
+    assert await ends(pair.access, topic) == [2 * len(KEYS), 0, 0, 0, 0]
     await stop(relay)
 
 
@@ -151,7 +151,7 @@ async def test_a_topic_made_again_with_fewer_partitions_is_held_and_shown_until_
     pair: Pair,
     admin: AIOKafkaAdminClient,
 ) -> None:
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     await emit(writer, 1)
     await send_all(writer, relay)
     await admin.delete_topics([topic])
@@ -159,23 +159,23 @@ async def test_a_topic_made_again_with_fewer_partitions_is_held_and_shown_until_
     await admin.create_topics([NewTopic(topic, 2, 1)])
     await stop(relay)
 
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     await emit(writer, 2)
     await send_all(writer, relay)
     assert relay.paused_topics == [topic]
     assert "has 2 partitions, its events need 4" in relay.held_topics[topic]
-    assert await ends(pair.bootstrap, topic) == [0, 0]
+    assert await ends(pair.access, topic) == [0, 0]
     kept = await read_widths(writer, [topic])
     wanted = load_topics().specs(writer.settings.topic_namespace, ["water"])
-    widen = next(change for change in await diff(pair.bootstrap, wanted, kept) if change.action == "widen")
+    widen = next(change for change in await diff(pair.access, wanted, kept) if change.action == "widen")
     assert (widen.topic, widen.details) == (topic, ("2 partitions -> 4, over which its events are spread",))
-    await apply(pair.bootstrap, wanted, kept)
+    await apply(pair.access, wanted, kept)
     async with asyncio.timeout(30):
         while relay.paused_topics:
             await relay.once()
             await asyncio.sleep(0.02)
     assert relay.held_topics == {}
-    assert sum(await ends(pair.bootstrap, topic)) == 2 * len(KEYS)
+    assert sum(await ends(pair.access, topic)) == 2 * len(KEYS)
     consumer = Consumer(reader, counting(), name="again", topics=[topic])
     assert await read_to_the_end(consumer, reader, 2 * len(KEYS)) == {key: [2, 3] for key in KEYS}
     await stop(relay)
@@ -190,7 +190,7 @@ async def test_a_topic_that_loses_partitions_under_a_running_relay_is_held(
 ) -> None:
     """The client still believes in all four: a batch for one that is gone is never acknowledged."""
     monkeypatch.setattr("shared.kafka.client._PUBLISH_SECONDS", 1)
-    relay = Relay(writer, Producer(pair.bootstrap, "test"))
+    relay = Relay(writer, Producer(pair.access, "test"))
     await emit(writer, 1)
     await send_all(writer, relay)
     await admin.delete_topics([topic])
@@ -200,5 +200,5 @@ async def test_a_topic_that_loses_partitions_under_a_running_relay_is_held(
     async with asyncio.timeout(40):
         while not relay.held_topics:
             await relay.once()
-    assert len(await ends(pair.bootstrap, topic)) == 2
+    assert len(await ends(pair.access, topic)) == 2
     await stop(relay)

@@ -8,6 +8,7 @@ from shared.events.decoding import IncomingEvent
 from shared.inbox.consumer import Consumer
 from shared.inbox.handlers import Handlers, Results
 from shared.kafka.client import Producer, PublishResult, Reader
+from shared.kafka_access import KafkaAccess
 from shared.outbox.relay import Relay
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.transaction import Tx
@@ -23,8 +24,8 @@ class ByLiveMetadata(Producer):
         return await super().publish(*args)
 
 
-async def open_reader(database: str, namespace: str, bootstrap: str) -> Database:
-    opened = await open_service_database(database, "inquiry", namespace=namespace, bootstrap=bootstrap)
+async def open_reader(database: str, namespace: str, access: KafkaAccess) -> Database:
+    opened = await open_service_database(database, "inquiry", namespace=namespace, access=access)
     await opened.pool.execute("CREATE TABLE IF NOT EXISTS applied (n serial, subject text, sequence int)")
     return opened
 
@@ -62,9 +63,9 @@ async def applied(reader: Database) -> dict[str, list[int]]:
     return {row["subject"]: row["s"] for row in rows}
 
 
-async def ends(bootstrap: str, topic: str) -> list[int]:
+async def ends(access: KafkaAccess, topic: str) -> list[int]:
     """The end offset of each partition that the topic has."""
-    reader = Reader(bootstrap, "test", [topic])
+    reader = Reader(access, "test", [topic])
     await reader.start({})
     try:
         found = await reader.ends()

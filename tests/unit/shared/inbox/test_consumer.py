@@ -21,6 +21,7 @@ from shared.inbox.handlers import Handlers
 from shared.inbox.offsets import end_offsets, subscribed_topics
 from shared.inbox.partition_worker import FetchedRun
 from shared.kafka.records import Partition
+from shared.kafka_access import KafkaAccess
 
 PARTITION = TopicPartition("civic.inquiry.v1", 0)
 
@@ -116,7 +117,7 @@ def worker() -> FakeWorker:
 @pytest.fixture
 def consumer(client: FakeClient, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> Consumer:
     settings = SimpleNamespace(
-        kafka_bootstrap="127.0.0.1:1", service="c", consumer_group=None, topic_namespace="civic"
+        kafka=KafkaAccess("127.0.0.1:1"), service="c", consumer_group=None, topic_namespace="civic"
     )
     database: Any = SimpleNamespace(pool=SimpleNamespace(fetch=None), settings=settings)
     made = Consumer(database, Handlers(), name="c", topics=[PARTITION.topic])

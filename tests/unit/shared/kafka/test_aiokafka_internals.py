@@ -25,6 +25,7 @@ from shared.inbox.faststream_adapter import Subscription
 from shared.kafka import aiokafka_internals as internals
 from shared.kafka.client import Producer
 from shared.kafka.tolerant_records import TolerantRecords
+from shared.kafka_access import KafkaAccess
 
 
 @pytest.fixture
@@ -267,7 +268,7 @@ async def stop_by_the_client(client: Swallowing) -> None:
 
 
 async def stop_by_our_producer(client: Swallowing) -> None:
-    producer = Producer("127.0.0.1:1", "test")
+    producer = Producer(KafkaAccess("127.0.0.1:1"), "test")
     producer._producer = client
     await producer.stop()
 

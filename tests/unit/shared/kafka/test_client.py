@@ -16,6 +16,7 @@ from aiokafka.errors import (
 
 from shared.kafka import client as clients
 from shared.kafka.client import CONTENT_TYPE, Producer, PublishResult, Reader, RecordMetadata
+from shared.kafka_access import KafkaAccess
 
 ROOM = 3
 """How many records a fake batch holds."""
@@ -63,7 +64,7 @@ def inner() -> FakeProducer:
 
 @pytest.fixture
 def producer(inner: FakeProducer) -> Producer:
-    made = Producer("127.0.0.1:1", "test")
+    made = Producer(KafkaAccess("127.0.0.1:1"), "test")
     made._producer = inner
     return made
 
@@ -174,7 +175,7 @@ class FakeConsumer:
 
 def reader_of(monkeypatch: pytest.MonkeyPatch, *topics: str) -> tuple[Reader, FakeConsumer]:
     monkeypatch.setattr(clients, "AIOKafkaConsumer", FakeConsumer)
-    reader = Reader("127.0.0.1:1", "test", topics)
+    reader = Reader(KafkaAccess("127.0.0.1:1"), "test", topics)
     return reader, reader._consumer
 
 

@@ -11,6 +11,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from shared.kafka.watched_reader import LogInDoubt, WatchedReader
+from shared.kafka_access import KafkaAccess
 
 TOPIC = "civic.inquiry.v1"
 FETCH = FetchRequest(50, 1, 1000, 1, [(TOPIC, [(3, 0, 1000)])])
@@ -49,7 +50,7 @@ async def reader(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     async def getmany(**_: Any) -> dict[Any, Any]:
         return {}
 
-    made = WatchedReader("127.0.0.1:1", "test", [TOPIC])
+    made = WatchedReader(KafkaAccess("127.0.0.1:1"), "test", [TOPIC])
     monkeypatch.setattr(made._consumer, "getmany", getmany)
     yield made
     await made.stop()
