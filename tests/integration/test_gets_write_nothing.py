@@ -135,7 +135,7 @@ async def city(database: str, pair: Pair, tmp_path_factory: pytest.TempPathFacto
     keys = folder / "keys.yaml"
     digest = hashlib.sha256(MACHINE.encode()).hexdigest()
     keys.write_text(f"[{{name: all, sha256: {digest}, scopes: {list(SCOPES)}}}]")
-    more: dict[str, Any] = {"data_dir": folder, "api_keys_file": keys, "bootstrap": pair.bootstrap}
+    more: dict[str, Any] = {"data_dir": folder, "api_keys_file": keys, "access": pair.access}
     databases = {name: await open_service_database(database, name, **more) for name in SERVICES}
     settings = {name: one.settings for name, one in databases.items()}
 
