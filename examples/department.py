@@ -2,16 +2,20 @@
 
     python examples/department.py 127.0.0.1:9092 urban-management water --namespace civic
 
-It uses nothing of Civicloom but its topics. An action's id is derived from the record that it answers: after
-a restart the same records lead to the same actions, and each action counts once. Offsets are committed when
-all records of a batch are answered.
+It uses nothing of Civicloom but its topics. Where the brokers ask who it is, KAFKA_SECURITY_PROTOCOL,
+KAFKA_USERNAME and KAFKA_PASSWORD say it. An action's id is derived from the record that it answers: after a
+restart the same records lead to the same actions, and each action counts once. Offsets are committed when all
+records of a batch are answered.
 """
 
 import argparse
 import asyncio
 import datetime as dt
 import json
+import os
+import ssl
 import uuid
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
@@ -48,15 +52,34 @@ async def handle(producer: AIOKafkaProducer, record: ConsumerRecord, seconds: fl
         await act(producer, record, "reply", outcome="solved", text=REPLY)
 
 
+def access() -> dict[str, Any]:
+    """How the brokers are spoken to, from the environment: what `civicloom topics user add` has printed."""
+    options: dict[str, Any] = {"security_protocol": os.environ.get("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")}
+    if options["security_protocol"].startswith("SASL"):
+        file = os.environ.get("KAFKA_PASSWORD_FILE")
+        password = Path(file).read_text().rstrip("\r\n") if file else os.environ["KAFKA_PASSWORD"]
+        options |= {
+            "sasl_mechanism": os.environ.get("KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"),
+            "sasl_plain_username": os.environ["KAFKA_USERNAME"],
+            "sasl_plain_password": password,
+        }
+    if options["security_protocol"].endswith("SSL"):
+        options["ssl_context"] = ssl.create_default_context(cafile=os.environ.get("KAFKA_CA_FILE"))
+    return options
+
+
 async def main(bootstrap: str, codes: list[str], namespace: str, seconds: float) -> None:
+    options = {"bootstrap_servers": bootstrap, **access()}
+    # A user may join groups that begin with its own name.
+    owner = options.get("sasl_plain_username", namespace)
     consumer = AIOKafkaConsumer(
         *(f"{namespace}.department.{code}.v1" for code in codes),
-        bootstrap_servers=bootstrap,
-        group_id=f"{namespace}.example-department",
+        **options,
+        group_id=f"{owner}.example-department",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    async with consumer, AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
+    async with consumer, AIOKafkaProducer(**options, acks="all") as producer:
         while True:
             batches = await consumer.getmany(timeout_ms=200, max_records=500)
             records = [record for batch in batches.values() for record in batch]

@@ -8,11 +8,17 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+MOST_BYTES = 256 * (2 + 65535)  # a bundle: as many entries, each behind its length in two bytes
+
 
 def read(path):
     if "://" not in log:
         return pathlib.Path(log, path).read_bytes()
-    return urllib.request.urlopen(f"{log}/{path}").read()  # noqa: S310  (the caller names the log)
+    with urllib.request.urlopen(f"{log}/{path}", timeout=30) as file:  # noqa: S310  (the caller names the log)
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        sys.exit(f"{path} has more than {MOST_BYTES} bytes: no file of a log has")
+    return data
 
 
 if len(sys.argv) != 3:

@@ -57,6 +57,24 @@ class KafkaAccess:
             options["ssl_context"] = self._tls()
         return options
 
+    def librdkafka_options(self) -> dict[str, str]:
+        """The same for a client on librdkafka, in its words. Raises AccessInvalid."""
+        self.options()
+        given = {
+            "bootstrap.servers": self.bootstrap,
+            "security.protocol": self.protocol,
+            "ssl.ca.location": self.ca_file,
+            "ssl.certificate.location": self.certificate_file,
+            "ssl.key.location": self.key_file,
+        }
+        if self.protocol.startswith("SASL"):
+            given |= {
+                "sasl.mechanism": self.mechanism,
+                "sasl.username": self.username,
+                "sasl.password": self.secret(),
+            }
+        return {name: str(value) for name, value in given.items() if value is not None}
+
     def settings(self) -> dict[str, Any]:
         """The same as fields of `KafkaSettings`."""
         return {

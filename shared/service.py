@@ -328,8 +328,7 @@ def _server(app: FastAPI, settings: CoreSettings) -> uvicorn.Server:
             lifespan="off",
             timeout_graceful_shutdown=3,
             server_header=False,
-            proxy_headers=True,
-            forwarded_allow_ips=settings.trusted_proxies,
+            proxy_headers=False,  # ForwardedMiddleware reads them
         )
     )
 

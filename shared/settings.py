@@ -5,6 +5,7 @@ policy pack decides. Every class is read by `for_service`, and `main` in `shared
 """
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -91,7 +92,7 @@ class CoreSettings(KafkaSettings):
     host: str = "127.0.0.1"
     port: int = 8000
     trusted_proxies: str = "127.0.0.1"
-    """Addresses, separated by commas, whose X-Forwarded-For is believed; rate limits depend on it."""
+    """Addresses and networks, separated by commas, or `*`, whose X-Forwarded-For is believed, for limits."""
     oidc_issuer: str | None = None
     oidc_client_id: str = "civicloom"
     oidc_client_secret: SecretStr | None = None
@@ -149,6 +150,13 @@ class CoreSettings(KafkaSettings):
             raise ValueError("PUBLIC_URL must begin with http:// or https://")
         return value.rstrip("/")
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        if value.strip() != "*":
+            proxy_networks(value)
+        return value
+
     @model_validator(mode="after")
     def _is_known_to_kafka(self) -> Self:
         if self.https and self.kafka_security_protocol == "PLAINTEXT" and not self.kafka_plaintext:
@@ -180,6 +188,14 @@ class CoreSettings(KafkaSettings):
     def key(self, purpose: str) -> bytes:
         """The key of 32 bytes that SECRET_KEY gives for one purpose."""
         return derive(self.secret_key.get_secret_value(), purpose)
+
+
+def proxy_networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """The addresses and networks of TRUSTED_PROXIES. Raises ValueError."""
+    try:
+        return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise ValueError(f"{error}; expected addresses and networks, separated by commas, or `*`") from None
 
 
 def describe_fault(error: ValidationError) -> str:

@@ -17,6 +17,7 @@ import httpx
 import yaml
 
 from deploy.local.status import STATE
+from shared.bounded_client import BoundedClient
 
 _TEXTS = Path(__file__).with_name("sample_texts.yaml")
 _BURST = 30
@@ -31,6 +32,7 @@ _PUBLICATIONS = "/api/publisher/v1/publications"
 Json = dict[str, Any]
 Concern = list[str | None]
 """Service code, area, title, text and, optionally, place."""
+_ANSWER: Json = {"most_bytes": 1 << 20, "seconds": 30.0, "timeout": 30.0}
 
 
 class Memory:
@@ -142,9 +144,9 @@ async def publish(address: str, memory: Memory, publications: list[Json]) -> Non
 @asynccontextmanager
 async def _signed_in(address: str, subject: str) -> AsyncIterator[httpx.AsyncClient]:
     """Signs in as a browser does: to the provider with a name, and back."""
-    async with httpx.AsyncClient(base_url=address, headers={"Accept": "text/html"}, timeout=30) as client:
+    async with BoundedClient(base_url=address, headers={"Accept": "text/html"}, **_ANSWER) as client:
         begun = await client.get("/login")
-        async with httpx.AsyncClient(timeout=30) as outside:
+        async with BoundedClient(**_ANSWER) as outside:
             chosen = await outside.post(_onward(begun), data={"sub": subject})
         await client.get(_onward(chosen))
         yield client
@@ -204,7 +206,7 @@ async def live(address: str, folder: Path) -> None:
     """Plays citizens and editors until cancelled."""
     written = yaml.safe_load(_TEXTS.read_text("utf-8"))
     memory = Memory(folder)
-    async with httpx.AsyncClient(base_url=address, timeout=30) as client, asyncio.TaskGroup() as group:
+    async with BoundedClient(base_url=address, **_ANSWER) as client, asyncio.TaskGroup() as group:
         citizens = Citizens(client, memory, await texts_for(client, written["concerns"]))
         group.create_task(_forever(citizens.ask))
         group.create_task(_forever(citizens.follow))

@@ -1,17 +1,20 @@
 """The output of `make run`: addresses to open, and one line of counts while it runs."""
 
+import asyncio
 import json
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from deploy.local.programs import Plan
+from shared.bounded_client import BoundedClient
 from shared.settings import SERVICES
 
 STATE = "state.json"
 _SECONDS = 3.0
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +27,18 @@ class Answer:
 
 def get(url: str) -> Answer:
     """GET; every status is an answer, and no connection is status 0."""
+    return asyncio.run(_get(url))
+
+
+async def _get(url: str) -> Answer:
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310 - our own address
-            return Answer(answer.status, answer.read().decode(errors="replace"))
-    except urllib.error.HTTPError as error:
-        return Answer(error.code, error.read().decode(errors="replace"))
-    except OSError as error:
-        return Answer(0, str(error))
+        async with BoundedClient(
+            most_bytes=_MOST_BYTES, seconds=_SECONDS, timeout=_SECONDS, trust_env=False
+        ) as client:
+            answer = await client.get(url)
+    except httpx.HTTPError as error:
+        return Answer(0, str(error) or type(error).__name__)
+    return Answer(answer.status_code, answer.text)
 
 
 def answers_inside(plan: Plan) -> list[Answer]:

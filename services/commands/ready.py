@@ -1,5 +1,6 @@
 """`civicloom ready`: what keeps services from working, and what waits in them."""
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from shared.settings import ServiceName
 
 _SECONDS = 5.0
+_MOST_BYTES = 1_000_000
 
 
 def register(cli: typer.Typer) -> None:
@@ -31,20 +33,25 @@ def ready(
     from shared.settings import SERVICES
 
     asked = [service_named(name) for name in services or SERVICES]
-    found = [(service, *_ask(service)) for service in asked]
+    found = [(service, *asyncio.run(_ask(service))) for service in asked]
     for service, is_ready, lines in found:
         typer.echo("\n".join([f"{service:10} {'ready' if is_ready else 'not ready'}", *lines]))
     return int(not all(is_ready for _, is_ready, _ in found))
 
 
-def _ask(service: "ServiceName") -> tuple[bool, list[str]]:
+async def _ask(service: "ServiceName") -> tuple[bool, list[str]]:
     """Whether it is ready, and a line for each part that is not or that waits."""
     import httpx
+
+    from shared.bounded_client import BoundedClient
 
     settings = read_settings(service)
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104  (it listens everywhere)
     try:
-        answer = httpx.get(f"http://{host}:{settings.port}/readyz", timeout=_SECONDS, trust_env=False)
+        async with BoundedClient(
+            most_bytes=_MOST_BYTES, seconds=_SECONDS, timeout=_SECONDS, trust_env=False
+        ) as client:
+            answer = await client.get(f"http://{host}:{settings.port}/readyz")
         said: dict[str, Any] = answer.json()
     except (httpx.HTTPError, json.JSONDecodeError) as error:
         return False, [f"  no answer from {host}:{settings.port}: {type(error).__name__}"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 topics = typer.Typer(name="topics", no_args_is_help=True, help="Create, compare and widen the Kafka topics.")
 
 
-def _addresses(value: str) -> str:
+def addresses(value: str) -> str:
     for address in value.split(","):
         host, colon, port = address.rpartition(":")
         if not (host and colon and port.isascii() and port.isdigit()):
@@ -31,7 +31,7 @@ def _addresses(value: str) -> str:
 Bootstrap = Annotated[
     str,
     typer.Option(
-        envvar="KAFKA_BOOTSTRAP", help="The brokers as host:port, separated by commas.", callback=_addresses
+        envvar="KAFKA_BOOTSTRAP", help="The brokers as host:port, separated by commas.", callback=addresses
     ),
 ]
 Namespace = Annotated[
@@ -52,7 +52,7 @@ Declaration = Annotated[
     ),
 ]
 
-_POLICIES = REPOSITORY / "policies"
+POLICIES = REPOSITORY / "policies"
 
 
 def register(cli: typer.Typer) -> None:
@@ -65,7 +65,7 @@ def apply(
     bootstrap: Bootstrap,
     namespace: Namespace = "civic",
     pack: Pack = "cn-city",
-    policies: Policies = _POLICIES,
+    policies: Policies = POLICIES,
     replication: Replication = None,
     file: Declaration = None,
     as_json: AsJson = False,
@@ -94,7 +94,7 @@ def diff(
     bootstrap: Bootstrap,
     namespace: Namespace = "civic",
     pack: Pack = "cn-city",
-    policies: Policies = _POLICIES,
+    policies: Policies = POLICIES,
     replication: Replication = None,
     file: Declaration = None,
     as_json: AsJson = False,

@@ -4,14 +4,12 @@ from shared.settings import CoreSettings
 
 WRONG_SECRETS_PER_NUMBER = (5, 60.0)
 """Wrong guesses per case, from all clients: the burst, and the seconds until one more is allowed."""
-WRONG_SECRETS_PER_CLIENT = (20, 15.0)
-"""The same per client, over all cases: an office or a school may share one address."""
 TRACKING_SECONDS = 30 * 60
 """How long a browser that has sent the secret does not need to send it again."""
 
 
 class InquirySettings(CoreSettings):
-    """`ALLOW_PRIVATE_WEBHOOKS`: contacts may name plain http. publisher, which calls webhooks, has it too."""
+    """`ALLOW_PRIVATE_WEBHOOKS`: contacts may name plain http and any port. publisher, which calls, has it."""
 
     allow_private_webhooks: bool = False
 

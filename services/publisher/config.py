@@ -12,8 +12,8 @@ _SCHEMES = {"smtp": 25, "smtps": 465}
 class PublisherSettings(CoreSettings):
     """`SMTP_URL` is `smtp://[user:password@]host[:port]` or `smtps://...`; without it the e-mail lane waits.
 
-    `MAIL_FROM` is the sender's address. `ALLOW_PRIVATE_WEBHOOKS` allows plain http and private addresses for
-    webhooks: for tests and for an installation in a private network.
+    `MAIL_FROM` is the sender's address. `ALLOW_PRIVATE_WEBHOOKS` allows plain http, any port and private
+    addresses for webhooks: for tests and for an installation in a private network.
     """
 
     smtp_url: SecretStr | None = None

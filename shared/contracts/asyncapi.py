@@ -7,7 +7,7 @@ import yaml
 from shared.contracts.addresses import ADDRESSES, TEMPLATES
 from shared.contracts.base import Contract, Kind, NoWords
 from shared.contracts.readers import readers
-from shared.contracts.registry import REGISTRY
+from shared.contracts.registry import REGISTRY, writers
 
 Document = dict[str, Any]
 
@@ -47,7 +47,7 @@ def asyncapi(namespace: str = "civic") -> str:
         "defaultContentType": "application/cloudevents+json",
         "channels": {logical: _channel(logical, namespace) for logical in ADDRESSES},
         "operations": dict(
-            [_operation(who, "send", logical) for who, logical in _writers()]
+            [_operation(who, "send", logical) for who, logical in writers()]
             + [_operation(who, "receive", logical) for who, topics in readers().items() for logical in topics]
         ),
         "components": {"messages": {contract.type: _message(contract) for contract in _contracts()}},
@@ -58,11 +58,6 @@ def asyncapi(namespace: str = "civic") -> str:
 def _contracts() -> list[Contract]:
     """Sorted by type, since the registry's order depends on the order of imports."""
     return [REGISTRY[name] for name in sorted(REGISTRY)]
-
-
-def _writers() -> list[tuple[str, str]]:
-    """(writer, logical topic) pairs; the writer of an action is `unit`."""
-    return list(dict.fromkeys((contract.writer, contract.topic) for contract in _contracts()))
 
 
 def _channel(logical: str, namespace: str) -> Document:

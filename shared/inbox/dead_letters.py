@@ -18,6 +18,7 @@ from shared.contracts.registry import by_writer
 from shared.errors import CivicloomError, Conflict, Permanent
 from shared.events.decoding import IncomingEvent, contract_of, decode, unreadable_subject
 from shared.inbox.floods import PausedPartition, paused_partitions, resume
+from shared.inbox.rounds import leap_of
 from shared.kafka.records import RawRecord
 from shared.unit_of_work.database import Database
 from shared.unit_of_work.erasure import bytes_to_keep
@@ -144,8 +145,9 @@ class DeadLetters:
     async def discard(self, number: int, operator: str, reason: str) -> None:
         """Drops the event, emits an event about it, and frees its key for the next event.
 
-        A discarded event counts as processed, so that a second copy on the topic is dropped too. Raises
-        NoSuchDeadLetter, Conflict if it is resolved already, and ValueError for an empty reason.
+        A discarded event counts as processed, so that a second copy on the topic is dropped too; one that
+        leaps in its sequence does not. Raises NoSuchDeadLetter, Conflict if it is resolved already, and
+        ValueError for an empty reason.
         """
         _check_reason(reason)
         async with self._database.transaction() as tx:
@@ -275,7 +277,7 @@ class DeadLetters:
             return
         if event.ordinal is None:
             tx.mark_action_processed(event.event.source, event.id)
-        else:
+        elif leap_of(tx, event) is None:  # else all that is true would pass for processed
             tx.mark_processed(event.subject, event.event.source, event.ordinal)
 
     def _decode(self, record: RawRecord) -> IncomingEvent[Any] | None:

@@ -13,7 +13,7 @@ from shared.clock import machine_now
 from shared.inbox.handlers import Fault, Handlers
 from shared.inbox.parked_records import ParkedRecords, next_attempt
 from shared.inbox.resolving import HandlerMatch, resolve_or_fault
-from shared.inbox.rounds import apply, is_awaited, is_duplicate, known_actions, standing_waits
+from shared.inbox.rounds import apply, is_awaited, is_duplicate, known_actions, leap_of, standing_waits
 from shared.infrastructure import is_infrastructure, is_passing
 from shared.kafka.records import RawRecord
 from shared.logs import about, get_logger
@@ -206,6 +206,8 @@ class Parking:
             return None
         if is_duplicate(tx, event) and not is_awaited(tx, match.handler, event, standing):
             return None
+        if leap := leap_of(tx, event):
+            return leap
         result = (await apply(tx, match.handler, [event], careful=True))[0]
         if isinstance(result, Fault):
             return result

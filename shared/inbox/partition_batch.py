@@ -21,6 +21,7 @@ from shared.inbox.rounds import (
     is_awaited,
     is_duplicate,
     known_actions,
+    leap_of,
     standing_waits,
 )
 from shared.inbox.topic_losses import REPLACED, record_loss
@@ -298,6 +299,9 @@ class PartitionBatchProcessor:
         late = is_duplicate(tx, event) and not is_awaited(tx, item.handler, event, work.standing)
         if late or identity in work.known:
             work.counts["duplicate"] += 1
+            return None
+        if leap := leap_of(tx, event):
+            self._park(item.record, item.key, leap, work)
             return None
         if event.ordinal is None:
             work.known.add(identity)

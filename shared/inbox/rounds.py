@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from shared import sql
 from shared.contracts.base import ORDINALS_PER_EPOCH
 from shared.events.decoding import IncomingEvent
+from shared.ids import is_id
 from shared.inbox.handlers import Fault, Handler, Result
 from shared.infrastructure import is_infrastructure
 from shared.kafka.records import RawRecord
@@ -15,6 +16,9 @@ from shared.unit_of_work.transaction import Tx
 
 QUERIES = sql.load("shared.inbox")
 log = get_logger(__name__)
+
+_LONGEST_LEAP = 10_000
+_MOST_RESTORES = 1_000
 
 
 class Item(NamedTuple):
@@ -83,6 +87,26 @@ def begins_below(tx: Tx, event: IncomingEvent[Any]) -> bool:
     last_epoch, last = divmod(tx.last_ordinal(event.subject, event.event.source), ORDINALS_PER_EPOCH)
     epoch, sequence = divmod(event.ordinal, ORDINALS_PER_EPOCH)
     return 0 < last_epoch < epoch and sequence <= last
+
+
+def leap_of(tx: Tx, event: IncomingEvent[Any]) -> Fault | None:
+    """The fault of an event that leaps far ahead of the last one of its source about the same case.
+
+    All that its owner really says would be behind it, and pass for applied. No case has so many events, and
+    no service was restored so often; a unit's own subject counts refusals of all its cases and may leap.
+    """
+    if event.ordinal is None or not is_id(event.subject):
+        return None
+    last_epoch, last = divmod(tx.last_ordinal(event.subject, event.event.source), ORDINALS_PER_EPOCH)
+    epoch, sequence = divmod(event.ordinal, ORDINALS_PER_EPOCH)
+    if sequence - last <= _LONGEST_LEAP and epoch - last_epoch <= _MOST_RESTORES:
+        return None
+    return Fault(
+        "SequenceLeaps",
+        f"{event.event.source} goes from sequence {last} (epoch {last_epoch}) to {sequence} (epoch {epoch}) "
+        f"about {event.subject}: find out who wrote it, then discard it",
+        permanent=True,
+    )
 
 
 async def known_actions(tx: Tx, events: Iterable[IncomingEvent[Any]]) -> set[tuple[str, str]]:

@@ -14,6 +14,7 @@ from shared.web.answers import handle
 from shared.web.api_keys import ApiKeys
 from shared.web.callers import SignInNeeded
 from shared.web.edge import EdgeMiddleware
+from shared.web.forwarded import ForwardedMiddleware
 from shared.web.health import HealthChecks, Reasons, none
 from shared.web.openapi import PROBLEM_RESPONSES, Application
 from shared.web.pages import Pages
@@ -101,6 +102,7 @@ def _add_middleware(app: FastAPI, service: str, settings: WebSettings) -> None:
         seconds=settings.request_seconds,
     )
     app.add_middleware(EdgeMiddleware, service=service, https=settings.https)
+    app.add_middleware(ForwardedMiddleware, trusted=settings.trusted_proxies)
 
 
 def _web_state(settings: WebSettings, pages: Pages, unit_name: UnitName) -> WebState:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from shared.clock import machine_now
 from shared.errors import CivicloomError
 from shared.web.api_keys import Machine
+from shared.web.clients import client_of
 from shared.web.problems import Problem, wants_page
 from shared.web.session import Person
 from shared.web.state import web_state
@@ -46,11 +47,15 @@ def current_person(request: Request) -> Person | None:
 
 def caller(request: Request) -> Caller:
     """The caller. Raises Problem 401 for an API key that is unknown or has ended, since a wrong key must not
-    count as no key; 403 for one without a scope."""
+    count as no key; 403 for one without a scope.
+
+    After too many wrong ones of a client, Problem 429 instead; a right one is never refused.
+    """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         machine = web_state(request).api_keys.machine(key.strip())
         if machine is None:
+            web_state(request).wrong_keys.take(client_of(request))
             raise _invalid_key("unknown-key", "The API key is not known")
         if machine.not_after is not None and machine.not_after <= machine_now():
             raise _invalid_key("ended-key", "The API key has ended")

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from shared.bounded_client import BoundedClient
 from shared.clock import machine_now
 from shared.logs import get_logger
 from shared.settings import CoreSettings
@@ -28,17 +29,57 @@ with warnings.catch_warnings():
     # Authlib asks for httpx2 at import; it works with the httpx that the other parts use.
     warnings.simplefilter("ignore", authlib.deprecate.AuthlibDeprecationWarning)
     from authlib.common.errors import AuthlibBaseError
-    from authlib.integrations.starlette_client import OAuth
+    from authlib.integrations.httpx_client import AsyncOAuth2Client
+    from authlib.integrations.starlette_client import OAuth, StarletteOAuth2App
     from joserfc.errors import JoseError
 
 _FLOW_COOKIE = "signing-in"
 _FLOW_SECONDS = 10 * 60
 _PROVIDER_SECONDS = 3.0  # below REQUEST_SECONDS, so that people read whose fault it is
+_PROVIDER_BYTES = 1 << 18
+# What we use of the provider's metadata, and when Authlib fetched it.
+_METADATA = frozenset(
+    {
+        "_loaded_at",
+        "authorization_endpoint",
+        "id_token_signing_alg_values_supported",
+        "issuer",
+        "jwks",
+        "jwks_uri",
+        "token_endpoint",
+        "userinfo_endpoint",
+    }
+)
+# What Authlib raises for answers of the provider: its own errors, and whatever junk makes its parsing meet.
+_BAD_ANSWERS = (
+    *(AuthlibBaseError, JoseError, httpx.HTTPError),
+    *(ValueError, TypeError, LookupError, AttributeError, RecursionError),
+)
 _ROLE = re.compile(r"[a-z][a-z-]{0,31}")
 _UNIT = re.compile(r"[a-z0-9-]{1,64}")
 _log = get_logger(__name__)
 
 router = APIRouter(include_in_schema=False)
+
+
+class _ProviderClient(BoundedClient, AsyncOAuth2Client):  # type: ignore[misc]
+    """Authlib's client with bounded answers."""
+
+
+class _Provider(StarletteOAuth2App):  # type: ignore[misc]
+    """Authlib's view of the provider, with our client."""
+
+    client_cls = _ProviderClient
+
+    async def load_server_metadata(self) -> dict[str, Any]:
+        """What we use of the metadata. Authlib hands all of it to its client as options.
+
+        So `"verify": false` or `"event_hooks": {}` in it would take away what protects us from the answers.
+        """
+        metadata: dict[str, Any] = await super().load_server_metadata()
+        for name in metadata.keys() - _METADATA:
+            del metadata[name]
+        return metadata
 
 
 class SignInFlow:
@@ -58,6 +99,7 @@ class SignInFlow:
         secret = settings.oidc_client_secret
         self._provider: Any = OAuth().register(
             "provider",
+            client_cls=_Provider,
             client_id=settings.oidc_client_id,
             client_secret=secret.get_secret_value() if secret else None,
             server_metadata_url=f"{self._issuer}/.well-known/openid-configuration",
@@ -65,6 +107,8 @@ class SignInFlow:
                 "scope": "openid profile",
                 "code_challenge_method": "S256",
                 "timeout": _PROVIDER_SECONDS,
+                "seconds": _PROVIDER_SECONDS,
+                "most_bytes": _PROVIDER_BYTES,
             },
         )
 
@@ -106,7 +150,7 @@ class SignInFlow:
                 raise _failed("The provider did not say who you are.")
             # Providers send roles in the ID token or only in userinfo.
             more = await self._provider.userinfo(token=token)
-        except (AuthlibBaseError, JoseError, httpx.HTTPError) as error:
+        except _BAD_ANSWERS as error:
             _log.warning("a sign-in failed", error=type(error).__name__, reason=str(error)[:200])
             raise _failed("The provider refused, or its answer was not valid.") from None
         if more.get("sub") != claims["sub"]:  # OpenID Connect Core 5.3.2
@@ -127,8 +171,10 @@ class SignInFlow:
             )
         try:
             metadata = await self._provider.load_server_metadata()
-        except (httpx.HTTPError, ValueError):
-            _log.warning("the sign-in provider does not answer", issuer=self._issuer)
+        except _BAD_ANSWERS as error:
+            _log.warning(
+                "the sign-in provider does not answer", issuer=self._issuer, reason=repr(error)[:200]
+            )
             raise Problem(
                 503,
                 "sign-in-down",

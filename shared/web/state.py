@@ -1,13 +1,14 @@
 """The state of the web edge: created once by `create_app`, found from any request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from shared.web.api_keys import ApiKeys
+from shared.web.ratelimit import WRONG_SECRETS_PER_CLIENT, RateLimit
 from shared.web.session import Sessions
 from shared.web.settings import WebSettings
 
@@ -26,7 +27,10 @@ UnitName = Callable[[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class WebState:
-    """The state of one application, in `app.state.web`; the attributes are those of `create_app`."""
+    """The state of one application, in `app.state.web`; the attributes are those of `create_app`.
+
+    `wrong_keys` limits, per client, the API keys that nobody has.
+    """
 
     settings: WebSettings
     sessions: Sessions
@@ -34,6 +38,7 @@ class WebState:
     api_keys: ApiKeys
     pages: Renderer
     unit_name: UnitName
+    wrong_keys: RateLimit = field(default_factory=lambda: RateLimit(*WRONG_SECRETS_PER_CLIENT))
 
 
 def web_state(request: Request) -> WebState:

@@ -1,5 +1,6 @@
 """The Caddyfile joins four services: paths, readiness, and the answer of a dead service."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -13,12 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from deploy.local import caddy
 from deploy.local.ports import free_port
+from shared.web.forwarded import ForwardedMiddleware
 
 SERVICES = ("publisher", "inquiry", "routing", "audit")
 
@@ -254,3 +257,27 @@ def test_the_proxy_in_front_is_believed_in_what_it_adds_itself(tmp_path: Path, f
     with joined(tmp_path, FRONT_PROXIES="127.0.0.0/8 192.0.2.64") as city:
         who = httpx.get(city.address + "/ask/who", headers={"X-Forwarded-For": forwarded}).text
     assert who == forwarded.replace(" ", "").split(",")[-1]
+
+
+@pytest.mark.parametrize("own", [",", ", ,", ", unknown", ", fe80::1%eth0", ", 198.51.100.2:4711", ",,"])
+async def test_what_a_front_proxy_adds_badly_makes_no_spoofed_address_the_client(
+    tmp_path: Path, own: str
+) -> None:
+    with joined(tmp_path, FRONT_PROXIES="127.0.0.0/8") as city:
+        headers = {"X-Forwarded-For": f"192.0.2.1{own}"}
+        passed_on = (await asyncio.to_thread(httpx.get, city.address + "/ask/who", headers=headers)).text
+    host = await client_of_forwarded(passed_on)
+    assert host in ("127.0.0.1", "fe80::1", "198.51.100.2")
+
+
+async def client_of_forwarded(value: str) -> str:
+    """The client that a service of Compose sees, where every caller is the proxy."""
+    seen: dict[str, Any] = {}
+
+    async def app(scope: Any, *_: object) -> None:
+        seen.update(scope)
+
+    scope = {"type": "http", "client": ("127.0.0.1", 1), "headers": [(b"x-forwarded-for", value.encode())]}
+    await ForwardedMiddleware(app, trusted="*")(scope, None, None)  # type: ignore[arg-type]
+    host: str = seen["client"][0]
+    return host

@@ -1,5 +1,6 @@
 """The log as a verifier reads it: a folder or a site, both by the paths of files in the log."""
 
+import contextlib
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -7,15 +8,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+import anyio.from_thread
 import httpx
 
 from services.audit.log.errors import LogError, Malformed
 from services.audit.log.tiles import MAX_ENTRY_BYTES, TILE_BYTES, TILE_WIDTH, TileName, cut
+from shared.bounded_client import MOST_BYTES, BoundedClient
 
 CHECKPOINT = "checkpoint"
 MAX_CHECKPOINT_BYTES = 1 << 20
 MAX_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
 PARALLEL_FETCHES = 4
+_FETCH_SECONDS = 120.0
 _WIDTH = re.compile("[1-9][0-9]{0,2}", re.ASCII)
 
 
@@ -109,20 +113,30 @@ class Site:
     """A log behind http(s); fetches a few files ahead of the reader."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url.rstrip("/") + "/", timeout=30, follow_redirects=True)
+        self._client = BoundedClient(
+            most_bytes=MAX_BUNDLE_BYTES,
+            seconds=_FETCH_SECONDS,
+            base_url=url.rstrip("/") + "/",
+            timeout=30,
+            follow_redirects=True,
+        )
+        self._open = contextlib.ExitStack()
+        # The client is asynchronous, since only so a whole answer can have a time limit; the readers are not.
+        self._portal = self._open.enter_context(anyio.from_thread.start_blocking_portal())
 
     def read(self, path: str, limit: int) -> bytes:
-        data = bytearray()
         try:
-            with self._client.stream("GET", path) as response:
-                if response.status_code != httpx.codes.OK:
-                    raise Unreadable(path, f"HTTP {response.status_code}")
-                for piece in response.iter_bytes():
-                    data += piece
-                    _check_length(path, len(data), limit)
+            status, data = self._portal.call(self._get, path, limit)
         except httpx.HTTPError as error:
             raise Unreadable(path, str(error) or type(error).__name__) from None
-        return bytes(data)
+        if status != httpx.codes.OK:
+            raise Unreadable(path, f"HTTP {status}")
+        return data
+
+    async def _get(self, path: str, limit: int) -> tuple[int, bytes]:
+        async with self._client.stream("GET", path, extensions={MOST_BYTES: limit}) as response:
+            ok = response.status_code == httpx.codes.OK
+            return response.status_code, await response.aread() if ok else b""
 
     def stream(self, names: Iterable[TileName]) -> Iterator[tuple[TileName, bytes]]:
         waiting: deque[tuple[TileName, Future[bytes]]] = deque()
@@ -146,7 +160,8 @@ class Site:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._client.close()
+        with self._open:
+            self._portal.call(self._client.aclose)
 
 
 def _check_length(path: str, length: int, limit: int) -> None:

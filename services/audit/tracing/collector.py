@@ -10,9 +10,11 @@ import orjson
 
 from services.audit.tracing.otlp import document
 from services.audit.tracing.spans import Span
+from shared.bounded_client import BoundedClient
 
 _TIMEOUT_SECONDS = 10.0  # the default of OTEL_EXPORTER_OTLP_TIMEOUT
 _LONGEST_REASON = 200
+_MOST_BYTES = 1 << 16  # an answer has two members
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,11 @@ class Collector:
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._url = url
-        self._client = httpx.AsyncClient(
-            timeout=_TIMEOUT_SECONDS, headers={**headers, "Content-Type": "application/json"}
+        self._client = BoundedClient(
+            most_bytes=_MOST_BYTES,
+            seconds=_TIMEOUT_SECONDS,
+            timeout=_TIMEOUT_SECONDS,
+            headers={**headers, "Content-Type": "application/json"},
         )
 
     async def __aenter__(self) -> Self:
@@ -58,7 +63,7 @@ class Collector:
         try:
             answer = await self._client.post(self._url, content=orjson.dumps(document(spans)))
         except httpx.HTTPError as error:
-            return Retry(type(error).__name__)
+            return Retry(f"{type(error).__name__}: {error}"[:_LONGEST_REASON])
         if answer.is_success:
             return _accepted(answer)
         too_large = answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE

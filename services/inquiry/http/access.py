@@ -1,6 +1,6 @@
 """Access to a case: by its secret, by the cookie of a browser that has shown the secret, or for staff.
 
-Wrong secrets are rate-limited, per case and per client.
+Wrong secrets are rate-limited, per case and per client, and the right one never is.
 """
 
 import hmac
@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from services.inquiry.config import (
     TRACKING_SECONDS,
-    WRONG_SECRETS_PER_CLIENT,
     WRONG_SECRETS_PER_NUMBER,
     tracking_key,
 )
@@ -21,8 +20,9 @@ from shared.ids import is_id, read_case_number, secret_hash
 from shared.logs import concerns
 from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
+from shared.web.clients import client_of
 from shared.web.problems import Problem
-from shared.web.ratelimit import RateLimit
+from shared.web.ratelimit import WRONG_SECRETS_PER_CLIENT, RateLimit
 from shared.web.sealed import Sealer
 from shared.web.session import Person
 
@@ -99,9 +99,9 @@ class Access:
     async def open(self, request: Request, reference: str, secret: str | None) -> CaseRecord:
         """The case for a caller who shows its secret.
 
-        Only wrong secrets count, and the limit per case never refuses the right one: guessing cannot lock the
-        citizen out, and 80 random bits withstand any number of guesses. A client above its own limit is
-        refused even with the right secret, so it cannot learn whether a guess was right.
+        Only wrong secrets count, and no limit refuses the right one: neither guessing at a case nor another
+        person behind the same address can lock the citizen out. 80 random bits withstand any number of
+        guesses; the limits are for what they cost.
 
         Raises Problem 401 without a secret, 404 for a wrong secret or an unknown number, 429 for too many.
         """
@@ -112,14 +112,12 @@ class Access:
                 "The secret of the case is needed",
                 f"Send it in the header {SECRET_HEADER}.",
             )
-        client = request.client.host if request.client else "unknown"
-        self._per_client.check(client)
         found = await self.find(reference)
         expected = found.secret_hash if found is not None else _NO_HASH
         right = hmac.compare_digest(secret_hash(secret), expected)
         if found is not None and right:
             return found
-        self._per_client.take(client)
+        self._per_client.take(client_of(request))
         number = found.number if found is not None else read_case_number(reference) or reference[:64]
         self._per_number.take(number)
         raise no_such_case()

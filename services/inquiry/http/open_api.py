@@ -108,7 +108,11 @@ def webhook_flaws(concern: Concern, *, plain_http: bool) -> list[Flaw]:
     if url is None or webhook_url(url, plain_http=plain_http) is not None:
         return []
     return [
-        Flaw("contact/webhook", "webhook", "expected an https address without user, password and fragment")
+        Flaw(
+            "contact/webhook",
+            "webhook",
+            "expected an https address on port 443 or 8443, without user, password and fragment",
+        )
     ]
 
 

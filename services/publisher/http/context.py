@@ -11,8 +11,9 @@ from services.publisher.derived_secrets import DerivedSecrets
 from services.publisher.push.guard import Guard
 from shared.unit_of_work.database import Database
 from shared.web.callers import require
+from shared.web.clients import client_of
 from shared.web.pages import Pages
-from shared.web.ratelimit import RateLimit
+from shared.web.ratelimit import WRONG_SECRETS_PER_CLIENT, RateLimit
 from shared.web.session import Person
 
 STAFF = ("editor", "approver")
@@ -24,7 +25,8 @@ class Context:
 
     `policy` and `jurisdiction` are those of the pack; `mail_works`: SMTP_URL is set; `plain_http` allows
     webhooks without TLS. `per_client` and `per_address` limit subscription requests, so that nobody fills
-    other people's mailboxes or calls other people's servers through us.
+    other people's mailboxes or calls other people's servers through us. `_wrong_secrets` limits, per client,
+    what wrong secrets and links cost; a right one is never refused.
     """
 
     database: Database
@@ -38,6 +40,7 @@ class Context:
     plain_http: bool
     per_client: RateLimit = field(default_factory=lambda: RateLimit(burst=10, seconds=30))
     per_address: RateLimit = field(default_factory=lambda: RateLimit(burst=3, seconds=3600))
+    _wrong_secrets: RateLimit = field(default_factory=lambda: RateLimit(*WRONG_SECRETS_PER_CLIENT))
 
     def attribution(self, person: Person) -> Attribution:
         """Who acts, and under which rules."""
@@ -45,8 +48,12 @@ class Context:
 
     def limit(self, request: Request, address: str) -> None:
         """Counts a subscription request of this client for this address. Raises Problem 429."""
-        self.per_client.take(request.client.host if request.client else "")
+        self.per_client.take(client_of(request))
         self.per_address.take(self.secrets.address_hash(address).hex())
+
+    def count_wrong_secret(self, request: Request) -> None:
+        """Counts a secret, or a link's token, that was looked at and is wrong. Raises Problem 429."""
+        self._wrong_secrets.take(client_of(request))
 
 
 async def context(request: Request) -> Context:

@@ -59,14 +59,14 @@ async def asked(request: Request, ctx: Ctx) -> Response:
 @router.get("/subscribe/confirm/{subscription}/{token}")
 async def confirm_page(request: Request, ctx: Ctx, subscription: str, token: str) -> Response:
     """A page with a button: mail scanners open links, and must not consent for anybody."""
-    _check(ctx, "confirm", subscription, token)
+    _check(request, ctx, "confirm", subscription, token)
     return ctx.pages.render(request, "subscription.html", message="confirm", action=request.url.path)
 
 
 @router.post("/subscribe/confirm/{subscription}/{token}")
 async def confirm(request: Request, ctx: Ctx, subscription: str, token: str) -> Response:
     """Consents; 410 if the request has lapsed."""
-    _check(ctx, "confirm", subscription, token)
+    _check(request, ctx, "confirm", subscription, token)
     known = await subscriptions.confirm(ctx.database, subscription)
     message = "confirmed" if known else "lapsed"
     return ctx.pages.render(
@@ -77,21 +77,22 @@ async def confirm(request: Request, ctx: Ctx, subscription: str, token: str) -> 
 @router.get("/subscribe/leave/{subscription}/{token}")
 async def leave_page(request: Request, ctx: Ctx, subscription: str, token: str) -> Response:
     """A page with a button, as for confirming."""
-    _check(ctx, "leave", subscription, token)
+    _check(request, ctx, "leave", subscription, token)
     return ctx.pages.render(request, "subscription.html", message="leave", action=request.url.path)
 
 
 @router.post("/subscribe/leave/{subscription}/{token}")
 async def leave(request: Request, ctx: Ctx, subscription: str, token: str) -> Response:
     """Leaves. Mail programs post here without cookies (RFC 8058), so the link is the authority."""
-    _check(ctx, "leave", subscription, token)
+    _check(request, ctx, "leave", subscription, token)
     await subscriptions.leave_by_link(ctx.database, subscription)
     return ctx.pages.render(request, "subscription.html", message="left", action=None)
 
 
-def _check(ctx: Context, purpose: LinkPurpose, subscription: str, token: str) -> None:
-    """Raises Problem 404 for a link that is not ours."""
+def _check(request: Request, ctx: Context, purpose: LinkPurpose, subscription: str, token: str) -> None:
+    """Raises Problem 404 for a link that is not ours, 429 after too many of those."""
     if not is_id(subscription) or not ctx.secrets.is_token(purpose, subscription, token):
+        ctx.count_wrong_secret(request)
         raise Problem(404, "no-such-link", "This link is not one of ours")
 
 

@@ -1,5 +1,7 @@
 """`/api/publisher/v1/subscriptions`: subscribe by e-mail or webhook; read, leave, rotate the secret."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
@@ -7,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.publisher.commands import subscriptions
+from services.publisher.commands.subscriptions import NoSuchSubscription
 from services.publisher.domain.addresses import email_address
 from services.publisher.domain.subscriptions import SubscriptionRequest
 from services.publisher.http.answers import no_subscription, refusals, respond
@@ -54,7 +57,7 @@ async def subscribe(request: Request, ctx: Ctx) -> Response:
         return await _subscribe_email(request, ctx, body, address)
     url = webhook_url(body.url or "", plain_http=ctx.plain_http)
     if url is None:
-        raise _invalid("/url", "an https address without user, password and fragment")
+        raise _invalid("/url", "an https address on port 443 or 8443, without user, password and fragment")
     return await _subscribe_webhook(request, ctx, body, url)
 
 
@@ -66,7 +69,7 @@ async def look(request: Request, ctx: Ctx, subscription: str, secret: Secret = N
     """
     person = current_person(request)
     if secret is not None or person is None or person.roles.isdisjoint(STAFF):
-        found = await _owned(ctx, subscription, secret)
+        found = await _owned(request, ctx, subscription, secret)
     else:
         found = await find_subscription(ctx.database.pool, subscription) if is_id(subscription) else None
     if found is None:
@@ -80,7 +83,7 @@ async def leave(request: Request, ctx: Ctx, subscription: str, secret: Secret = 
 
     Ending it again gives the same answer.
     """
-    await _owned(ctx, subscription, secret)
+    await _owned(request, ctx, subscription, secret)
     key = await keyed(request, "subscriber")
     with refusals():
         return respond(await subscriptions.leave_by_api(ctx.database, key, subscription))
@@ -95,7 +98,7 @@ async def rotate(request: Request, ctx: Ctx, subscription: str, secret: Secret =
     """
     shown = _required(secret)
     key = await keyed(request, "subscriber")
-    with refusals():
+    with refusals(), _counted(request, ctx):
         answer = await subscriptions.rotate(ctx.database, key, subscription, shown, ctx.secrets)
     new = ctx.secrets.webhook_secret(subscription, answer.body["generation"])
     return respond(Answer(answer.status, {"id": subscription, "secret": new}))
@@ -152,11 +155,23 @@ async def _challenge(ctx: Context, url: str, identifier: str) -> None:
         )
 
 
-async def _owned(ctx: Context, subscription: str, secret: str | None) -> Subscription | None:
-    """Raises Problem 401 without a secret, 404 for a wrong one."""
+async def _owned(
+    request: Request, ctx: Context, subscription: str, secret: str | None
+) -> Subscription | None:
+    """Raises Problem 401 without a secret, 404 for a wrong one, 429 after too many wrong ones."""
     shown = _required(secret)
-    with refusals():
+    with refusals(), _counted(request, ctx):
         return await subscriptions.owned(ctx.database, subscription, shown, ctx.secrets)
+
+
+@contextmanager
+def _counted(request: Request, ctx: Context) -> Iterator[None]:
+    """Counts a wrong secret, of a subscription that exists or not; then Problem 429 after too many."""
+    try:
+        yield
+    except NoSuchSubscription:
+        ctx.count_wrong_secret(request)
+        raise
 
 
 def _required(secret: str | None) -> str:

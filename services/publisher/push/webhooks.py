@@ -16,9 +16,10 @@ import orjson
 from standardwebhooks import Webhook
 
 from services.publisher.domain.delivery_results import Delivered, DeliveryResult, GiveUp, TryAgain
-from services.publisher.push.errors import PrivateAddress, Unresolvable
+from services.publisher.push.errors import ForbiddenPort, PrivateAddress, Unresolvable
 from services.publisher.push.guard import Guard
 from services.publisher.push.rendering import RenderedWebhook
+from shared.bounded_client import BoundedClient
 from shared.clock import machine_now
 
 ATTEMPT_SECONDS = 15.0
@@ -47,8 +48,13 @@ class Webhooks:
     def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
         self._guard = guard
         # trust_env off: a proxy from the environment would undo the pinning.
-        self._client = httpx.AsyncClient(
-            timeout=10, follow_redirects=False, trust_env=False, verify=tls or True
+        self._client = BoundedClient(
+            most_bytes=_LONGEST_ECHO,
+            seconds=ATTEMPT_SECONDS,
+            timeout=10,
+            follow_redirects=False,
+            trust_env=False,
+            verify=tls or True,
         )
 
     async def __aenter__(self) -> Self:
@@ -62,13 +68,18 @@ class Webhooks:
     async def deliver(self, identifier: str, call: RenderedWebhook) -> DeliveryResult:
         """One attempt, under the delivery's id. 2xx: delivered; 410: gone; anything else is tried again.
 
-        A private address is given up but does not count as gone: our own resolver or setting may be wrong.
+        A private address or a forbidden port is given up but does not count as gone: our own resolver or
+        setting may be wrong.
         """
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                status, headers, _ = await self._post(call.url, identifier, call.body, call.secrets, read=0)
+                status, headers, _ = await self._post(
+                    call.url, identifier, call.body, call.secrets, read=False
+                )
         except PrivateAddress:
             return GiveUp("private_address")
+        except ForbiddenPort:
+            return GiveUp("forbidden_port")
         except _NO_ANSWER as error:
             return TryAgain(type(error).__name__)
         if 200 <= status < 300:
@@ -80,19 +91,19 @@ class Webhooks:
     async def echoes(self, url: str, identifier: str, secret: str) -> bool:
         """Whether the endpoint echoes a challenge: 200, with it as text or as the JSON member `challenge`.
 
-        Raises PrivateAddress.
+        Raises PrivateAddress. The port is one that `webhook_url` has accepted.
         """
         challenge = random_secrets.token_urlsafe(24)
         body = orjson.dumps({"type": "subscription.challenge", "data": {"challenge": challenge}})
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                status, _, answer = await self._post(url, identifier, body, (secret,), read=_LONGEST_ECHO)
+                status, _, answer = await self._post(url, identifier, body, (secret,), read=True)
         except _NO_ANSWER:
             return False
         return status == 200 and _echoed(answer, challenge)
 
     async def _post(
-        self, url: str, identifier: str, body: bytes, secrets: Sequence[str], *, read: int
+        self, url: str, identifier: str, body: bytes, secrets: Sequence[str], *, read: bool
     ) -> tuple[int, Mapping[str, str], bytes]:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -111,13 +122,8 @@ class Webhooks:
         )
         response = await self._client.send(request, stream=True)
         try:
-            answer = b""
-            if read:
-                async for chunk in response.aiter_bytes():
-                    answer += chunk
-                    if len(answer) > read:
-                        break
-            return response.status_code, response.headers, answer[:read]
+            answer = await response.aread() if read else b""
+            return response.status_code, response.headers, answer
         finally:
             await response.aclose()
 

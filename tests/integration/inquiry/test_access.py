@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from services.inquiry.config import WRONG_SECRETS_PER_CLIENT, WRONG_SECRETS_PER_NUMBER
+from services.inquiry.config import WRONG_SECRETS_PER_NUMBER
 from services.inquiry.http.access import Access
 from shared.ids import case_number, new_id
+from shared.web.ratelimit import WRONG_SECRETS_PER_CLIENT
 from tests.integration.inquiry.conftest import API, START, Running
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -76,8 +77,33 @@ async def test_a_client_that_guesses_at_many_cases_is_slowed_down(running: Runni
     statuses = [(await look(running, number, WRONG)).status_code for number in numbers]
     assert statuses == [404] * WRONG_SECRETS_PER_CLIENT[0] + [429]
     taken = await running.take_in()
+    assert (await look(running, taken["number"], WRONG)).status_code == 429
     right = await look(running, taken["number"], taken["secret"])
-    assert right.status_code == 429, "it must not learn whether a further guess was right"
+    assert right.status_code == 200, "another person may be behind the same address"
+
+
+async def test_a_thousand_wrong_secrets_do_not_refuse_the_right_one_of_the_same_address(
+    running: Running,
+) -> None:
+    taken = await running.take_in()
+    statuses = [(await look(running, taken["number"], WRONG)).status_code for _ in range(1000)]
+    assert set(statuses[WRONG_SECRETS_PER_CLIENT[0] :]) == {429}
+    assert (await look(running, taken["number"], taken["secret"])).status_code == 200
+    other = await running.take_in()
+    assert (await look(running, other["number"], other["secret"])).status_code == 200
+    assert (await look(running, taken["number"], WRONG)).status_code == 429
+
+
+async def test_a_client_above_its_limit_does_not_use_up_the_limit_of_a_case(running: Running) -> None:
+    for _ in range(WRONG_SECRETS_PER_CLIENT[0]):
+        await look(running, case_number(new_id(START), ZONE), WRONG)
+    taken = await running.take_in()
+    for _ in range(WRONG_SECRETS_PER_NUMBER[0]):
+        assert (await look(running, taken["number"], WRONG)).status_code == 429
+    transport = running.client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    transport.client = ("198.51.100.7", 1)
+    assert (await look(running, taken["number"], WRONG)).status_code == 404
 
 
 async def test_staff_need_no_secret_and_others_do(running: Running) -> None:

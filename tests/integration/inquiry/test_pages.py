@@ -144,6 +144,10 @@ async def test_many_wrong_secrets_on_the_page_are_slowed_down(running: Running) 
     wait = int(answers[-1].headers["retry-after"])
     shown = f"{wait} second" if wait < 120 else f"{-(-wait // 60)} minute"
     assert f"You can try again in {shown}" in answers[-1].text
+    for _ in range(30):
+        assert (await running.client.post("/track", data=fields, headers=PAGE)).status_code == 429
+    right = await running.client.post("/track", data=fields | {"secret": asked["secret"]}, headers=PAGE)
+    assert right.headers["location"] == "/track/case"
 
 
 async def test_the_citizen_rates_on_the_page_and_reopens_what_is_not_solved(running: Running) -> None:

@@ -46,6 +46,13 @@ def test_an_https_url_with_a_host_is_accepted(url: str) -> None:
         "https://a.example\\@b.example/",
         "https://a.example:0/",
         "https://a.example:99999/",
+        "https://a.example:80/",
+        "https://a.example:22/",
+        "https://a.example:8444/",
+        "https://a.example:444/",
+        "https://[2001:db8::1]:6379/",
+        "https://a.example:044300/",
+        "https://a.example:-443/",
         "https://[::1/",
         "https://a.example/" + "x" * 2000,
         "",
@@ -53,6 +60,11 @@ def test_an_https_url_with_a_host_is_accepted(url: str) -> None:
 )
 def test_any_other_url_is_not(url: str) -> None:
     assert webhook_url(url, plain_http=False) is None
+
+
+@pytest.mark.parametrize("url", ["https://a.example:443/", "https://a.example:0443/", "https://a.example:/"])
+def test_the_usual_port_may_be_written(url: str) -> None:
+    assert webhook_url(url, plain_http=False) == url
 
 
 def test_plain_http_is_accepted_only_if_it_is_allowed() -> None:

@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.clock import machine_now
+from shared.web.ratelimit import WRONG_SECRETS_PER_CLIENT
 from shared.web.session import IDLE_SECONDS
 from shared.web.settings import WebSettings
 
@@ -107,3 +108,29 @@ async def test_a_key_without_a_scope_can_do_nothing_that_asks_who_calls(
             refused = await client.get(f"/api/sample/v1/{path}", headers={"Authorization": "Bearer empty"})
             assert refused.status_code == 403
             assert refused.json()["type"] == "urn:civicloom:problem:missing-scope"
+
+
+async def test_a_thousand_wrong_keys_do_not_refuse_the_right_one_of_the_same_address(
+    client: httpx.AsyncClient, api_key: str
+) -> None:
+    burst = WRONG_SECRETS_PER_CLIENT[0]
+    wrong = {"Authorization": "Bearer wrong"}
+    answers = [await client.get("/api/sample/v1/whoami", headers=wrong) for _ in range(1000)]
+    assert [answer.status_code for answer in answers] == [401] * burst + [429] * (1000 - burst)
+    assert int(answers[-1].headers["retry-after"]) > 0
+    good = await client.get("/api/sample/v1/whoami", headers={"Authorization": f"Bearer {api_key}"})
+    assert good.json() == "machine:water-backend"
+    assert (await client.get("/api/sample/v1/whoami")).json() == "anonymous"
+
+
+async def test_a_64_is_one_client_and_its_neighbour_is_another(client: httpx.AsyncClient) -> None:
+    async def guess(forwarded: str) -> int:
+        headers = {"Authorization": "Bearer wrong", "X-Forwarded-For": forwarded}
+        return (await client.get("/api/sample/v1/whoami", headers=headers)).status_code
+
+    burst = WRONG_SECRETS_PER_CLIENT[0]
+    assert {await guess(f"[2001:db8:0:1::{number}]:4711") for number in range(burst)} == {401}
+    assert await guess("2001:db8:0:1:ffff::1%eth0") == 429
+    assert await guess("2001:db8:0:2::1") == 401
+    assert {await guess(f"junk {number}") for number in range(burst)} == {401}
+    assert await guess("other junk,") == 429, "junk makes no new client"
