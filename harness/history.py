@@ -35,7 +35,9 @@ OUTCOMES_OF_ACTIONS = frozenset(
         "routing.request_refused",
     )
 )
-"""Each action of a unit leads to exactly one of these."""
+"""Each action of a unit leads to exactly one of these, or is refused without an event: for want of a part in
+the case, or beyond ten refusals about it in a day. Then its result alone is on the unit's topic."""
+_RESULT = "civic.department.action_result.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ _COMPARED = frozenset(
         "civic.case.triaged.v1",
         "civic.delivery.succeeded.v1",
         "civic.department.case_offered.v1",
+        _RESULT,
         "civic.inquiry.received.v1",
         "civic.inquiry.accepted.v1",
         "civic.inquiry.deadline_warned.v1",
@@ -252,7 +255,7 @@ class History:
                 elif self._digests.get(location, b"").hex() != stated["hash"]:
                     yield Violation("I4", f"{key} has not the hash of the bytes at {location}")
         for identifier, (key, seen) in records.items():
-            if delivered[identifier] != 1:
+            if delivered[identifier] != 1 and not (delivered[identifier] == 0 and _is_refusal(seen)):
                 yield Violation(
                     "I4", f"{key} ({seen.type}) is reported delivered {delivered[identifier]} times"
                 )
@@ -282,13 +285,23 @@ class History:
             for seen in self.events.values()
             if seen.type in OUTCOMES_OF_ACTIONS
         )
+        refused = Counter(
+            (code_of(seen.location.topic), seen.data["action"])
+            for seen in self.events.values()
+            if _is_refusal(seen)
+        )
         for action in self.actions:
-            count = outcomes[code_of(action.topic), action.id]
+            key = (code_of(action.topic), action.id)
+            count = outcomes[key] or refused[key]
             if count != 1:
                 yield Violation("I2" if count else "I1", f"{action} has {count} outcomes")
 
     def _say(self, invariant: str, detail: str) -> None:
         self._found.append(Violation(invariant, detail))
+
+
+def _is_refusal(seen: SeenEvent) -> bool:
+    return seen.type == _RESULT and not seen.data["accepted"]
 
 
 def _begins_an_epoch(before: int | None, number: int) -> bool:

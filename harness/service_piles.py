@@ -11,7 +11,10 @@ _CASE_FILE = (
     " reply_day_count, cycle, policy_version, jurisdiction, placement, attempt, lead, rule, triage_reason,"
     " triaged_at, sign_due, proposal, proposal_unit, proposal_action, proposal_by_topic, reply_refused, words"
 )
-_ASSIGNMENT = "inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note, reply_due"
+_ASSIGNMENT = (
+    "inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note,"
+    " refused_on, refusals, reply_due"
+)
 
 
 def _columns(columns: str, table: str, key: str) -> Iterator[str]:

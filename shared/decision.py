@@ -12,11 +12,15 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event that is decided and not yet emitted. `unit` is set for a record on that unit's topic."""
+    """An event that is decided and not yet emitted.
+
+    `unit` is set for a record on that unit's topic; without `stated` no event says that it was delivered.
+    """
 
     data: EventData
     words: Words | None = None
     unit: str | None = None
+    stated: bool = True
 
 
 @dataclass(frozen=True, slots=True)

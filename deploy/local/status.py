@@ -10,6 +10,7 @@ import httpx
 
 from deploy.local.programs import Plan
 from shared.bounded_client import BoundedClient
+from shared.settings import SERVICES
 
 STATE = "state.json"
 _SECONDS = 3.0
@@ -38,6 +39,11 @@ async def _get(url: str) -> Answer:
     except httpx.HTTPError as error:
         return Answer(0, str(error) or type(error).__name__)
     return Answer(answer.status_code, answer.text)
+
+
+def answers_inside(plan: Plan) -> list[Answer]:
+    """What `/readyz` says at each service's own port; the one address names no parts."""
+    return [get(f"http://127.0.0.1:{plan.ports[name]}/readyz") for name in SERVICES]
 
 
 def sample_state(folder: Path) -> dict[str, Any]:

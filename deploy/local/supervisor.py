@@ -20,7 +20,7 @@ from deploy.local.errors import FolderInUseError, LocalError, UnusableSettingErr
 from deploy.local.pair import Pair
 from deploy.local.process import spawn, tail
 from deploy.local.programs import Plan
-from deploy.local.status import counts, get, sample_state, where_to_look
+from deploy.local.status import answers_inside, counts, get, sample_state, where_to_look
 from deploy.local.supervised import Program, SupervisedProgram, SupervisedServer
 from shared.policy.loader import load_pack
 from shared.settings import REPOSITORY
@@ -174,7 +174,7 @@ class Supervisor:
 
     def _wait_until_ready(self, plan: Plan) -> None:
         deadline = time.monotonic() + _READY_SECONDS
-        while (answer := get(f"{plan.address}/readyz")).status != 200:
+        while get(f"{plan.address}/readyz").status != 200:
             for supervised in self._supervised:
                 if (
                     supervised.restarts >= _HOPELESS
@@ -184,7 +184,8 @@ class Supervisor:
                         f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}"
                     )
             if time.monotonic() > deadline:
-                raise NotReadyError(f"not ready after {_READY_SECONDS:.0f} s; /readyz says:\n{answer.body}")
+                said = "\n".join(answer.body for answer in answers_inside(plan))
+                raise NotReadyError(f"not ready after {_READY_SECONDS:.0f} s; /readyz says:\n{said}")
             self._restart_what_ended()
             time.sleep(_TICK)
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from services.routing import queries
 from services.routing.domain.case_file import CaseFile
-from services.routing.domain.decisions import Action, ActionRequest, allowed, decide, record_refusal
+from services.routing.domain.decisions import Action, ActionRequest, allowed, decide
 from services.routing.domain.dispatch import dispatch_by_hand
-from services.routing.effects import carry_out, load_case_files
+from services.routing.effects import carry_out, load_case_files, refuse
+from services.routing.metrics import REFUSALS
 from shared.decision import Refusal
 from shared.errors import CivicloomError
 from shared.ids import new_id
@@ -20,6 +21,10 @@ from shared.unit_of_work.transaction import Emitted, Tx
 
 class NoSuchCase(CivicloomError):
     """No case file has this id."""
+
+
+class NotYours(CivicloomError):
+    """The unit has and had no part in the case, or there is no such case: it learns not which."""
 
 
 class UnknownUnits(CivicloomError):
@@ -51,17 +56,22 @@ class Commands:
     async def act(self, sender: Sender, inquiry: str, unit: str, action: Action) -> Answer:
         """A unit signs, replies or returns: 200 with state and the event's sequence, or 409 with the rule.
 
-        A refusal stays on the record like one over Kafka. Raises NoSuchCase, and KeyReused or Conflict for
-        the key.
+        A refusal stays on the record like one over Kafka. Raises NotYours, and KeyReused or Conflict for the
+        key; nothing is stored then.
         """
         async with self._database.transaction([inquiry]) as tx:
             if (earlier := await sender.request.earlier_answer(tx)) is not None:
                 return earlier
-            file = await self._case_file(tx, inquiry)
+            file = (await load_case_files(tx, self._packs, [inquiry])).get(inquiry)
+            if file is None or file.assignment(unit) is None:
+                REFUSALS.labels(unit, "no_part").inc()
+                raise NotYours(unit)
+            pack = self._packs.of(file.policy_version)
             request = ActionRequest(unit, new_id(tx.now), by_topic=False)
             decided = decide(file, request, action, tx.now)
-            decision = record_refusal(file, request, decided) if isinstance(decided, Refusal) else decided
-            pack = self._packs.of(file.policy_version)
+            decision = (
+                refuse(file, request, decided, pack, tx.now) if isinstance(decided, Refusal) else decided
+            )
             after, emitted = carry_out(tx, decision, pack, actor=sender.actor)
             await queries.save(tx.connection, [after])
             if isinstance(decided, Refusal):

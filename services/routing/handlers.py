@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 from services.routing import queries
 from services.routing.domain import facts
 from services.routing.domain.case_file import CaseFile
-from services.routing.domain.decisions import Action, ActionRequest, decide, record_refusal
+from services.routing.domain.decisions import Action, ActionRequest, decide
 from services.routing.domain.dispatch import dispatch_by_catalogue
-from services.routing.effects import BY_RULE, carry_out, load_case_files
-from services.routing.orphan_actions import InvalidAction, invalid_action, refuse_later
+from services.routing.effects import BY_RULE, carry_out, load_case_files, refuse
+from services.routing.orphan_actions import NO_PART, InvalidAction, invalid_action, refuse_later
 from services.routing.policy import catalogue_of
 from services.routing.queries import OrphanAction
 from shared.contracts.base import EventData
@@ -150,27 +150,28 @@ async def _refuse_invalid(tx: Tx, events: list[IncomingEvent[InvalidAction]]) ->
 
 
 async def _act(tx: Tx, packs: Packs, events: Sequence[IncomingEvent[Action]]) -> Results:
-    """One action per case. An action on an unknown case is an orphan and refused later."""
+    """One action per case. One on a case that the unit has no part in is an orphan and refused later, as if
+    there were no such case."""
     files = await load_case_files(tx, packs, [e.subject for e in events if is_id(e.subject)])
     changed: list[CaseFile] = []
     orphans: list[OrphanAction] = []
     results: list[Result] = []
     for event in events:
-        file = files.get(event.subject)
-        if file is None:
-            orphans.append(_orphan(event, event.id, "unknown_case"))
+        file, unit = files.get(event.subject), _unit_of(event)
+        if file is None or file.assignment(unit) is None:
+            orphans.append(_orphan(event, event.id, NO_PART))
             results.append(Refused())
             continue
-        request = ActionRequest(_unit_of(event), event.id, by_topic=True)
+        pack = packs.of(file.policy_version)
+        request = ActionRequest(unit, event.id, by_topic=True)
         decided = decide(file, request, event.data, event.effective)
         if isinstance(decided, Refusal):
-            decision = record_refusal(file, request, decided)
+            decision = refuse(file, request, decided, pack, tx.now)
             results.append(Refused())
         else:
             decision = decided
             results.append(None)
-        pack = packs.of(file.policy_version)
-        changed.append(carry_out(tx, decision, pack, cause=event, actor=f"unit:{request.unit}")[0])
+        changed.append(carry_out(tx, decision, pack, cause=event, actor=f"unit:{unit}")[0])
     await queries.save(tx.connection, changed)
     await refuse_later(tx, orphans)
     return results

@@ -1,11 +1,14 @@
-"""Orphan actions: records of units that belong to no case. A timer refuses them with the unit as subject.
+"""Orphan actions: records of units that belong to no case of theirs. A timer refuses them with the unit as
+subject.
 
-Either no case has the id, or the record is no valid action: malformed, or of an unknown type. The latter
-reaches its handler as `InvalidAction`, in place of the record that cannot be read, and never blocks its key.
+Either the unit has no part in the case, whether there is one or not, or the record is no valid action:
+malformed, or of an unknown type. The latter reaches its handler as `InvalidAction`, in place of the record
+that cannot be read, and never blocks its key.
 
 Refusing them in the handler would lock the unit for each action and so put each into a round of its own: a
-thousand actions of one unit would be a thousand rounds. The timer locks the unit once for all of them. Each
-refusal is an entry of the public log, so `shared.inbox.floods` bounds how many a unit may cause in a minute.
+thousand actions of one unit would be a thousand rounds. The timer locks the unit once for all of them. To
+have no part is answered and becomes no event; each other refusal is an entry of the public log, so
+`shared.inbox.floods` bounds how many a unit may cause in a minute.
 """
 
 from collections.abc import Sequence
@@ -23,6 +26,8 @@ from shared.unit_of_work.transaction import Tx
 
 REFUSE_ORPHANS = "refuse_strays"
 """The timer's kind; its aggregate is the unit. Stored in tables, hence the old name."""
+NO_PART = "not_assigned"
+"""The rule for a case that the unit has and had no part in, and for one that does not exist."""
 _ACTIONS = {each.contract.type: each.contract for each in (SignAction, ReplyAction, ReturnAction)}
 
 

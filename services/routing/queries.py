@@ -204,7 +204,7 @@ def _assignment_row(file: CaseFile, one: Assignment) -> tuple[Any, ...]:
     """The columns of save_assignments."""
     return (
         *(file.id, one.unit, one.role, one.state, one.attempt, one.offered_at, one.signed_at, one.ended_at),
-        *(one.reason, one.note, file.reply_due),
+        *(one.reason, one.note, one.refused_on, one.refusals, file.reply_due),
     )
 
 

@@ -9,7 +9,7 @@ SELECT id, phase, number, kind, service_code, area, visibility, urgent, hint, no
 FROM case_file WHERE id = ANY ($1::text[]);
 
 -- name: assignments
-SELECT inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note
+SELECT inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note, refused_on, refusals
 FROM assignment WHERE inquiry = ANY ($1::text[]) ORDER BY inquiry, attempt, role DESC, unit;
 
 -- name: words
@@ -39,13 +39,13 @@ ON CONFLICT (id) DO UPDATE SET
 
 -- name: save_assignments
 INSERT INTO assignment (inquiry, unit, role, state, attempt, offered_at, signed_at, ended_at, reason, note,
-    reply_due)
+    refused_on, refusals, reply_due)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[],
-    $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::timestamptz[])
+    $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::date[], $12::integer[], $13::timestamptz[])
 ON CONFLICT (inquiry, unit) DO UPDATE SET
     role = excluded.role, state = excluded.state, attempt = excluded.attempt, offered_at = excluded.offered_at,
     signed_at = excluded.signed_at, ended_at = excluded.ended_at, reason = excluded.reason, note = excluded.note,
-    reply_due = excluded.reply_due;
+    refused_on = excluded.refused_on, refusals = excluded.refusals, reply_due = excluded.reply_due;
 
 -- name: add_orphan_actions
 INSERT INTO stray_action (unit, action, rule, detail, received_at)

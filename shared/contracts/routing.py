@@ -101,7 +101,10 @@ class DeliverySucceeded(DeliveredRecord):
 
 @contract("civic.routing.request_refused.v1", writer="routing")
 class RoutingRequestRefused(RequestRefused):
-    """A unit's action is against the rules. For an unknown case the unit is the subject."""
+    """A unit's action is against the rules of its case, or no valid action: then the unit is the subject.
+
+    Of a unit about a case at most ten in a day.
+    """
 
 
 @contract("civic.routing.deadletter_recorded.v1", writer="routing")

@@ -36,11 +36,13 @@ class Emitted(NamedTuple):
 
 
 class _Address(NamedTuple):
-    """Where an event goes: its source, its topic, and the unit that a record is for."""
+    """Where an event goes: its source, its topic, the unit that a record is for, and whether its delivery is
+    stated."""
 
     source: str
     topic: str
     unit: str | None = None
+    stated: bool = True
 
 
 class Tx:
@@ -214,6 +216,7 @@ class Tx:
         policy: str | None = None,
         jurisdiction: str | None = None,
         unit: str | None = None,
+        stated: bool = True,
         target: str = "",
         source: str | None = None,
         causation: str | None = None,
@@ -234,6 +237,8 @@ class Tx:
             Provenance fields. Default: those of `cause`; without one, `effective` is `now`.
         unit
             The addressee of a record.
+        stated
+            Whether an event will say that the record was delivered.
         target
             Tells events of one type and cause apart. Default: the unit of a record.
         source
@@ -255,7 +260,7 @@ class Tx:
         EventTooLarge
             If value and words have more than 900 kB together.
         """
-        address = self._address(data.contract, unit, source)
+        address = self._address(data.contract, unit, source)._replace(stated=stated)
         given = Provenance(effective, actor, policy, jurisdiction, causation)
         return self._append(data, subject, words, address=address, target=target, cause=cause, given=given)
 
@@ -413,7 +418,7 @@ class Tx:
         )
         value = encode_value(draft, encoded)
         delivery: str | None = None
-        if address.unit is not None:
+        if address.unit is not None and address.stated:
             delivery = _json({"unit": address.unit, "subject": subject, "id": event_id, "type": event_type})
         self._pending.outbox.append(OutboxRow(address.topic, subject, value, encoded, delivery, event_type))
         if data.contract.is_erasure:

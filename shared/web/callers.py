@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
+from shared.clock import machine_now
 from shared.errors import CivicloomError
 from shared.web.api_keys import Machine
 from shared.web.clients import client_of
@@ -45,7 +46,8 @@ def current_person(request: Request) -> Person | None:
 
 
 def caller(request: Request) -> Caller:
-    """The caller. Raises Problem 401 for an unknown API key: a wrong key must not count as no key.
+    """The caller. Raises Problem 401 for an API key that is unknown or has ended, since a wrong key must not
+    count as no key; 403 for one without a scope.
 
     After too many wrong ones of a client, Problem 429 instead; a right one is never refused.
     """
@@ -54,12 +56,11 @@ def caller(request: Request) -> Caller:
         machine = web_state(request).api_keys.machine(key.strip())
         if machine is None:
             web_state(request).wrong_keys.take(client_of(request))
-            raise Problem(
-                401,
-                "unknown-key",
-                "The API key is not known",
-                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
-            )
+            raise _invalid_key("unknown-key", "The API key is not known")
+        if machine.not_after is not None and machine.not_after <= machine_now():
+            raise _invalid_key("ended-key", "The API key has ended")
+        if not machine.scopes:
+            raise Problem(403, "missing-scope", "The API key does not allow this", "It has no scope.")
         return machine
     return current_person(request) or Anonymous()
 
@@ -68,11 +69,12 @@ def caller(request: Request) -> Caller:
 
 
 def access_end(request: Request) -> dt.datetime | None:
-    """When the caller's access ends (machine time), for streams; None for a machine or an anonymous caller.
+    """When the caller's access ends (machine time), for streams; None if it does not.
 
     API keys are read when the process starts, so revoking one restarts the process and ends its streams.
     """
-    return None if isinstance(caller(request), Machine) else web_state(request).sessions.end(request)
+    calling = caller(request)
+    return calling.not_after if isinstance(calling, Machine) else web_state(request).sessions.end(request)
 
 
 def require(*roles: str) -> Callable[[Request], Awaitable[Person]]:
@@ -136,6 +138,10 @@ def _with_scope(machine: Machine, scope: str) -> Machine:
             403, "missing-scope", "The API key does not allow this", f"Needed scope: {scope}.", scope=scope
         )
     return machine
+
+
+def _invalid_key(slug: str, title: str) -> Problem:
+    return Problem(401, slug, title, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 def _unauthenticated(request: Request) -> Exception:

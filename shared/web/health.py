@@ -1,7 +1,6 @@
 """Health checks for operators and supervisors: liveness, readiness and metrics."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,14 +15,10 @@ from shared.web.problems import Problem, problem_response
 Reasons = Callable[[], Awaitable[dict[str, str]]]
 """Returns the parts that do not work as they should, each with the reason; empty if all do."""
 
-# The proxy of the public address asks one service after another. It passes what each of them answered in this
-# header to the services that follow, as `X-Degraded-<service>`.
-DEGRADED_HEADER = "X-Degraded"
-
 _READY_SECONDS = 2.5
-_BETWEEN = "; "
-_MOST_HEADER = 2000
-_NOT_PRINTABLE = re.compile(r"[^ -~]+")
+# A proxy names its client in one of these, whatever the client itself sends. Nothing stands between a service
+# and those who ask it at its own port: supervisors, health checks of containers, `civicloom ready`.
+_OF_PROXIES = ("x-forwarded-for", "forwarded")
 
 router = APIRouter(include_in_schema=False)
 
@@ -67,16 +62,16 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request, checks: Annotated[HealthChecks, Depends(health_checks)]) -> Response:
-    """200 if the service works, with the degraded parts, also those that the headers name; else 503."""
+    """200 if the service works, else 503. Parts are named only to those who ask at the service's own port."""
     missing, waiting = await _within(_READY_SECONDS, checks)
-    own = [f"{checks.service} {part}: {reason}" for part, reason in waiting.items()]
-    parts = list(dict.fromkeys([*_passed_on(request), *own]))
+    if any(name in request.headers for name in _OF_PROXIES):
+        return problem_response(_not_ready("The service")) if missing else JSONResponse({"status": "ready"})
+    parts = [f"{checks.service} {part}: {reason}" for part, reason in waiting.items()]
+    degraded = {"degraded": parts} if parts else {}
     if missing:
-        return problem_response(_not_ready(request.app.title, missing, parts))
-    if not parts:
-        return JSONResponse({"status": "ready"})
-    headers = {DEGRADED_HEADER: _NOT_PRINTABLE.sub(" ", _BETWEEN.join(parts))[:_MOST_HEADER]}
-    return JSONResponse({"status": "ready", "degraded": parts}, headers=headers)
+        detail = "; ".join(f"{part}: {reason}" for part, reason in missing.items())
+        return problem_response(_not_ready(request.app.title, detail, not_ready=missing, **degraded))
+    return JSONResponse({"status": "ready", **degraded})
 
 
 async def _within(seconds: float, checks: HealthChecks) -> tuple[dict[str, str], dict[str, str]]:
@@ -101,19 +96,5 @@ async def metrics() -> Response:
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _not_ready(title: str, missing: dict[str, str], degraded: list[str]) -> Problem:
-    return Problem(
-        503,
-        "not-ready",
-        f"{title} is not ready",
-        "; ".join(f"{part}: {reason}" for part, reason in missing.items()),
-        headers={"Retry-After": "5"},
-        not_ready=missing,
-        **({"degraded": degraded} if degraded else {}),
-    )
-
-
-def _passed_on(request: Request) -> list[str]:
-    prefix = f"{DEGRADED_HEADER}-".lower()
-    values = [value for name, value in request.headers.items() if name.startswith(prefix)]
-    return [part for value in values for part in value[:_MOST_HEADER].split(_BETWEEN) if part]
+def _not_ready(what: str, detail: str | None = None, **parts: object) -> Problem:
+    return Problem(503, "not-ready", f"{what} is not ready", detail, headers={"Retry-After": "5"}, **parts)

@@ -24,6 +24,7 @@ from shared.web.clients import client_of
 from shared.web.problems import Problem
 from shared.web.ratelimit import WRONG_SECRETS_PER_CLIENT, RateLimit
 from shared.web.sealed import Sealer
+from shared.web.session import Person
 
 SECRET_HEADER = "X-Case-Secret"  # noqa: S105  (a name)
 _COOKIE = "case"
@@ -38,6 +39,11 @@ def no_such_case() -> Problem:
         "There is no case with this number and secret",
         "Check both. The number is on the confirmation, the secret beside it.",
     )
+
+
+def not_your_case() -> Problem:
+    """The same answer for a case of others and for one that does not exist, as an officer sees it."""
+    return Problem(403, "not-your-case", "Your unit does not hold this case")
 
 
 @dataclass(slots=True)
@@ -76,6 +82,19 @@ class Access:
         if found is None:
             raise Problem(404, "no-such-case", "There is no such case")
         return found
+
+    async def get_to_contact(self, reference: str, person: Person) -> tuple[CaseRecord, str | None]:
+        """The case whose contact `person` asks for, and the unit that has to hold it: None for a clerk.
+
+        Raises Problem 403 for an officer whose unit does not hold it, whether it exists or not; 404 for a
+        clerk, if it does not.
+        """
+        if "clerk" in person.roles:
+            return await self.get(reference), None
+        record, unit = await self.find(reference), person.unit or ""
+        if record is None or not record.case.held_by(unit):
+            raise not_your_case()
+        return record, unit
 
     async def open(self, request: Request, reference: str, secret: str | None) -> CaseRecord:
         """The case for a caller who shows its secret.

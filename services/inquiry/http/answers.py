@@ -15,7 +15,7 @@ from services.inquiry.domain.clock import ReplyClock
 from services.inquiry.domain.decisions import allowed_to_citizen, reopen_until
 from services.inquiry.domain.states import State
 from services.inquiry.domain.timeline import TimelineEntry, timeline
-from services.inquiry.http.access import no_such_case
+from services.inquiry.http.access import no_such_case, not_your_case
 from services.inquiry.queries import CaseRecord, CaseSummary
 from shared.decision import Refused
 from shared.errors import Conflict
@@ -175,6 +175,6 @@ def problem_of(error: Conflict | NoSuchCase | NotYours) -> Problem:
         case NoSuchCase():
             return no_such_case()
         case NotYours():
-            return Problem(403, "not-your-case", "Your unit does not hold this case")
+            return not_your_case()
         case _:
             return clash(error)

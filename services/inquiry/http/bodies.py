@@ -176,8 +176,8 @@ class ErasureForm(Body):
     idempotency_key: Code
 
 
-class ContactForm(Body):
-    """The purpose for which a member of staff reads the contact points."""
+class ContactBody(Body):
+    """The purpose for which a member of staff reads the contact points: of the API and of the form."""
 
     purpose: Purpose
     note: Annotated[Text, Field(max_length=500)] | None = None

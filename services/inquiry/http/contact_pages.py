@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.inquiry.http.answers import errors_as_problems
-from services.inquiry.http.bodies import ContactForm
+from services.inquiry.http.bodies import ContactBody
 from services.inquiry.http.context import ContactReader, Context, Ctx
 from services.inquiry.queries import CaseRecord
 from shared.web.bodies import blank_form, read_form
@@ -23,17 +23,17 @@ router = APIRouter(include_in_schema=False)
 @router.get("/clerk/{reference}/contact")
 async def ask(request: Request, ctx: Ctx, reference: str, person: ContactReader) -> Response:
     """The form that asks for the purpose."""
-    return _page(request, ctx, await ctx.access.get(reference), person)
+    record, _ = await ctx.access.get_to_contact(reference, person)
+    return _page(request, ctx, record, person)
 
 
 @router.post("/clerk/{reference}/contact")
 async def read(request: Request, ctx: Ctx, reference: str, person: ContactReader) -> Response:
     """The contact points. Without a redirect: loading the page again is another reading, on the record."""
-    form = await read_form(request, ContactForm)
-    record = await ctx.access.get(reference)
+    form = await read_form(request, ContactBody)
+    record, unit = await ctx.access.get_to_contact(reference, person)
     if form.value is None:
         return _page(request, ctx, record, person, status=422, form=form)
-    unit = None if "clerk" in person.roles else person.unit or ""
     purpose, note = form.value.purpose, form.value.note
     with errors_as_problems():
         contact = await ctx.commands.read_contact(record.id, purpose, person.actor, unit, note)

@@ -33,7 +33,8 @@ class Assignment:
     """A unit's part in a case: lead (主办) or co-handler (协办).
 
     `attempt` numbers the dispatch that made it. `reason` and `note` say why the unit returned it; the note is
-    personal text and is deleted by an erasure.
+    personal text and is deleted by an erasure. `refusals` counts what the unit was refused on the day
+    `refused_on`.
     """
 
     unit: str
@@ -45,6 +46,8 @@ class Assignment:
     ended_at: dt.datetime | None = None
     reason: str | None = None
     note: str | None = None
+    refused_on: dt.date | None = None
+    refusals: int = 0
 
     @property
     def live(self) -> bool:

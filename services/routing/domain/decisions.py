@@ -21,6 +21,8 @@ from shared.decision import Decision, PendingEvent, Refusal
 
 Action = SignAction | ReplyAction | ReturnAction
 
+MOST_REFUSALS = 10
+"""Of a unit about a case in a day become events: each is an entry of the public log for good."""
 _OPEN: tuple[State, ...] = ("triage", "offered", "held")
 
 ALLOWED: dict[tuple[State, Role, AssignmentState], tuple[str, ...]] = {
@@ -86,9 +88,21 @@ def decide(
             return _with_result(_return(file, held, request, action, at), request)
 
 
-def record_refusal(file: CaseFile, request: ActionRequest, refused: Refusal) -> Decision[CaseFile]:
-    """A refusal changes nothing and is an event all the same: it stays on the record."""
-    return Decision(file, refusal_events(request, refused))
+def record_refusal(
+    file: CaseFile, request: ActionRequest, refused: Refusal, day: dt.date
+) -> Decision[CaseFile]:
+    """A refusal changes nothing but the unit's count of the day, and is an event, for the record.
+    Beyond `MOST_REFUSALS` it is only counted, and answered.
+
+    The unit must have or have had a part in the case.
+    """
+    held = file.assignment(request.unit)
+    assert held is not None  # noqa: S101  (a unit without part never comes here)
+    count = 1 + (held.refusals if held.refused_on == day else 0)
+    after = file.with_assignment(replace(held, refused_on=day, refusals=count))
+    if count <= MOST_REFUSALS:
+        return Decision(after, refusal_events(request, refused))
+    return Decision(after, (refused_result(request, refused, stated=False),) if request.by_topic else ())
 
 
 def refusal_events(request: ActionRequest, refused: Refusal) -> tuple[PendingEvent, ...]:
@@ -102,6 +116,11 @@ def refusal_events(request: ActionRequest, refused: Refusal) -> tuple[PendingEve
     )
     if not request.by_topic:
         return (PendingEvent(event),)
+    return PendingEvent(event), refused_result(request, refused)
+
+
+def refused_result(request: ActionRequest, refused: Refusal, *, stated: bool = True) -> PendingEvent:
+    """The answer on the unit's topic. Not `stated`, nothing of the refusal becomes an event."""
     result = ActionResult(
         action=request.action,
         accepted=False,
@@ -110,7 +129,7 @@ def refusal_events(request: ActionRequest, refused: Refusal) -> tuple[PendingEve
         allowed=refused.allowed,
         detail=refused.detail,
     )
-    return PendingEvent(event), PendingEvent(result, unit=request.unit)
+    return PendingEvent(result, unit=request.unit, stated=stated)
 
 
 def _with_result(decision: Decision[CaseFile], request: ActionRequest) -> Decision[CaseFile]:

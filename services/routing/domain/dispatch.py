@@ -8,7 +8,14 @@ from zoneinfo import ZoneInfo
 
 from services.routing.domain.case_file import Assignment, CaseFile
 from shared.contracts.inquiry import InquiryWords
-from shared.contracts.routing import CaseDispatched, CaseOffered, CaseTriaged, CaseWithdrawn, TriageReason
+from shared.contracts.routing import (
+    CaseDispatched,
+    CaseOffered,
+    CaseTriaged,
+    CaseWithdrawn,
+    Role,
+    TriageReason,
+)
 from shared.decision import Decision, PendingEvent, Refusal
 from shared.policy.deadlines import clock_deadline
 from shared.policy.dispatch import Catalogue, Match
@@ -102,10 +109,17 @@ def _offered(file: CaseFile, match: Match, sign_due: dt.datetime, at: dt.datetim
         reply_refused=None,
         assignments=(
             *kept,
-            Assignment(match.lead, "lead", "offered", attempt, at),
-            *(Assignment(unit, "co", "offered", attempt, at) for unit in match.co),
+            _offer(file, match.lead, "lead", at),
+            *(_offer(file, unit, "co", at) for unit in match.co),
         ),
     )
+
+
+def _offer(file: CaseFile, unit: str, role: Role, at: dt.datetime) -> Assignment:
+    """A new part in the case; what the unit was refused today still counts."""
+    new = Assignment(unit, role, "offered", file.attempt + 1, at)
+    before = file.assignment(unit)
+    return replace(new, refused_on=before.refused_on, refusals=before.refusals) if before else new
 
 
 def _withdrawals(file: CaseFile, units: Iterable[str]) -> Iterable[PendingEvent]:

@@ -65,6 +65,11 @@ async def access(request: Request) -> Access:
 AccessDep = Annotated[Access, Depends(access)]
 
 
+def key_scope(actor: str, unit: str | None) -> str:
+    """Whose idempotency keys an act's key is among: an actor who acts for another unit has others."""
+    return actor if unit is None else f"{actor} for {unit}"
+
+
 def unit_to_act_for(granted: Access, wanted: str | None) -> str:
     """The unit that the caller acts for; with several, `wanted` is needed. Raises Problem 403 or 422."""
     if wanted is not None:

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from services.routing import queries
-from services.routing.commands import NoSuchCase, UnknownUnits
+from services.routing.commands import NoSuchCase, NotYours, UnknownUnits
 from services.routing.domain.visibility import reads_words
 from services.routing.http.access import Access
 from services.routing.http.context import Context
@@ -72,7 +72,9 @@ async def existing_unit(context: Context, access: Access, unit: str) -> str:
 
 
 async def case_view(context: Context, access: Access, inquiry: str, unit: str | None = None) -> CaseView:
-    """The case file, with as much as the caller may read. Raises Problem 404, or 403 if they may see nothing.
+    """The case file, with as much as the caller may read.
+
+    Raises Problem 403 if they may see nothing, whether there is such a case or not; else 404 for none.
 
     `unit`: for which of the caller's units `allowed` is computed; without it, the first that has a part.
     """
@@ -80,11 +82,11 @@ async def case_view(context: Context, access: Access, inquiry: str, unit: str | 
     async with context.database.pool.acquire() as connection:
         file = (await queries.case_files(connection, [identifier])).get(identifier)
         if file is None:
-            raise _no_such_case()
+            raise _no_such_case() if access.sees_all else _not_your_case()
         words = (await queries.words(connection, [identifier])).get(identifier)
     own = [one.unit for one in file.assignments if one.unit in access.acts_for]
     if not own and not access.sees_all:
-        raise Problem(403, "not-your-case", "Your department does not hold this case")
+        raise _not_your_case()
     acting = unit if unit in own else next(iter(own), None)
     return CaseView.of(
         file, words, acting, readable=reads_words(file, access.acts_for, sees_all=access.sees_all)
@@ -92,9 +94,11 @@ async def case_view(context: Context, access: Access, inquiry: str, unit: str | 
 
 
 async def answered(command: Awaitable[Answer]) -> Answer:
-    """The command's answer. Raises its errors as Problem 404, 409 or 422."""
+    """The command's answer. Raises its errors as Problem 403, 404, 409 or 422."""
     try:
         return await command
+    except NotYours:
+        raise _not_your_case() from None
     except NoSuchCase:
         raise _no_such_case() from None
     except UnknownUnits as error:
@@ -136,6 +140,10 @@ def explain_dispatch(pack: Pack, service_code: str, area: str | None, now: dt.da
     return explanation.model_copy(
         update={"lead": found.lead, "co": list(found.co), "rule": found.rule_id, "source": row.source}
     )
+
+
+def _not_your_case() -> Problem:
+    return Problem(403, "not-your-case", "Your department does not hold this case")
 
 
 def _no_such_case() -> Problem:

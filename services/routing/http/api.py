@@ -13,7 +13,7 @@ from services.routing import queries
 from services.routing.commands import Sender
 from services.routing.domain.case_file import State
 from services.routing.domain.decisions import Action
-from services.routing.http.access import Access, AccessDep, unit_to_act_for, unit_to_read
+from services.routing.http.access import Access, AccessDep, key_scope, unit_to_act_for, unit_to_read
 from services.routing.http.answers import (
     answered,
     case_id,
@@ -86,8 +86,7 @@ async def sign(
     request: Request, context: Ctx, access: AccessDep, inquiry: str, unit: WantedUnit = None
 ) -> Done:
     """签收: the unit takes the case on. The body may be empty."""
-    sender = await _sender(request, access)
-    return await _act(context, access, sender, inquiry=inquiry, unit=unit, action=SignAction())
+    return await _act(request, context, access, inquiry=inquiry, unit=unit, action=SignAction())
 
 
 @router.post("/cases/{inquiry}/actions/reply", openapi_extra=takes(ReplyAction))
@@ -97,8 +96,7 @@ async def reply(
     """答复, by the lead. inquiry decides; until then `reply_pending` is true, then
     the case is `replied`, or `reply_refused` names the rule against it."""
     action = await read_model(request, ReplyAction)
-    sender = await _sender(request, access)
-    return await _act(context, access, sender, inquiry=inquiry, unit=unit, action=action)
+    return await _act(request, context, access, inquiry=inquiry, unit=unit, action=action)
 
 
 @router.post("/cases/{inquiry}/actions/return", openapi_extra=takes(ReturnAction))
@@ -107,8 +105,7 @@ async def give_back(
 ) -> Done:
     """退回, with the reason. A returned lead puts the case into triage."""
     action = await read_model(request, ReturnAction)
-    sender = await _sender(request, access)
-    return await _act(context, access, sender, inquiry=inquiry, unit=unit, action=action)
+    return await _act(request, context, access, inquiry=inquiry, unit=unit, action=action)
 
 
 @router.get("/triage")
@@ -124,7 +121,7 @@ async def list_triage(_: Dispatcher, context: Ctx, cursor: str | None = None, li
 async def place(request: Request, context: Ctx, dispatcher: Dispatcher, inquiry: str) -> Done:
     """Places a case: the lead answers, the co-handlers help."""
     body = await read_model(request, DispatchBody)
-    sender = await _sender(request, dispatcher)
+    sender = Sender(dispatcher.actor, await keyed(request, dispatcher.actor))
     command = context.commands.dispatch(sender, case_id(inquiry), body.lead, body.co)
     return done(await answered(command))
 
@@ -147,12 +144,9 @@ async def explain(
     return explain_dispatch(context.packs.current, service_code, area, context.database.clock.now())
 
 
-async def _sender(request: Request, caller: Access | Person | Machine) -> Sender:
-    return Sender(caller.actor, await keyed(request, caller.actor))
-
-
 async def _act(
-    context: Context, access: Access, sender: Sender, *, inquiry: str, unit: str | None, action: Action
+    request: Request, context: Context, access: Access, *, inquiry: str, unit: str | None, action: Action
 ) -> Done:
-    command = context.commands.act(sender, case_id(inquiry), unit_to_act_for(access, unit), action)
-    return done(await answered(command))
+    acting = unit_to_act_for(access, unit)
+    sender = Sender(access.actor, await keyed(request, key_scope(access.actor, acting)))
+    return done(await answered(context.commands.act(sender, case_id(inquiry), acting, action)))

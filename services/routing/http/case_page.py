@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.routing.commands import Sender
-from services.routing.http.access import Access
+from services.routing.http.access import Access, key_scope
 from services.routing.http.context import Context
 from services.routing.http.deadlines import Deadlines, DisplayedCase
 from services.routing.http.models import CaseView, ListedCase
@@ -28,10 +28,11 @@ class KeyedForm(BaseModel):
 
     idempotency_key: Code
 
-    def sender(self, request: Request, access: Access) -> Sender:
-        """The actor, and the request under the form's key."""
+    def sender(self, request: Request, access: Access, unit: str | None = None) -> Sender:
+        """The actor, and the request under the form's key; `unit` is the one that the actor acts for."""
         body = self.model_dump_json(exclude={"idempotency_key"}).encode()
-        return Sender(access.actor, keyed_form(request, access.actor, self.idempotency_key, body))
+        scope = key_scope(access.actor, unit)
+        return Sender(access.actor, keyed_form(request, scope, self.idempotency_key, body))
 
 
 async def render(

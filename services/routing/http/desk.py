@@ -122,6 +122,7 @@ async def show_case(
 ) -> Response:
     """The list with a case beside it. `after`: the sequence of the event that a form has just caused."""
     if after is not None:
+        await case_view(context, access, inquiry)  # how long it waits tells something about the case
         await _wait_for_answer(context, case_id(inquiry))
     return await _page(request, context, access, shown, inquiry=inquiry)
 
@@ -143,7 +144,7 @@ async def act(
         failed = FailedForm(verb, form)
         return await _page(request, context, access, shown, inquiry=inquiry, failed=failed)
     unit = unit_to_act_for(access, shown.unit)
-    sender = value.sender(request, access)
+    sender = value.sender(request, access, unit)
     answer = await answered(context.commands.act(sender, case_id(inquiry), unit, _action(verb, value)))
     if answer.status != 200:
         failed = FailedForm(verb, form, answer.body)

@@ -34,6 +34,8 @@ from tests.integration.inquiry.course import (
 )
 from tests.paths import REPO
 
+NO_CASE = "01a20b48-0900-7267-b13f-c4c61c475435"
+
 
 async def test_the_citizen_sees_who_has_the_case(running: Running) -> None:
     taken = await signed(running)
@@ -212,21 +214,59 @@ async def test_a_citizen_cannot_erase_in_the_name_of_a_court_and_a_clerk_can(run
 async def test_every_reading_of_a_contact_is_an_event(running: Running) -> None:
     taken = await running.take_in(contact={"name": "王芳", "phone": "138 0000 0000"})
     await running.apply(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
-    path = f"{API}/{taken['id']}/contact"
-    assert (await running.client.get(path, params={"purpose": "call_back"})).status_code == 401
-    running.sign_in("officer", unit="housing")
-    assert (await running.client.get(path, params={"purpose": "call_back"})).status_code == 403
-    assert "person.contact_read" not in await running.names(taken["id"])
+    path, purpose = f"{API}/{taken['id']}/contact", {"purpose": "call_back"}
+    assert (await running.client.post(path, json=purpose)).status_code == 401
     running.sign_in("officer", unit=LEAD)
-    for purpose in ({}, {"purpose": "oversight"}, {"purpose": "curiosity"}):
-        assert (await running.client.get(path, params=purpose)).status_code == 422
-    read = await running.client.get(path, params={"purpose": "call_back"})
+    long = {"purpose": "call_back" * 1_200}
+    for bad in ({}, {"purpose": "oversight"}, {"purpose": "curiosity"}, long, purpose | {"note": "x" * 501}):
+        refused = await running.client.post(path, json=bad)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"] in ("/purpose", "/note")
+        assert len(refused.text) < 500  # what was sent is not sent back
+    assert "person.contact_read" not in await running.names(taken["id"])
+    read = await running.client.post(path, json=purpose | {"note": "第二次回访"})
     assert read.json()["name"] == "王芳"
     event = (await running.events(taken["id"]))[-1]
-    assert (event["name"], event["data"]) == (
+    assert (event["name"], event["data"], event["words"]["text"]) == (
         "person.contact_read",
         {"purpose": "call_back", "reader": "person:u-7"},
+        "第二次回访",
     )
+
+
+async def test_an_officer_cannot_tell_the_case_of_others_from_none(running: Running) -> None:
+    taken = await running.take_in(contact={"name": "王芳"})
+    await running.apply(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
+    for unit in ("housing", None):
+        running.client.cookies.clear()
+        running.sign_in("officer", unit=unit)
+        for body in ({"purpose": "call_back"}, {"purpose": "curiosity"}):
+            answers = [
+                await running.client.post(f"{API}/{case}/contact", json=body)
+                for case in (taken["id"], taken["number"], NO_CASE, "20261124-0000000000-0", "no case")
+            ]
+            assert {(answer.status_code, answer.text) for answer in answers} == {(403, answers[0].text)}
+    assert "person.contact_read" not in await running.names(taken["id"])
+    running.client.cookies.clear()
+    running.sign_in("clerk")
+    unknown = await running.client.post(f"{API}/{NO_CASE}/contact", json={"purpose": "deliver"})
+    assert unknown.status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_link_reads_no_contact_and_says_what_does(running: Running, method: str) -> None:
+    """A link in a mail put a false reading on an officer's record."""
+    taken = await running.take_in(contact={"name": "王芳"})
+    running.sign_in("clerk")
+    for case in (taken["id"], NO_CASE):
+        path = f"{API}/{case}/contact"
+        for query in ({}, {"purpose": "call_back"}, {"purpose": "x" * 10_000}):
+            refused = await running.client.request(method, path, params=query)
+            assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+            if method == "GET":
+                assert refused.headers["content-type"] == "application/problem+json"
+                assert "POST /api/inquiry/v1/inquiries/{reference}/contact" in refused.json()["detail"]
+    assert "person.contact_read" not in await running.names(taken["id"])
 
 
 async def test_a_unit_reads_a_contact_only_while_it_holds_the_case(running: Running) -> None:
@@ -234,11 +274,11 @@ async def test_a_unit_reads_a_contact_only_while_it_holds_the_case(running: Runn
     path, purpose = f"{API}/{taken['id']}/contact", {"purpose": "deliver"}
     running.sign_in("officer", unit=LEAD)
     await propose(running, taken["id"])
-    assert (await running.client.get(path, params=purpose)).status_code == 200
+    assert (await running.client.post(path, json=purpose)).status_code == 200
     await evaluate(running, taken)
-    assert (await running.client.get(path, params=purpose)).status_code == 403
+    assert (await running.client.post(path, json=purpose)).status_code == 403
     running.sign_in("clerk")
-    assert (await running.client.get(path, params=purpose)).status_code == 200
+    assert (await running.client.post(path, json=purpose)).status_code == 200
 
 
 async def test_a_list_shows_a_machine_no_title_of_a_secret_case(running: Running) -> None:

@@ -1,6 +1,7 @@
 """Reading a contact on a page: for a stated purpose, by permitted roles, once, and on the record."""
 
 import logging
+import re
 from html import unescape
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from shared.contracts.routing import CaseDispatched
 from tests.integration.inquiry.conftest import Running
-from tests.integration.inquiry.test_pages import PAGE, get, send
+from tests.integration.inquiry.test_pages import PAGE, get, hidden, send
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"
@@ -71,6 +72,22 @@ async def test_without_a_good_purpose_nothing_is_shown_and_nothing_recorded(
     assert await reads(running, taken) == []
 
 
+async def test_a_note_that_is_too_long_comes_back_whole_with_the_purpose(running: Running) -> None:
+    taken = await running.take_in(contact=CONTACT)
+    running.sign_in("clerk")
+    typed = "回访时他说" * 2_000
+    refused = await read(running, taken, purpose="deliver", note=typed)
+    assert refused.status_code == 422
+    assert "Must be 500 characters or fewer" in refused.text
+    assert typed in refused.text
+    assert re.search(r'value="deliver"[^>]* checked', refused.text)
+    long = await read(running, taken, purpose="deliver" * 1_500, note="第二次回访")
+    assert long.status_code == 422
+    assert "Select one of the options" in long.text
+    assert "第二次回访" in long.text
+    assert await reads(running, taken) == []
+
+
 async def test_an_officer_reads_only_what_the_own_unit_holds(running: Running) -> None:
     taken = await running.take_in(contact=CONTACT)
     await running.apply(taken["id"], CaseDispatched(lead=LEAD, rule="r-1", attempt=1))
@@ -78,9 +95,17 @@ async def test_an_officer_reads_only_what_the_own_unit_holds(running: Running) -
     for unit in ("housing", None):
         running.client.cookies.clear()
         running.sign_in("officer", unit=unit)
-        refused = await send(running, path, path, {"purpose": "clarify"})
-        assert refused.status_code == 403
-        assert "This case is not with your department" in refused.text
+        token = hidden(await get(running, "/track"))
+        for number in (taken["number"], "20261124-0000000000-0"):
+            there = f"/clerk/{number}/contact"
+            for fields in ({"purpose": "clarify"}, {"purpose": "curiosity"}):
+                refused = await running.client.post(there, data=token | fields, headers=PAGE)
+                assert refused.status_code == 403
+            asked = await get(running, there)
+            assert asked.status_code == 403
+            for answer in (refused, asked):
+                assert "This case is not with your department" in answer.text
+                assert "purpose" not in answer.text
     assert await reads(running, taken) == []
     running.client.cookies.clear()
     running.sign_in("officer", unit=LEAD)

@@ -1,9 +1,14 @@
 """Actions on the units' topics, and their results."""
 
 import dataclasses
+import datetime as dt
+import json
 
 import pytest
 
+from harness.fixed_clock import FixedClock
+from services.routing.commands import Commands, Sender
+from services.routing.domain.decisions import MOST_REFUSALS
 from shared.contracts.inquiry import (
     InquiryClosed,
     InquiryReopened,
@@ -11,7 +16,8 @@ from shared.contracts.inquiry import (
     InquiryRequestRefused,
     NoteWords,
 )
-from tests.integration.routing.conftest import DEADLINE, DUE, UNKNOWN, World
+from shared.unit_of_work.idempotency import Request
+from tests.integration.routing.conftest import DEADLINE, DUE, NOW, UNKNOWN, World
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"
@@ -96,44 +102,105 @@ async def test_a_second_reply_waits_for_the_answer_to_the_first(world: World) ->
     assert (await world.emitted(about=subject))[-1].data["rule"] == "reply_pending"
 
 
-async def test_a_unit_that_does_not_hold_the_case_is_refused_with_the_rule(world: World) -> None:
+async def test_a_unit_without_part_learns_nothing_and_writes_nothing_into_the_log(world: World) -> None:
+    """200 refusals of a stranger went into the permanent log in 3.8 s, and gave it the state of the case."""
     subject = await world.dispatched()
-    await world.act("water", subject, "reply", outcome="solved", text="?")
+    subjects = (subject, UNKNOWN, "no case at all")
+    verbs = {"sign": {}, "reply": {"outcome": "solved", "text": "?"}}
+    for number, one in enumerate(subjects):
+        for verb, data in verbs.items():
+            await world.act("water", one, verb, f"a-{number}-{verb}", **data)
+    await world.fire_timers()
+    results = await world.emitted("water")
+    assert {result.subject for result in results} == {"water"}
+    answers = [dict(result.data) for result in results]
+    assert sorted(answer.pop("action") for answer in answers) == sorted(
+        f"a-{number}-{verb}" for number in range(3) for verb in verbs
+    )
+    refused = {"accepted": False, "state": "unknown", "rule": "not_assigned", "allowed": []}
+    assert answers == [refused] * len(answers)
+    # Neither the refusal nor that its answer was delivered becomes an event.
+    assert await world.types() == ["case.dispatched"]
+    assert await stated_deliveries(world) == [LEAD]
+    assert await world.state(subject) == "offered"
+    assert await world.database.pool.fetchval("SELECT count(*) FROM case_file") == 1
+
+
+async def test_a_unit_that_had_a_part_is_refused_on_the_record(world: World) -> None:
+    subject = await world.dispatched()
+    await world.act(LEAD, subject, "return", reason="not_our_area", text="属邻区")
+    await world.act(LEAD, subject, "sign", "a-2")
     event = (await world.emitted(about=subject))[-1]
     assert event.type == "civic.routing.request_refused.v1"
     assert event.data == {
-        "state": "offered",
+        "state": "triage",
         "rule": "not_assigned",
         "allowed": [],
-        "unit": "water",
-        "action": "a-1",
+        "unit": LEAD,
+        "action": "a-2",
     }
-    (result,) = await world.emitted("water")
-    assert (result.data["accepted"], result.data["rule"]) == (False, "not_assigned")
-    assert await world.state(subject) == "offered"
+    assert (await world.emitted(LEAD))[-1].subject == subject
 
 
-@pytest.mark.parametrize("subject", [UNKNOWN, "no case at all"])
-async def test_an_action_on_an_unknown_case_is_refused_in_the_units_name(world: World, subject: str) -> None:
-    await world.act("water", subject, "sign")
-    await world.fire_timers()
-    (event,) = await world.emitted()
-    assert (event.subject, event.data["rule"], event.data["action"]) == ("water", "unknown_case", "a-1")
-    (result,) = await world.emitted("water")
-    assert (result.subject, result.data["accepted"]) == ("water", False)
-    assert await world.database.pool.fetchval("SELECT count(*) FROM case_file") == 0
+async def test_ten_refusals_of_a_unit_about_a_case_in_a_day_are_events_and_all_are_answered(
+    world: World,
+) -> None:
+    subject, other = await signed(world), await world.dispatched()
+    await world.act(LEAD, other, "sign", "a-2")
+    before = len(await stated_deliveries(world))
+    for number in range(14):
+        await world.act(LEAD, subject, "sign", f"b-{number}")
+    await world.act(LEAD, other, "sign", "c-1")
+    types = await world.types(about=subject)
+    assert types.count("routing.request_refused") == MOST_REFUSALS
+    results = [event for event in await world.emitted(LEAD) if event.data.get("rule") == "signed_already"]
+    assert [result.data["action"] for result in results] == [f"b-{number}" for number in range(14)] + ["c-1"]
+    assert {result.subject for result in results} == {subject, other}
+    assert len(await stated_deliveries(world)) == before + MOST_REFUSALS + 1
+    kept = "SELECT refusals FROM assignment WHERE inquiry = $1 AND unit = $2"
+    assert await world.database.pool.fetchval(kept, subject, LEAD) == 14
+    # A new day in Shanghai; the record's own time says nothing, since the unit chooses it.
+    world.database.clock = FixedClock(NOW + dt.timedelta(hours=13, minutes=59))
+    await world.act(LEAD, subject, "sign", "d-1")
+    assert (await world.types(about=subject)).count("routing.request_refused") == MOST_REFUSALS
+    world.database.clock = FixedClock(NOW + dt.timedelta(hours=14))
+    await world.act(LEAD, subject, "sign", "d-2")
+    assert (await world.types(about=subject)).count("routing.request_refused") == MOST_REFUSALS + 1
+
+
+async def test_a_new_dispatch_gives_a_unit_no_new_refusals(world: World) -> None:
+    subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
+    for number in range(MOST_REFUSALS):
+        await world.act("water", subject, "reply", f"b-{number}", outcome="solved", text="?")
+    await world.act("yunxi-urban", subject, "return", reason="not_our_area", text="属邻区")
+    commands = Commands(world.database, world.packs)
+    sender = Sender("person:dispatcher-1", Request("test", "k-1", b""))
+    answer = await commands.dispatch(sender, subject, "water", ())
+    assert answer.status == 200
+    before = len(await world.types(about=subject))
+    await world.act("water", subject, "reply", "c-1", outcome="solved", text="?")
+    assert len(await world.types(about=subject)) == before
+    assert (await world.emitted("water"))[-1].data["rule"] == "sign_first"
+
+
+async def stated_deliveries(world: World) -> list[str]:
+    """The units of the records whose delivery an event will state."""
+    rows = await world.database.pool.fetch(
+        "SELECT delivery FROM outbox WHERE delivery IS NOT NULL ORDER BY id"
+    )
+    return [json.loads(row["delivery"])["unit"] for row in rows]
 
 
 async def test_what_an_action_claims_about_its_sender_is_not_trusted(world: World) -> None:
     subject = await world.dispatched()
-    record = await world.act("water", subject, "sign", "a-0")
+    record = await world.act(LEAD, subject, "reply", "a-0", outcome="solved", text="?")
     forged = (record.value or b"").replace(
         b'"source": "/office-automation"',
         b'"source": "/services/inquiry", "sequence": "0000000009", "correlationid": "theirs"',
     )
     await world.actions.process([world.record(record.topic, subject, forged.replace(b"a-0", b"a-9"))])
     event = (await world.emitted(about=subject))[-1]
-    assert (event.data["unit"], event.data["rule"], event.correlationid) == ("water", "not_assigned", subject)
+    assert (event.data["unit"], event.data["rule"], event.correlationid) == (LEAD, "sign_first", subject)
     assert await world.types(about=subject) == [
         "case.dispatched",
         "routing.request_refused",

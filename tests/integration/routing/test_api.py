@@ -6,8 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from services.routing.domain.decisions import MOST_REFUSALS
+from services.routing.http import desk
 from shared.contracts.inquiry import InquiryReplied
-from tests.integration.routing.conftest import DUE, KEY_OF_WATER, UNKNOWN, WORDS, SignIn, World
+from tests.integration.routing.conftest import DUE, KEY_OF_WATER, UNKNOWN, WORDS, SignIn, World, hidden
 
 pytestmark = pytest.mark.integration
 LEAD = "urban-management"
@@ -65,19 +67,90 @@ async def test_the_same_key_answers_the_same_and_another_body_is_a_conflict(
     assert (await world.types(about=subject)).count("assignment.returned") == 1
 
 
-async def test_a_department_that_does_not_hold_the_case_is_refused_on_the_record(
+async def test_a_stranger_cannot_tell_a_case_from_none_and_leaves_no_trace(
     world: World, sign_in: SignIn
 ) -> None:
     subject = await world.dispatched()
     officer = sign_in("officer", unit="water")
-    response = await officer.post(f"{API}/cases/{subject}/actions/sign", headers=key())
-    assert problem(response) == (409, "not-now")
-    assert (response.json()["rule"], response.json()["allowed"]) == ("not_assigned", [])
-    assert (await world.types(about=subject))[-1] == "routing.request_refused"
-    again = await officer.post(f"{API}/cases/{subject}/actions/sign", headers=key())
-    assert again.json() == response.json()
-    assert (await world.types(about=subject)).count("routing.request_refused") == 1
-    assert problem(await officer.get(f"{API}/cases/{subject}")) == (403, "not-your-case")
+    tables = ("outbox", "idempotency_key", "aggregate")
+    rows = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+    before = await world.database.pool.fetchrow(rows)
+    answers = {}
+    bodies = {
+        "sign": None,
+        "reply": {"outcome": "solved", "text": "?"},
+        "return": {"reason": "not_our_area", "text": "?"},
+    }
+    for case in (subject, UNKNOWN):
+        for number in range(5):
+            for verb, body in bodies.items():
+                address = f"{API}/cases/{case}/actions/{verb}"
+                answers[case, verb, number] = await officer.post(
+                    address, json=body, headers=key(f"k-{number}")
+                )
+        answers[case, "read", 0] = await officer.get(f"{API}/cases/{case}")
+        answers[case, "page", 0] = await officer.get(f"/desk/cases/{case}")
+    assert {problem(answer) for answer in answers.values()} == {(403, "not-your-case")}
+    assert len({answer.text for answer in answers.values()}) == 1
+    assert await world.database.pool.fetchrow(rows) == before
+    # The same key acts once the unit has its part.
+    await world.act(LEAD, subject, "return", reason="not_our_area", text="属邻区")
+    place = {"lead": "water", "co": []}
+    placed = await sign_in("dispatcher").post(f"{API}/triage/{subject}/dispatch", json=place, headers=key())
+    assert placed.status_code == 200
+    assert (await officer.post(f"{API}/cases/{subject}/actions/sign", headers=key("k-0"))).status_code == 200
+
+
+async def test_a_stranger_at_the_desk_cannot_act_and_waits_for_nothing(
+    world: World, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = await world.dispatched()
+    await world.act(LEAD, subject, "sign")
+    await world.act(LEAD, subject, "reply", "a-2", outcome="solved", text="已更换灯泡。")
+    officer = sign_in("officer", unit="water")
+
+    async def waits(*_: object) -> None:
+        pytest.fail("how long a page waits tells that a reply is pending")
+
+    monkeypatch.setattr(desk, "_wait_for_answer", waits)
+    page = (await officer.get("/desk")).text
+    form = {"csrf": hidden(page, "csrf"), "idempotency_key": "k-1"}
+    for case in (subject, UNKNOWN):
+        assert problem(await officer.get(f"/desk/cases/{case}?after=1")) == (403, "not-your-case")
+        assert problem(await officer.post(f"/desk/cases/{case}/sign", data=form)) == (403, "not-your-case")
+    assert "routing.request_refused" not in await world.types()
+
+
+async def test_the_same_key_of_another_unit_is_another_key(world: World, sign_in: SignIn) -> None:
+    """An officer who moves to another unit, or a machine of two, got the first unit's answer."""
+    subject = await world.dispatched(service_code="municipal-manhole", area="yunxi")
+    address = f"{API}/cases/{subject}/actions/sign"
+    answers = [
+        await sign_in("officer", unit=unit).post(address, headers=key()) for unit in ("water", "yunxi-urban")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [event.data["unit"] for event in (await world.emitted(about=subject))[1:]] == [
+        "water",
+        "yunxi-urban",
+    ]
+    again = await sign_in("officer", unit="water").post(address, headers=key())
+    assert again.json() == answers[0].json()
+
+
+async def test_a_department_is_refused_on_the_record_ten_times_a_day(world: World, sign_in: SignIn) -> None:
+    subject = await world.dispatched()
+    await world.act(LEAD, subject, "sign")
+    officer = sign_in("officer", unit=LEAD)
+    for number in range(MOST_REFUSALS + 3):
+        response = await officer.post(f"{API}/cases/{subject}/actions/sign", headers=key(f"k-{number}"))
+        assert problem(response) == (409, "not-now")
+        assert (response.json()["rule"], response.json()["allowed"]) == (
+            "signed_already",
+            ["reply", "return"],
+        )
+        again = await officer.post(f"{API}/cases/{subject}/actions/sign", headers=key(f"k-{number}"))
+        assert again.json() == response.json()
+    assert (await world.types(about=subject)).count("routing.request_refused") == MOST_REFUSALS
 
 
 async def test_a_unit_that_returned_a_secret_case_cannot_read_it(world: World, sign_in: SignIn) -> None:

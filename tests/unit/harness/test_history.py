@@ -111,6 +111,25 @@ def test_a_good_history_passes(topics: Topics) -> None:
     assert topics.violations() == []
 
 
+def answered(topics: Topics, action: str, *, accepted: bool, sequence: int = 1) -> None:
+    """The result of an action under the unit's own subject, which no event follows."""
+    topics.event(
+        "t.department.water.v1",
+        "department.action_result",
+        f"{action}-result-{sequence}",
+        sequence,
+        subject="water",
+        correlationid="water",
+        data={"action": action, "accepted": accepted},
+    )
+
+
+def test_an_action_may_be_refused_by_its_result_alone(topics: Topics) -> None:
+    topics.action("b")
+    answered(topics, "b", accepted=False)
+    assert topics.violations() == []
+
+
 def test_one_event_may_state_several_deliveries(topics: Topics) -> None:
     topics.records.clear()
     topics.event("t.inquiry.v1", "inquiry.received", "r", 1)
@@ -234,6 +253,17 @@ def action_applied_twice(topics: Topics) -> None:
     topics.event("t.routing.v1", "assignment.returned", "s2", 4, causationid="a", data=signed)
 
 
+def refused_twice(topics: Topics) -> None:
+    topics.action("b")
+    for sequence in (1, 2):
+        answered(topics, "b", accepted=False, sequence=sequence)
+
+
+def done_without_an_event(topics: Topics) -> None:
+    topics.action("b")
+    answered(topics, "b", accepted=True)
+
+
 @pytest.mark.parametrize(
     ("damage", "invariant"),
     [
@@ -257,6 +287,9 @@ def action_applied_twice(topics: Topics) -> None:
         (dispatched_without_offer, "I4"),
         (action_lost, "I1"),
         (action_applied_twice, "I2"),
+        (refused_twice, "I2"),
+        (done_without_an_event, "I1"),
+        (done_without_an_event, "I4"),
     ],
 )
 def test_each_fault_is_found(topics: Topics, damage: Callable[[Topics], None], invariant: str) -> None:

@@ -28,7 +28,6 @@ from tests.unit.services.inquiry.conftest import NOW
 from tests.unit.shared.made import no_connection
 
 CLERK = Person("u-7", "李受理", frozenset({"clerk"}), None, NOW)
-OFFICER = Person("u-8", "王经办", frozenset({"officer"}), "housing", NOW)
 MACHINE = Machine("reader", frozenset({"inquiries.read"}), None)
 
 
@@ -139,26 +138,6 @@ async def test_a_list_goes_on_after_its_last_case() -> None:
     assert pool.arguments == ("signed", "id-2", 3)
     await staff_api.list_inquiries(ctx, CLERK, state=State.REPLIED, limit=2)
     assert pool.arguments == ("replied", None, 3)
-
-
-@pytest.mark.parametrize(("person", "unit"), [(CLERK, None), (OFFICER, "housing")])
-async def test_an_officer_reads_contacts_for_the_own_unit_and_a_clerk_for_none(
-    person: Person, unit: str | None
-) -> None:
-    units: list[str | None] = []
-
-    async def get(reference: str) -> Any:
-        return context_of(id=reference)
-
-    async def read_contact(_: str, purpose: str, reader: str, of_unit: str | None) -> Contact:
-        assert (purpose, reader) == ("call_back", person.actor)
-        units.append(of_unit)
-        return Contact("王芳", phone="138 0000 0000")
-
-    ctx = context_of(access=context_of(get=get), commands=context_of(read_contact=read_contact))
-    answer = await staff_api.contact(ctx, "id-1", "call_back", person)
-    assert answer == {"name": "王芳", "email": None, "phone": "138 0000 0000", "language": "zh"}
-    assert units == [unit]
 
 
 @pytest.mark.parametrize(

@@ -126,11 +126,38 @@ def test_a_refusal_changes_nothing_and_says_rule_state_and_what_is_allowed() -> 
         allowed=("sign", "return"),
         detail="why",
     )
-    assert record_refusal(file, REQUEST, replace(refused, detail="why")) == Decision(
-        file, (PendingEvent(event), PendingEvent(result, unit="lead"))
+    day = LATER.date()
+    held = file.assignment("lead")
+    assert held is not None
+    counted = file.with_assignment(replace(held, refused_on=day, refusals=1))
+    assert record_refusal(file, REQUEST, replace(refused, detail="why"), day) == Decision(
+        counted, (PendingEvent(event), PendingEvent(result, unit="lead"))
     )
     at_desk = replace(REQUEST, by_topic=False)
-    assert record_refusal(file, at_desk, refused) == Decision(file, (PendingEvent(event),))
+    assert record_refusal(file, at_desk, refused, day) == Decision(counted, (PendingEvent(event),))
+
+
+@pytest.mark.parametrize("by_topic", [True, False])
+def test_ten_refusals_of_a_unit_about_a_case_in_a_day_are_events_and_the_rest_a_count(by_topic: bool) -> None:
+    file, request = file_in("accepted", "offered"), replace(REQUEST, by_topic=by_topic)
+    refused = Refusal("offered", "sign_first", ("sign", "return"))
+    day = LATER.date()
+    kept = []
+    for number in range(1, 13):
+        decision = record_refusal(file, request, refused, day)
+        file = decision.state
+        held = file.assignment("lead")
+        assert held is not None
+        assert (held.refused_on, held.refusals) == (day, number)
+        kept.append([type(event.data) for event in decision.events if event.stated])
+        # Beyond the limit it is answered all the same, and nothing says that the answer was delivered.
+        answers = [event for event in decision.events if isinstance(event.data, ActionResult)]
+        assert [answer.stated for answer in answers] == [number <= 10] * by_topic
+    event = [RoutingRequestRefused, ActionResult] if by_topic else [RoutingRequestRefused]
+    assert kept == [event] * 10 + [[]] * 2
+    assert record_refusal(file, replace(request, unit="co"), refused, day).events[0].stated
+    tomorrow = record_refusal(file, request, refused, day + dt.timedelta(days=1))
+    assert len(tomorrow.events) == len(event)
 
 
 @pytest.mark.parametrize("phase", ["replied", "closed", "erased"])

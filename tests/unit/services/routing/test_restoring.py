@@ -5,7 +5,7 @@ import datetime as dt
 from services.routing.restoring import undelivered
 from shared.contracts.base import EventData
 from shared.contracts.golden import golden
-from shared.contracts.routing import CaseOffered, DeliveredRecord, DeliverySucceeded
+from shared.contracts.routing import ActionResult, CaseOffered, DeliveredRecord, DeliverySucceeded
 from shared.ids import new_id
 from shared.kafka.records import RawRecord
 from shared.restore.said import SaidEvent
@@ -28,3 +28,8 @@ def test_a_record_that_an_event_states_beside_another_is_delivered() -> None:
     other = DeliveredRecord.model_validate(delivered.event.data.model_dump() | {"record": second})
     delivered = said(DeliverySucceeded, delivered.event.id, record=first, others=(other,))
     assert [one.event.id for one in undelivered([*offers, delivered])] == [third]
+
+
+def test_a_refused_result_is_not_stated_again_since_not_every_one_was() -> None:
+    results = [said(ActionResult, new_id(NOW), accepted=accepted) for accepted in (True, False)]
+    assert undelivered(results) == results[:1]

@@ -1,12 +1,18 @@
 """Routes admit people by role and machines by the scope of their key."""
 
 import datetime as dt
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
 
 import httpx
+import pytest
+from fastapi import FastAPI
 
 from shared.clock import machine_now
 from shared.web.ratelimit import WRONG_SECRETS_PER_CLIENT
 from shared.web.session import IDLE_SECONDS
+from shared.web.settings import WebSettings
 
 BROWSER = {"Accept": "text/html"}
 
@@ -57,6 +63,51 @@ async def test_a_person_or_a_machine_may_do_what_both_may(client: httpx.AsyncCli
     assert (await client.get("/api/sample/v1/either")).json() == "person:u-1"
     await client.get("/as/editor")
     assert (await client.get("/api/sample/v1/either")).status_code == 403
+
+
+@pytest.fixture
+def ends(
+    make_app: Callable[..., FastAPI], settings: WebSettings, tmp_path: Path
+) -> Callable[[float], FastAPI]:
+    """Applications whose key `later` ends after some seconds, and whose key `empty` has no scope."""
+
+    def make(seconds: float) -> FastAPI:
+        later, empty = (hashlib.sha256(key).hexdigest() for key in (b"later", b"empty"))
+        moment = (machine_now() + dt.timedelta(seconds=seconds)).isoformat()
+        keys = tmp_path / "ends.yaml"
+        keys.write_text(
+            f"- {{name: later, sha256: {later}, scopes: [notes.write], not_after: '{moment}'}}\n"
+            f"- {{name: empty, sha256: {empty}, scopes: []}}\n"
+        )
+        return make_app(settings.model_copy(update={"api_keys_file": keys}))
+
+    return make
+
+
+async def test_a_key_that_has_ended_is_refused_and_a_stream_ends_with_its_key(
+    ends: Callable[[float], FastAPI], client_of: Callable[[FastAPI], httpx.AsyncClient]
+) -> None:
+    later = {"Authorization": "Bearer later"}
+    async with client_of(ends(60)) as client:
+        assert (await client.get("/api/sample/v1/machine", headers=later)).json() == "later"
+        until = dt.datetime.fromisoformat((await client.get("/access-end", headers=later)).json())
+        assert 0 < (until - machine_now()).total_seconds() < 60
+    async with client_of(ends(-0.001)) as client:
+        for path in ("machine", "either", "whoami"):
+            refused = await client.get(f"/api/sample/v1/{path}", headers=later)
+            assert refused.status_code == 401
+            assert refused.json()["type"] == "urn:civicloom:problem:ended-key"
+            assert "invalid_token" in refused.headers["www-authenticate"]
+
+
+async def test_a_key_without_a_scope_can_do_nothing_that_asks_who_calls(
+    ends: Callable[[float], FastAPI], client_of: Callable[[FastAPI], httpx.AsyncClient]
+) -> None:
+    async with client_of(ends(60)) as client:
+        for path in ("machine", "either", "whoami"):
+            refused = await client.get(f"/api/sample/v1/{path}", headers={"Authorization": "Bearer empty"})
+            assert refused.status_code == 403
+            assert refused.json()["type"] == "urn:civicloom:problem:missing-scope"
 
 
 async def test_a_thousand_wrong_keys_do_not_refuse_the_right_one_of_the_same_address(

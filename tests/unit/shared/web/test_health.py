@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import httpx
+import pytest
 from fastapi import FastAPI
 
 from shared.web.settings import WebSettings
@@ -32,11 +33,34 @@ async def test_what_is_degraded_is_named_and_leaves_the_service_ready(
         response = await client.get("/readyz")
         assert response.status_code == 200
         assert response.json() == {"status": "ready", "degraded": ["sample email: SMTP_URL is not set"]}
-        # As the one address asks: what the services before have said comes back with what this one says.
-        before = {"X-Degraded-Audit": "audit disk: nearly full"}
-        response = await client.get("/readyz", headers=before)
-        assert response.headers["x-degraded"] == "audit disk: nearly full; sample email: SMTP_URL is not set"
-        assert len(response.json()["degraded"]) == 2
+
+
+OUTSIDE = [{"X-Forwarded-For": "198.51.100.2"}, {"X-Forwarded-For": ""}, {"Forwarded": "for=198.51.100.2"}]
+
+
+@pytest.mark.parametrize("headers", OUTSIDE)
+async def test_outside_it_says_whether_the_service_is_ready_and_nothing_more(
+    make_app: Callable[..., FastAPI],
+    client_of: Callable[[FastAPI], httpx.AsyncClient],
+    settings: WebSettings,
+    headers: dict[str, str],
+) -> None:
+    async def reasons() -> dict[str, str]:
+        return {"relay": "no broker at kafka:9092"}
+
+    async with client_of(make_app(settings, reasons, degraded=reasons)) as client:
+        response = await client.get("/readyz", headers=headers)
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "5"
+        assert problem(response) == {
+            "type": "urn:civicloom:problem:not-ready",
+            "title": "The service is not ready",
+            "status": 503,
+        }
+    async with client_of(make_app(settings, degraded=reasons)) as client:
+        response = await client.get("/readyz", headers=headers)
+        assert (response.status_code, response.json()) == (200, {"status": "ready"})
+        assert "kafka" not in str(response.headers)
 
 
 async def test_readiness_says_nothing_of_degraded_parts_where_there_are_none(
@@ -44,4 +68,3 @@ async def test_readiness_says_nothing_of_degraded_parts_where_there_are_none(
 ) -> None:
     response = await client.get("/readyz")
     assert response.json() == {"status": "ready"}
-    assert "x-degraded" not in response.headers
