@@ -5,7 +5,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -125,10 +125,13 @@ async def chaos_run(
     write_clock(clock, MONDAY)
     async with AsyncExitStack() as stack:
         mail = await stack.enter_async_context(mail_sink())
+        access = pair.access
+        if broker_network is not None:
+            access = replace(access, bootstrap=f"127.0.0.1:{broker_network.port}")
         installation = await stack.enter_async_context(
             Installation(
                 pair.database_url,
-                pair.access if broker_network is None else f"127.0.0.1:{broker_network.port}",
+                access,
                 folder,
                 copies=2,
                 clock_file=clock,

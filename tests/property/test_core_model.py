@@ -23,6 +23,7 @@ from shared.inbox.parking import Parking
 from shared.inbox.partition_batch import OffsetGap, PartitionBatchProcessor
 from shared.kafka.client import KafkaError, PublishResult, RecordMetadata
 from shared.kafka.records import RawRecord
+from shared.kafka_access import KafkaAccess
 from shared.outbox.relay import Relay
 from shared.settings import CoreSettings
 from shared.unit_of_work.database import Database
@@ -37,7 +38,7 @@ T = TypeVar("T")
 class Topic:
     """One partition as a list, behind the interface of the producer. `fail` makes it lose the answer."""
 
-    bootstrap = "nowhere"
+    access = KafkaAccess("nowhere")
 
     def __init__(self) -> None:
         self.records: list[RawRecord] = []

@@ -20,6 +20,7 @@ from shared.contracts.routing import CaseOffered
 from shared.inbox.floods import FloodLimit, resume
 from shared.inbox.topic_losses import EXPIRED, TopicLosses, record_loss
 from shared.kafka.broker_probe import BrokerProbe
+from shared.kafka_access import KafkaAccess
 from shared.metrics import PARTITION_PAUSED
 from shared.service import Parts, Service, _open
 from shared.settings import CoreSettings
@@ -202,7 +203,7 @@ async def test_a_broker_that_is_silent_for_too_long_makes_a_service_unready(
     host, _, port = pair.access.bootstrap.rpartition(":")
     with Proxy(int(port)) as before_kafka:
         # The broker names its own address in its answers: the probe must go on by the one it was given.
-        service.broker = BrokerProbe(f"{host}:{before_kafka.port}", [])
+        service.broker = BrokerProbe(KafkaAccess(f"{host}:{before_kafka.port}"), [])
         before_kafka.lose_network()
 
         async def status() -> httpx.Response:

@@ -17,6 +17,7 @@ from shared.contracts.routing import CaseTriaged
 from shared.infrastructure import DatabaseBehind
 from shared.kafka.client import Producer, Reader, read_until
 from shared.kafka.records import RawRecord
+from shared.kafka_access import KafkaAccess
 from shared.outbox.fence import Fence, HistoryReplaced
 from shared.outbox.relay import Relay
 from shared.service import Parts, Service
@@ -224,7 +225,7 @@ async def test_without_a_broker_people_can_write_and_nothing_acts(
 ) -> None:
     """What is written then has a number that a restore can still change, since it was not sent."""
     monkeypatch.setenv("SECRET_KEY", SECRET)
-    away = await open_service_database(database, "routing", access=f"127.0.0.1:{free_port()}")
+    away = await open_service_database(database, "routing", access=KafkaAccess(f"127.0.0.1:{free_port()}"))
     acted = asyncio.Event()
 
     async def act() -> None:

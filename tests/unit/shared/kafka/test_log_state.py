@@ -10,6 +10,7 @@ from shared.kafka import log_state
 from shared.kafka.fingerprint import LogState
 from shared.kafka.log_state import LogStates
 from shared.kafka.records import Partition
+from shared.kafka_access import KafkaAccess
 
 Asked = list[Mapping[Partition, int | None]]
 
@@ -30,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 async def test_one_client_answers_all_also_two_who_ask_for_the_same(asked: Asked) -> None:
-    states = LogStates("broker", "test")
+    states = LogStates(KafkaAccess("broker"), "test")
     found = await asyncio.gather(
         states.read(("t", 0), 4), states.read(("t", 1), None), states.read(("t", 0), None)
     )
@@ -41,7 +42,7 @@ async def test_one_client_answers_all_also_two_who_ask_for_the_same(asked: Asked
 
 
 async def test_a_partition_that_nobody_answers_for_fails_alone(asked: Asked) -> None:
-    states = LogStates("broker", "test")
+    states = LogStates(KafkaAccess("broker"), "test")
     found = await asyncio.gather(
         states.read(("t", 0), 4), states.read(("missing", 0), 4), return_exceptions=True
     )
@@ -50,13 +51,13 @@ async def test_a_partition_that_nobody_answers_for_fails_alone(asked: Asked) -> 
 
 
 async def test_an_error_of_the_broker_is_that_of_all_who_asked(asked: Asked) -> None:
-    states = LogStates("broker", "test")
+    states = LogStates(KafkaAccess("broker"), "test")
     with pytest.raises(KafkaConnectionError):
         await states.read(("away", 0), None)
 
 
 async def test_one_who_has_given_up_does_not_keep_the_answer_from_others(asked: Asked) -> None:
-    states = LogStates("broker", "test")
+    states = LogStates(KafkaAccess("broker"), "test")
     gone = asyncio.create_task(states.read(("t", 0), 4))
     await asyncio.sleep(0)
     gone.cancel()
@@ -66,7 +67,7 @@ async def test_one_who_has_given_up_does_not_keep_the_answer_from_others(asked: 
 async def test_stopping_ends_what_runs(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_state, "_GATHER_SECONDS", 60)
     monkeypatch.setattr(log_state, "_STOP_SECONDS", 0.01)
-    states = LogStates("broker", "test")
+    states = LogStates(KafkaAccess("broker"), "test")
     waiting = asyncio.create_task(states.read(("t", 0), 4))
     await asyncio.sleep(0)
     await states.stop()

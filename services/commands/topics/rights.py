@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from services.commands.topics import POLICIES, Bootstrap, Namespace, Pack, Policies, topics
+from services.commands.topics.options import POLICIES, Bootstrap, Namespace, Pack, Policies
 from services.environment import AsJson, pack_folder, read_kafka_access
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ acl = typer.Typer(
 )
 
 
-def register(cli: typer.Typer) -> None:  # noqa: ARG001  (the group is one of `topics`)
-    topics.add_typer(acl)
-
-
 @acl.command()
 def apply(
     *,
@@ -31,7 +27,7 @@ def apply(
     policies: Policies = POLICIES,
     as_json: AsJson = False,
 ) -> int:
-    """Give services and units the rights that they need, and take all others from them.
+    """Give services and units their rights, and take all others.
 
     Needs the user of an operator in KAFKA_USERNAME. Exits 1 if users who are not ours have rights on our
     topics or groups: those are shown and left.
@@ -62,7 +58,10 @@ def diff(
     policies: Policies = POLICIES,
     as_json: AsJson = False,
 ) -> int:
-    """Show what `apply` would change, and rights of others on our topics. Exits 1 if there is anything."""
+    """Show what `apply` would change, and what others may.
+
+    Exits 1 if there is anything: what `apply` changes, or rights of others on our topics.
+    """
     units = _units(policies, pack)
     access = read_kafka_access(bootstrap)
     from shared.kafka.authority import Authority

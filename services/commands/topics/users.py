@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.commands.topics import POLICIES, Bootstrap, Namespace, Pack, Policies, addresses, topics
+from services.commands.topics.options import POLICIES, Bootstrap, Namespace, Pack, Policies, addresses
 from services.environment import AsJson, pack_folder, read_kafka_access, service_named
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ Address = Annotated[
 ]
 
 
-def register(cli: typer.Typer) -> None:  # noqa: ARG001  (the group is one of `topics`)
-    topics.add_typer(users)
-
-
 @users.command()
 def add(
     unit: Who,
@@ -45,7 +41,10 @@ def add(
     policies: Policies = POLICIES,
     as_json: AsJson = False,
 ) -> None:
-    """Make a user with its rights, and print its password, this once, with ready client configurations."""
+    """Make a user with its rights, and print its password.
+
+    The password is shown this once, with ready configurations for the usual clients.
+    """
     user = _user(unit, namespace, service=service)
     if not service:
         _must_be_in(pack_folder(policies, pack), unit)
@@ -92,7 +91,10 @@ def remove(
     namespace: Namespace = "civic",
     as_json: AsJson = False,
 ) -> None:
-    """Take a user's rights, which ends what its standing connections may do, and then its password."""
+    """Take a user's rights, and then its password.
+
+    Connections that stand may then do nothing more.
+    """
     user = _user(unit, namespace, service=service)
     access = read_kafka_access(bootstrap)
 

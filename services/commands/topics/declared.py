@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.environment import REPOSITORY, AsJson, open_database, pack_folder, read_kafka_access
+from services.commands.topics.options import POLICIES, Bootstrap, Namespace, Pack, Policies
+from services.environment import AsJson, open_database, pack_folder, read_kafka_access
 from shared.errors import DatabaseAway
 
 if TYPE_CHECKING:
@@ -20,25 +21,6 @@ if TYPE_CHECKING:
 topics = typer.Typer(name="topics", no_args_is_help=True, help="Create, compare and widen the Kafka topics.")
 
 
-def addresses(value: str) -> str:
-    for address in value.split(","):
-        host, colon, port = address.rpartition(":")
-        if not (host and colon and port.isascii() and port.isdigit()):
-            raise typer.BadParameter(f"{address!r} is not host:port")
-    return value
-
-
-Bootstrap = Annotated[
-    str,
-    typer.Option(
-        envvar="KAFKA_BOOTSTRAP", help="The brokers as host:port, separated by commas.", callback=addresses
-    ),
-]
-Namespace = Annotated[
-    str, typer.Option(envvar="TOPIC_NAMESPACE", help="The first part of every topic's name.")
-]
-Pack = Annotated[str, typer.Option(envvar="PACK", help="The policy pack whose units get topics.")]
-Policies = Annotated[Path, typer.Option(envvar="POLICIES_DIR", help="The folder of the packs.")]
 Replication = Annotated[
     int | None,
     typer.Option(
@@ -51,12 +33,6 @@ Declaration = Annotated[
         "--file", exists=True, dir_okay=False, help="The declaration instead of deploy/topics.yaml."
     ),
 ]
-
-POLICIES = REPOSITORY / "policies"
-
-
-def register(cli: typer.Typer) -> None:
-    cli.add_typer(topics)
 
 
 @topics.command()
