@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -289,3 +292,34 @@ async def test_who_is_no_operator_learns_it(
     said = capsys.readouterr().err
     user = unit_user("civic", WATER)
     assert said == f"civicloom: the Kafka user {user} may not administer users and rights\n"
+
+
+async def test_the_example_of_a_unit_signs_with_what_it_was_given(
+    broker: Kafka, granted: dict[str, KafkaAccess], tmp_path: Path
+) -> None:
+    user, code = unit_user("civic", WATER), WATER
+    offer = json.loads((REPO / "contracts" / "golden" / "civic.department.case_offered.v1.json").read_text())
+    async with AIOKafkaProducer(**granted["civic.routing"].options()) as producer:
+        await producer.send_and_wait(topic_name("civic", "department", code), json.dumps(offer).encode())
+    password = tmp_path / "password"
+    password.write_text(f"{granted[user].password}\n")
+    given = replace(granted[user], password=None, password_file=password).environment()
+    script = str(REPO / "examples" / "department.py")
+    example = await asyncio.create_subprocess_exec(
+        *(sys.executable, script, broker.bootstrap, code, "--seconds", "0"), env=os.environ | given
+    )
+    consumer = AIOKafkaConsumer(
+        topic_name("civic", "actions", code), **broker.access.options(), auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        async with asyncio.timeout(40):
+            async for record in consumer:
+                action = json.loads(record.value)
+                if action.get("subject") == offer["subject"]:
+                    break
+        assert action["type"] == "civic.action.sign.v1"
+    finally:
+        await consumer.stop()
+        example.terminate()
+        await example.wait()
