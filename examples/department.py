@@ -43,7 +43,7 @@ async def act(producer: AIOKafkaProducer, record: ConsumerRecord, verb: str, **d
 async def handle(producer: AIOKafkaProducer, record: ConsumerRecord, seconds: float) -> None:
     """Signs an offered case and, as its lead, replies after some seconds."""
     event: dict[str, Any] = json.loads(record.value)
-    if event["type"] not in ASSIGNED:  # results of actions, withdrawals, closings
+    if event.get("type") not in ASSIGNED:  # results of actions, withdrawals, closings
         return
     if event["type"] == ASSIGNED[0]:
         await act(producer, record, "sign")

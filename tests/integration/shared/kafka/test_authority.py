@@ -321,5 +321,6 @@ async def test_the_example_of_a_unit_signs_with_what_it_was_given(
         assert action["type"] == "civic.action.sign.v1"
     finally:
         await consumer.stop()
-        example.terminate()
+        if example.returncode is None:
+            example.terminate()
         await example.wait()
