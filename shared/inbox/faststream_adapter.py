@@ -14,7 +14,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 
 from shared.inbox.barrier import Barrier
 from shared.inbox.partition_worker import MAX_RECORDS, FetchedRun
-from shared.kafka.aiokafka_internals import stop_client
+from shared.kafka.aiokafka_internals import kill_consumer, stop_client
 from shared.kafka.client import fetch_options
 from shared.kafka_access import KafkaAccess, Mechanism
 from shared.settings import CoreSettings
@@ -113,6 +113,8 @@ class Subscription:
         """Leaves the group; once. Raises KafkaError, or TimeoutError after 15 seconds."""
         broker, self._broker = self._broker, None
         if broker is not None and not await stop_client(broker, _STOP_SECONDS):
+            if self.client is not None:
+                await kill_consumer(self.client, _STOP_SECONDS)
             raise TimeoutError(f"the consumer has not ended within {_STOP_SECONDS} s")
 
 

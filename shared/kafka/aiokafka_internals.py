@@ -107,6 +107,23 @@ async def kill_producer(producer: Any, seconds: float) -> None:
     await asyncio.wait([sending], timeout=seconds)
 
 
+async def kill_consumer(consumer: Any, seconds: float) -> None:
+    """Ends a consumer that does not stop: cancels its fetches, closes its sockets, waits up to `seconds`.
+
+    The public `stop` closes them last. One that was given up before would ask for metadata forever, on a new
+    connection whenever the old one ends.
+    """
+    if consumer._fetcher is not None:
+        consumer._fetcher._fetch_task.cancel()
+    await asyncio.wait([asyncio.ensure_future(consumer._client.close())], timeout=seconds)
+
+
+async def stop_consumer(consumer: Any, seconds: float) -> None:
+    """Stops a consumer within so long, or kills it."""
+    if not await stop_client(consumer, seconds):
+        await kill_consumer(consumer, seconds)
+
+
 async def fresh_partitions(consumer: Any, topic: str) -> set[int] | None:
     """The topic's partitions as the broker knows them now; None if it does not have the topic.
 
@@ -150,6 +167,7 @@ async def stop_client(client: Any, seconds: float) -> bool:
     stopping = asyncio.ensure_future(client.stop())
     _, running = await asyncio.wait({stopping}, timeout=seconds)
     if running:
+        log.warning("a Kafka client has not stopped in time", seconds=seconds)
         stopping.cancel()
         return False
     if not stopping.cancelled() and (error := stopping.exception()) is not None:

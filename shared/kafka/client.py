@@ -22,6 +22,7 @@ from shared.kafka.aiokafka_internals import (
     fresh_partitions,
     kill_producer,
     stop_client,
+    stop_consumer,
     use_record_parser,
 )
 from shared.kafka.records import Partition, RawRecord
@@ -308,7 +309,7 @@ class Reader:
                 self._consumer.seek(partition, offset)
 
     async def stop(self) -> None:
-        await stop_client(self._consumer, _STOP_SECONDS)
+        await stop_consumer(self._consumer, _STOP_SECONDS)
 
     async def read(self, limit: int, wait_ms: int) -> list[RawRecord]:
         """Up to `limit` records, in offset order per partition; an empty list if none came within `wait_ms`.
@@ -363,7 +364,7 @@ async def existing_topics(access: KafkaAccess, client_id: str) -> set[str]:
         found: set[str] = await consumer.topics()
         return found
     finally:
-        await stop_client(consumer, _STOP_SECONDS)
+        await stop_consumer(consumer, _STOP_SECONDS)
 
 
 async def read_until(

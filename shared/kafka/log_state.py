@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared.kafka.aiokafka_internals import all_partitions, position_of, stop_client
+from shared.kafka.aiokafka_internals import all_partitions, position_of, stop_consumer
 from shared.kafka.client import raw_record
 from shared.kafka.fingerprint import LogState
 from shared.kafka.records import Partition, RawRecord
@@ -108,7 +108,7 @@ async def read_log_states(
         client.assign(list(wanted))
         return await _read(client, wanted)
     finally:
-        await stop_client(client, _STOP_SECONDS)
+        await stop_consumer(client, _STOP_SECONDS)
 
 
 async def _read(client: Any, wanted: Mapping[Partition, int | None]) -> dict[Partition, LogState]:

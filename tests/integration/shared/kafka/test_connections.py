@@ -165,3 +165,26 @@ async def test_a_client_that_is_stopped_while_the_broker_stands_leaves_nothing(
             broker.child.send(SIGCONT)
             del running
             await none_are_left(before)
+
+
+async def test_a_consumer_that_does_not_stop_is_killed(
+    pair: Pair, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "_STOP_SECONDS", 0.2)
+    before = len(connections())
+    reader = Reader(pair.access, "test", [topic])
+    await reader.start({})
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    coordinator = reader._consumer._coordinator
+    close = coordinator.close
+    monkeypatch.setattr(coordinator, "close", never)
+    await reader.stop()
+    assert reader._consumer._client._sync_task is None
+    await close()
+    await asyncio.wait([reader._consumer._fetcher._fetch_task], timeout=10)
+    assert reader._consumer._fetcher._fetch_task.done()
+    del reader, coordinator, close
+    await none_are_left(before)
