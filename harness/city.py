@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random  # noqa: TID251  (seeded: a run can be repeated)
 from typing import Any
@@ -151,6 +151,11 @@ class Departments:
 
     async def close(self) -> None:
         await self._producer.stop()
+
+    def has_read(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Whether the departments have acted on all records below these ends of their topics."""
+        own = ((partition, end) for partition, end in ends.items() if partition[0] in self._topics)
+        return all(self._offsets.get(partition, 0) >= end for partition, end in own)
 
     async def act(self, unit: str, subject: str, verb: str, identifier: str, **data: str) -> None:
         """Sends one action."""
