@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -22,6 +22,7 @@ from harness.observation import NotQuiet, Observation
 from harness.proxy import Proxy
 from harness.resource_faults import Disks, ResourceFaults
 from shared.clock import FileClock
+from shared.kafka.client import KafkaError
 from tests.chaos.checks import check_run
 from tests.chaos.length import RESOURCE_SECONDS
 from tests.chaos.memory import check_memory, resident
@@ -45,6 +46,7 @@ class ChaosRun:
     mail: MailSink
     memory: Mapping[str, int] = field(default_factory=dict)
     unrest: list[Violation] = field(default_factory=list)
+    departments_lose_network: bool = False
 
     @asynccontextmanager
     async def at_work(self, *, rest_seconds: float) -> AsyncIterator[None]:
@@ -95,11 +97,28 @@ class ChaosRun:
         except NotReady as error:
             self.unrest.append(Violation("alive", str(error)))
         try:
-            await self.observation.settle(seconds)
+            await self._settle(seconds)
             await send_letters(self.installation, seconds)
-            await self.observation.settle(seconds)
+            await self._settle(seconds)
         except NotQuiet as error:
             self.unrest.append(Violation("I6", f"it does not come to rest: {error}"))
+
+    async def _settle(self, seconds: float) -> None:
+        """Returns when services and departments rest. Raises NotQuiet.
+
+        Departments whose connection was lost come back as late as theirs does: until then services that wait
+        for them look at rest.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < deadline:
+            await self.observation.settle(seconds)
+            with suppress(KafkaError, OSError):
+                if not self.departments_lose_network or self.departments.has_read(
+                    await self.observation.ends()
+                ):
+                    return
+            await asyncio.sleep(0.2)
+        raise NotQuiet("the departments have not read what was offered")
 
 
 @asynccontextmanager
@@ -155,7 +174,15 @@ async def chaos_run(
         departments = Departments(installation, installation.units, late=True)
         citizens = Citizens(installation, random)
         yield ChaosRun(
-            installation, observation, citizens, departments, faults, clock, mail, resident(installation)
+            installation,
+            observation,
+            citizens,
+            departments,
+            faults,
+            clock,
+            mail,
+            resident(installation),
+            departments_lose_network=broker_network is not None,
         )
 
 

@@ -82,10 +82,6 @@ async def test_all_comes_to_rest_without_help_after_a_silence(
                 city.installation.start(service)
             await silence
             await city.asked(len(city.citizens.cases) + WARM)
-            # The departments come back as late as their own limit. Until then services look at rest that wait
-            # for them.
-            ends = await city.observation.ends()
-            await until(lambda: city.departments.has_read(ends), "the departments are back")
         _, violations = await city.check()
         assert [str(violation) for violation in violations] == []
 
