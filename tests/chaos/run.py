@@ -113,9 +113,8 @@ class ChaosRun:
         while asyncio.get_running_loop().time() < deadline:
             await self.observation.settle(seconds)
             with suppress(KafkaError, OSError):
-                if not self.departments_lose_network or self.departments.has_read(
-                    await self.observation.ends()
-                ):
+                ends = await self.observation.ends()
+                if not self.departments_lose_network or self.departments.has_read(ends):
                     return
             await asyncio.sleep(0.2)
         raise NotQuiet("the departments have not read what was offered")
@@ -173,17 +172,11 @@ async def chaos_run(
         stack.push_async_callback(faults.close)
         departments = Departments(installation, installation.units, late=True)
         citizens = Citizens(installation, random)
-        yield ChaosRun(
-            installation,
-            observation,
-            citizens,
-            departments,
-            faults,
-            clock,
-            mail,
-            resident(installation),
-            departments_lose_network=broker_network is not None,
+        run = ChaosRun(
+            installation, observation, citizens, departments, faults, clock, mail, resident(installation)
         )
+        run.departments_lose_network = broker_network is not None
+        yield run
 
 
 def _resource_faults(
