@@ -137,6 +137,7 @@ class Departments:
         self._producer = Producer(installation.access, "departments")
         self._offsets: dict[tuple[str, int], int] = {}
         self._answered: set[str] = set()
+        self._sending = 0
 
     async def run(self) -> None:
         """Runs until cancelled, and reconnects to a broker that is away."""
@@ -152,10 +153,15 @@ class Departments:
     async def close(self) -> None:
         await self._producer.stop()
 
-    def has_read(self, ends: Mapping[tuple[str, int], int]) -> bool:
-        """Whether the departments have acted on all records below these ends of their topics."""
+    def rest_at(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Whether all records below these ends are acted on, and no action is on its way or overdue."""
+        now = self._clock.now()
         own = ((partition, end) for partition, end in ends.items() if partition[0] in self._topics)
-        return all(self._offsets.get(partition, 0) >= end for partition, end in own)
+        return (
+            not self._sending
+            and not any(due < now for due, _ in self._held_back)
+            and all(self._offsets.get(partition, 0) >= end for partition, end in own)
+        )
 
     async def act(self, unit: str, subject: str, verb: str, identifier: str, **data: str) -> None:
         """Sends one action."""
@@ -208,12 +214,16 @@ class Departments:
 
     async def _send(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
         waiting = [(topic, key.encode(), value, None) for topic, key, value in rows]
-        while waiting:
-            outcome = await self._producer.publish(waiting)
-            if outcome.failed:
-                await self._producer.renew()
-            sent = {index for index, _ in outcome.sent}
-            waiting = [row for index, row in enumerate(waiting) if index not in sent]
+        self._sending += len(waiting)
+        try:
+            while waiting:
+                outcome = await self._producer.publish(waiting)
+                if outcome.failed:
+                    await self._producer.renew()
+                sent = {index for index, _ in outcome.sent}
+                waiting = [row for index, row in enumerate(waiting) if index not in sent]
+        finally:
+            self._sending -= len(rows)
 
 
 def _action(event: dict[str, Any], unit: str, verb: str) -> bytes:

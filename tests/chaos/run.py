@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -22,7 +22,6 @@ from harness.observation import NotQuiet, Observation
 from harness.proxy import Proxy
 from harness.resource_faults import Disks, ResourceFaults
 from shared.clock import FileClock
-from shared.kafka.client import KafkaError
 from tests.chaos.checks import check_run
 from tests.chaos.length import RESOURCE_SECONDS
 from tests.chaos.memory import check_memory, resident
@@ -106,18 +105,21 @@ class ChaosRun:
     async def _settle(self, seconds: float) -> None:
         """Returns when services and departments rest. Raises NotQuiet.
 
-        Departments whose connection was lost come back as late as theirs does: until then services that wait
-        for them look at rest.
+        Departments whose connection was lost come back as late as theirs does, and act then on all that was
+        offered or came due meanwhile: until then services that wait for them look at rest.
         """
+        if not self.departments_lose_network:
+            await self.observation.settle(seconds)
+            return
         deadline = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < deadline:
-            await self.observation.settle(seconds)
-            with suppress(KafkaError, OSError):
-                ends = await self.observation.ends()
-                if not self.departments_lose_network or self.departments.has_read(ends):
+            ends = await self.observation.ends()
+            if self.departments.rest_at(ends):
+                await self.observation.settle(seconds)
+                if ends == await self.observation.ends():
                     return
             await asyncio.sleep(0.2)
-        raise NotQuiet("the departments have not read what was offered")
+        raise NotQuiet("the departments do not rest")
 
 
 @asynccontextmanager
