@@ -108,13 +108,16 @@ async def kill_producer(producer: Any, seconds: float) -> None:
 
 
 async def kill_consumer(consumer: Any, seconds: float) -> None:
-    """Ends a consumer that does not stop: cancels its fetches, closes its sockets, waits up to `seconds`.
+    """Ends a consumer that does not stop: cancels its tasks, closes its sockets, waits up to `seconds`.
 
     The public `stop` closes them last. One that was given up before would ask for metadata forever, on a new
     connection whenever the old one ends.
     """
-    if consumer._fetcher is not None:
-        consumer._fetcher._fetch_task.cancel()
+    # A consumer without a group has no coordination, and one that has not started has neither.
+    owners = (consumer._coordinator, "_coordination_task"), (consumer._fetcher, "_fetch_task")
+    for owner, name in owners:
+        if (task := getattr(owner, name, None)) is not None:
+            task.cancel()
     await asyncio.wait([asyncio.ensure_future(consumer._client.close())], timeout=seconds)
 
 

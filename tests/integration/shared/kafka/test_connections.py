@@ -12,7 +12,7 @@ from signal import SIGCONT, SIGSTOP
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 
 from deploy.local.kafka import Kafka
@@ -21,6 +21,7 @@ from harness.schema import make_topics
 from shared.contracts.addresses import topic_name
 from shared.kafka import client as kafka
 from shared.kafka.admin import KafkaAdmin
+from shared.kafka.aiokafka_internals import kill_consumer, stop_client
 from shared.kafka.client import Producer, Reader, existing_topics
 from shared.kafka.log_state import read_log_states
 from shared.kafka_access import KafkaAccess
@@ -165,6 +166,19 @@ async def test_a_client_that_is_stopped_while_the_broker_stands_leaves_nothing(
             broker.child.send(SIGCONT)
             del running
             await none_are_left(before)
+
+
+async def test_a_consumer_of_a_group_that_is_killed_coordinates_no_more(pair: Pair, topic: str) -> None:
+    before = len(connections())
+    consumer = AIOKafkaConsumer(topic, **pair.access.options(), group_id=f"{topic}.killed")
+    await consumer.start()
+    tasks = [consumer._coordinator._coordination_task, consumer._fetcher._fetch_task]
+    await kill_consumer(consumer, 5)
+    await asyncio.wait(tasks, timeout=5)
+    assert all(task.done() for task in tasks)
+    await stop_client(consumer, 5)
+    del consumer, tasks
+    await none_are_left(before)
 
 
 async def test_a_consumer_that_does_not_stop_is_killed(
